@@ -1,0 +1,53 @@
+"""JAX's persistent compilation cache, so that only a machine's first conversion waits for the compiler."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from pathlib import Path
+
+CACHE_VARIABLE = "EVC_CACHE_DIR"
+
+
+def cache_dir() -> Path | None:
+    """Where compiled programs are kept: $EVC_CACHE_DIR, else the user's cache folder; None where there is none.
+
+    Programs are compiled for one processor, and a home directory may be shared by several kinds: each has its folder.
+    """
+    if os.environ.get(CACHE_VARIABLE):
+        root = Path(os.environ[CACHE_VARIABLE])
+    elif os.environ.get("XDG_CACHE_HOME"):
+        root = Path(os.environ["XDG_CACHE_HOME"]) / "evc_jax"
+    else:
+        try:
+            root = Path.home() / ".cache" / "evc_jax"
+        except RuntimeError:  # no home directory
+            return None
+    return root / "compiled" / hashlib.sha256(_processor().encode()).hexdigest()[:12]
+
+
+def enable_cache() -> None:
+    """Turns the cache on; without a place to write, or where the user configured JAX's own, does nothing."""
+    folder = cache_dir()
+    if folder is None or os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return
+    if not os.access(folder, os.W_OK):
+        return
+    import jax
+
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    except OSError:
+        flags = platform.processor()
+    return f"{platform.system()} {platform.machine()} {flags}"

@@ -1,0 +1,1 @@
+"""Corpora, the TFDS builder and the grain pipelines: from recordings on disk to batches."""

@@ -1,0 +1,120 @@
+"""What every corpus reader produces, and what the readers share: one vocabulary, finding files, clear refusals."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+
+from evc_jax.errors import DataError
+
+EMOTIONS = (
+    "neutral",
+    "calm",
+    "happy",
+    "sad",
+    "angry",
+    "fearful",
+    "disgust",
+    "surprised",
+    "bored",
+    "contempt",
+    "excited",
+    "frustrated",
+    "unknown",
+)
+SEXES = ("male", "female", "unknown")
+SPLITS = ("train", "validation", "test")
+AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
+
+# Names that people give to folders and CSV columns, besides the vocabulary itself.
+_EMOTION_SYNONYMS = {
+    "anger": "angry",
+    "ang": "angry",
+    "amused": "happy",
+    "boredom": "bored",
+    "calmness": "calm",
+    "disgusted": "disgust",
+    "excitement": "excited",
+    "exc": "excited",
+    "fear": "fearful",
+    "fea": "fearful",
+    "frustration": "frustrated",
+    "fru": "frustrated",
+    "happiness": "happy",
+    "hap": "happy",
+    "joy": "happy",
+    "neu": "neutral",
+    "sadness": "sad",
+    "surprise": "surprised",
+    "sur": "surprised",
+    "": "unknown",
+}
+_SEX_SYNONYMS = {"m": "male", "man": "male", "f": "female", "woman": "female", "": "unknown"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """One utterance of a corpus, before anything of it is read.
+
+    Attributes:
+      path: the audio file.
+      utterance_id: unique within the dataset, independent of where the corpus lies.
+      speaker: unique over all corpora (prefixed with the dataset's name).
+      sex: one of `SEXES`.
+      emotion: one of `EMOTIONS`.
+      corpus_emotion: the corpus's own label, "" where it has none.
+      text_id: equal for recordings of the same sentence, prefixed like `speaker`.
+      text: the sentence, "" where it is not known.
+      split: one of `SPLITS` where the corpus or `assign_splits` says so.
+    """
+
+    path: Path
+    utterance_id: str
+    speaker: str
+    sex: str = "unknown"
+    emotion: str = "unknown"
+    corpus_emotion: str = ""
+    text_id: str = ""
+    text: str = ""
+    split: str | None = None
+
+
+def emotion_named(label: str) -> str:
+    """The word of `EMOTIONS` for a corpus's label; "unknown" when there is none."""
+    label = label.strip().lower()
+    return label if label in EMOTIONS else _EMOTION_SYNONYMS.get(label, "unknown")
+
+
+def sex_named(label: str) -> str:
+    """The word of `SEXES` for a label such as `F` or `Male`; "unknown" when there is none."""
+    label = label.strip().lower()
+    return label if label in SEXES else _SEX_SYNONYMS.get(label, "unknown")
+
+
+def audio_files(folder: Path, pattern: str = "**/*") -> list[Path]:
+    """All audio files under `folder` in an order that does not depend on the file system."""
+    found = (path for path in folder.glob(pattern) if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file())
+    # macOS archives carry "._name.wav" shadows that are not audio.
+    return sorted((path for path in found if not path.name.startswith("._")), key=lambda path: path.as_posix())
+
+
+def utterance_id(path: Path, root: Path) -> str:
+    """The file's place inside its corpus, without suffix, with forward slashes."""
+    return path.relative_to(root).with_suffix("").as_posix()
+
+
+def require_unique(recordings: Iterable[Recording], corpus: str) -> list[Recording]:
+    """The recordings as a list ordered by utterance id.
+
+    Raises:
+      DataError: two files differ in nothing but their suffix.
+    """
+    by_id: dict[str, Recording] = {}
+    for recording in recordings:
+        twin = by_id.setdefault(recording.utterance_id, recording)
+        if twin is not recording:
+            raise DataError(
+                f"{corpus} holds the same utterance twice, {twin.path} and {recording.path}; remove one of them."
+            )
+    return [by_id[key] for key in sorted(by_id)]

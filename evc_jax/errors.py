@@ -1,0 +1,28 @@
+"""Errors that a user can mend. Each message is one sentence: what was given, what was expected, what to do.
+
+The command line prints the sentence and exits with 2; a traceback is a bug of ours.
+"""
+
+
+class EvcError(ValueError):
+    """Anything the user can mend."""
+
+
+class AudioError(EvcError):
+    """A recording that cannot be used."""
+
+
+class DataError(EvcError):
+    """A corpus or dataset that is missing, incomplete or not what it says it is."""
+
+
+class ConfigError(EvcError):
+    """A configuration with an unknown key or an impossible value."""
+
+
+class BundleError(EvcError):
+    """A bundle that cannot be read or lacks what is asked of it."""
+
+
+class CheckpointError(EvcError):
+    """A work directory without a usable checkpoint, or with one of another configuration."""

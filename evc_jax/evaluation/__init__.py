@@ -1,0 +1,1 @@
+"""Objective measures of what the system produces."""

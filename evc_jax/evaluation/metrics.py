@@ -1,0 +1,62 @@
+"""How far one recording is from another: mel-spectrogram, melody, voice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from evc_jax import audio
+from evc_jax.audio import AudioConfig
+
+
+def mel_l1(
+    reference: Float[np.ndarray, " Sa"], other: Float[np.ndarray, " Sb"], config: AudioConfig
+) -> float:
+    """Mean absolute difference of the clipped log-mels; 0.01 is 1 dB. The longer one is cut.
+
+    Recordings are compared as they are: match their levels first where the level is not the question.
+    """
+    frames = min(audio.frames_of(len(reference), config), audio.frames_of(len(other), config))
+    mels = [np.clip(audio.log_mel(x, config)[:frames], 0, 1) for x in (reference, other)]
+    return float(np.abs(mels[0] - mels[1]).mean())
+
+
+@dataclass(frozen=True)
+class F0Summary:
+    """A melody in three numbers; NaN where nothing is voiced.
+
+    Attributes:
+      median_hz: middle of the voiced frames.
+      range_semitones: from the 10th to the 90th percentile of the voiced frames.
+      voiced_fraction: voiced frames of all frames.
+    """
+
+    median_hz: float
+    range_semitones: float
+    voiced_fraction: float
+
+
+def f0_summary(f0_hz: Float[np.ndarray, " T"]) -> F0Summary:
+    """Sums a contour up; 0 means unvoiced."""
+    voiced = f0_hz[f0_hz > 0]
+    if not len(voiced):
+        return F0Summary(float("nan"), float("nan"), 0.0)
+    low, middle, high = np.percentile(voiced, (10, 50, 90))
+    return F0Summary(float(middle), float(12 * np.log2(high / low)), len(voiced) / len(f0_hz))
+
+
+def f0_distance_semitones(reference_hz: Float[np.ndarray, " Ta"], other_hz: Float[np.ndarray, " Tb"]) -> float:
+    """Root-mean-square difference over frames voiced in both, after removing each one's own mean; NaN if none is."""
+    frames = min(len(reference_hz), len(other_hz))
+    both = (reference_hz[:frames] > 0) & (other_hz[:frames] > 0)
+    if not both.any():
+        return float("nan")
+    a, b = (12 * np.log2(x[:frames][both]) for x in (reference_hz, other_hz))
+    return float(np.sqrt(np.mean((a - a.mean() - b + b.mean()) ** 2)))
+
+
+def cosine(a: Float[np.ndarray, " C"], b: Float[np.ndarray, " C"]) -> float:
+    """Cosine of the angle between two speaker embeddings."""
+    return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12))

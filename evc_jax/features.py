@@ -1,0 +1,95 @@
+"""The one extraction path: a recording becomes its features, for training data and for conversion alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from evc_jax import audio as audio_lib
+from evc_jax import pitch, speaker
+from evc_jax.audio import AudioConfig
+
+MAX_PEAK = 0.99
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the networks know of a recording; T = S // hop + 1.
+
+    Attributes:
+      audio: mono samples at the config's rate, at the config's level.
+      mel: log-mel spectrogram, clipped to [0, 1].
+      f0_hz: fundamental frequency, 0 where unvoiced.
+      embedding: who speaks; non-negative, of unit length.
+      level_gain: what the recording was multiplied with to give `audio`; divide an output by it to return to the
+        recording's own level.
+    """
+
+    audio: Float[np.ndarray, " S"]
+    mel: Float[np.ndarray, "T F"]
+    f0_hz: Float[np.ndarray, " T"]
+    embedding: Float[np.ndarray, " E"]
+    level_gain: float
+
+
+def extract(
+    audio: np.ndarray,
+    rate_hz: int,
+    config: AudioConfig | None = None,
+    embedder: speaker.Embedder | None = None,
+    seed: int = 0,
+) -> Features:
+    """Extracts all features of a recording.
+
+    NOTE: the original takes recordings at the level they come at; here speech is first brought to
+    `config.level_dbfs`, so that corpora match and a conversion does not depend on the microphone's gain. With
+    `level_dbfs=None` mel, F0 and embedding are the original's.
+
+    Args:
+      audio: [S] or [S, channels], floating point or integer.
+      rate_hz: its sample rate.
+      config: what the features are; the default `AudioConfig` when None.
+      embedder: gives the speaker embedding; `speaker.embed` when None.
+      seed: of the dither.
+
+    Returns:
+      the features, all float32, with T = len(features.audio) // hop + 1 frames.
+
+    Raises:
+      AudioError: the recording is malformed, too short or silent.
+    """
+    config = config or AudioConfig()
+    embedder = embedder or speaker.embed
+    samples = audio_lib.as_mono(audio, rate_hz, config.sample_rate_hz)
+    gain = level_gain(samples, config)
+    samples = samples * np.float32(gain)
+    return Features(
+        audio=samples,
+        mel=np.clip(audio_lib.log_mel(samples, config, seed), 0, 1),
+        f0_hz=pitch.estimate_f0(samples, config, seed),
+        embedding=embedder(_for_embedder(samples, config, seed)),
+        level_gain=gain,
+    )
+
+
+def level_gain(audio: Float[np.ndarray, " S"], config: AudioConfig) -> float:
+    """Factor that brings speech to `config.level_dbfs`, smaller where peaks would pass full scale.
+
+    Raises:
+      AudioError: the recording is silent.
+    """
+    level_dbfs = audio_lib.active_level_dbfs(audio, config)
+    if config.level_dbfs is None:
+        return 1.0
+    wanted = 10 ** ((config.level_dbfs - level_dbfs) / 20)
+    return float(min(wanted, MAX_PEAK / np.abs(audio).max()))
+
+
+def _for_embedder(samples: np.ndarray, config: AudioConfig, seed: int) -> np.ndarray:
+    """The conditioned waveform at the embedder's rate, which the original embeds, too."""
+    conditioned = audio_lib.condition(samples, config, seed).astype(np.float32)
+    if config.sample_rate_hz == speaker.SAMPLE_RATE_HZ:
+        return conditioned
+    return audio_lib.as_mono(conditioned, config.sample_rate_hz, speaker.SAMPLE_RATE_HZ)

@@ -1,0 +1,1 @@
+"""Reading the original PyTorch implementation's weights."""

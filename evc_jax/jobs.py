@@ -1,0 +1,160 @@
+"""Many recordings in one go: which file each becomes, and converting them one after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from evc_jax import audio
+from evc_jax.errors import ConfigError, EvcError
+from evc_jax.wishes import Wishes
+
+# What is looked for inside a folder; a file that is named itself is always tried.
+RECORDING_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".au", ".caf")
+OUTPUT_SUFFIXES = (".wav", ".flac")
+
+
+@runtime_checkable
+class RecordingConverter(Protocol):
+    """What is needed of `conversion.Converter`, whose import would cost JAX's."""
+
+    sample_rate_hz: int
+
+    def extract(self, audio: Any, rate_hz: int) -> Any: ...
+
+    def convert_features(self, features: Any, wishes: Wishes) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """One recording to convert and the file to write."""
+
+    source: Path
+    output: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job.
+
+    Attributes:
+      job: the job.
+      error: the sentence of what went wrong; None when the output is there.
+      duration_s: of the output.
+      seconds: that the conversion took.
+    """
+
+    job: Job
+    error: str | None = None
+    duration_s: float = 0.0
+    seconds: float = 0.0
+
+
+def plan(inputs: Sequence[str], output: str, reference: str | None = None) -> list[Job]:
+    """Decides what is written where; looks at names only, and refuses to overwrite a source.
+
+    Args:
+      inputs: recordings and folders, which are searched for recordings at any depth.
+      output: for a single recording a .wav or .flac file to write; else a folder, made where its parent exists. Inside
+        it recordings keep their names, with the suffix .wav.
+      reference: another file that must not be overwritten, the one that lends its voice.
+
+    Raises:
+      ConfigError: nothing to convert, or an output that cannot be.
+    """
+    target = Path(output)
+    sources = [found for name in inputs for found in _search(Path(name), target)]
+    if not target.is_dir() and target.suffix.lower() in (*OUTPUT_SUFFIXES, *RECORDING_SUFFIXES):
+        jobs = [_single(inputs, target)]
+    else:
+        jobs = _into_folder(sources, target)
+    originals = {source.resolve() for source, _ in sources} | {Path(name).resolve() for name in [reference] if name}
+    for job in jobs:
+        if job.output.resolve() in originals:
+            raise ConfigError(f"{job.output} would overwrite a recording that is needed; give another -o.")
+        if job.output.is_dir():
+            raise ConfigError(f"{job.output} is a folder where a recording is to be written; give another -o.")
+    return jobs
+
+
+def run(
+    jobs: Sequence[Job], converter: RecordingConverter, wishes: Wishes, after: Callable | None = None
+) -> Iterator[Outcome]:
+    """Converts job by job; a recording that cannot be converted does not stop the others.
+
+    Args:
+      jobs: what `plan` returned.
+      converter: see `conversion.Converter`.
+      wishes: for every recording alike.
+      after: called as after(job, conversion) once the output is written, e.g. to draw it.
+    """
+    for job in jobs:
+        started = time.perf_counter()
+        try:
+            rate_hz = converter.sample_rate_hz
+            result = converter.convert_features(
+                converter.extract(audio.load(job.source, rate_hz), rate_hz), wishes
+            )
+            audio.save(job.output, result.audio, rate_hz)
+            if after is not None:
+                after(job, result)
+        except (EvcError, OSError) as error:
+            yield Outcome(job, error=_naming(job.source, str(error)))
+        else:
+            yield Outcome(job, None, len(result.audio) / rate_hz, time.perf_counter() - started)
+
+
+def _search(path: Path, target: Path) -> list[tuple[Path, Path]]:
+    """Recordings under `path` with their names in the output folder; what lies in `target` was made by an earlier run."""
+    if not path.is_dir():
+        return [(path, Path(path.name))]
+    found = sorted(
+        file
+        for file in path.rglob("*")
+        if file.suffix.lower() in RECORDING_SUFFIXES
+        and not file.name.startswith(".")
+        and file.is_file()
+        and (target in (path, *path.parents) or target not in file.parents)
+    )
+    if not found:
+        raise ConfigError(f"The folder {path} holds no recordings ({', '.join(RECORDING_SUFFIXES)}); give another.")
+    return [(file, file.relative_to(path)) for file in found]
+
+
+def _single(inputs: Sequence[str], target: Path) -> Job:
+    if len(inputs) > 1 or Path(inputs[0]).is_dir():
+        raise ConfigError(f"Several recordings cannot become the one file {target}; give a folder as -o.")
+    if target.suffix.lower() not in OUTPUT_SUFFIXES:
+        raise ConfigError(f"{target} cannot be written; name the output .wav or .flac.")
+    _check_parent(target)
+    return Job(Path(inputs[0]), target)
+
+
+def _into_folder(sources: list[tuple[Path, Path]], folder: Path) -> list[Job]:
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file, neither a folder nor named .wav or .flac; give another -o.")
+    _check_parent(folder)
+    taken: set[Path] = set()
+    jobs = []
+    for source, name in sources:
+        output = folder / name.with_suffix(".wav")
+        number = 2
+        while output in taken:
+            output = folder / name.with_name(f"{name.stem}-{number}.wav")
+            number += 1
+        taken.add(output)
+        jobs.append(Job(source, output))
+    return jobs
+
+
+def _check_parent(path: Path) -> None:
+    if not path.resolve().parent.is_dir():
+        raise ConfigError(f"The folder {path.resolve().parent} does not exist; make it, or give another -o.")
+
+
+def _naming(source: Path, message: str) -> str:
+    return message if str(source) in message else f"{source}: {message}"
+

@@ -1,0 +1,1 @@
+"""The networks: pure definitions that know nothing of training, data or files."""

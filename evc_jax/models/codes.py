@@ -1,0 +1,28 @@
+"""The parts of SpeechSplit's codes that CodeGAN may convert, and how they are laid out for it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from evc_jax.models.speechsplit import Codes
+
+# Each name lists its parts in the order of their channels.
+CODES = ("content", "pitch", "rhythm", "pitch_rhythm")
+
+
+def select_codes(codes: Codes, code: str) -> Float[Array, "B T C"]:
+    """The part named `code`; for "pitch_rhythm" the channels of pitch come first."""
+    return jnp.concatenate([getattr(codes, name) for name in code.split("_")], axis=-1)
+
+
+def replace_codes(codes: Codes, code: str, values: Float[Array, "B T C"]) -> Codes:
+    """The inverse of `select_codes`: the part named `code` becomes `values`, the rest stays."""
+    parts, start = {}, 0
+    for name in code.split("_"):
+        end = start + getattr(codes, name).shape[-1]
+        parts[name] = values[..., start:end]
+        start = end
+    return dataclasses.replace(codes, **parts)

@@ -1,0 +1,215 @@
+"""What VoiceGAN and CodeGAN share: the gradient penalty, the verdict of a critic, and their losses.
+
+The losses are pure functions of both players' parameters, so that training and the comparison with the original use
+the same code. Sources: Choi et al., StarGAN, arXiv 1711.09020, equations 1 to 6; Gulrajani et al., arXiv 1704.00028.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from evc_jax.errors import ConfigError
+from evc_jax.models.network import Network, Params
+from evc_jax.models.pytree import record
+
+Metrics = dict[str, Array]
+
+
+@record
+class Verdict:
+    """A discriminator's opinion: how real (source, unbounded) and of which class (logits)."""
+
+    source: Float[Array, "B 1"]
+    classes: Float[Array, "B K"]
+
+
+@dataclasses.dataclass(frozen=True)
+class GanNetworks:
+    """The two players."""
+
+    generator: Network
+    discriminator: Network
+
+
+@dataclasses.dataclass(frozen=True)
+class GanWeights:
+    """Weights of the loss terms.
+
+    Attributes:
+      classification: of the cross-entropy.
+      gradient_penalty: of the critic's Lipschitz penalty.
+      reconstruction: of the cycle's L1 distance; VoiceGAN has no cycle.
+    """
+
+    classification: float = 1.0
+    gradient_penalty: float = 10.0
+    reconstruction: float = 0.0
+
+    def __post_init__(self):
+        for name, value in dataclasses.asdict(self).items():
+            if value < 0:
+                raise ConfigError(f"The loss weight {name} is {value}; expected 0 or more.")
+
+
+VOICEGAN_WEIGHTS = GanWeights()
+CODEGAN_WEIGHTS = GanWeights(classification=10.0, reconstruction=10.0)
+
+
+def gradient_penalty(
+    critic: Callable[[Array], Array], real: Float[Array, "B *S"], fake: Float[Array, "B *S"], alpha: Float[Array, " B"]
+) -> Float[Array, ""]:
+    """Mean squared deviation from 1 of the critic's gradient norm between real and fake samples.
+
+    Args:
+      critic: samples [B, ...] to scores [B, 1].
+      alpha: share of the real sample in [0, 1).
+        NOTE: one factor per sample; the original's VoiceGAN mixes every sample with every other by a broadcast.
+    """
+    share = alpha.reshape(-1, *[1] * (real.ndim - 1))
+    mixed = share * real + (1.0 - share) * fake
+    gradients = jax.grad(lambda x: critic(x).sum())(mixed)
+    squares = jnp.sum(gradients.reshape(gradients.shape[0], -1) ** 2, axis=1)
+    # The square root has no derivative at 0, where a critic that is flat around a sample would put it.
+    norms = jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1.0)), 0.0)
+    return jnp.mean((norms - 1.0) ** 2)
+
+
+def cross_entropy(
+    logits: Float[Array, "B K"], labels: Int[Array, " B"], class_weights: Float[Array, " K"] | None = None
+) -> Float[Array, ""]:
+    """Mean cross-entropy; with class weights, the weighted mean over the batch (weights sum to one)."""
+    losses = -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=1)[:, 0]
+    if class_weights is None:
+        return losses.mean()
+    weights = class_weights[labels]
+    return jnp.sum(weights * losses) / jnp.sum(weights)
+
+
+def accuracy(logits: Float[Array, "B K"], labels: Int[Array, " B"]) -> Float[Array, ""]:
+    """Share of samples whose largest logit is the label's."""
+    return jnp.mean((logits.argmax(-1) == labels).astype(jnp.float32))
+
+
+def critic_loss(
+    judge: Callable[[Array], Verdict],
+    real: Float[Array, "B *S"],
+    real_labels: Int[Array, " B"],
+    fake: Float[Array, "B *S"],
+    alpha: Float[Array, " B"],
+    weights: GanWeights,
+    class_weights: Float[Array, " K"] | None = None,
+) -> tuple[Float[Array, ""], Metrics]:
+    """The discriminator's loss: real up, fake down, real samples classified, slope near 1.
+
+    Metrics are unweighted; `wasserstein` is the critic's estimate of the distance between real and fake.
+    """
+    on_real, on_fake = judge(real), judge(fake)
+    wasserstein = on_real.source.mean() - on_fake.source.mean()
+    classification = cross_entropy(on_real.classes, real_labels, class_weights)
+    penalty = gradient_penalty(lambda x: judge(x).source, real, fake, alpha)
+    loss = -wasserstein + weights.classification * classification + weights.gradient_penalty * penalty
+    metrics = {
+        "d_loss": loss,
+        "wasserstein": wasserstein,
+        "gradient_penalty": penalty,
+        "real_classification": classification,
+        "real_accuracy": accuracy(on_real.classes, real_labels),
+    }
+    return loss, metrics
+
+
+def voicegan_discriminator_loss(
+    nets: GanNetworks,
+    d_params: Params,
+    g_params: Params,
+    real: Float[Array, "B E"],
+    real_labels: Int[Array, " B"],
+    noise: Float[Array, "B N"],
+    labels: Int[Array, " B"],
+    alpha: Float[Array, " B"],
+    weights: GanWeights = VOICEGAN_WEIGHTS,
+) -> tuple[Float[Array, ""], Metrics]:
+    """VoiceGAN's discriminator on real embeddings and on fakes of the sexes `labels`."""
+    fake = jax.lax.stop_gradient(_voices(nets, g_params, noise, labels))
+    return critic_loss(lambda x: nets.discriminator.apply(d_params, x), real, real_labels, fake, alpha, weights)
+
+
+def voicegan_generator_loss(
+    nets: GanNetworks,
+    g_params: Params,
+    d_params: Params,
+    noise: Float[Array, "B N"],
+    labels: Int[Array, " B"],
+    weights: GanWeights = VOICEGAN_WEIGHTS,
+) -> tuple[Float[Array, ""], Metrics]:
+    """VoiceGAN's generator: fakes that pass as real and as of the sexes `labels`."""
+    verdict = nets.discriminator.apply(d_params, _voices(nets, g_params, noise, labels))
+    classification = cross_entropy(verdict.classes, labels)
+    loss = -verdict.source.mean() + weights.classification * classification
+    metrics = {
+        "g_loss": loss,
+        "fake_source": verdict.source.mean(),
+        "fake_classification": classification,
+        "fake_accuracy": accuracy(verdict.classes, labels),
+    }
+    return loss, metrics
+
+
+def codegan_discriminator_loss(
+    nets: GanNetworks,
+    d_params: Params,
+    g_params: Params,
+    codes: Float[Array, "B T C"],
+    labels: Int[Array, " B"],
+    target_labels: Int[Array, " B"],
+    alpha: Float[Array, " B"],
+    class_weights: Float[Array, " K"] | None = None,
+    weights: GanWeights = CODEGAN_WEIGHTS,
+) -> tuple[Float[Array, ""], Metrics]:
+    """CodeGAN's discriminator on codes of the emotions `labels` and on conversions to `target_labels`."""
+    fake = jax.lax.stop_gradient(_converted(nets, g_params, codes, target_labels))
+    judge = lambda x: nets.discriminator.apply(d_params, x)  # noqa: E731
+    return critic_loss(judge, codes, labels, fake, alpha, weights, class_weights)
+
+
+def codegan_generator_loss(
+    nets: GanNetworks,
+    g_params: Params,
+    d_params: Params,
+    codes: Float[Array, "B T C"],
+    labels: Int[Array, " B"],
+    target_labels: Int[Array, " B"],
+    class_weights: Float[Array, " K"] | None = None,
+    weights: GanWeights = CODEGAN_WEIGHTS,
+) -> tuple[Float[Array, ""], Metrics]:
+    """CodeGAN's generator: conversions that pass as real and as `target_labels`, and that convert back to `codes`."""
+    fake = _converted(nets, g_params, codes, target_labels)
+    verdict = nets.discriminator.apply(d_params, fake)
+    classification = cross_entropy(verdict.classes, target_labels, class_weights)
+    reconstruction = jnp.mean(jnp.abs(codes - _converted(nets, g_params, fake, labels)))
+    loss = (
+        -verdict.source.mean()
+        + weights.classification * classification
+        + weights.reconstruction * reconstruction
+    )
+    metrics = {
+        "g_loss": loss,
+        "fake_source": verdict.source.mean(),
+        "fake_classification": classification,
+        "fake_accuracy": accuracy(verdict.classes, target_labels),
+        "reconstruction": reconstruction,
+    }
+    return loss, metrics
+
+
+def _voices(nets: GanNetworks, g_params: Params, noise: Array, labels: Array) -> Array:
+    return nets.generator.apply(g_params, noise, jax.nn.one_hot(labels, nets.generator.config.sexes))
+
+
+def _converted(nets: GanNetworks, g_params: Params, codes: Array, labels: Array) -> Array:
+    return nets.generator.apply(g_params, codes, jax.nn.one_hot(labels, nets.generator.config.emotions))

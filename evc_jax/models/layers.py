@@ -1,0 +1,248 @@
+"""Building blocks in the layout [B, T, C], with PyTorch's default initialisation.
+
+Parameters are float32; `dtype` is what the arithmetic runs in. Normalisation statistics are always float32.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+from jaxtyping import Array, Float
+
+from evc_jax.models.network import Network, Params
+from evc_jax.models.recurrent import LSTM, BiLSTM
+
+__all__ = [
+    "LSTM",
+    "BiLSTM",
+    "Conv1d",
+    "ConvTranspose1d",
+    "GroupNorm",
+    "InstanceNorm",
+    "Linear",
+    "Network",
+    "Params",
+    "Stack",
+    "WeightNormConv1d",
+    "conv1d",
+    "leaky_relu",
+    "uniform",
+]
+
+NORM_EPSILON = 1e-5
+
+
+def uniform(rngs: nnx.Rngs, shape: tuple[int, ...], bound: float) -> nnx.Param:
+    """A parameter drawn from U(-bound, bound)."""
+    return nnx.Param(jax.random.uniform(rngs.params(), shape, minval=-bound, maxval=bound))
+
+
+def xavier_bound(fan_in: int, fan_out: int, gain: float) -> float:
+    """Half width of Glorot and Bengio's uniform initialisation."""
+    return gain * math.sqrt(6.0 / (fan_in + fan_out))
+
+
+def conv1d(
+    x: Float[Array, "B T C"],
+    kernel: Float[Array, "W I O"],
+    *,
+    stride: int = 1,
+    padding: tuple[int, int] = (0, 0),
+    dilation: int = 1,
+    groups: int = 1,
+) -> Float[Array, "B T2 O"]:
+    """Convolution over time; `T2 = (T + sum(padding) - dilation * (W - 1) - 1) // stride + 1`."""
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=(stride,),
+        padding=(padding,),
+        rhs_dilation=(dilation,),
+        dimension_numbers=("NWC", "WIO", "NWC"),
+        feature_group_count=groups,
+    )
+
+
+class Stack(nnx.Module):
+    """A sequence of modules under the names "0", "1", ...; string keys survive any checkpoint format."""
+
+    def __init__(self, modules: list[Any]):
+        self.size = len(modules)
+        for index, module in enumerate(modules):
+            setattr(self, str(index), module)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (getattr(self, str(index)) for index in range(self.size))
+
+    def __getitem__(self, index: int) -> Any:
+        return getattr(self, str(index))
+
+    def __len__(self) -> int:
+        return self.size
+
+
+class Linear(nnx.Module):
+    """`x @ kernel + bias`; Glorot-uniform weights when `gain` is given, else PyTorch's default."""
+
+    def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs, gain: float | None = None, dtype: str = "float32"):
+        bound = 1.0 / math.sqrt(inputs)
+        weight_bound = bound if gain is None else xavier_bound(inputs, outputs, gain)
+        self.kernel = uniform(rngs, (inputs, outputs), weight_bound)
+        self.bias = uniform(rngs, (outputs,), bound)
+        self.dtype = jnp.dtype(dtype)
+
+    def __call__(self, x: Float[Array, "*B I"]) -> Float[Array, "*B O"]:
+        return x.astype(self.dtype) @ self.kernel[...].astype(self.dtype) + self.bias[...].astype(self.dtype)
+
+
+class Conv1d(nnx.Module):
+    """Convolution over time, kernel [W, I / groups, O]; `padding=None` keeps the length (odd kernels, stride 1)."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        rngs: nnx.Rngs,
+        stride: int = 1,
+        padding: int | None = None,
+        dilation: int = 1,
+        groups: int = 1,
+        gain: float | None = None,
+        dtype: str = "float32",
+    ):
+        fan_in = kernel * inputs // groups
+        bound = 1.0 / math.sqrt(fan_in)
+        weight_bound = bound if gain is None else xavier_bound(fan_in, kernel * outputs, gain)
+        self.kernel = uniform(rngs, (kernel, inputs // groups, outputs), weight_bound)
+        self.bias = uniform(rngs, (outputs,), bound)
+        self.stride, self.dilation, self.groups = stride, dilation, groups
+        self.padding = dilation * (kernel - 1) // 2 if padding is None else padding
+        self.dtype = jnp.dtype(dtype)
+
+    def __call__(self, x: Float[Array, "B T I"]) -> Float[Array, "B T2 O"]:
+        y = conv1d(
+            x.astype(self.dtype),
+            self.kernel[...].astype(self.dtype),
+            stride=self.stride,
+            padding=(self.padding, self.padding),
+            dilation=self.dilation,
+            groups=self.groups,
+        )
+        return y + self.bias[...].astype(self.dtype)
+
+
+class ConvTranspose1d(nnx.Module):
+    """Transposed convolution over time, kernel [W, I, O]; output `(T - 1) * stride + W - 2 * padding` frames.
+
+    Computed as an ordinary convolution that yields `stride` output frames at a time (its polyphase form): with
+    strides in the hundreds the zero-stuffed form would multiply almost nothing but zeros.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        stride: int,
+        rngs: nnx.Rngs,
+        padding: int = 0,
+        dtype: str = "float32",
+    ):
+        bound = 1.0 / math.sqrt(outputs * kernel)
+        self.kernel = uniform(rngs, (kernel, inputs, outputs), bound)
+        self.bias = uniform(rngs, (outputs,), bound)
+        self.stride, self.padding = stride, padding
+        self.dtype = jnp.dtype(dtype)
+
+    def __call__(self, x: Float[Array, "B T I"]) -> Float[Array, "B T2 O"]:
+        width, inputs, outputs = self.kernel.shape
+        taps = -(-width // self.stride)
+        kernel = jnp.pad(self.kernel[...], ((0, taps * self.stride - width), (0, 0), (0, 0))).astype(self.dtype)
+        phases = kernel.reshape(taps, self.stride, inputs, outputs)[::-1]
+        phases = phases.transpose(0, 2, 1, 3).reshape(taps, inputs, self.stride * outputs)
+        y = conv1d(x.astype(self.dtype), phases, padding=(taps - 1, taps - 1))
+        y = y.reshape(x.shape[0], -1, outputs)
+        length = (x.shape[1] - 1) * self.stride + width - 2 * self.padding
+        return y[:, self.padding : self.padding + length] + self.bias[...].astype(self.dtype)
+
+
+class WeightNormConv1d(nnx.Module):
+    """"Same" convolution whose kernel is `scale * direction / |direction|`, the norm per output channel.
+
+    Source: Salimans and Kingma, arXiv 1602.07868, equation 2.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, *, rngs: nnx.Rngs, dilation: int = 1, dtype: str = "float32"
+    ):
+        bound = 1.0 / math.sqrt(kernel * inputs)
+        self.direction = uniform(rngs, (kernel, inputs, outputs), bound)
+        self.scale = nnx.Param(jnp.sqrt(jnp.sum(self.direction[...] ** 2, axis=(0, 1))))
+        self.bias = uniform(rngs, (outputs,), bound)
+        self.dilation = dilation
+        self.padding = dilation * (kernel - 1) // 2
+        self.dtype = jnp.dtype(dtype)
+
+    def kernel(self) -> Float[Array, "W I O"]:
+        """The normalised kernel."""
+        direction = self.direction[...]
+        norm = jnp.sqrt(jnp.sum(direction**2, axis=(0, 1)))
+        return direction * (self.scale[...] / norm)
+
+    def __call__(self, x: Float[Array, "B T I"]) -> Float[Array, "B T O"]:
+        padding = (self.padding, self.padding)
+        y = conv1d(x.astype(self.dtype), self.kernel().astype(self.dtype), padding=padding, dilation=self.dilation)
+        return y + self.bias[...].astype(self.dtype)
+
+
+class GroupNorm(nnx.Module):
+    """Normalises each sample over time and the channels of a group (Wu and He, arXiv 1803.08494)."""
+
+    def __init__(self, channels: int, groups: int):
+        self.scale = nnx.Param(jnp.ones((channels,)))
+        self.bias = nnx.Param(jnp.zeros((channels,)))
+        self.groups = groups
+
+    def __call__(self, x: Float[Array, "B T C"]) -> Float[Array, "B T C"]:
+        batch, frames, channels = x.shape
+        grouped = x.reshape(batch, frames, self.groups, channels // self.groups)
+        y = standardize(grouped, axes=(1, 3)).reshape(x.shape)
+        return (y * self.scale[...] + self.bias[...]).astype(x.dtype)
+
+
+class InstanceNorm(nnx.Module):
+    """Normalises each sample's channels over time, with a trained scale and bias when `affine`."""
+
+    def __init__(self, channels: int, affine: bool = True):
+        self.affine = affine
+        if affine:
+            self.scale = nnx.Param(jnp.ones((channels,)))
+            self.bias = nnx.Param(jnp.zeros((channels,)))
+
+    def __call__(self, x: Float[Array, "B T C"]) -> Float[Array, "B T C"]:
+        y = standardize(x, axes=(1,))
+        if self.affine:
+            y = y * self.scale[...] + self.bias[...]
+        return y.astype(x.dtype)
+
+
+def standardize(x: Array, axes: tuple[int, ...]) -> Array:
+    """Zero mean and unit (biased) variance over `axes`, in float32."""
+    x = x.astype(jnp.float32)
+    centred = x - x.mean(axes, keepdims=True)
+    variance = jnp.mean(centred**2, axes, keepdims=True)
+    return centred * lax.rsqrt(variance + NORM_EPSILON)
+
+
+def leaky_relu(slope: float) -> Callable[[Array], Array]:
+    """The leaky rectifier with the given slope below zero."""
+    return lambda x: jnp.where(x >= 0, x, slope * x)

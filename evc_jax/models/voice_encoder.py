@@ -1,0 +1,94 @@
+"""The voice encoder of Resemblyzer: a mel spectrogram's last LSTM state becomes a speaker embedding.
+
+Source: Wan et al., "Generalized end-to-end loss for speaker verification", arXiv 1710.10467; the trained weights are
+those of resemble-ai/Resemblyzer (Apache-2.0), converted by `scripts/convert_voice_encoder.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+
+from evc_jax.models.layers import LSTM, Linear, Params
+
+SMALLEST_NORM = 1e-12
+
+
+@dataclass(frozen=True)
+class VoiceEncoderConfig:
+    """Widths of the voice encoder; the defaults are those of the released weights."""
+
+    mel_bands: int = 40
+    hidden: int = 256
+    layers: int = 3
+    embedding_dim: int = 256
+    dtype: str = "float32"
+
+
+class VoiceEncoder(nnx.Module):
+    """A three-layer LSTM, a linear layer on its last state, a rectifier and L2 normalisation."""
+
+    def __init__(self, config: VoiceEncoderConfig, *, rngs: nnx.Rngs):
+        self.lstm = LSTM(config.mel_bands, config.hidden, layers=config.layers, rngs=rngs, dtype=config.dtype)
+        self.linear = Linear(config.hidden, config.embedding_dim, rngs=rngs, dtype=config.dtype)
+
+    def __call__(self, mel: Float[Array, "B T F"]) -> Float[Array, "B E"]:
+        """Embeds partial utterances: power mel spectrograms of one length to non-negative unit vectors."""
+        last = self.lstm(mel)[:, -1]
+        positive = jnp.maximum(self.linear(last).astype(jnp.float32), 0)
+        norm = jnp.sqrt(jnp.sum(positive**2, axis=-1, keepdims=True))
+        return positive / jnp.maximum(norm, SMALLEST_NORM)
+
+
+def from_torch(state: Mapping[str, np.ndarray]) -> Params:
+    """Parameters from the state dict of `resemblyzer.VoiceEncoder` as NumPy arrays; other entries are ignored."""
+    layers = sum(name.startswith("lstm.weight_ih_l") for name in state)
+    return {
+        "lstm": {str(layer): _lstm_layer(state, layer) for layer in range(layers)},
+        "linear": {"kernel": _transposed(state["linear.weight"]), "bias": np.float32(state["linear.bias"])},
+    }
+
+
+def _lstm_layer(state: Mapping[str, np.ndarray], layer: int) -> Params:
+    return {
+        "input_kernel": _transposed(state[f"lstm.weight_ih_l{layer}"]),
+        "hidden_kernel": _transposed(state[f"lstm.weight_hh_l{layer}"]),
+        "input_bias": np.float32(state[f"lstm.bias_ih_l{layer}"]),
+        "hidden_bias": np.float32(state[f"lstm.bias_hh_l{layer}"]),
+    }
+
+
+def _transposed(weight: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(weight.T, dtype=np.float32)
+
+
+def save_params(path: str | os.PathLike, params: Params) -> None:
+    """Writes the parameters as one `.npz` whose keys are the paths in the tree, joined by slashes."""
+    np.savez_compressed(path, **dict(_flatten(params)))
+
+
+def load_params(path: str | os.PathLike) -> Params:
+    """Reads what `save_params` wrote."""
+    params: Params = {}
+    with np.load(path) as arrays:
+        for name in arrays.files:
+            *groups, leaf = name.split("/")
+            node = params
+            for group in groups:
+                node = node.setdefault(group, {})
+            node[leaf] = arrays[name]
+    return params
+
+
+def _flatten(tree: Params, prefix: str = ""):
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{name}/")
+        else:
+            yield f"{prefix}{name}", value

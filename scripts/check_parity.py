@@ -1,0 +1,49 @@
+"""Compares our networks with golden vectors of the original PyTorch implementation.
+
+    python scripts/check_parity.py --golden DIR
+
+Prints one line per file with the largest relative error of outputs, losses and gradients; exits with 1 if one is past
+its tolerance (1e-4 for outputs and losses, 1e-3 for gradients) and with 2 if DIR holds nothing to compare.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+# Float32 on a CPU is what the golden vectors were computed with.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+from evc_jax.interop import golden_checks  # noqa: E402
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--golden", type=Path, required=True, metavar="DIR", help="folder of golden .npz files")
+    parser.add_argument("--verbose", action="store_true", help="name the worst tensor of each kind")
+    arguments = parser.parse_args()
+    paths = sorted(arguments.golden.glob("*.npz"))
+    if not paths:
+        print(f"{arguments.golden} holds no .npz file; give a folder of golden vectors.", file=sys.stderr)
+        return 2
+    passed = [check(path, arguments.verbose) for path in paths]
+    return 0 if all(passed) else 1
+
+
+def check(path: Path, verbose: bool) -> bool:
+    """Checks one file and prints its line; whether it passed."""
+    report = golden_checks.check_file(path)
+    if report is None:
+        print(f"{path.name:36} skipped: no network to compare", flush=True)
+        return True
+    figures = "  ".join(f"{kind} {report.largest(kind):.1e}" for kind, errors in report.errors.items() if errors)
+    print(f"{path.name:36} {'ok    ' if report.passed else 'FAILED'} {figures}", flush=True)
+    if verbose:
+        for kind, errors in report.errors.items():
+            if errors:
+                print(f"  worst of {len(errors)} {kind}: {max(errors, key=errors.get)}")
+    return report.passed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
