@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -51,6 +52,7 @@ def assemble(
       EvcError: a work directory holds something else, or the trainings do not belong together.
     """
     trained = {name: _load(name, workdir) for name, workdir in workdirs.items()}
+    _check_origin(trained)
     data = _data(trained, data_dir)
     description = {
         "format": bundles.FORMAT,
@@ -88,6 +90,17 @@ def _load(name: str, workdir: str) -> Trained:
 
 def _codegan_options(trained: Mapping[str, Trained]) -> Mapping[str, Any]:
     return trained["codegan"].config["options"] if "codegan" in trained else {}
+
+
+def _check_origin(trained: Mapping[str, Trained]) -> None:
+    """CodeGAN must have been trained on this very SpeechSplit's codes, as far as that can be told here."""
+    origin = _codegan_options(trained).get("speechsplit")
+    if not origin or not Path(origin).is_dir():
+        return
+    runs = (_load("speechsplit", origin), trained["speechsplit"])
+    seen, given = (jax.tree.leaves(run.params["speechsplit"]) for run in runs)
+    if len(seen) != len(given) or not all(map(np.array_equal, seen, given)):
+        raise ConfigError(f"CodeGAN was trained on the codes of {origin}; give that training as --speechsplit.")
 
 
 def _data(trained: Mapping[str, Trained], data_dir: str) -> list[dict[str, Any]]:

@@ -6,9 +6,11 @@ The features are those of SpeechSplit (arXiv 2004.11284, `make_spect_f0.py`).
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,7 @@ MAX_CHANNELS = 64
 SILENCE_DBFS = -80.0
 ACTIVE_RANGE_DB = 35.0
 HIGHPASS_ORDER = 5
+BLOCK_FRAMES = 2048
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def load(path: str | os.PathLike, sample_rate_hz: int) -> Float[np.ndarray, " S"
         raise AudioError(f"{path} is an empty file; give a recording.")
     try:
         samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError) as error:
+    except (soundfile.SoundFileError, OSError, TypeError) as error:
         raise AudioError(f"{path} cannot be read as audio; give a WAV, FLAC, OGG or MP3 recording.") from error
     try:
         return as_mono(samples, rate_hz, sample_rate_hz)
@@ -125,9 +128,7 @@ def as_mono(audio: np.ndarray, rate_hz: int, sample_rate_hz: int) -> Float[np.nd
     if rate_hz <= 0:
         raise AudioError(f"the sample rate is {rate_hz}; expected a positive number of samples a second.")
     if len(audio) < MIN_DURATION_S * rate_hz:
-        raise AudioError(
-            f"the recording lasts {len(audio) / rate_hz:.3f} s; give one of at least {MIN_DURATION_S} s."
-        )
+        raise AudioError(f"the recording lasts {len(audio) / rate_hz:.3f} s; give one of at least {MIN_DURATION_S} s.")
     audio = _as_float(audio)
     if not np.isfinite(audio).all():
         raise AudioError("the recording holds NaN or infinite samples; export it again.")
@@ -168,9 +169,10 @@ def save(path: str | os.PathLike, audio: Float[np.ndarray, " S"], rate_hz: int) 
         soundfile.write(beside, scaled, rate_hz, subtype="PCM_16")
         os.replace(beside, path)
     except (soundfile.SoundFileError, OSError) as error:
-        raise AudioError(f"{path} cannot be written; give a place that can ({error}).") from error
+        raise AudioError(f"{path} cannot be written ({error}); give a place that can.") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
 
 
 def frames_of(samples: int, config: AudioConfig) -> int:
@@ -182,6 +184,11 @@ def frame(audio: Float[np.ndarray, " S"], window: int, hop: int) -> Float[np.nda
     """Cuts centred frames: T = S // hop + 1, reflected by half a window at both ends (a view, do not write)."""
     padded = np.pad(audio, window // 2, mode="reflect")
     return np.lib.stride_tricks.sliding_window_view(padded, window)[::hop][: len(audio) // hop + 1]
+
+
+def blocks(frames: np.ndarray) -> Iterator[np.ndarray]:
+    """Blocks of at most `BLOCK_FRAMES` frames, so that an hour's spectra need not be in memory at once."""
+    return (frames[start : start + BLOCK_FRAMES] for start in range(0, len(frames), BLOCK_FRAMES))
 
 
 def highpass(audio: Float[np.ndarray, " S"], config: AudioConfig) -> Float[np.ndarray, " S"]:
@@ -215,8 +222,9 @@ def log_mel(audio: Float[np.ndarray, " S"], config: AudioConfig, seed: int = 0) 
       seed: of the dither.
     """
     frames = frame(condition(audio, config, seed), config.window_samples, config.hop_samples)
-    spectrum = np.fft.rfft((frames * _window(config.window_samples)).astype(np.float32), axis=1)
-    mel = np.abs(spectrum) @ mel_filters(config).T
+    window, filters = _window(config.window_samples), mel_filters(config).T
+    spectra = (np.fft.rfft((block * window).astype(np.float32), axis=1) for block in blocks(frames))
+    mel = np.concatenate([np.abs(spectrum) @ filters for spectrum in spectra])
     decibels = 20 * np.log10(np.maximum(config.mel_floor, mel)) - config.reference_db
     return ((decibels + config.range_db) / config.range_db).astype(np.float32)
 

@@ -95,11 +95,11 @@ class Converter:
         rate_hz: int,
         *,
         emotion: str | None = None,
-        strength: float = 1.0,
+        strength: float | int = 1.0,
         voice: Voice = "original",
         seed: int = 0,
         vocoder: str | None = None,
-        sigma: float = DEFAULT_SIGMA,
+        sigma: float | int = DEFAULT_SIGMA,
     ) -> Conversion:
         """Converts one recording.
 
@@ -205,4 +205,3 @@ def _batches(count: int) -> Iterator[_Batch]:
 
 def _pad(x: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([x, np.zeros((size - len(x), *x.shape[1:]), x.dtype)])
-

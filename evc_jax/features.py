@@ -45,7 +45,7 @@ def extract(
 
     NOTE: the original takes recordings at the level they come at; here speech is first brought to
     `config.level_dbfs`, so that corpora match and a conversion does not depend on the microphone's gain. With
-    `level_dbfs=None` mel, F0 and embedding are the original's.
+    `level_dbfs=None` the mel is the original's; the embedding always is.
 
     Args:
       audio: [S] or [S, channels], floating point or integer.
@@ -62,14 +62,15 @@ def extract(
     """
     config = config or AudioConfig()
     embedder = embedder or speaker.embed
-    samples = audio_lib.as_mono(audio, rate_hz, config.sample_rate_hz)
-    gain = level_gain(samples, config)
-    samples = samples * np.float32(gain)
+    recorded = audio_lib.as_mono(audio, rate_hz, config.sample_rate_hz)
+    gain = level_gain(recorded, config)
+    samples = recorded * np.float32(gain)
     return Features(
         audio=samples,
         mel=np.clip(audio_lib.log_mel(samples, config, seed), 0, 1),
         f0_hz=pitch.estimate_f0(samples, config, seed),
-        embedding=embedder(_for_embedder(samples, config, seed)),
+        # Resemblyzer has a level rule of its own; after another one it tells speakers apart less well.
+        embedding=embedder(_for_embedder(recorded, config, seed)),
         level_gain=gain,
     )
 

@@ -108,7 +108,7 @@ def run(
 
 
 def _search(path: Path, target: Path) -> list[tuple[Path, Path]]:
-    """Recordings under `path` with their names in the output folder; what lies in `target` was made by an earlier run."""
+    """Recordings under `path` with their names in the output folder; what lies in `target` is an earlier run's."""
     if not path.is_dir():
         return [(path, Path(path.name))]
     found = sorted(
@@ -157,4 +157,3 @@ def _check_parent(path: Path) -> None:
 
 def _naming(source: Path, message: str) -> str:
     return message if str(source) in message else f"{source}: {message}"
-

@@ -9,11 +9,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
+from evc_jax import audio as audio_lib
 from evc_jax.errors import ConfigError
 
 SAMPLE_RATE_HZ = 16000
@@ -39,6 +40,7 @@ BATCH_SIZES = (2, 8)
 WEIGHTS = Path(__file__).resolve().parent / "assets" / "voice_encoder.npz"
 
 
+@runtime_checkable
 class Embedder(Protocol):
     """Turns a recording at 16 kHz into a speaker embedding."""
 
@@ -139,7 +141,8 @@ def power_mel(audio: Float[np.ndarray, " S"]) -> Float[np.ndarray, "T F"]:
     padded = np.pad(audio, MEL_WINDOW_SAMPLES // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, MEL_WINDOW_SAMPLES)[::MEL_HOP_SAMPLES]
     window, filters = _mel_analysis()
-    return (np.abs(np.fft.rfft(frames * window, axis=1)) ** 2 @ filters.T).astype(np.float32)
+    spectra = (np.fft.rfft(block * window, axis=1) for block in audio_lib.blocks(frames))
+    return np.concatenate([np.abs(spectrum) ** 2 @ filters.T for spectrum in spectra]).astype(np.float32)
 
 
 @functools.cache
@@ -172,7 +175,13 @@ def _compiled_encoder():
     network = Network(voice_encoder.VoiceEncoder, voice_encoder.VoiceEncoderConfig())
     params = jax.device_put(voice_encoder.load_params(WEIGHTS))
     compiled = jax.jit(network.apply)
-    return lambda mel: compiled(params, mel)
+
+    def encode(mel: np.ndarray) -> jax.Array:
+        # An embedding is not to depend on the accelerator that computed it.
+        with jax.default_matmul_precision("highest"):
+            return compiled(params, mel)
+
+    return encode
 
 
 @functools.cache

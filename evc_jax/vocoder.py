@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -25,11 +25,12 @@ _INVERSION_STEPS = 30
 CHUNK_FRAMES = (64, 128, 192, 256, 384, 512)
 
 
+@runtime_checkable
 class Vocoder(Protocol):
     """Anything that turns a mel spectrogram into sound."""
 
     def __call__(self, mel: Float[np.ndarray, "T F"], samples: int, seed: int) -> Float[np.ndarray, " S"]:
-        """Synthesises exactly `samples` samples (at most T * hop of them carry sound); the same seed, the same sound."""
+        """Synthesises exactly `samples` samples, silent past T * hop; the same seed gives the same sound."""
 
 
 def griffin_lim(
@@ -94,7 +95,7 @@ def _inverse_stft(spectrum: np.ndarray, window: np.ndarray, hop: int) -> Float[n
 
 
 def _overlap_add(frames: np.ndarray, hop: int) -> Float[np.ndarray, " S"]:
-    """Sums frames that start every `hop` samples; piece by piece, so that Python loops over window / hop slices only."""
+    """Sums frames that start every `hop` samples, piece by piece: the loop runs window / hop times."""
     count, size = frames.shape
     pieces = -(-size // hop)
     padded = np.pad(frames, ((0, 0), (0, pieces * hop - size))).reshape(count, pieces, hop)
@@ -118,7 +119,7 @@ class GriffinLim:
 class WaveGlowVocoder:
     """WaveGlow in chunks that overlap by its receptive field, which gives the samples of the whole file."""
 
-    def __init__(self, trained: TrainedNetwork, sigma: float = DEFAULT_SIGMA):
+    def __init__(self, trained: TrainedNetwork, sigma: float | int = DEFAULT_SIGMA):
         """`sigma` is the standard deviation of the noise."""
         self.config: WaveGlowConfig = trained.config
         self.sigma = sigma
@@ -196,7 +197,7 @@ def plan_chunks(frames: int, size: int, before: int, after: int) -> list[Chunk]:
     return chunks
 
 
-def make_vocoder(name: str, bundle: Bundle, sigma: float = DEFAULT_SIGMA) -> Vocoder:
+def make_vocoder(name: str, bundle: Bundle, sigma: float | int = DEFAULT_SIGMA) -> Vocoder:
     """The vocoder of that name for a bundle's mel-spectrograms.
 
     Args:

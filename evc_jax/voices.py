@@ -25,14 +25,14 @@ class Voices:
 
     def __init__(self, bundle: Bundle):
         self._bundle = bundle
-        self._references: dict[str, np.ndarray] = {}
+        self._known: dict[tuple[str, int | None], np.ndarray] = {}
 
     def resolve(self, voice: Voice, seed: int = 0) -> Float[np.ndarray, " C"] | None:
         """The speaker embedding of a voice; None for "original", which every recording has of its own.
 
         Args:
           voice: "original"; "sampled:female" or "sampled:male"; the path of a recording or of a file that `evc voices`
-            wrote (.npy); or an array, an embedding [256] or a recording [S] at the bundle's rate.
+            wrote (.npy); or an array, an embedding [256] or a recording [S] at the bundle's rate. Files are read once.
           seed: of a sampled voice.
 
         Raises:
@@ -43,11 +43,10 @@ class Voices:
         name = os.fspath(voice)
         if name == ORIGINAL_VOICE:
             return None
-        if name.startswith(SAMPLED_VOICE):
-            return self.sample(1, name.removeprefix(SAMPLED_VOICE), seed)[0]
-        if name not in self._references:
-            self._references[name] = self._of_file(name)
-        return self._references[name]
+        key = (name, seed if name.startswith(SAMPLED_VOICE) else None)
+        if key not in self._known:
+            self._known[key] = self._find(name, seed)
+        return self._known[key]
 
     def sample(self, n: int, sex: str, seed: int = 0) -> Float[np.ndarray, "N C"]:
         """Draws new voices from VoiceGAN; voice i of a seed is the same whatever `n` is.
@@ -61,12 +60,19 @@ class Voices:
         if n < 1:
             raise ConfigError(f"The number of voices is {n}; give at least 1.")
         generator = self._bundle.network("voicegan")
-        key = jax.random.key(seed)
-        draw = jax.vmap(lambda i: jax.random.normal(jax.random.fold_in(key, i), (generator.config.noise_dim,)))
-        sexes = jax.nn.one_hot(jnp.full((n,), SEXES.index(sex)), generator.config.sexes)
-        return np.asarray(generator.network.apply(generator.params, draw(jnp.arange(n)), sexes))
 
-    def _of_file(self, path: str) -> Float[np.ndarray, " C"]:
+        @jax.jit
+        def draw(params, key):
+            keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))
+            noise = jax.vmap(lambda key: jax.random.normal(key, (generator.config.noise_dim,)))(keys)
+            sexes = jax.nn.one_hot(jnp.full((n,), SEXES.index(sex)), generator.config.sexes)
+            return generator.network.apply(params, noise, sexes)
+
+        return np.asarray(draw(generator.params, jax.random.key(seed)))
+
+    def _find(self, path: str, seed: int) -> Float[np.ndarray, " C"]:
+        if path.startswith(SAMPLED_VOICE):
+            return self.sample(1, path.removeprefix(SAMPLED_VOICE), seed)[0]
         if path.lower().endswith(".npy"):
             return read_voice(path)
         return self._of_array(recordings.load(path, self._bundle.audio.sample_rate_hz))

@@ -38,11 +38,11 @@ class Wishes:
     """
 
     emotion: str | None = None
-    strength: float = 1.0
+    strength: float | int = 1.0
     voice: Voice = ORIGINAL_VOICE
     seed: int = 0
     vocoder: str | None = None
-    sigma: float = DEFAULT_SIGMA
+    sigma: float | int = DEFAULT_SIGMA
 
     def __post_init__(self):
         if not (math.isfinite(self.strength) and 0 <= self.strength <= MAX_STRENGTH):

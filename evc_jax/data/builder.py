@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import io
 import os
 import re
 import shutil
-import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -93,7 +93,7 @@ def prepare(
     if "://" in str(out_dir):
         raise DataError(f"{out_dir} is not a local folder; prepare in one and copy the finished dataset there.")
     recordings = assign_splits(read_corpus(name, source, dataset))
-    with _work_folder(Path(out_dir)) as work:
+    with _work_folder(Path(out_dir), dataset) as work:
         features = work / "features"
         features.mkdir()
         extracted, failures = extract_all(recordings, features, config, embedder, workers, progress)
@@ -101,23 +101,34 @@ def prepare(
         _check_failures(failures, len(recordings), source)
         metadata = _metadata(name, config, embedder, extracted, failures)
         _write(work / "new", dataset, extracted, config, CORPORA[name].licence, metadata)
-        target = dataset_path(out_dir, dataset)
-        _put_in_place(dataset_path(work / "new", dataset), Path(target), work / "old")
-    return PrepareReport(dataset, Path(target), metadata["counts"], tuple(failures), time.monotonic() - start)
+        target = Path(dataset_path(out_dir, dataset))
+        _put_in_place(Path(dataset_path(work / "new", dataset)), target, work / "old")
+    return PrepareReport(dataset, target, metadata["counts"], tuple(failures), time.monotonic() - start)
 
 
 @contextlib.contextmanager
-def _work_folder(out_dir: Path) -> Iterator[Path]:
-    # Beside the result, so that moving it into place is a rename.
+def _work_folder(out_dir: Path, dataset: str) -> Iterator[Path]:
+    """A folder beside the result, so that moving it into place is a rename; what a killed run left is removed."""
+    work = out_dir / f".prepare-{dataset}"
     try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=".prepare-", dir=out_dir))
+        work.mkdir(parents=True, exist_ok=True)
+        handle = os.open(work, os.O_RDONLY)
     except OSError as error:
         raise DataError(f"{out_dir} cannot be written ({error}); give another output folder.") from error
     try:
-        yield work
+        try:
+            # The system releases the lock with the process, however that ends.
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DataError(f"Dataset {dataset} is being prepared in {out_dir} by another process; wait.") from error
+        for child in work.iterdir():
+            shutil.rmtree(child)
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        os.close(handle)
 
 
 def _without_root(failure: Failure, source: Path) -> Failure:

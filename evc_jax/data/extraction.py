@@ -8,6 +8,7 @@ import dataclasses
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -149,8 +150,15 @@ def _start_worker(config: AudioConfig, embedder) -> None:
 
     # Ctrl-C reaches the whole process group; the parent alone ends the run.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     _Worker.config = config
     _Worker.embedder = staticmethod(get_embedder(embedder) if isinstance(embedder, str) else embedder)
+
+
+def _exit_with_parent() -> None:
+    # A worker holds both ends of its queue and so would wait for ever for a parent that was killed.
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _extract_file(task: _Task) -> str | None:

@@ -99,7 +99,7 @@ def build(
       Batches of what `transform` returns, stacked, plus `index [B]` int64, the sample's number over all processes.
 
     Raises:
-      DataError: there are no records, or fewer than processes.
+      DataError: there are no records, or for one pass fewer than processes.
       ConfigError: a batch size or process number that cannot be.
     """
     if batch_size < 1 or not 0 <= process_index < process_count:
@@ -108,9 +108,9 @@ def build(
             "per batch and a process number below their count."
         )
     dataset = _as_dataset(source)
-    if len(dataset) < process_count:
-        raise DataError(f"There are {len(dataset)} records for {process_count} processes; give at least one for each.")
     records = len(dataset)
+    if records < (1 if train else process_count):
+        raise DataError(f"There are {records} records for {process_count} processes; give at least one for each.")
     dataset = dataset.seed(seed if train else EVALUATION_SEED)
     if train:
         dataset = dataset.shuffle().repeat(None)

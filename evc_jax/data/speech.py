@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from evc_jax.data.splits import sha256_rank
 
 SHARD_EXAMPLES = 512
 EMBEDDING_DIM = 256
+TEXT_FIELDS = ("speaker", "sex", "emotion", "corpus_emotion", "text_id", "text", "utterance_id")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +95,6 @@ class Speech(tfds.core.ShardBasedBuilder):
     """
 
     VERSION = tfds.core.Version("1.0.0")
-    pkg_dir_path = Path(__file__).parent
 
     def _info(self) -> tfds.core.DatasetInfo:
         config = self.builder_config
@@ -131,7 +130,7 @@ class DeterministicWriter(tfds.core.ExampleWriter):
 
 
 def _features(mel_bands: int) -> tfds.features.FeaturesDict:
-    # Raw bytes decode some twenty times faster than lists of floats.
+    # Raw bytes decode 35 times faster than lists of numbers and take half the space.
     array = functools.partial(tfds.features.Tensor, encoding="bytes")
     return tfds.features.FeaturesDict(
         {
@@ -145,19 +144,6 @@ def _features(mel_bands: int) -> tfds.features.FeaturesDict:
             **{name: tfds.features.Text() for name in TEXT_FIELDS},
         }
     )
-
-
-TEXT_FIELDS = ("speaker", "sex", "emotion", "corpus_emotion", "text_id", "text", "utterance_id")
-FIELDS = (
-    "mel",
-    "f0_hz",
-    "audio",
-    "speaker_embedding",
-    "utterance_embedding",
-    "log_f0_mean",
-    "log_f0_std",
-    *TEXT_FIELDS,
-)
 
 
 def _example(utterance: Extracted, speaker: Speaker) -> dict[str, Any]:

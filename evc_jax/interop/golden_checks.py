@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 
@@ -28,6 +29,7 @@ CANCELLATION_FLOOR = 1e-2
 def check_speechsplit(golden: Golden) -> Report:
     """Codes, reconstruction, MSE, gradients, and the weights after one Adam step."""
     config, params = torch_speechsplit.speechsplit_from_torch(within(golden, "params"), _json(golden, "hparams"))
+    config = _like(config, golden)
     weights = torch_speechsplit.speechsplit_weights(config)
     network, report = Network(SpeechSplit, config), Report()
     mel, f0_onehot, embedding = (jnp.asarray(golden[k]) for k in ("mel", "f0_onehot", "speaker_embedding"))
@@ -52,6 +54,7 @@ def check_speechsplit(golden: Golden) -> Report:
 def check_f0_converter(golden: Golden) -> Report:
     """Logits, cross-entropy, gradients."""
     config, params = torch_speechsplit.f0_converter_from_torch(within(golden, "params"), _json(golden, "hparams"))
+    config = _like(config, golden)
     network, report = Network(F0Converter, config), Report()
     mel, f0_onehot, classes = (jnp.asarray(golden[k]) for k in ("mel", "f0_onehot", "f0_index"))
 
@@ -80,6 +83,7 @@ def check_voicegan(golden: Golden) -> Report:
     """Fakes, verdicts, gradient penalty, both losses and both players' gradients."""
     states = within(golden, "params_generator"), within(golden, "params_discriminator")
     config, g_params, d_params = torch_gans.voicegan_from_torch(*states)
+    config = _like(config, golden)
     nets = gan.GanNetworks(Network(VoiceGenerator, config), Network(VoiceDiscriminator, config))
     weights = gan.GanWeights(float(golden["lambda_cls"]), float(golden["lambda_gp"]))
     noise, labels = jnp.asarray(golden["z"]), jnp.asarray(golden["labels"])
@@ -106,6 +110,7 @@ def check_codegan(golden: Golden) -> Report:
     """Fakes, cycle, verdicts, gradient penalty, both losses and both players' gradients."""
     states = within(golden, "params_generator"), within(golden, "params_discriminator")
     config, g_params, d_params = torch_gans.codegan_from_torch(*states)
+    config = _like(config, golden)
     nets = gan.GanNetworks(Network(CodeGenerator, config), Network(CodeDiscriminator, config))
     weights = gan.GanWeights(*(float(golden[f"lambda_{name}"]) for name in ("cls", "gp", "rec")))
     codes, labels, targets = (jnp.asarray(golden[k]) for k in ("codes", "labels", "target_labels"))
@@ -134,6 +139,7 @@ def check_waveglow(golden: Golden) -> Report:
     mel = jnp.asarray(golden["mel"]).swapaxes(1, 2)
     stride = golden["infer_audio"].shape[1] // mel.shape[1]
     config, params = torch_waveglow.waveglow_from_torch(within(golden, "params"), stride)
+    config = _like(config, golden)
     network, report = Network(WaveGlow, config), Report()
     audio = jnp.asarray(golden["audio"])
 
@@ -162,6 +168,16 @@ def check_waveglow(golden: Golden) -> Report:
 
 def _json(golden: Golden, key: str) -> dict:
     return json.loads(str(golden[key])) if key in golden else {}
+
+
+def _widened(value: np.ndarray) -> np.ndarray:
+    return value.astype(np.float64) if value.dtype == np.float32 else value
+
+
+def _like(config, golden: Golden):
+    """The config with arithmetic in the type of the golden weights."""
+    dtypes = {str(value.dtype) for key, value in golden.items() if key.startswith("params")}
+    return dataclasses.replace(config, dtype="float64" if "float64" in dtypes else "float32")
 
 
 def _compare_adam_step(report: Report, params: Params, weights: list[Weight], golden: Golden) -> None:
@@ -210,11 +226,21 @@ CHECKS: dict[str, Callable[[Golden], Report]] = {
 
 
 def check_file(path: Path) -> Report | None:
-    """Checks one golden file; None if it holds no network."""
+    """Checks one golden file; None if it holds no network.
+
+    Where rounding puts a rectifier's input on the other side of zero, gradients differ although both are right. A file
+    that is past its tolerance is therefore checked once more in float64; the report says which it is.
+    """
     check = CHECKS.get(path.name)
     if check is None:
         return None
     with np.load(path, allow_pickle=False) as file:
         golden = {key: file[key] for key in file.files}
     with jax.default_matmul_precision("highest"):
-        return check(golden)
+        report = check(golden)
+        if report.passed:
+            return report
+        with jax.enable_x64(True):
+            again = check({key: _widened(value) for key, value in golden.items()})
+    again.precision, again.in_float32 = "float64", report
+    return again

@@ -25,11 +25,19 @@ Golden = Mapping[str, np.ndarray]
 
 @dataclasses.dataclass
 class Report:
-    """Relative errors of one file by the kind of what was compared: outputs, losses, gradients."""
+    """Relative errors of one file by the kind of what was compared: outputs, losses, gradients.
+
+    Attributes:
+      errors: by kind and name.
+      precision: what our side was computed in.
+      in_float32: the report that made a second one in float64 necessary.
+    """
 
     errors: dict[str, dict[str, float]] = dataclasses.field(
         default_factory=lambda: {"outputs": {}, "losses": {}, "gradients": {}}
     )
+    precision: str = "float32"
+    in_float32: Report | None = None
 
     def output(self, name: str, ours, theirs) -> None:
         """Compares an output."""
@@ -43,18 +51,24 @@ class Report:
         """Compares a tree of gradients with `golden`'s group; where it holds norms only, the norms."""
         theirs = within(golden, group)
         ours = to_torch(grads, weights)
-        if set(theirs) - set(ours):
-            raise KeyError(f"{group} holds gradients of weights that our network lacks: {sorted(set(theirs) - set(ours))}.")
+        unknown = sorted(set(theirs) - set(ours))
+        if unknown:
+            raise KeyError(f"{group} holds gradients of weights that our network lacks: {unknown}.")
         tensors = [value for value in theirs.values() if np.ndim(value)]
         floor = GRADIENT_FLOOR * max((float(np.abs(value).max()) for value in tensors), default=0.0)
         for name, value in theirs.items():
-            mine = ours[name] if np.shape(value) == np.shape(ours[name]) else np.linalg.norm(ours[name])
+            mine = ours[name].astype(np.float64)
+            mine = mine if np.ndim(value) else np.linalg.norm(mine)
             self.errors["gradients"][f"{group}/{name}"] = relative_error(mine, value, floor)
 
     def largest(self, kind: str) -> float:
         """The largest error of a kind; NaN counts as infinite, nothing compared as 0."""
         values = self.errors[kind].values()
         return max((float("inf") if np.isnan(v) else v for v in values), default=0.0)
+
+    def summary(self) -> str:
+        """The largest error of each kind that was compared."""
+        return "  ".join(f"{kind} {self.largest(kind):.1e}" for kind, errors in self.errors.items() if errors)
 
     @property
     def passed(self) -> bool:

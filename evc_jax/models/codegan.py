@@ -13,7 +13,15 @@ from jaxtyping import Array, Float
 
 from evc_jax.errors import ConfigError
 from evc_jax.models.gan import Verdict
-from evc_jax.models.layers import Conv1d, ConvTranspose1d, InstanceNorm, Linear, Stack, leaky_relu
+from evc_jax.models.layers import (
+    Conv1d,
+    ConvTranspose1d,
+    InstanceNorm,
+    Linear,
+    Stack,
+    at_least_float32,
+    leaky_relu,
+)
 
 SLOPE = 0.01
 RESAMPLING_KERNEL = 4
@@ -36,6 +44,9 @@ class CodeGANConfig:
       discriminator_widths: one convolution each, all but the first halve the length.
       discriminator_kernels: their kernels; the first is odd and keeps the length.
       discriminator_groups: their groups.
+      residual: whether the generator's output is added to its input.
+        NOTE: not so in the reference, whose instance normalisations erase each channel's level over the utterance, and
+        with it how high the voice is; the network must then invent what it could have kept.
       dtype: type of the arithmetic; parameters and results stay float32.
     """
 
@@ -49,6 +60,7 @@ class CodeGANConfig:
     discriminator_widths: tuple[int, ...] = (128, 256, 512, 1024, 2048)
     discriminator_kernels: tuple[int, ...] = (3, 2, 2, 2, 2)
     discriminator_groups: tuple[int, ...] = (2, 2, 1, 1, 1)
+    residual: bool = False
     dtype: str = "float32"
 
     def __post_init__(self):
@@ -143,6 +155,7 @@ class CodeGenerator(nnx.Module):
 
     def __init__(self, config: CodeGANConfig, *, rngs: nnx.Rngs):
         self.frame_multiple = config.frame_multiple
+        self.adds_input = config.residual
         first, *rest = config.down_widths
         conv = Conv1d(config.code_channels, first, config.input_kernel, dtype=config.dtype, rngs=rngs)
         down = [NormedConv(conv, first)]
@@ -169,7 +182,8 @@ class CodeGenerator(nnx.Module):
             x = block(x, emotion_onehot)
         for layer in self.up:
             x = layer(x)
-        return self.output(x)[:, :frames].astype(jnp.float32)
+        converted = at_least_float32(self.output(x)[:, :frames])
+        return codes + converted if self.adds_input else converted
 
 
 class CodeDiscriminator(nnx.Module):
@@ -207,5 +221,5 @@ class CodeDiscriminator(nnx.Module):
         x = codes
         for layer in self.layers:
             x = leaky_relu(SLOPE)(layer(x))
-        source, classes = self.source(x).astype(jnp.float32), self.classes(x).astype(jnp.float32)
+        source, classes = at_least_float32(self.source(x)), at_least_float32(self.classes(x))
         return Verdict(source.mean(axis=1), classes.mean(axis=1))

@@ -1,6 +1,6 @@
 """Building blocks in the layout [B, T, C], with PyTorch's default initialisation.
 
-Parameters are float32; `dtype` is what the arithmetic runs in. Normalisation statistics are always float32.
+Parameters are float32; `dtype` is what the arithmetic runs in. Normalisation statistics are float32 at least.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ __all__ = [
     "Params",
     "Stack",
     "WeightNormConv1d",
+    "at_least_float32",
     "conv1d",
     "leaky_relu",
     "uniform",
@@ -236,11 +237,16 @@ class InstanceNorm(nnx.Module):
 
 
 def standardize(x: Array, axes: tuple[int, ...]) -> Array:
-    """Zero mean and unit (biased) variance over `axes`, in float32."""
-    x = x.astype(jnp.float32)
+    """Zero mean and unit (biased) variance over `axes`, in float32 at least."""
+    x = at_least_float32(x)
     centred = x - x.mean(axes, keepdims=True)
     variance = jnp.mean(centred**2, axes, keepdims=True)
     return centred * lax.rsqrt(variance + NORM_EPSILON)
+
+
+def at_least_float32(x: Array) -> Array:
+    """`x` in float32, or as it is where that is wider: float64 serves to tell rounding from real differences."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def leaky_relu(slope: float) -> Callable[[Array], Array]:

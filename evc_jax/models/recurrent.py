@@ -29,11 +29,11 @@ def _cell_activations(pre: Array) -> Array:
 def _recur(projected: Array, recurrent: Array) -> tuple[Array, Array, Array]:
     """Runs the recurrence forwards: [T, B, 4H], [H, 4H] -> hidden [T, B, H], cell [T, B, H], gates [T, B, 4H]."""
     hidden_size = recurrent.shape[0]
-    start = jnp.zeros((projected.shape[1], hidden_size), jnp.float32)
+    start = jnp.zeros((projected.shape[1], hidden_size), projected.dtype)
 
     def step(carry, projection):
         hidden, cell = carry
-        product = jnp.dot(hidden.astype(recurrent.dtype), recurrent, preferred_element_type=jnp.float32)
+        product = jnp.dot(hidden.astype(recurrent.dtype), recurrent, preferred_element_type=projected.dtype)
         gates = lax.optimization_barrier(_cell_activations(projection + product))
         i, f, g, o = jnp.split(gates, 4, axis=-1)
         cell = f * cell + i * g
@@ -49,11 +49,11 @@ def lstm_scan(projected: Float[Array, "T B G"], recurrent: Float[Array, "H G"]) 
     """The recurrence of one direction, from zero state.
 
     Args:
-      projected: input projection plus biases, gates in the order i, f, g, o; G = 4H, float32.
+      projected: input projection plus biases, gates in the order i, f, g, o; G = 4H, float32 or wider.
       recurrent: recurrent weights, in the type the products are to run in.
 
     Returns:
-      hidden states, float32.
+      hidden states, in the type of `projected`.
     """
     return _recur(projected, recurrent)[0]
 
@@ -85,7 +85,7 @@ def _backward(residuals, hidden_gradient):
             axis=-1,
         )
         pre = lax.optimization_barrier(pre)
-        from_next = jnp.dot(pre.astype(transposed.dtype), transposed, preferred_element_type=jnp.float32)
+        from_next = jnp.dot(pre.astype(transposed.dtype), transposed, preferred_element_type=pre.dtype)
         return (from_next, cell_gradient * f), pre
 
     start = (jnp.zeros_like(hidden[0]), jnp.zeros_like(cell[0]))
@@ -93,9 +93,8 @@ def _backward(residuals, hidden_gradient):
         step, start, (hidden_gradient, gates, before, cell), reverse=True, unroll=UNROLL
     )
     earlier = hidden[:-1].astype(recurrent.dtype)
-    recurrent_gradient = jnp.einsum(
-        "tbh,tbg->hg", earlier, projected_gradient[1:].astype(recurrent.dtype), preferred_element_type=jnp.float32
-    )
+    later = projected_gradient[1:].astype(recurrent.dtype)
+    recurrent_gradient = jnp.einsum("tbh,tbg->hg", earlier, later, preferred_element_type=hidden.dtype)
     return projected_gradient, recurrent_gradient.astype(recurrent.dtype)
 
 
@@ -117,7 +116,8 @@ class Direction(nnx.Module):
 
     def __call__(self, x: Float[Array, "T B C"]) -> Float[Array, "T B H"]:
         kernel = self.input_kernel[...].astype(self.dtype)
-        projected = jnp.dot(x.astype(self.dtype), kernel, preferred_element_type=jnp.float32)
+        sums = jnp.promote_types(self.dtype, jnp.float32)
+        projected = jnp.dot(x.astype(self.dtype), kernel, preferred_element_type=sums)
         projected = projected + (self.input_bias[...] + self.hidden_bias[...])
         if self.reverse:
             projected = projected[::-1]

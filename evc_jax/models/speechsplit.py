@@ -14,7 +14,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from evc_jax.errors import ConfigError
-from evc_jax.models.layers import BiLSTM, Conv1d, GroupNorm, Linear, Stack
+from evc_jax.models.layers import BiLSTM, Conv1d, GroupNorm, Linear, Stack, at_least_float32
 from evc_jax.models.pytree import record
 from evc_jax.models.resampling import Resampling, ResamplingConfig, random_resample
 from evc_jax.models.speechsplit_config import EncoderConfig, F0ConverterConfig, SpeechSplitConfig
@@ -87,7 +87,7 @@ class Decoder(nnx.Module):
         self.projection = Linear(2 * width, outputs, gain=1.0, dtype=config.dtype, rngs=rngs)
 
     def __call__(self, x: Float[Array, "B T I"]) -> Float[Array, "B T O"]:
-        return self.projection(self.lstm(x)).astype(jnp.float32)
+        return at_least_float32(self.projection(self.lstm(x)))
 
 
 class SpeechSplit(nnx.Module):

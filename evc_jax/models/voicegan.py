@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from evc_jax.errors import ConfigError
 from evc_jax.models.gan import Verdict
-from evc_jax.models.layers import Linear, Stack, leaky_relu
+from evc_jax.models.layers import Linear, Stack, at_least_float32, leaky_relu
 
 SLOPE = 0.02
 # PyTorch's `normalize` divides by the norm, but never by less than this.
@@ -57,7 +57,7 @@ class VoiceGenerator(nnx.Module):
         x = jnp.concatenate([noise, sex_onehot], axis=-1)
         for layer in hidden:
             x = leaky_relu(SLOPE)(layer(x))
-        x = jax.nn.relu(last(x)).astype(jnp.float32)
+        x = at_least_float32(jax.nn.relu(last(x)))
         squares = jnp.sum(x**2, axis=-1, keepdims=True)
         # An all-zero output keeps a finite gradient this way.
         norm = jnp.sqrt(jnp.maximum(squares, MIN_NORM**2))
@@ -77,7 +77,7 @@ class VoiceDiscriminator(nnx.Module):
         x = embedding
         for layer in self.layers:
             x = leaky_relu(SLOPE)(layer(x))
-        return Verdict(self.source(x).astype(jnp.float32), self.classes(x).astype(jnp.float32))
+        return Verdict(at_least_float32(self.source(x)), at_least_float32(self.classes(x)))
 
 
 def _linears(widths: tuple[int, ...], dtype: str, rngs: nnx.Rngs) -> Stack:

@@ -16,7 +16,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key
 
 from evc_jax.errors import ConfigError
-from evc_jax.models.layers import Conv1d, ConvTranspose1d, Stack, WeightNormConv1d
+from evc_jax.models.layers import Conv1d, ConvTranspose1d, Stack, WeightNormConv1d, at_least_float32
 from evc_jax.models.pytree import record
 
 
@@ -110,8 +110,8 @@ class Invertible1x1(nnx.Module):
         return x @ self.kernel[...].astype(self.dtype), x.shape[0] * x.shape[1] * log_det
 
     def inverse(self, y: Float[Array, "B G C"]) -> Float[Array, "B G C"]:
-        """Undoes the product; the inverse is always taken in float32."""
-        inverse = jnp.linalg.inv(self.kernel[...].astype(jnp.float32))
+        """Undoes the product; the inverse is taken in float32 at least."""
+        inverse = jnp.linalg.inv(at_least_float32(self.kernel[...]))
         return y @ inverse.astype(self.dtype)
 
 
@@ -180,9 +180,9 @@ class WaveGlow(nnx.Module):
             kept, changed = x[..., :half], x[..., half:]
             bias, log_s = jnp.split(coupling(kept, condition), 2, axis=-1)
             x = jnp.concatenate([kept, jnp.exp(log_s) * changed + bias], axis=-1)
-            log_s_sums.append(log_s.astype(jnp.float32).sum())
+            log_s_sums.append(at_least_float32(log_s).sum())
             log_dets.append(log_det)
-        z = jnp.concatenate([*early, x], axis=-1).astype(jnp.float32)
+        z = at_least_float32(jnp.concatenate([*early, x], axis=-1))
         return WaveGlowOutput(z, jnp.stack(log_s_sums), jnp.stack(log_dets))
 
     def infer(
@@ -207,7 +207,7 @@ class WaveGlow(nnx.Module):
             x = self.mixers[flow].inverse(x)
             if config.leaves_early(flow):
                 x = jnp.concatenate([earlier.pop(0), x], axis=-1)
-        return x.reshape(x.shape[0], -1).astype(jnp.float32)
+        return at_least_float32(x.reshape(x.shape[0], -1))
 
     def _condition(self, mel: Array, groups: int) -> Array:
         """The upsampled mel, squeezed like the audio: [B, T, F] -> [B, G, group_samples * F]."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,7 +39,7 @@ class CodeEncoder:
           ConfigError: the checkpoint is not one of SpeechSplit.
         """
         if "speechsplit" not in trained.params:
-            raise ConfigError(f"config.options.speechsplit leads to a {trained.system} training; expected SpeechSplit's.")
+            raise ConfigError(f"config.options.speechsplit leads to a training of {trained.system}, not of SpeechSplit.")
         config = from_mapping(SpeechSplitConfig, trained.networks["speechsplit"], "the SpeechSplit checkpoint")
         self.code, self.overlap_frames = code, overlap_frames
         self.f0_classes = config.f0_classes
@@ -90,7 +91,8 @@ def encode_split(
             if str(stored["fingerprint"]) == fingerprint:
                 return stored["codes"], stored["emotion"]
     codes, labels = [], []
-    for number in tqdm(range(len(source)), desc=f"encoding {cache.stem}", unit="utterance"):
+    quiet = not sys.stderr.isatty()
+    for number in tqdm(range(len(source)), desc=f"encoding {cache.stem}", unit="utterance", disable=quiet):
         example = source[number]
         if example["emotion"] in emotions:
             encoded = encoder(encoder.windows(example))

@@ -1,0 +1,54 @@
+"""CodeGAN, which moves pitch and rhythm codes to another emotion. It needs a trained SpeechSplit.
+
+    python scripts/train.py --config=configs/codegan.py:full --workdir=runs/codegan \\
+        --config.options.speechsplit=runs/speechsplit
+
+full   the reference's sizes; one step is five critic updates and one of the generator
+small  for a CPU or a laptop GPU; what the embedded bundle was trained with
+tiny   for tests
+"""
+
+from evc_jax.models.codegan import CodeGANConfig
+from evc_jax.training.codegan import Options
+from evc_jax.training.config import DataConfig, OptimizerConfig, config_dict, pick
+
+# The numbers of code channels and emotions follow from the frozen SpeechSplit and the options.
+MODELS = {
+    "full": CodeGANConfig(),
+    "small": CodeGANConfig(
+        down_widths=(64, 128, 256),
+        up_widths=(256, 128),
+        discriminator_widths=(64, 128, 256, 512, 512),
+        residual=True,
+    ),
+    "tiny": CodeGANConfig(
+        down_widths=(16, 32, 32),
+        up_widths=(32, 16),
+        residual_blocks=1,
+        discriminator_widths=(16, 32, 32),
+        discriminator_kernels=(3, 2, 2),
+        discriminator_groups=(2, 2, 1),
+        residual=True,
+    ),
+}
+
+
+def get_config(variant: str = "full"):
+    """The training of one variant."""
+    return config_dict(
+        "codegan",
+        model=pick(variant, **MODELS),
+        options=Options(),
+        data=DataConfig(datasets=("ravdess", "emodb")),
+        optimizer=OptimizerConfig(
+            learning_rate=pick(variant, full=1e-4, small=2e-4, tiny=1e-3),
+            beta1=0.5,
+            decay_from_step=pick(variant, full=20_000, small=2_000, tiny=None),
+        ),
+        batch_size=pick(variant, full=16, small=32, tiny=8),
+        steps=pick(variant, full=400_000, small=4_000, tiny=200),
+        log_every=pick(variant, full=500, small=100, tiny=20),
+        validate_every=pick(variant, full=5_000, small=500, tiny=100),
+        validation_batches=pick(variant, full=40, small=8, tiny=2),
+        checkpoint_every=pick(variant, full=10_000, small=500, tiny=100),
+    )

@@ -1,0 +1,33 @@
+"""VoiceGAN, which draws new voices: speaker embeddings of a wished sex.
+
+    python scripts/train.py --config=configs/voicegan.py:full --workdir=runs/voicegan
+
+full   the reference's sizes; one step is five critic updates and one of the generator
+small  for a CPU or a laptop GPU; what the embedded bundle was trained with
+tiny   for tests
+"""
+
+from evc_jax.models.voicegan import VoiceGANConfig
+from evc_jax.training.config import DataConfig, OptimizerConfig, config_dict, pick
+from evc_jax.training.voicegan import Options
+
+
+def get_config(variant: str = "full"):
+    """The training of one variant."""
+    widths = pick(variant, full=(1024, 1024), small=(512, 512), tiny=(32, 32))
+    return config_dict(
+        "voicegan",
+        model=VoiceGANConfig(
+            noise_dim=pick(variant, full=256, small=64, tiny=16),
+            generator_widths=widths,
+            discriminator_widths=widths,
+        ),
+        options=Options(),
+        data=DataConfig(datasets=("librispeech",)),
+        optimizer=OptimizerConfig(learning_rate=pick(variant, full=1e-4, small=2e-4, tiny=1e-3), beta1=0.5),
+        batch_size=pick(variant, full=16, small=32, tiny=8),
+        steps=pick(variant, full=200_000, small=6_000, tiny=200),
+        log_every=pick(variant, full=500, small=200, tiny=20),
+        validate_every=pick(variant, full=5_000, small=1_000, tiny=100),
+        checkpoint_every=pick(variant, full=10_000, small=1_000, tiny=100),
+    )

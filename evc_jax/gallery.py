@@ -1,0 +1,113 @@
+"""One web page to listen to recordings and look at their spectrograms: no script, no style sheet, relative links."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_STYLE = """
+:root { color-scheme: light dark; --paper: #fbfaf8; --ink: #1f2328; --soft: #656d76; --line: #e3e0da; --accent: #8a3ffc;
+  --card: #ffffff; }
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #14161a; --ink: #e6e8eb; --soft: #9aa4af; --line: #2c3138; --accent: #be95ff; --card: #1b1e23; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 70rem; padding: 2.5rem 1.25rem 4rem; background: var(--paper); color: var(--ink);
+  font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+h1 { margin: 0 0 .4rem; font-size: 1.7rem; letter-spacing: -.01em; }
+h2 { margin: 2.6rem 0 .6rem; font-size: 1.1rem; }
+p { margin: .2rem 0 .8rem; max-width: 48rem; } p, small, td.facts { color: var(--soft); }
+blockquote { margin: 1rem 0; padding-left: 1rem; border-left: 3px solid var(--accent); font-size: 1.1rem; }
+table { width: 100%; border-collapse: separate; border-spacing: 0; background: var(--card);
+  border: 1px solid var(--line); border-radius: .75rem; overflow: hidden; }
+tr + tr > * { border-top: 1px solid var(--line); }
+th, td { padding: .8rem 1rem; vertical-align: middle; text-align: left; }
+th { width: 9rem; font-weight: 600; text-transform: capitalize; }
+th small { display: block; margin-top: .15rem; font-weight: 400; text-transform: none; }
+td.sound { width: 21rem; }
+audio { width: 100%; min-width: 15rem; display: block; }
+img { width: 100%; min-width: 20rem; height: auto; display: block; }
+code { display: block; margin-top: .5rem; color: var(--soft); overflow-wrap: anywhere;
+  font: .75rem/1.45 ui-monospace, Menlo, Consolas, monospace; }
+code span { white-space: nowrap; }
+@media (max-width: 46rem) { tr { display: block; padding: .6rem 0; } tr + tr { border-top: 1px solid var(--line); }
+  tr + tr > * { border: 0; } th, td, td.sound { display: block; width: 100%; padding: .35rem 1rem; }
+  audio, img { min-width: 0; } }
+"""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One row.
+
+    Attributes:
+      title: what it is.
+      note: a few words below the title.
+      sound: file name of the recording, relative to the page.
+      picture: file name of its picture, relative to the page.
+      command: how to make it, may be empty.
+    """
+
+    title: str
+    note: str
+    sound: str
+    picture: str
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table with a heading and a sentence about it."""
+
+    title: str
+    text: str
+    items: tuple[Item, ...]
+
+
+def write_page(path: str | Path, title: str, sentence: str, text: str, sections: Sequence[Section]) -> None:
+    """Writes the page.
+
+    Args:
+      path: the HTML file; sounds and pictures lie in its folder.
+      title: the page's.
+      sentence: what is said in the recordings.
+      text: a paragraph below it.
+      sections: the tables.
+    """
+    body = "\n".join(_section(section) for section in sections)
+    page = f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{html.escape(title)}</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<h1>{html.escape(title)}</h1>
+<blockquote>{html.escape(sentence)}</blockquote>
+<p>{html.escape(text)}</p>
+{body}
+</body>
+</html>
+"""
+    Path(path).write_text(page, encoding="utf-8")
+
+
+def _section(section: Section) -> str:
+    rows = "\n".join(_row(item) for item in section.items)
+    return f"<h2>{html.escape(section.title)}</h2>\n<p>{html.escape(section.text)}</p>\n<table>\n{rows}\n</table>"
+
+
+def _row(item: Item) -> str:
+    title, sound, picture = (html.escape(text, quote=True) for text in (item.title, item.sound, item.picture))
+    # Words in spans, so that no line breaks after the hyphen of an option.
+    words = " ".join(f"<span>{html.escape(word)}</span>" for word in item.command.split())
+    command = f"<code>{words}</code>" if words else ""
+    player = f'<audio controls preload="metadata" src="{sound}" aria-label="{title}"></audio>'
+    return (
+        f'<tr><th scope="row">{title}<small>{html.escape(item.note)}</small></th>\n'
+        f'<td class="sound">{player}{command}</td>\n'
+        f'<td><img src="{picture}" alt="Mel-spectrogram and F0 of {title}" loading="lazy"></td></tr>'
+    )

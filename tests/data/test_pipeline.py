@@ -1,0 +1,193 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from evc_jax.data.pipeline import (
+    CropConfig,
+    SegmentConfig,
+    build,
+    speechsplit_pipeline,
+    voicegan_pipeline,
+    waveglow_pipeline,
+)
+from evc_jax.data.source import SpeakerTable
+from evc_jax.errors import ConfigError, DataError
+from evc_jax.pitch import LogF0Statistics, normalize_f0
+
+BANDS = 4
+
+
+class Records:
+    """Utterances whose values say where they are: frame t of utterance i has mel `i + (t + 1) / 1000`."""
+
+    def __init__(self, *frames: int):
+        self.frames = frames
+
+    def __len__(self):
+        return len(self.frames)
+
+    def __getitem__(self, i):
+        t = np.arange(self.frames[i], dtype=np.float32)
+        samples = np.arange((self.frames[i] - 1) * 256, dtype=np.int64)
+        return {
+            "mel": np.repeat(i + (t[:, None] + 1) / 1000, BANDS, axis=1).astype(np.float32),
+            "f0_hz": np.where(t % 2, 100 + t, 0).astype(np.float32),
+            # The audio counts frames, too: every sample of frame t's hop is t + 1.
+            "audio": (samples // 256 + 1).astype(np.int16),
+            "speaker_embedding": np.full(256, i, np.float32),
+            "log_f0_mean": float(np.log(200.0)),
+            "log_f0_std": 0.25,
+        }
+
+
+def take(dataset, count):
+    return list(itertools.islice(iter(dataset), count))
+
+
+def assert_equal_batches(a, b):
+    for x, y in zip(a, b, strict=True):
+        assert x.keys() == y.keys()
+        for key in x:
+            np.testing.assert_array_equal(x[key], y[key])
+
+
+def test_speechsplit_crops_are_aligned_and_padded():
+    source = Records(30, 300, 500, 100)
+    batches = take(speechsplit_pipeline(source, CropConfig(), 8, seed=1), 10)
+    lengths = np.concatenate([batch["length"] for batch in batches])
+    utterances = np.concatenate([batch["speaker_embedding"][:, 0] for batch in batches]).astype(int)
+    assert set(lengths[utterances == 0]) == {30}
+    assert all(64 <= n <= 128 for n in lengths[utterances > 0]) and len(set(lengths)) > 10
+    for batch in batches:
+        assert batch["mel"].shape == (8, 192, BANDS) and batch["mel"].dtype == np.float32
+        assert batch["f0"].shape == (8, 192) and batch["f0"].dtype == np.float32
+        assert batch["speaker_embedding"].shape == (8, 256)
+        assert batch["length"].dtype == np.int32 and batch["index"].dtype == np.int64
+        for mel, f0, n, i in zip(
+            batch["mel"], batch["f0"], batch["length"], batch["speaker_embedding"][:, 0].astype(int), strict=True
+        ):
+            start = round(float(mel[0, 0] - i) * 1000) - 1
+            record = source[i]
+            np.testing.assert_array_equal(mel[:n], record["mel"][start : start + n])
+            statistics = LogF0Statistics(record["log_f0_mean"], record["log_f0_std"])
+            expected = normalize_f0(record["f0_hz"][start : start + n], statistics)
+            np.testing.assert_array_equal(f0[:n], expected)
+            assert not mel[n:].any() and not f0[n:].any()
+
+
+def test_training_is_endless_and_each_pass_sees_every_record_in_another_order():
+    batches = take(speechsplit_pipeline(Records(*[100] * 8), CropConfig(), 4, seed=3), 8)
+    order = np.concatenate([batch["speaker_embedding"][:, 0] for batch in batches]).reshape(4, 8)
+    assert (np.sort(order, axis=1) == np.arange(8)).all()
+    assert len({tuple(row) for row in order}) > 1
+    np.testing.assert_array_equal(np.concatenate([batch["index"] for batch in batches]), np.arange(32))
+
+
+def test_same_seed_same_batches_and_another_seed_others():
+    def run(seed, threads=4):
+        return take(speechsplit_pipeline(Records(200, 300, 400), CropConfig(), 2, seed, read_threads=threads), 5)
+
+    assert_equal_batches(run(5), run(5))
+    assert_equal_batches(run(5), run(5, threads=0))
+    assert any((a["length"] != b["length"]).any() for a, b in zip(run(5), run(6), strict=True))
+
+
+def test_resumes_exactly_where_it_stood():
+    dataset = speechsplit_pipeline(Records(200, 300, 400), CropConfig(), 2, seed=5)
+    iterator = iter(dataset)
+    for _ in range(4):
+        next(iterator)
+    state = iterator.get_state()
+    expected = list(itertools.islice(iterator, 4))
+    fresh = iter(speechsplit_pipeline(Records(200, 300, 400), CropConfig(), 2, seed=5))
+    fresh.set_state(state)
+    assert_equal_batches(itertools.islice(fresh, 4), expected)
+
+
+def test_processes_share_the_samples_of_one():
+    def run(batch_size, **options):
+        return take(speechsplit_pipeline(Records(200, 300, 400), CropConfig(), batch_size, 5, **options), 3)
+
+    shares = [run(2, process_index=p, process_count=4) for p in range(4)]
+    for step, whole in enumerate(run(8)):
+        together = {key: np.concatenate([share[step][key] for share in shares]) for key in whole}
+        order = np.argsort(together["index"])
+        assert_equal_batches([{key: value[order] for key, value in together.items()}], [whole])
+
+
+def test_evaluation_is_one_pass_with_the_same_crops_whatever_the_seed():
+    def run(seed, frames=(200,) * 7, batch_size=3, **options):
+        return list(speechsplit_pipeline(Records(*frames), CropConfig(), batch_size, seed, train=False, **options))
+
+    batches = run(1)
+    np.testing.assert_array_equal(np.concatenate([batch["index"] for batch in batches]), np.arange(6))
+    assert_equal_batches(batches, run(2))
+    assert len(run(1, batch_size=50)[0]["length"]) == 7
+    # A record's crop depends on its number, not on how it is batched.
+    np.testing.assert_array_equal(run(1, batch_size=50)[0]["mel"][:6], np.concatenate([b["mel"] for b in batches]))
+    shares = [run(1, batch_size=2, process_index=p, process_count=2) for p in range(2)]
+    assert [len(share) for share in shares] == [1, 1]
+    assert sorted(np.concatenate([share[0]["index"] for share in shares])) == [0, 1, 2, 3]
+    assert [len(run(1, batch_size=9, process_index=p, process_count=2)[0]["length"]) for p in range(2)] == [3, 3]
+
+
+def test_waveglow_segments_are_aligned():
+    batches = take(waveglow_pipeline(Records(100, 60, 20), SegmentConfig(), 6, seed=2), 5)
+    starts = set()
+    for batch in batches:
+        assert batch["audio"].shape == (6, 12000) and batch["audio"].dtype == np.float32
+        assert batch["mel"].shape == (6, 47, BANDS)
+        for audio, mel in zip(batch["audio"], batch["mel"], strict=True):
+            frame_numbers = np.round(audio * 32767).astype(int)
+            first = round(float(mel[0, 0] % 1) * 1000)
+            short = frame_numbers[-1] == 0
+            assert frame_numbers[0] == frame_numbers[255] == first and frame_numbers[256] == first + 1
+            if not short:
+                assert frame_numbers[46 * 256] == round(float(mel[46, 0] % 1) * 1000)
+            else:
+                assert not frame_numbers[19 * 256 :].any() and not mel[20:].any() and mel[19].any()
+            starts.add(first)
+    assert len(starts) > 5
+
+
+def speakers(*sexes: str) -> SpeakerTable:
+    count = len(sexes)
+    return SpeakerTable(
+        names=tuple(f"s{i}" for i in range(count)),
+        sexes=sexes,
+        utterances=np.ones(count, np.int64),
+        embeddings=np.repeat(np.arange(count, dtype=np.float32)[:, None], 256, axis=1),
+        log_f0_mean=np.zeros(count),
+        log_f0_std=np.ones(count),
+    )
+
+
+def test_voices_are_balanced_between_the_sexes_and_labelled():
+    table = speakers("male", "female", "female", "unknown", "female")
+    batches = take(voicegan_pipeline(table, 6, seed=0), 10)
+    sexes = np.concatenate([batch["sex"] for batch in batches])
+    voices = np.concatenate([batch["embedding"][:, 0] for batch in batches]).astype(int)
+    assert sexes.dtype == np.int32 and sexes.mean() == 0.5
+    assert set(voices[sexes == 0]) == {0} and np.bincount(voices[sexes == 1]).tolist() == [0, 10, 10, 0, 10]
+    with pytest.raises(DataError, match="None of the 2 speakers is female; add a dataset with both sexes"):
+        voicegan_pipeline(speakers("male", "unknown"), 2, seed=0)
+
+
+def test_several_sources_are_concatenated():
+    sources = [Records(100), Records(100, 100)]
+    batches = list(speechsplit_pipeline(sources, CropConfig(), 3, seed=0, train=False))
+    assert batches[0]["speaker_embedding"][:, 0].tolist() == [0, 0, 1]
+
+
+def test_refusals():
+    with pytest.raises(ConfigError, match="set 1 <= min_frames <= max_frames <= frames"):
+        CropConfig(frames=100)
+    with pytest.raises(ConfigError, match="set both to at least 1"):
+        SegmentConfig(samples=0)
+    with pytest.raises(DataError, match="There are 0 records for 1 processes"):
+        speechsplit_pipeline(Records(), CropConfig(), 1, seed=0)
+    with pytest.raises(DataError, match="There are 1 records for 2 processes"):
+        build(Records(100), lambda record, generator: record, 1, 0, process_count=2, train=False)
+    with pytest.raises(ConfigError, match="batch_size is 0 and process 0 of 1"):
+        speechsplit_pipeline(Records(100), CropConfig(), 0, seed=0)

@@ -1,0 +1,42 @@
+"""Distances between recordings."""
+
+import numpy as np
+import pytest
+
+from evc_jax.audio import AudioConfig
+from evc_jax.evaluation import metrics
+
+CONFIG = AudioConfig()
+
+
+def noise(seconds=0.5, seed=0):
+    return (0.1 * np.random.default_rng(seed).standard_normal(int(16000 * seconds))).astype(np.float32)
+
+
+def test_mel_l1_measures_decibels():
+    source = noise()
+    assert metrics.mel_l1(source, source, CONFIG) == 0
+    assert metrics.mel_l1(source, 10 ** (3 / 20) * source, CONFIG) == pytest.approx(0.03, abs=1e-3)
+    assert metrics.mel_l1(source, source[:-4000], CONFIG) < 0.01
+
+
+def test_f0_summary():
+    f0_hz = np.array([0, 100, 100, 200, 200, 0], np.float32)
+    summary = metrics.f0_summary(f0_hz)
+    assert summary.median_hz == 150
+    assert summary.range_semitones == pytest.approx(12)
+    assert summary.voiced_fraction == pytest.approx(4 / 6)
+    assert np.isnan(metrics.f0_summary(np.zeros(4, np.float32)).median_hz)
+
+
+def test_f0_distance_ignores_the_register():
+    f0_hz = np.array([0, 100, 120, 140], np.float32)
+    assert metrics.f0_distance_semitones(f0_hz, 2 * f0_hz) == pytest.approx(0, abs=1e-5)
+    assert metrics.f0_distance_semitones(f0_hz, f0_hz[::-1].copy()) > 1
+    assert np.isnan(metrics.f0_distance_semitones(f0_hz, np.zeros(4, np.float32)))
+
+
+def test_cosine():
+    a, b = np.eye(2, dtype=np.float32)
+    assert metrics.cosine(a, 3 * a) == pytest.approx(1)
+    assert metrics.cosine(a, b) == 0

@@ -1,0 +1,77 @@
+"""From trainings to a bundle; the trainings are stand-ins, the networks and the vocoders are real."""
+
+import numpy as np
+import pytest
+from bundles import CONFIGS, EMOTIONS, random_params, tone
+
+from evc_jax import assembly
+from evc_jax.audio import AudioConfig
+from evc_jax.bundle import load_bundle
+from evc_jax.errors import ConfigError, DataError
+from evc_jax.training.checkpoints import Trained
+
+LICENCES = {"acted": "CC BY-NC-SA 4.0", "read": "CC BY 4.0"}
+
+
+@pytest.fixture(autouse=True)
+def trainings(monkeypatch):
+    params = random_params()
+
+    def load(workdir):
+        name = str(workdir).removeprefix("runs/")
+        options = {"emotions": list(EMOTIONS), "code": "pitch_rhythm"} if name == "codegan" else {}
+        data = {"datasets": ["acted", "read"] if name == "speechsplit" else ["acted"]}
+        return Trained(
+            name, {"options": options, "data": data}, {name: CONFIGS[name]}, {name: params[name]}, 7, {"loss": 0.5}
+        )
+
+    records = [{"audio": np.int16(20000 * tone(0.5, seed=i))} for i in range(3)]
+    monkeypatch.setattr(assembly, "load_for_inference", load)
+    monkeypatch.setattr(assembly, "dataset_info", lambda _, name: {"corpus": name, "licence": LICENCES[name]})
+    monkeypatch.setattr(assembly, "audio_config", lambda _, names: AudioConfig())
+    monkeypatch.setattr(assembly, "open_split", lambda *_, **__: records)
+
+
+def assemble(path, names, **options):
+    return assembly.assemble({name: f"runs/{name}" for name in names}, path, **options)
+
+
+def test_everything_that_was_trained_is_in_the_bundle(tmp_path):
+    assemble(tmp_path / "b", CONFIGS)
+    bundle = load_bundle(tmp_path / "b")
+    assert bundle.emotions == EMOTIONS and bundle.code == "pitch_rhythm"
+    for name in CONFIGS:
+        bundle.network(name)
+        assert bundle.description["networks"][name]["steps"] == 7
+        assert bundle.description["networks"][name]["validation"] == {"loss": 0.5}
+    assert bundle.description["licence"] == "CC BY 4.0 and CC BY-NC-SA 4.0"
+    used = {entry["name"]: entry["networks"] for entry in bundle.description["data"]}
+    assert used["read"] == ["speechsplit"] and "codegan" in used["acted"]
+    assert bundle.default_vocoder == "griffin-lim"
+
+
+def test_the_better_vocoder_is_the_default(tmp_path):
+    description = assemble(tmp_path / "b", ("speechsplit", "waveglow"), datasets=("acted",))
+    errors = description["evaluation"]["copy_synthesis_mel_l1"]
+    assert set(errors) == {"griffin-lim", "waveglow"}
+    assert errors["griffin-lim"] < errors["waveglow"]  # whose parameters are random
+    assert description["default_vocoder"] == "griffin-lim"
+
+
+def test_trainings_that_do_not_belong_together(tmp_path, monkeypatch):
+    monkeypatch.setitem(CONFIGS, "codegan", CONFIGS["codegan"] | {"code_channels": 12})
+    with pytest.raises(ConfigError, match="of 12 channels, this SpeechSplit makes 10"):
+        assemble(tmp_path / "b", ("speechsplit", "codegan"))
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_workdir_of_another_system(tmp_path):
+    with pytest.raises(ConfigError, match="runs/waveglow holds a training of waveglow; give one of codegan"):
+        assembly.assemble({"codegan": "runs/waveglow"}, tmp_path / "b")
+
+
+def test_test_recordings_with_other_settings(tmp_path, monkeypatch):
+    settings = {"acted": AudioConfig(gain=0.5)}
+    monkeypatch.setattr(assembly, "audio_config", lambda _, names: settings.get(",".join(names), AudioConfig()))
+    with pytest.raises(DataError, match="have other audio settings than the trainings"):
+        assemble(tmp_path / "b", ("speechsplit", "waveglow"), datasets=("acted",))

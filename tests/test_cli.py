@@ -1,0 +1,182 @@
+"""The command line on the recordings that people really have, and on the mistakes that they really make."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+from bundles import tiny_bundle, tone  # noqa: F401
+
+from evc_jax.cli import main
+
+FRAME_S = 256 / 16000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EVC_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def evc(tiny_bundle, capsys, tmp_path, monkeypatch):  # noqa: F811
+    """Runs `evc convert` with the tiny bundle; returns exit code, standard output and the lines of standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, command="convert"):
+        try:
+            code = main([command, *map(str, arguments), "--bundle", str(tiny_bundle)])
+        except SystemExit as exit:
+            code = exit.code
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err.splitlines()
+
+    return run
+
+
+def write(path, seconds=0.6, rate_hz=16000, channels=1, level=0.1, **options):
+    samples = np.stack([tone(seconds, rate_hz, level=level)] * channels, axis=-1)
+    soundfile.write(path, samples, rate_hz, **options)
+    return seconds
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("telephone.wav", {"rate_hz": 8000}),
+        ("stereo.wav", {"rate_hz": 44100, "channels": 2}),
+        ("studio.flac", {"rate_hz": 48000}),
+        ("music.mp3", {"rate_hz": 44100, "seconds": 1.0}),
+        ("short.wav", {"seconds": 0.4}),
+        ("long.ogg", {"seconds": 60.0}),
+        ("clipped.wav", {"level": 30.0, "subtype": "PCM_16"}),
+    ],
+)
+def test_recordings_of_all_kinds(evc, tmp_path, name, options):
+    seconds = write(tmp_path / name, **options)
+    code, _, errors = evc(name, "--emotion", "happy", "-o", "out.wav")
+    assert (code, errors) == (0, [])
+    info = soundfile.info(tmp_path / "out.wav")
+    assert (info.samplerate, info.channels, info.subtype) == (16000, 1, "PCM_16")
+    assert abs(info.duration - soundfile.info(tmp_path / name).duration) < FRAME_S
+    assert abs(info.duration - seconds) < 0.1
+
+
+def make_unusable(folder):
+    soundfile.write(folder / "silence.wav", np.zeros(16000), 16000)
+    (folder / "empty.wav").touch()
+    (folder / "text.wav").write_text("I am not a recording.\n")
+    soundfile.write(folder / "nan.wav", np.full(16000, np.nan, np.float32), 16000, subtype="FLOAT")
+    soundfile.write(folder / "blink.wav", tone(0.05), 16000)
+
+
+@pytest.mark.parametrize("name", ["silence.wav", "empty.wav", "text.wav", "nan.wav", "blink.wav", "missing.wav"])
+def test_unusable_recordings_get_one_sentence(evc, tmp_path, name):
+    make_unusable(tmp_path)
+    code, _, errors = evc(name, "-o", "out.wav")
+    assert code == 2
+    assert len(errors) == 1 and name in errors[0] and errors[0].endswith(".")
+    assert not (tmp_path / "out.wav").exists()
+
+
+def test_bad_files_do_not_stop_the_others(evc, tmp_path):
+    (tmp_path / "in").mkdir()
+    make_unusable(tmp_path / "in")
+    for i in range(3):
+        write(tmp_path / "in" / f"good{i}.wav")
+    code, out, errors = evc("in", "-o", "out")
+    assert code == 2
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["good0.wav", "good1.wav", "good2.wav"]
+    assert len(errors) == 6 and errors[-1].endswith("5 of 8 recordings could not be converted.")
+    assert len(out.splitlines()) == 3
+
+
+def test_strength_zero_equals_the_reconstruction(evc, tmp_path):
+    write(tmp_path / "a.wav")
+    evc("a.wav", "-o", "plain.wav")
+    evc("a.wav", "--emotion", "sad", "--strength", "0", "-o", "zero.wav")
+    evc("a.wav", "--emotion", "sad", "-o", "sad.wav")
+    assert (tmp_path / "plain.wav").read_bytes() == (tmp_path / "zero.wav").read_bytes()
+    assert (tmp_path / "plain.wav").read_bytes() != (tmp_path / "sad.wav").read_bytes()
+
+
+def test_a_failure_leaves_an_earlier_output_as_it_was(evc, tmp_path):
+    make_unusable(tmp_path)
+    (tmp_path / "out.wav").write_bytes(b"precious")
+    assert evc("nan.wav", "-o", "out.wav")[0] == 2
+    assert (tmp_path / "out.wav").read_bytes() == b"precious"
+
+
+def test_plot(evc, tmp_path):
+    write(tmp_path / "a.wav")
+    assert evc("a.wav", "--plot", "-o", "out.wav")[0] == 0
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_voices_are_found_again(evc, tmp_path):
+    write(tmp_path / "a.wav")
+    code, out, _ = evc("-n", 2, "--sex", "female", "--seed", 3, "-o", "voices", command="voices")
+    assert code == 0
+    assert [line.replace("\\", "/") for line in out.splitlines()] == [
+        "voices/female-3-0.npy",
+        "voices/female-3-1.npy",
+    ]
+    assert evc("a.wav", "--voice", "voices/female-3-1.npy", "-o", "out.wav")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["a.wav"], "required: -o/--output"),
+        (["a.wav", "-o", "o.wav", "--emotion", "hungry"], "no emotion 'hungry'; choose one of neutral, happy, sad"),
+        (["a.wav", "-o", "o.wav", "--strength", "-1"], "'-1' was given, expected a number from 0 to 3"),
+        (["a.wav", "-o", "o.wav", "--strength", "strong"], "'strong' was given, expected a number"),
+        (["a.wav", "-o", "o.wav", "--strength", "nan"], "'nan' was given, expected a number"),
+        (["a.wav", "-o", "o.wav", "--seed", "-3"], "'-3' was given, expected a whole number"),
+        (["a.wav", "-o", "o.wav", "--vocoder", "wavenet"], "invalid choice: 'wavenet'"),
+        (["a.wav", "-o", "o.wav", "--voice", "sampled:martian"], "'martian'; say sampled:female or sampled:male"),
+        (["a.wav", "-o", "o.wav", "--voice", "no.wav"], "The voice 'no.wav' is no file"),
+        (["a.wav", "-o", "no/such/o.wav"], "does not exist; make it"),
+        (["a.wav", "-o", "a.wav"], "would overwrite a recording"),
+        (["a.wav", "b.wav", "-o", "o.wav"], "give a folder as -o"),
+        (["a.wav", "-o", "o.mp3"], "name the output .wav or .flac"),
+        (["-o", "o.wav"], "required: INPUT"),
+    ],
+)
+def test_mistakes_get_one_sentence(evc, tmp_path, arguments, message):
+    for name in ("a.wav", "b.wav"):
+        write(tmp_path / name, seconds=0.2)
+    code, _, errors = evc(*arguments)
+    assert code == 2
+    assert len(errors) == 1 and message in errors[0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "b.wav"]
+
+
+@pytest.mark.parametrize("command", ["", "sing"])
+def test_unknown_commands(command, capsys):
+    with pytest.raises(SystemExit) as exit:
+        main([command] if command else [])
+    assert exit.value.code == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_missing_bundle(tmp_path, capsys):
+    write(tmp_path / "a.wav", seconds=0.2)
+    code = main(["convert", str(tmp_path / "a.wav"), "-o", str(tmp_path / "o.wav"), "--bundle", str(tmp_path / "no")])
+    assert code == 2
+    assert "There is no bundle directory at" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["convert"], ["voices"], ["prepare"], ["bundle"]])
+def test_help_teaches_and_imports_nothing_slow(command):
+    code = (
+        "import sys, evc_jax.cli\n"
+        "try: evc_jax.cli.main(sys.argv[1:])\n"
+        "finally: assert not {'jax', 'librosa', 'matplotlib', 'flax'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *command, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "evc convert " in done.stdout or f"evc {command[0]} " in done.stdout
+    assert "example" in done.stdout or "from a corpus" in done.stdout

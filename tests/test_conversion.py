@@ -1,0 +1,177 @@
+"""The conversion's promises: length, level, strength, reproducibility, any input; with a tiny random bundle."""
+
+import numpy as np
+import pytest
+from bundles import EMOTIONS, tiny_bundle, tone, write_bundle  # noqa: F401
+
+import evc_jax
+from evc_jax.conversion import Converter
+from evc_jax.errors import AudioError, BundleError, ConfigError
+from evc_jax.voices import write_voices
+from evc_jax.wishes import MAX_STRENGTH, Wishes
+
+
+@pytest.fixture(scope="module")
+def converter(tiny_bundle):  # noqa: F811
+    return Converter.load(tiny_bundle)
+
+
+@pytest.fixture(scope="module")
+def features(converter):
+    return converter.extract(tone(1.5), 16000)
+
+
+def convert(converter, features, **wishes):
+    return converter.convert_features(features, Wishes(**wishes))
+
+
+def test_the_package_offers_the_converter(tiny_bundle):  # noqa: F811
+    assert evc_jax.Converter.load(tiny_bundle).emotions == EMOTIONS
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.4, 3.1, 8.0])
+def test_output_is_as_long_as_the_source(converter, seconds):
+    source = tone(seconds)
+    result = converter.convert(source, 16000, emotion="happy")
+    assert result.audio.shape == source.shape
+    assert result.mel.shape == (len(source) // 256 + 1, 80) == (len(result.f0_hz), 80)
+    assert np.isfinite(result.audio).all()
+    assert 0 <= result.mel.min() and result.mel.max() <= 1
+
+
+@pytest.mark.parametrize("rate_hz, channels", [(8000, 1), (44100, 2), (48000, 1)])
+def test_any_rate_and_channel_count(converter, rate_hz, channels):
+    source = np.stack([tone(0.7, rate_hz)] * channels, axis=-1).squeeze()
+    result = converter.convert(source, rate_hz)
+    assert result.sample_rate_hz == 16000
+    assert abs(len(result.audio) / 16000 - len(source) / rate_hz) < 256 / 16000
+
+
+def test_strength_zero_is_the_reconstruction_bit_for_bit(converter, features):
+    plain = convert(converter, features)
+    np.testing.assert_array_equal(convert(converter, features, emotion="sad", strength=0.0).audio, plain.audio)
+    np.testing.assert_array_equal(convert(converter, features, emotion=None, strength=1.0).audio, plain.audio)
+
+
+def test_emotions_differ_and_strength_interpolates(converter, features):
+    plain = convert(converter, features).mel
+    changes = [np.abs(convert(converter, features, emotion=e).mel - plain).mean() for e in EMOTIONS]
+    assert min(changes) > 1e-4 and len(set(changes)) == len(EMOTIONS)
+    mels = [convert(converter, features, emotion="sad", strength=strength).mel for strength in (1e-3, 1)]
+    weak, strong = (np.abs(mel - plain).mean() for mel in mels)
+    assert 0 < weak < strong / 10
+
+
+def test_results_are_reproducible(converter, features):
+    wishes = {"emotion": "happy", "voice": "sampled:male", "seed": 5}
+    np.testing.assert_array_equal(
+        convert(converter, features, **wishes).audio, convert(converter, features, **wishes).audio
+    )
+
+
+def test_level_follows_the_source(converter):
+    loud, quiet = (converter.convert(tone(1, level=level), 16000).audio for level in (0.1, 0.001))
+    np.testing.assert_allclose(np.std(loud) / np.std(quiet), 100, rtol=0.05)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 3.1, 21.0])
+def test_cutting_and_joining_change_nothing(tiny_bundle, seconds):  # noqa: F811
+    """With networks that return what they are given, the source's mel comes back at any length."""
+    converter = Converter.load(tiny_bundle)
+    converter._convert_windows = lambda params, mel, *rest, **options: mel
+    features = converter.extract(tone(seconds), 16000)
+    np.testing.assert_allclose(converter.convert_features(features, Wishes()).mel, features.mel, atol=1e-6)
+
+
+def test_batches_cover_every_window_once():
+    from evc_jax.conversion import _batches
+
+    for count in (1, 2, 4, 5, 16, 17, 40):
+        batches = list(_batches(count))
+        assert [i for b in batches for i in range(b.first, b.end)] == list(range(count))
+        assert all(b.end - b.first <= b.size for b in batches)
+
+
+def test_waveglow(converter, features):
+    result = convert(converter, features, vocoder="waveglow")
+    assert result.audio.shape == features.audio.shape
+    assert np.abs(result.audio - convert(converter, features).audio).max() > 0
+
+
+def test_sampled_voices(converter):
+    voices = converter.sample_voices(3, "female", seed=2)
+    np.testing.assert_allclose(np.linalg.norm(voices, axis=1), 1, atol=1e-5)
+    assert voices.min() >= 0
+    np.testing.assert_allclose(converter.sample_voices(5, "female", seed=2)[:3], voices, atol=1e-6)
+    assert np.abs(converter.sample_voices(3, "male", seed=2) - voices).max() > 1e-3
+    assert np.abs(converter.sample_voices(3, "female", seed=3) - voices).max() > 1e-3
+
+
+def test_voices_from_arrays_and_files(converter, features, tmp_path):
+    import soundfile
+
+    embedding = converter.sample_voices(1, "male")[0]
+    (file,) = write_voices(tmp_path, ["kim"], embedding[None])
+    reference = tone(1.2, f0_hz=220)
+    soundfile.write(tmp_path / "reference.wav", reference, 16000, subtype="FLOAT")
+    by_array, by_file = (convert(converter, features, voice=voice) for voice in (embedding, str(file)))
+    np.testing.assert_array_equal(by_array.audio, by_file.audio)
+    by_sound, by_path = (convert(converter, features, voice=v) for v in (reference, tmp_path / "reference.wav"))
+    np.testing.assert_allclose(by_sound.embedding, by_path.embedding, atol=1e-5)
+    np.testing.assert_allclose(by_array.embedding, embedding, atol=1e-6)
+    np.testing.assert_array_equal(convert(converter, features).embedding, features.embedding)
+
+
+@pytest.mark.parametrize(
+    "wishes, message",
+    [
+        ({"strength": -0.1}, "The strength is -0.1; give a number from 0 to 3"),
+        ({"strength": MAX_STRENGTH + 1}, "The strength is 4"),
+        ({"strength": float("nan")}, "The strength is nan"),
+        ({"sigma": -1.0}, "The sigma is -1"),
+        ({"seed": -1}, "The seed is -1"),
+        ({"vocoder": "wavenet"}, "no vocoder 'wavenet'; choose one of griffin-lim, waveglow"),
+        ({"voice": "sampled:martian"}, "'martian'; say sampled:female or sampled:male"),
+        ({"voice": "no/such.wav"}, "The voice 'no/such.wav' is no file"),
+    ],
+)
+def test_impossible_wishes(wishes, message):
+    with pytest.raises(ConfigError, match=message):
+        Wishes(**wishes)
+
+
+def test_unusable_voices(converter, features, tmp_path):
+    (tmp_path / "text.npy").write_text("not numbers")
+    np.save(tmp_path / "short.npy", np.zeros(3, np.float32))
+    np.save(tmp_path / "zero.npy", np.zeros(256, np.float32))
+    (tmp_path / "text.wav").write_text("not sound")
+    for name, error, message in (
+        ("text.npy", ConfigError, "cannot be read"),
+        ("short.npy", ConfigError, "does not hold the 256 numbers"),
+        ("zero.npy", ConfigError, "is zero or not finite"),
+        ("text.wav", AudioError, "text.wav"),
+    ):
+        with pytest.raises(error, match=message):
+            convert(converter, features, voice=str(tmp_path / name))
+
+
+def test_unknown_emotion(converter, features):
+    with pytest.raises(BundleError, match="no emotion 'bored'; choose one of neutral, happy, sad"):
+        convert(converter, features, emotion="bored")
+
+
+def test_a_bundle_without_gans(tmp_path):
+    converter = Converter.load(write_bundle(tmp_path / "b", names=("speechsplit",)))
+    source = tone(0.5)
+    assert converter.emotions == ()
+    with pytest.raises(BundleError, match="has no codegan network"):
+        converter.convert(source, 16000, emotion="happy")
+    with pytest.raises(BundleError, match="has no voicegan network"):
+        converter.convert(source, 16000, voice="sampled:male")
+    assert len(converter.convert(source, 16000).audio) == len(source)
+
+
+@pytest.mark.parametrize("samples", [np.zeros(16000), np.full(16000, np.nan), np.zeros(0), np.zeros(100)])
+def test_recordings_that_cannot_be_converted(converter, samples):
+    with pytest.raises(AudioError):
+        converter.convert(samples, 16000)

@@ -1,0 +1,79 @@
+"""Which recording becomes which file."""
+
+import pytest
+
+from evc_jax import jobs
+from evc_jax.errors import ConfigError
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    for name in ("a.wav", "b.mp3", "b.flac", "deep/a.wav", "notes.txt", ".hidden.wav"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def outputs(inputs, output):
+    return [(str(job.source), str(job.output)) for job in jobs.plan(inputs, output)]
+
+
+def test_one_recording_to_one_file(folder):
+    assert outputs(["in/a.wav"], "x.flac") == [("in/a.wav", "x.flac")]
+
+
+def test_one_recording_to_a_folder(folder):
+    assert outputs(["in/b.mp3"], "out") == [("in/b.mp3", "out/b.wav")]
+    (folder / "out.wav").mkdir()
+    assert outputs(["in/b.mp3"], "out.wav") == [("in/b.mp3", "out.wav/b.wav")]
+
+
+def test_a_folder_keeps_its_structure_and_no_output_is_taken_twice(folder):
+    assert outputs(["in", "in/deep/a.wav"], "out") == [
+        ("in/a.wav", "out/a.wav"),
+        ("in/b.flac", "out/b.wav"),
+        ("in/b.mp3", "out/b-2.wav"),
+        ("in/deep/a.wav", "out/deep/a.wav"),
+        ("in/deep/a.wav", "out/a-2.wav"),
+    ]
+
+
+def test_earlier_outputs_inside_the_input_folder_are_no_inputs(folder):
+    (folder / "in/out").mkdir()
+    (folder / "in/out/a.wav").touch()
+    assert ("in/out/a.wav", "in/out/out/a.wav") not in outputs(["in"], "in/out")
+    assert len(outputs(["in"], "in/out")) == 4
+
+
+def test_a_missing_recording_is_left_to_the_conversion(folder):
+    assert outputs(["nowhere.wav"], "out") == [("nowhere.wav", "out/nowhere.wav")]
+
+
+@pytest.mark.parametrize(
+    "inputs, output, message",
+    [
+        (["in/a.wav"], "in/a.wav", "would overwrite a recording"),
+        (["in"], "in", "would overwrite a recording"),
+        (["in/a.wav", "in/b.mp3"], "x.wav", "cannot become the one file"),
+        (["in"], "x.wav", "cannot become the one file"),
+        (["in/a.wav"], "x.mp3", "name the output .wav or .flac"),
+        (["in/a.wav"], "no/such/x.wav", "does not exist; make it"),
+        (["in/a.wav"], "no/such/folder", "does not exist; make it"),
+        (["in/a.wav"], "in/notes.txt", "is a file, neither a folder nor"),
+    ],
+)
+def test_impossible_outputs(folder, inputs, output, message):
+    with pytest.raises(ConfigError, match=message):
+        jobs.plan(inputs, output)
+
+
+def test_a_folder_without_recordings(folder):
+    (folder / "empty").mkdir()
+    with pytest.raises(ConfigError, match="holds no recordings"):
+        jobs.plan(["empty"], "out")
+
+
+def test_the_voice_is_not_overwritten(folder):
+    with pytest.raises(ConfigError, match="would overwrite"):
+        jobs.plan(["in/a.wav"], "in/b.flac", "in/b.flac")
