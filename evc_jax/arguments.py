@@ -116,7 +116,10 @@ def _add_convert(commands) -> None:
     parser.add_argument("--seed", type=_integer(0, MAX_SEED), default=0, help="of everything random; default: 0")
     parser.add_argument("--vocoder", choices=VOCODERS, help="default: the bundle's better one")
     parser.add_argument(
-        "--sigma", type=_number(0.0, MAX_SIGMA), default=DEFAULT_SIGMA, help=f"WaveGlow's noise; default: {DEFAULT_SIGMA}"
+        "--sigma",
+        type=_number(0.0, MAX_SIGMA),
+        default=DEFAULT_SIGMA,
+        help=f"WaveGlow's noise; default: {DEFAULT_SIGMA}",
     )
     parser.add_argument("--plot", action="store_true", help="draw source and output beside each output (.png)")
     _add_bundle_option(parser)

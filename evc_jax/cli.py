@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -107,6 +108,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
 def _bundle(arguments: argparse.Namespace) -> int:
     from evc_jax import assembly
 
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns of metadata that nobody needs
     workdirs = {name: getattr(arguments, name) for name in NETWORKS if getattr(arguments, name)}
     datasets = tuple(name for name in (arguments.datasets or "").split(",") if name)
     description = assembly.assemble(
