@@ -9,12 +9,9 @@ from jaxtyping import Array, Float
 
 from evc_jax.models.speechsplit import Codes
 
-# Each name lists its parts in the order of their channels.
-CODES = ("content", "pitch", "rhythm", "pitch_rhythm")
-
 
 def select_codes(codes: Codes, code: str) -> Float[Array, "B T C"]:
-    """The part named `code`; for "pitch_rhythm" the channels of pitch come first."""
+    """The part named `code`, one of `bundle.CODES`; for "pitch_rhythm" the channels of pitch come first."""
     return jnp.concatenate([getattr(codes, name) for name in code.split("_")], axis=-1)
 
 

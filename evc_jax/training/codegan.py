@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
+from evc_jax.bundle import CODES
 from evc_jax.config import from_mapping, to_mapping
 from evc_jax.data import pipeline
 from evc_jax.data.source import open_split
 from evc_jax.errors import ConfigError
 from evc_jax.models import gan
 from evc_jax.models.codegan import CodeDiscriminator, CodeGANConfig, CodeGenerator
-from evc_jax.models.codes import CODES
 from evc_jax.models.layers import Network
 from evc_jax.training.checkpoints import load_for_inference
 from evc_jax.training.codes import CODE_FIELDS, CodeEncoder, encode_split

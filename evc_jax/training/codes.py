@@ -39,7 +39,7 @@ class CodeEncoder:
           ConfigError: the checkpoint is not one of SpeechSplit.
         """
         if "speechsplit" not in trained.params:
-            raise ConfigError(f"config.options.speechsplit leads to a training of {trained.system}, not of SpeechSplit.")
+            raise ConfigError(f"config.options.speechsplit leads to a training of {trained.system}, not SpeechSplit.")
         config = from_mapping(SpeechSplitConfig, trained.networks["speechsplit"], "the SpeechSplit checkpoint")
         self.code, self.overlap_frames = code, overlap_frames
         self.f0_classes = config.f0_classes
