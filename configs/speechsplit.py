@@ -35,7 +35,7 @@ def get_config(variant: str = "full"):
     return config_dict(
         "speechsplit",
         model=pick(variant, **MODELS),
-        options=Options(),
+        options=Options(resampled_share=pick(variant, full=1.0, small=0.1, tiny=1.0)),
         data=DataConfig(datasets=("ravdess", "emodb", "librispeech")),
         optimizer=pick(
             variant,

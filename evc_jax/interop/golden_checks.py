@@ -74,7 +74,8 @@ def check_random_resampling(golden: Golden) -> Report:
     config = torch_speechsplit.resampling_config(_json(golden, "hparams"))
     x, report = jnp.asarray(golden["x"]), Report()
     shape = (x.shape[0], -1)
-    draws = Resampling(jnp.asarray(golden["scales"].reshape(shape)), jnp.asarray(golden["len_seg"].reshape(shape)))
+    scales, lengths = (jnp.asarray(golden[name].reshape(shape)) for name in ("scales", "len_seg"))
+    draws = Resampling(scales, lengths, jnp.ones(shape[0], bool))
     report.output("y", random_resample(x, jnp.asarray(golden["lengths"]), draws, config), golden["y"])
     return report
 
@@ -90,7 +91,7 @@ def check_voicegan(golden: Golden) -> Report:
     real, real_labels = jnp.asarray(golden["real"]), jnp.asarray(golden["real_labels"])
     alpha = jnp.asarray(golden["alpha"]).reshape(-1)
 
-    fake = nets.generator.apply(g_params, noise, jax.nn.one_hot(labels, config.sexes))
+    fake = jax.jit(nets.generator.apply)(g_params, noise, jax.nn.one_hot(labels, config.sexes))
     report = Report()
     report.output("fake", fake, golden["fake"])
     _compare_verdicts(report, lambda x: nets.discriminator.apply(d_params, x), golden["real"], golden)

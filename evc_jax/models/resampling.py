@@ -12,7 +12,7 @@ import functools
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from evc_jax.errors import ConfigError
 from evc_jax.models.pytree import record
@@ -57,14 +57,28 @@ class ResamplingConfig:
 
 @record
 class Resampling:
-    """The random draws for a batch: stretch factor and length in frames of each segment."""
+    """The random draws for a batch: stretch factor and length in frames of each segment.
+
+    Attributes:
+      scales, lengths: of the segments.
+      active: samples for which this is False stay as they are.
+    """
 
     scales: Float[Array, "B N"]
     lengths: Int[Array, "B N"]
+    active: Bool[Array, " B"]
 
 
-def draw_resampling(keys: Key[Array, " B"], config: ResamplingConfig) -> Resampling:
-    """Draws one resampling per sample from its own key, so that results do not depend on how a batch is split."""
+def draw_resampling(
+    keys: Key[Array, " B"], config: ResamplingConfig, active: Bool[Array, " B"] | None = None
+) -> Resampling:
+    """Draws one resampling per sample from its own key, so that results do not depend on how a batch is split.
+
+    Args:
+      keys: one per sample.
+      config: how to cut.
+      active: which samples to resample; all of them if None.
+    """
 
     def draw(key):
         scale_key, length_key = jax.random.split(key)
@@ -72,7 +86,7 @@ def draw_resampling(keys: Key[Array, " B"], config: ResamplingConfig) -> Resampl
         bounds = (config.min_segment_frames, config.max_segment_frames)
         return scales, jax.random.randint(length_key, (config.segments,), *bounds)
 
-    return Resampling(*jax.vmap(draw)(keys))
+    return Resampling(*jax.vmap(draw)(keys), jnp.ones(keys.shape, bool) if active is None else active)
 
 
 def random_resample(
@@ -87,10 +101,11 @@ def random_resample(
       config: P is its `padded_frames`.
 
     Returns:
-      the stretched segments one after the other, then zeros.
+      the stretched segments one after the other, then zeros; a sample that is not active as it is, padded or cut.
     """
     interpolation = functools.partial(_interpolation, frames=x.shape[1], config=config)
     weights = jax.vmap(interpolation)(length, resampling.scales, resampling.lengths)
+    weights = jnp.where(resampling.active[:, None, None], weights, jnp.eye(config.padded_frames, x.shape[1]))
     # Rows of the matrix hold two weights each. A product beats gather here: the gradient of a gather is a scatter,
     # which is slow on CPU and TPU and not reproducible on a GPU.
     return jnp.einsum("bpt,btc->bpc", weights.astype(x.dtype), x, precision=lax.Precision.HIGHEST)

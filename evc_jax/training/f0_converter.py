@@ -20,7 +20,7 @@ from evc_jax.models.speechsplit import F0Converter, F0ConverterConfig
 from evc_jax.pitch import quantize_f0
 from evc_jax.training.config import TrainConfig
 from evc_jax.training.parallel import mean_over_devices
-from evc_jax.training.speechsplit import Batch, Options, block_resamplings, crop_data, resampled_inputs
+from evc_jax.training.speechsplit import Batch, Options, crop_data, resampled_inputs
 from evc_jax.training.state import TrainState, apply_gradients, make_optimizer, sample_keys
 
 
@@ -41,11 +41,12 @@ class F0ConverterSystem:
 
     def loss(self, params: Any, batch: Batch, keys: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Cross-entropy over the padded crop, and the share of existing frames whose class is within 5 of the true."""
-        resampling = self.model.resampling
-        _, f0 = resampled_inputs(batch, keys, resampling, self.model.f0_classes)
-        drawn = block_resamplings(keys, self.model.pitch.blocks, resampling)
-        logits = self.network.apply(params, batch["mel"], f0, resamplings=drawn)
-        target = quantize_f0(batch["f0"], self.model.f0_classes)
+        model, share = self.model, self.options.resampled_share
+        _, f0, resamplings = resampled_inputs(
+            batch, keys, model.resampling, share, model.f0_classes, model.pitch.blocks
+        )
+        logits = self.network.apply(params, batch["mel"], f0, resamplings=resamplings)
+        target = quantize_f0(batch["f0"], model.f0_classes)
         loss = jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, target))
         exists = jnp.arange(target.shape[1])[None, :] < batch["length"][:, None]
         guess = jnp.argmax(logits, axis=-1)

@@ -17,6 +17,7 @@ from etils import epath
 from evc_jax.config import from_mapping, to_mapping
 from evc_jax.data import pipeline
 from evc_jax.data.source import open_split
+from evc_jax.errors import ConfigError
 from evc_jax.models.layers import Network
 from evc_jax.models.resampling import Resampling, ResamplingConfig, draw_resampling, random_resample
 from evc_jax.models.speechsplit import SpeechSplit, SpeechSplitConfig
@@ -30,23 +31,45 @@ Batch = dict[str, jax.Array]
 
 @dataclass(frozen=True)
 class Options:
-    """A crop's length in frames is drawn from `min_crop_frames` to the resampling's `max_length_frames`."""
+    """Crops and resampling.
+
+    Attributes:
+      min_crop_frames: a crop's length is drawn from here to the resampling's `max_length_frames`.
+      resampled_share: share of the samples that are randomly resampled.
+        NOTE: 1 in the reference. Laying stretched content onto the rhythm takes very many steps to learn; with a
+        smaller share a short training learns to rebuild speech first, and keeps rhythm in the content code.
+    """
 
     min_crop_frames: int = 64
+    resampled_share: float = 1.0
+
+    def __post_init__(self):
+        if not 0 <= self.resampled_share <= 1:
+            raise ConfigError(f"config.options.resampled_share is {self.resampled_share}; expected 0 to 1.")
 
 
 def resampled_inputs(
-    batch: Batch, keys: jax.Array, config: ResamplingConfig, f0_classes: int
-) -> tuple[jax.Array, jax.Array]:
-    """Mel [B, T, F] and F0 one-hot [B, T, K], resampled together in time; F0 is quantised after that."""
+    batch: Batch, keys: jax.Array, config: ResamplingConfig, share: float, f0_classes: int, blocks: int
+) -> tuple[jax.Array, jax.Array, tuple[Resampling, ...]]:
+    """What the encoders see in training.
+
+    Args:
+      batch: see `pipeline.speechsplit_pipeline`.
+      keys: one per sample.
+      config: how to cut and stretch.
+      share: of the samples that are resampled at all.
+      f0_classes: K.
+      blocks: convolution blocks of the content and pitch encoders.
+
+    Returns:
+      mel [B, T, F] and F0 one-hot [B, T, K], resampled together in time, F0 quantised after that; and an independent
+      draw for each convolution block.
+    """
+    active = jax.vmap(jax.random.uniform)(_stream(keys, blocks + 1)) < share
+    first, *rest = (draw_resampling(_stream(keys, i), config, active) for i in range(blocks + 1))
     both = jnp.concatenate([batch["mel"], batch["f0"][..., None]], axis=-1)
-    both = random_resample(both, batch["length"], draw_resampling(_stream(keys, 0), config), config)
-    return both[..., :-1], jax.nn.one_hot(quantize_f0(both[..., -1], f0_classes), f0_classes)
-
-
-def block_resamplings(keys: jax.Array, blocks: int, config: ResamplingConfig) -> tuple[Resampling, ...]:
-    """One independent draw for each convolution block of an encoder."""
-    return tuple(draw_resampling(_stream(keys, i + 1), config) for i in range(blocks))
+    both = random_resample(both, batch["length"], first, config)
+    return both[..., :-1], jax.nn.one_hot(quantize_f0(both[..., -1], f0_classes), f0_classes), tuple(rest)
 
 
 def crop_data(
@@ -82,16 +105,12 @@ class SpeechSplitSystem:
 
     def loss(self, params: Any, batch: Batch, keys: jax.Array) -> jax.Array:
         """MSE of the mel over the padded crop; `keys` [B] are the samples' own."""
-        resampling = self.model.resampling
-        mel, f0 = resampled_inputs(batch, keys, resampling, self.model.f0_classes)
-        rebuilt = self.network.apply(
-            params,
-            mel,
-            f0,
-            batch["speaker_embedding"],
-            rhythm_mel=batch["mel"],
-            resamplings=block_resamplings(keys, self.model.content.blocks, resampling),
+        model, share = self.model, self.options.resampled_share
+        mel, f0, resamplings = resampled_inputs(
+            batch, keys, model.resampling, share, model.f0_classes, model.content.blocks
         )
+        voice = batch["speaker_embedding"]
+        rebuilt = self.network.apply(params, mel, f0, voice, rhythm_mel=batch["mel"], resamplings=resamplings)
         return jnp.mean(optax.squared_error(rebuilt, batch["mel"]))
 
     def step(self, state: TrainState, batch: Batch, key: jax.Array) -> tuple[TrainState, dict[str, jax.Array]]:

@@ -65,14 +65,26 @@ def test_a_dead_voice_has_a_finite_gradient(voicegan):
 @pytest.mark.parametrize("frames", [1, 2, 3, 4, 7, 24, 25])
 def test_code_generator_keeps_any_length(codegan, frames):
     nets, g_params, _ = codegan
-    codes = jax.random.normal(jax.random.key(3), (2, frames, 6))
-    assert nets.generator.apply(g_params, codes, jnp.eye(3)[:2]).shape == codes.shape
+    codes = jnp.ones((2, frames, 6))
+    assert jax.eval_shape(nets.generator.apply, g_params, codes, jnp.eye(3)[:2]).shape == codes.shape
+
+
+def test_padding_is_cut_again_and_otherwise_changes_nothing(codegan):
+    """A length that the halvings do not divide is converted as if its last frame had been held."""
+    nets, g_params, _ = codegan
+    codes = jax.random.normal(jax.random.key(3), (2, 6, 6))
+    held = jnp.concatenate([codes, codes[:, -1:], codes[:, -1:]], axis=1)
+    convert = jax.jit(nets.generator.apply)
+    emotions = jnp.eye(3)[:2]
+    np.testing.assert_allclose(
+        convert(g_params, codes, emotions), convert(g_params, held, emotions)[:, :6], atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("frames", [4, 5, 24, 40])
 def test_code_discriminator_takes_any_length(codegan, frames):
     nets, _, d_params = codegan
-    verdict = nets.discriminator.apply(d_params, jnp.ones((2, frames, 6)))
+    verdict = jax.eval_shape(nets.discriminator.apply, d_params, jnp.ones((2, frames, 6)))
     assert verdict.source.shape == (2, 1) and verdict.classes.shape == (2, 3)
 
 
@@ -85,7 +97,7 @@ def test_code_discriminator_refuses_too_few_frames(codegan):
 def test_conversion_depends_on_the_emotion(codegan):
     nets, g_params, _ = codegan
     codes = jnp.broadcast_to(jax.random.normal(jax.random.key(4), (1, 8, 6)), (2, 8, 6))
-    first, second = nets.generator.apply(g_params, codes, jnp.eye(3)[:2])
+    first, second = jax.jit(nets.generator.apply)(g_params, codes, jnp.eye(3)[:2])
     assert np.abs(first - second).max() > 1e-4
 
 
@@ -136,7 +148,7 @@ def code_losses(nets, d_params, g_params):
 @pytest.mark.parametrize(("name", "losses"), [("voicegan", voice_losses), ("codegan", code_losses)])
 def test_the_discriminators_loss_has_no_gradient_for_the_generator(name, losses, request):
     nets, g_params, d_params = request.getfixturevalue(name)
-    of_d, of_g = jax.grad(lambda d, g: losses(nets, d, g)[0][0], argnums=(0, 1))(d_params, g_params)
+    of_d, of_g = jax.jit(jax.grad(lambda d, g: losses(nets, d, g)[0][0], argnums=(0, 1)))(d_params, g_params)
     assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(of_d)) > 0
     assert all(np.abs(leaf).max() == 0 for leaf in jax.tree.leaves(of_g))
 
@@ -145,7 +157,7 @@ def test_the_discriminators_loss_has_no_gradient_for_the_generator(name, losses,
 def test_losses_are_the_weighted_sums_of_their_metrics(name, losses, request):
     nets, g_params, d_params = request.getfixturevalue(name)
     weights = gan.VOICEGAN_WEIGHTS if name == "voicegan" else gan.CODEGAN_WEIGHTS
-    (d_loss, d), (g_loss, g) = losses(nets, d_params, g_params)
+    (d_loss, d), (g_loss, g) = jax.jit(lambda d, g: losses(nets, d, g))(d_params, g_params)
     expected = -d["wasserstein"] + weights.classification * d["real_classification"]
     np.testing.assert_allclose(d_loss, expected + weights.gradient_penalty * d["gradient_penalty"], rtol=1e-5)
     expected = -g["fake_source"] + weights.classification * g["fake_classification"]

@@ -15,7 +15,7 @@ def test_identity_up_to_dropped_ends():
     """At scale 1 each segment loses its last frame, to which it only interpolates."""
     lengths = jnp.array([[8, 6, 8, 7, 8, 8, 8]])
     x = jnp.arange(48.0).reshape(1, 48, 1)
-    draws = Resampling(jnp.ones((1, 7)), lengths)
+    draws = Resampling(jnp.ones((1, 7)), lengths, jnp.ones(1, bool))
     y = random_resample(x, jnp.array([22]), draws, CONFIG)[0, :, 0]
     expected = [*range(0, 7), *range(8, 13), *range(14, 21)]
     np.testing.assert_array_equal(y[: len(expected)], expected)
@@ -31,6 +31,14 @@ def test_draws_are_in_range_and_belong_to_the_sample():
     alone = draw_resampling(keys[7:8], CONFIG)
     np.testing.assert_array_equal(alone.scales[0], draws.scales[7])
     np.testing.assert_array_equal(alone.lengths[0], draws.lengths[7])
+
+
+def test_inactive_samples_stay_as_they_are():
+    keys = jax.random.split(jax.random.key(0), 2)
+    x = jax.random.normal(jax.random.key(1), (2, 48, 3))
+    y = random_resample(x, jnp.full(2, 48), draw_resampling(keys, CONFIG, jnp.array([True, False])), CONFIG)
+    assert not np.allclose(y[0], x[0])
+    np.testing.assert_array_equal(y[1], x[1])
 
 
 def test_nothing_beyond_the_length_is_heard():

@@ -43,6 +43,11 @@ def network():
 
 
 @pytest.fixture(scope="module")
+def apply(network):
+    return jax.jit(network.apply, static_argnames="method")
+
+
+@pytest.fixture(scope="module")
 def params(network):
     return network.init(jax.random.key(0))
 
@@ -59,60 +64,61 @@ def draw(seed, blocks=3):
     return tuple(draw_resampling(row, TINY.resampling) for row in keys)
 
 
-def test_shapes_with_a_factor_per_encoder(network, params, inputs):
+def test_shapes_with_a_factor_per_encoder(apply, params, inputs):
     mel, f0_onehot, embedding = inputs
-    codes = network.apply(params, mel, f0_onehot, method="encode")
+    codes = apply(params, mel, f0_onehot, method="encode")
     assert codes.content.shape == (BATCH, FRAMES // 4, 4)
     assert codes.rhythm.shape == (BATCH, FRAMES // 2, 2)
     assert codes.pitch.shape == (BATCH, FRAMES // 8, 6)
-    assert network.apply(params, codes, embedding, method="decode").shape == mel.shape
+    assert apply(params, codes, embedding, method="decode").shape == mel.shape
 
 
-def test_call_is_decode_of_encode(network, params, inputs):
+def test_call_is_decode_of_encode(apply, params, inputs):
     mel, f0_onehot, embedding = inputs
-    codes = network.apply(params, mel, f0_onehot, method="encode")
-    expected = network.apply(params, codes, embedding, method="decode")
-    np.testing.assert_allclose(network.apply(params, mel, f0_onehot, embedding), expected, atol=1e-6)
+    codes = apply(params, mel, f0_onehot, method="encode")
+    expected = apply(params, codes, embedding, method="decode")
+    np.testing.assert_allclose(apply(params, mel, f0_onehot, embedding), expected, atol=1e-6)
 
 
-def test_resampling_spares_rhythm_alone(network, params, inputs):
+def test_resampling_spares_rhythm_alone(apply, params, inputs):
     mel, f0_onehot, _ = inputs
-    plain = network.apply(params, mel, f0_onehot, method="encode")
-    resampled = network.apply(params, mel, f0_onehot, mel, draw(5), method="encode")
+    plain = apply(params, mel, f0_onehot, method="encode")
+    resampled = apply(params, mel, f0_onehot, mel, draw(5), method="encode")
     np.testing.assert_array_equal(plain.rhythm, resampled.rhythm)
     assert np.abs(plain.content - resampled.content).max() > 1e-4
     assert np.abs(plain.pitch - resampled.pitch).max() > 1e-4
 
 
-def test_samples_of_a_batch_are_independent(network, params, inputs):
+def test_samples_of_a_batch_are_independent(apply, params, inputs):
     mel, f0_onehot, embedding = inputs
     draws = draw(6)
-    whole = network.apply(params, mel, f0_onehot, embedding, mel, draws)
+    whole = apply(params, mel, f0_onehot, embedding, mel, draws)
     first = jax.tree.map(lambda a: a[:1], (mel, f0_onehot, embedding, mel, draws))
-    np.testing.assert_allclose(whole[:1], network.apply(params, *first), atol=1e-6)
+    np.testing.assert_allclose(whole[:1], apply(params, *first), atol=1e-6)
 
 
-def test_every_weight_is_trained(network, params, inputs):
+def test_every_weight_is_trained(apply, params, inputs):
     """A weight without a gradient is a part that is not connected; biases before the norms nearly cancel."""
     mel, f0_onehot, embedding = inputs
-    grads = jax.grad(lambda p: jnp.mean((network.apply(p, mel, f0_onehot, embedding, mel, draw(7)) - mel) ** 2))(params)
+    draws = draw(7)
+    grads = jax.jit(jax.grad(lambda p: jnp.mean((apply(p, mel, f0_onehot, embedding, mel, draws) - mel) ** 2)))(params)
     assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(grads))
 
 
-def test_bfloat16_stays_near_float32(network, params, inputs):
+def test_bfloat16_stays_near_float32(apply, params, inputs):
     half = Network(SpeechSplit, dataclasses.replace(TINY, dtype="bfloat16"))
-    output = half.apply(params, *inputs)
+    output = jax.jit(half.apply)(params, *inputs)
     assert output.dtype == jnp.float32
-    np.testing.assert_allclose(output, network.apply(params, *inputs), atol=0.05)
+    np.testing.assert_allclose(output, apply(params, *inputs), atol=0.05)
 
 
 def test_f0_converter(inputs):
     mel, f0_onehot, _ = inputs
     network = Network(F0Converter, TINY_CONVERTER)
-    params = network.init(jax.random.key(0))
-    logits = network.apply(params, mel, f0_onehot)
+    params, apply = network.init(jax.random.key(0)), jax.jit(network.apply)
+    logits = apply(params, mel, f0_onehot)
     assert logits.shape == f0_onehot.shape
-    assert np.abs(logits - network.apply(params, mel, f0_onehot, draw(1))).max() > 1e-5
+    assert np.abs(logits - apply(params, mel, f0_onehot, draw(1))).max() > 1e-5
 
 
 def test_full_size():
@@ -121,15 +127,15 @@ def test_full_size():
     assert Network(F0Converter, F0ConverterConfig()).count() == 3_485_849
 
 
-def test_refuses_other_lengths(network, params):
+def test_refuses_other_lengths(apply, params):
     with pytest.raises(ConfigError, match="has 12 frames; pad it to a multiple of 8"):
-        network.apply(params, jnp.zeros((1, 12, 6)), jnp.zeros((1, 12, 9)), method="encode")
+        apply(params, jnp.zeros((1, 12, 6)), jnp.zeros((1, 12, 9)), method="encode")
 
 
-def test_refuses_too_few_resamplings(network, params, inputs):
+def test_refuses_too_few_resamplings(apply, params, inputs):
     mel, f0_onehot, _ = inputs
     with pytest.raises(ConfigError, match="1 resamplings were given; expected one per block, 3"):
-        network.apply(params, mel, f0_onehot, mel, draw(0, blocks=1), method="encode")
+        apply(params, mel, f0_onehot, mel, draw(0, blocks=1), method="encode")
 
 
 @pytest.mark.parametrize(
