@@ -10,7 +10,7 @@ demo: $(VENV)/installed
 	$(BIN)/python scripts/demo.py --out demo
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(VENV)/installed-dev
 	$(BIN)/python -m flake8 evc_jax configs scripts tests

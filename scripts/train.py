@@ -7,9 +7,10 @@ interrupted training. Watch it with `tensorboard --logdir runs`.
 """
 
 import sys
+from typing import NoReturn
 
 from absl import app, flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from evc_jax.errors import EvcError
 from evc_jax.training import config as training_config
@@ -18,21 +19,46 @@ _CONFIG = config_flags.DEFINE_config_file("config", None, "configs/NAME.py:VARIA
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints, metrics and TensorBoard logs go.")
 
 
+def parse_flags(argv: list[str]) -> list[str]:
+    """Like absl's, but whatever is wrong with a flag or the config it names is one sentence."""
+    try:
+        left = flags.FLAGS(argv)
+        if len(left) > 1:
+            raise flags.Error(f"unexpected argument {left[1]}")
+        return left
+    except AttributeError as error:  # what ml_collections raises
+        _fail(f"The config has no key {error}; its file shows those it has.")
+    except (flags.Error, EvcError, TypeError, ValueError, OSError) as error:
+        # An error inside a config file arrives as text, behind its traceback.
+        _fail(" ".join(str(error).rsplit("Error: ", 1)[-1].split()))
+
+
+def _load(holder: flags.FlagHolder) -> ConfigDict:
+    """The config; ml_collections tells of a missing file only when it is used."""
+    try:
+        return holder.value.copy_and_resolve_references()
+    except OSError as error:
+        _fail(" ".join(str(error).split(": ", 1)[-1].split()) + "; give --config=configs/NAME.py:VARIANT.")
+
+
+def _fail(sentence: str) -> NoReturn:
+    print(f"train: {sentence}", file=sys.stderr)
+    sys.exit(2)
+
+
 def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]}")
+    del argv
     logging.set_verbosity(logging.WARNING)  # Orbax tells of every file otherwise
     try:
-        config = training_config.parse(_CONFIG.value)
+        config = training_config.parse(_load(_CONFIG))
         # After the config is checked: a wrong key must not cost JAX's start-up.
         from evc_jax.training.loop import train
 
         train(config, _WORKDIR.value)
     except EvcError as error:
-        print(f"train: {error}", file=sys.stderr)
-        sys.exit(2)
+        _fail(str(error))
 
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["config", "workdir"])
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

@@ -31,7 +31,10 @@ class DataConfig:
     read_threads: int = 4
 
     def __post_init__(self):
-        if not self.datasets:
+        # The command line hands "a,b" over as one name.
+        names = tuple(name for entry in self.datasets for name in entry.split(",") if name)
+        object.__setattr__(self, "datasets", names)
+        if not names:
             raise ConfigError("config.data.datasets is empty; name at least one dataset that `evc prepare` wrote.")
 
 

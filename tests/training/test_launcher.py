@@ -1,0 +1,27 @@
+"""`scripts/train.py`: what is wrong with a launch is one sentence and exit code 2."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["--config=configs/waveglow.py:huge"], "This config has no variant 'huge'; it has: full, small, tiny."),
+        (["--config=configs/waveglow.py:tiny", "--config.bach=3"], "The config has no key \"'bach'\""),
+        (["--config=configs/waveglow.py:tiny", "--config.batch_size=0"], "config.batch_size is 0; expected at least 1."),
+        (["--config=configs/none.py:tiny"], "No such file or directory: 'configs/none.py'"),
+        (["--config=configs/waveglow.py:tiny", "stray"], "unexpected argument stray"),
+    ],
+)
+def test_a_wrong_launch_is_one_sentence(arguments, sentence, tmp_path):
+    command = [sys.executable, "scripts/train.py", f"--workdir={tmp_path / 'run'}", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert sentence in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
