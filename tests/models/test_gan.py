@@ -101,6 +101,14 @@ def test_conversion_depends_on_the_emotion(codegan):
     assert np.abs(first - second).max() > 1e-4
 
 
+def test_residual_generator_starts_from_its_input(codegan):
+    nets, g_params, _ = codegan
+    residual = Network(CodeGenerator, dataclasses.replace(CODE, residual=True))
+    codes, emotions = jax.random.normal(jax.random.key(4), (2, 8, 6)), jnp.eye(3)[:2]
+    change = jax.jit(nets.generator.apply)(g_params, codes, emotions)
+    np.testing.assert_allclose(jax.jit(residual.apply)(g_params, codes, emotions), codes + change, atol=1e-5)
+
+
 def test_gradient_penalty_mixes_each_sample_with_its_own_partner():
     """Against a per-sample loop; the original mixed all pairs."""
     real, fake = jax.random.normal(jax.random.key(5), (2, BATCH, 6))

@@ -110,7 +110,7 @@ def test_full_size():
     [
         ({"group_samples": 7}, "both must be even"),
         ({"group_samples": 6}, "must divide upsample_stride, 16"),
-        ({"flows": 8}, "leave none of 8"),
+        ({"flows": 9}, "leave none of 8"),
         ({"wn_kernel": 2}, "wn_kernel is 2; use an odd number"),
         ({"upsample_kernel": 8}, "expected at least upsample_stride, 16"),
         ({"wn_layers": 0}, "wn_layers is 0; expected at least 1"),
