@@ -103,20 +103,24 @@ def load_for_inference(workdir: str | epath.Path) -> Trained:
         raise CheckpointError(f"{workdir} holds no checkpoint; train into it first with scripts/train.py.")
     newest = (folder / str(steps[-1])).resolve()
     description = json.loads((newest / "description" / "metadata").read_text())
-    with ocp.StandardCheckpointer() as reader:
-        # Onto the host, whatever devices wrote it.
-        shapes = reader.metadata(newest / "exported").item_metadata.tree
-        host = jax.sharding.SingleDeviceSharding(jax.local_devices(backend="cpu")[0])
-        target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=host), shapes)
-        params = jax.tree.map(np.asarray, reader.restore(newest / "exported", target))
     return Trained(
         system=description["config"]["system"],
         config=description["config"],
         networks=description["networks"],
-        params=params,
+        params=_read_arrays(newest / "exported"),
         step=steps[-1],
         metrics=validation_metrics(workdir, steps[-1]),
     )
+
+
+def _read_arrays(folder: epath.Path) -> dict[str, Any]:
+    """A saved tree as NumPy arrays, whatever devices wrote it."""
+    handler = ocp.PyTreeCheckpointHandler()
+    shapes = handler.metadata(folder).tree
+    as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
+    tree = handler.restore(folder, args=ocp.args.PyTreeRestore(restore_args=as_numpy))
+    handler.close()
+    return tree
 
 
 def validation_metrics(workdir: str | epath.Path, step: int) -> dict[str, float]:
