@@ -20,6 +20,7 @@ from evc_jax.features import Features
 from evc_jax.wishes import Wishes
 
 SENTENCE = "The letter came this morning, and nobody knows who could have sent it."
+STRENGTH = 2.0  # what the embedded bundle does at 1 is hard to hear
 RECORDING = Path(audio.__file__).parent / "assets" / "demo.wav"
 
 
@@ -50,7 +51,10 @@ def make_demo(output: Path, bundle: str | None = None) -> Path:
         print(f"{title} ({time.perf_counter() - started:.0f} s)", flush=True)
         return _write(output, title, options, result)
 
-    emotions = [convert(name, f"--emotion {name}", Wishes(name)) for name in converter.emotions]
+    emotions = [
+        convert(name, f"--emotion {name} --strength {STRENGTH:g}", Wishes(name, STRENGTH))
+        for name in converter.emotions
+    ]
     voices = [
         convert(f"{sex} voice", f"--voice sampled:{sex} --seed 1", Wishes(voice=f"sampled:{sex}", seed=1))
         for sex in ("female", "male")
@@ -59,7 +63,7 @@ def make_demo(output: Path, bundle: str | None = None) -> Path:
     originals = [_write_source(output, features, converter), convert("rebuilt", "", Wishes())]
     sections = [
         gallery.Section("The recording", "As it is, and through the networks with nothing changed.", tuple(originals)),
-        gallery.Section("Emotions", "CodeGAN at strength 1; words and voice stay.", tuple(emotions)),
+        gallery.Section("Emotions", f"CodeGAN at strength {STRENGTH:g}; words and voice stay.", tuple(emotions)),
         gallery.Section("Voices", "People who do not exist, sampled from VoiceGAN.", tuple(voices)),
     ]
     text = (

@@ -19,12 +19,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="datasets", help="folder of the datasets; default: datasets")
     parser.add_argument("--datasets", default="ravdess,emodb", help="names joined by commas; default: ravdess,emodb")
+    parser.add_argument("--strength", type=float, default=1.0, help="of the conversions; default: 1")
     parser.add_argument("--bundle", help="default: the bundle that comes with the package")
     arguments = parser.parse_args()
     enable_cache()
     try:
         source = open_split(arguments.data, arguments.datasets, "test", FIELDS)
-        print(evaluate_emotions(Converter.load(arguments.bundle), (source[i] for i in range(len(source)))))
+        records = (source[i] for i in range(len(source)))
+        print(evaluate_emotions(Converter.load(arguments.bundle), records, arguments.strength))
     except EvcError as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2

@@ -78,12 +78,15 @@ class Report:
         return "\n".join(lines)
 
 
-def evaluate_emotions(converter: Converter, records: Iterable[Mapping[str, Any]], limit: int = 2) -> Report:
+def evaluate_emotions(
+    converter: Converter, records: Iterable[Mapping[str, Any]], strength: float = 1.0, limit: int = 2
+) -> Report:
     """Converts neutral recordings to every emotion and measures the results.
 
     Args:
       converter: of the bundle to measure.
       records: of a test split, with `audio`, `f0_hz`, `speaker`, `emotion`, `speaker_embedding`.
+      strength: of the conversions.
       limit: neutral recordings per speaker.
     """
     speakers: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
@@ -101,7 +104,7 @@ def evaluate_emotions(converter: Converter, records: Iterable[Mapping[str, Any]]
                 real = _real_shift(members, emotion)
                 if real is None:
                     continue
-                result = _measure(converter, converter.convert_features(features, Wishes(emotion)), record)
+                result = _measure(converter, converter.convert_features(features, Wishes(emotion, strength)), record)
                 measured[emotion].append((real[0], result[0] - base[0], real[1], result[1], result[2]))
     rows = tuple(EmotionRow(emotion, *map(float, np.nanmean(values, axis=0))) for emotion, values in measured.items())
     pairs = np.array([value[:2] for values in measured.values() for value in values])

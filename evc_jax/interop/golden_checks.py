@@ -94,7 +94,7 @@ def check_voicegan(golden: Golden) -> Report:
     fake = jax.jit(nets.generator.apply)(g_params, noise, jax.nn.one_hot(labels, config.sexes))
     report = Report()
     report.output("fake", fake, golden["fake"])
-    _compare_verdicts(report, lambda x: nets.discriminator.apply(d_params, x), golden["real"], golden)
+    _compare_verdicts(report, nets.discriminator, d_params, golden["real"], golden)
 
     def d_loss(d, g):
         return gan.voicegan_discriminator_loss(nets, d, g, real, real_labels, noise, labels, alpha, weights)
@@ -118,11 +118,11 @@ def check_codegan(golden: Golden) -> Report:
     alpha, class_weights = jnp.asarray(golden["alpha"]).reshape(-1), jnp.asarray(golden["class_weight"])
 
     report = Report()
-    convert = jax.jit(lambda x, y: nets.generator.apply(g_params, x, jax.nn.one_hot(y, config.emotions)))
-    fake = convert(codes, targets)
+    convert = jax.jit(lambda p, x, y: nets.generator.apply(p, x, jax.nn.one_hot(y, config.emotions)))
+    fake = convert(g_params, codes, targets)
     report.output("fake", fake, golden["fake"])
-    report.output("reconstructed", convert(fake, labels), golden["reconstructed"])
-    _compare_verdicts(report, lambda x: nets.discriminator.apply(d_params, x), golden["codes"], golden)
+    report.output("reconstructed", convert(g_params, fake, labels), golden["reconstructed"])
+    _compare_verdicts(report, nets.discriminator, d_params, golden["codes"], golden)
 
     def d_loss(d, g):
         return gan.codegan_discriminator_loss(nets, d, g, codes, labels, targets, alpha, class_weights, weights)
@@ -161,9 +161,9 @@ def check_waveglow(golden: Golden) -> Report:
 
     keys = sorted((k for k in golden if k.startswith("infer_noise_")), key=lambda k: int(k.rpartition("_")[2]))
     noise = tuple(jnp.asarray(golden[key]).swapaxes(1, 2) for key in keys)
-    infer = jax.jit(lambda sigma: network.apply(params, mel, noise, sigma, method="infer"))
-    report.output("infer_audio", infer(float(golden["infer_sigma"])), golden["infer_audio"])
-    report.output("infer_audio_sigma0", infer(0.0), golden["infer_audio_sigma0"])
+    infer = jax.jit(lambda p, sigma: network.apply(p, mel, noise, sigma, method="infer"))
+    report.output("infer_audio", infer(params, float(golden["infer_sigma"])), golden["infer_audio"])
+    report.output("infer_audio_sigma0", infer(params, 0.0), golden["infer_audio_sigma0"])
     return report
 
 
@@ -191,9 +191,10 @@ def _compare_adam_step(report: Report, params: Params, weights: list[Weight], go
         report.output(f"after_adam/{name}", stepped[name], expected[name])
 
 
-def _compare_verdicts(report: Report, judge: Callable, real: np.ndarray, golden: Golden) -> None:
+def _compare_verdicts(report: Report, network: Network, params: Params, real: np.ndarray, golden: Golden) -> None:
+    judge = jax.jit(network.apply)
     for kind, samples in (("real", real), ("fake", golden["fake"])):
-        verdict = jax.jit(judge)(jnp.asarray(samples))
+        verdict = judge(params, samples)
         report.output(f"src_{kind}", verdict.source, golden[f"src_{kind}"])
         report.output(f"cls_{kind}", verdict.classes, golden[f"cls_{kind}"])
 
