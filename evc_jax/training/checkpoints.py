@@ -39,7 +39,7 @@ class Trained:
 class Checkpoints:
     """The checkpoints of one work directory."""
 
-    def __init__(self, workdir: str | epath.Path, keep: int = 3):
+    def __init__(self, workdir: epath.PathLike, keep: int = 3):
         """Opens `workdir`/checkpoints, creating it; the newest `keep` are kept."""
         self.workdir = epath.Path(workdir)
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=True, create=True)
@@ -91,7 +91,7 @@ class Checkpoints:
         self._manager.close()
 
 
-def load_for_inference(workdir: str | epath.Path) -> Trained:
+def load_for_inference(workdir: epath.PathLike) -> Trained:
     """Reads the newest checkpoint of a work directory without building the system that wrote it.
 
     Raises:
@@ -123,7 +123,7 @@ def _read_arrays(folder: epath.Path) -> dict[str, Any]:
     return tree
 
 
-def validation_metrics(workdir: str | epath.Path, step: int) -> dict[str, float]:
+def validation_metrics(workdir: epath.PathLike, step: int) -> dict[str, float]:
     """The newest validation metrics at or before `step`; empty where there was no validation."""
     log = epath.Path(workdir) / "metrics.jsonl"
     newest: dict[str, float] = {}

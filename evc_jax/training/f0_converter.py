@@ -52,7 +52,8 @@ class F0ConverterSystem:
         guess = jnp.argmax(logits, axis=-1)
         # Class 0 is unvoiced: it is right only when both say so.
         right = (jnp.abs(guess - target) <= 5) & ((guess == 0) == (target == 0))
-        return loss, jnp.mean(right, where=exists)
+        # Per sample first: a mean over devices must not depend on how samples lie over them.
+        return loss, jnp.mean(jnp.mean(right, axis=1, where=exists))
 
     def step(self, state: TrainState, batch: Batch, key: jax.Array) -> tuple[TrainState, dict[str, jax.Array]]:
         keys = sample_keys(key, state.step, batch["index"])

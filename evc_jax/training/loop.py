@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import grain
 import jax
@@ -19,6 +19,7 @@ from evc_jax.training.config import TrainConfig
 from evc_jax.training.metrics import MetricsWriter
 
 
+@runtime_checkable
 class System(Protocol):
     """What the loop needs to know of a system. Steps are pure per-device functions."""
 
@@ -56,7 +57,7 @@ def build_system(config: TrainConfig, workdir: epath.Path) -> System:
     return kind(config, workdir)
 
 
-def train(config: TrainConfig, workdir: str | epath.Path) -> dict[str, float]:
+def train(config: TrainConfig, workdir: epath.PathLike) -> dict[str, float]:
     """Trains until `config.steps`, resuming from the newest checkpoint of `workdir` when there is one.
 
     Returns:
@@ -125,7 +126,8 @@ def evaluate(
     for i, batch in enumerate(batches):
         if i == limit:
             break
-        collected.append(evaluate_fn(state, parallel.shard_batch(batch, mesh), jax.random.fold_in(key, i)))
+        batch = parallel.shard_batch(parallel.fit_batch(batch, mesh), mesh)
+        collected.append(evaluate_fn(state, batch, jax.random.fold_in(key, i)))
     return mean_metrics(collected)
 
 

@@ -14,7 +14,7 @@ from etils import epath
 class MetricsWriter:
     """Writes scalars of one run. Only the first process writes."""
 
-    def __init__(self, workdir: str | epath.Path, total_steps: int, first_step: int):
+    def __init__(self, workdir: epath.PathLike, total_steps: int, first_step: int):
         """Opens `workdir`/metrics.jsonl and `workdir`/tensorboard for appending."""
         self._workdir = epath.Path(workdir)
         self._active = jax.process_index() == 0

@@ -57,6 +57,14 @@ def shard_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array
     return {name: jax.make_array_from_process_local_data(sharding, value) for name, value in batch.items()}
 
 
+def fit_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, np.ndarray]:
+    """The batch of a small split in equal shares: samples that are too many are left out, too few are repeated."""
+    devices = len(mesh.local_devices)
+    samples = len(next(iter(batch.values())))
+    chosen = np.arange(max(devices, samples - samples % devices)) % samples
+    return {name: value[chosen] for name, value in batch.items()}
+
+
 def local_batch_size(batch_size: int, mesh: Mesh) -> int:
     """How many samples of each batch this process reads.
 

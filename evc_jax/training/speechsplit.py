@@ -125,11 +125,11 @@ class SpeechSplitSystem:
         keys = sample_keys(key, 0, batch["index"])
         f0 = jax.nn.one_hot(quantize_f0(batch["f0"], self.model.f0_classes), self.model.f0_classes)
         rebuilt = self.network.apply(state.params, batch["mel"], f0, batch["speaker_embedding"])
-        exists = jnp.arange(f0.shape[1])[None, :, None] < batch["length"][:, None, None]
-        error = jnp.abs(rebuilt - batch["mel"])
+        exists = jnp.arange(f0.shape[1])[None, :] < batch["length"][:, None]
+        error = jnp.abs(rebuilt - batch["mel"]).mean(axis=-1)
         return {
             "loss": self.loss(state.params, batch, keys),
-            "mel_l1": jnp.mean(error, where=jnp.broadcast_to(exists, error.shape)),
+            "mel_l1": jnp.mean(jnp.mean(error, axis=1, where=exists)),
         }
 
     def data(self, split: str, batch_size: int) -> grain.IterDataset:

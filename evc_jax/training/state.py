@@ -7,14 +7,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
 
+from evc_jax.models.pytree import record
 from evc_jax.training.config import OptimizerConfig
 
 Params = Any
 
 
-@struct.dataclass
+@record
 class TrainState:
     """One network and its optimiser."""
 
@@ -23,7 +23,7 @@ class TrainState:
     opt_state: optax.OptState
 
 
-@struct.dataclass
+@record
 class GanState:
     """Two players, each with its own optimiser."""
 
@@ -65,7 +65,7 @@ def apply_gradients(optimizer: optax.GradientTransformation, grads: Params, para
     return optax.apply_updates(params, updates), opt_state
 
 
-def sample_keys(key: jax.Array, step: jax.Array, index: jax.Array) -> jax.Array:
+def sample_keys(key: jax.Array, step: jax.Array | int, index: jax.Array) -> jax.Array:
     """One key per sample, from the run's key, the step and the sample's place in the data.
 
     Randomness that belongs to samples, not to devices, gives the same training on any number of devices.

@@ -4,10 +4,12 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
+from etils import epath
 
 from evc_jax.training import config as training_config
 
 BATCH = 8
+WORKDIR = epath.Path("unused")  # these systems keep nothing there
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
@@ -24,25 +26,25 @@ def load_config(name, variant="tiny", **changes):
 def _speechsplit():
     from evc_jax.training.speechsplit import SpeechSplitSystem
 
-    return SpeechSplitSystem(load_config("speechsplit"), None)
+    return SpeechSplitSystem(load_config("speechsplit"), WORKDIR)
 
 
 def _f0_converter():
     from evc_jax.training.f0_converter import F0ConverterSystem
 
-    return F0ConverterSystem(load_config("f0_converter"), None)
+    return F0ConverterSystem(load_config("f0_converter"), WORKDIR)
 
 
 def _waveglow():
     from evc_jax.training.waveglow import WaveGlowSystem
 
-    return WaveGlowSystem(load_config("waveglow"), None)
+    return WaveGlowSystem(load_config("waveglow"), WORKDIR)
 
 
 def _voicegan():
     from evc_jax.training.voicegan import VoiceGANSystem
 
-    return VoiceGANSystem(load_config("voicegan"), None)
+    return VoiceGANSystem(load_config("voicegan"), WORKDIR)
 
 
 SYSTEMS = {

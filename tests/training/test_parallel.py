@@ -74,6 +74,12 @@ def test_a_batch_that_cannot_be_divided_is_refused():
         parallel.local_batch_size(12, parallel.device_mesh(jax.devices()[:8]))
 
 
+def test_a_validation_batch_is_brought_to_equal_shares():
+    mesh = parallel.device_mesh(jax.devices()[:8])
+    assert parallel.fit_batch({"x": np.arange(26)}, mesh)["x"].tolist() == list(range(24))
+    assert parallel.fit_batch({"x": np.arange(3)}, mesh)["x"].tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+
+
 def test_steps_with_the_same_key_are_the_same():
     system = SYSTEMS["speechsplit"]()
     state = jax.jit(system.init)(jax.random.key(0))
