@@ -227,6 +227,9 @@ def _write_params(folder: Path, tree: Any, storage_dtype: str) -> None:
 
     with ocp.StandardCheckpointer() as writer:
         writer.save(folder.resolve(), jax.tree.map(lambda leaf: np.asarray(leaf).astype(storage_dtype), tree))
+    marker = folder / "commit_success.txt"
+    if marker.exists():  # Orbax writes into it where the bundle was made, which is nobody's business
+        marker.write_text("complete\n")
 
 
 def _read_params(folder: Path, name: str, network: Any) -> Any:
