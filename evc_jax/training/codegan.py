@@ -23,8 +23,8 @@ from evc_jax.models.layers import Network
 from evc_jax.training.checkpoints import load_for_inference
 from evc_jax.training.codes import CODE_FIELDS, CodeEncoder, encode_split
 from evc_jax.training.config import TrainConfig
-from evc_jax.training.gan import Batch, GanTrainer, group_samples
-from evc_jax.training.state import GanState, sample_keys
+from evc_jax.training.gan import Batch, GanSystem, GanTrainer, group_samples
+from evc_jax.training.state import GanState
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Options:
             raise ConfigError(f"config.options.emotions is {self.emotions}; name at least two different ones.")
 
 
-class CodeGANSystem:
+class CodeGANSystem(GanSystem):
     """CodeGAN's losses and step. The number of emotions and of code channels follows from options and encoder."""
 
     def __init__(self, config: TrainConfig, workdir: epath.Path):
@@ -77,9 +77,6 @@ class CodeGANSystem:
         self._log_shares = jnp.log(jnp.asarray(counts / len(emotion), jnp.float32))
         self.nets = gan.GanNetworks(Network(CodeGenerator, self.model), Network(CodeDiscriminator, self.model))
         self.trainer = GanTrainer(self.nets, config, self.options.critic_steps)
-
-    def init(self, key: jax.Array) -> GanState:
-        return self.trainer.init(key)
 
     def critic_loss(self, discriminator: Any, generator: Any, batch: Batch, keys: jax.Array):
         target, alpha = self._draw(keys)
@@ -107,16 +104,6 @@ class CodeGANSystem:
             self._class_weights,
             self.options.weights,
         )
-
-    def step(self, state: GanState, batch: Batch, key: jax.Array) -> tuple[GanState, gan.Metrics]:
-        keys = jax.vmap(lambda index: sample_keys(key, state.step, index))(batch["index"])
-        return self.trainer.step(state, batch, keys, self.critic_loss, self.generator_loss)
-
-    def evaluate(self, state: GanState, batch: Batch, key: jax.Array) -> gan.Metrics:
-        """Both losses on speakers that were not trained on."""
-        keys = sample_keys(key, 0, batch["index"])
-        critic = self.critic_loss(state.discriminator, state.generator, batch, keys)[1]
-        return {**critic, **self.generator_loss(state.generator, state.discriminator, batch, keys)[1]}
 
     def data(self, split: str, batch_size: int) -> grain.IterDataset:
         train, size = split == "train", self.options.critic_steps

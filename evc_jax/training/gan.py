@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from evc_jax.models.gan import GanNetworks, Metrics
 from evc_jax.training.config import TrainConfig
 from evc_jax.training.parallel import mean_over_devices
-from evc_jax.training.state import GanState, Params, apply_gradients, make_optimizer
+from evc_jax.training.state import GanState, Params, apply_gradients, make_optimizer, sample_keys
 
 Batch = dict[str, jax.Array]
 # (discriminator, generator, batch, keys) -> loss, metrics; the player that is trained comes first.
@@ -81,6 +81,29 @@ class GanTrainer:
             discriminator_opt=discriminator_opt,
         )
         return state, {**jax.tree.map(jnp.mean, critic_metrics), **metrics}
+
+
+class GanSystem:
+    """The part of a GAN's training that does not depend on what it makes.
+
+    A system sets `trainer` and has losses of its own: `critic_loss(discriminator, generator, batch, keys)` and
+    `generator_loss(generator, discriminator, batch, keys)`.
+    """
+
+    trainer: GanTrainer
+
+    def init(self, key: jax.Array) -> GanState:
+        return self.trainer.init(key)
+
+    def step(self, state: GanState, batch: Batch, key: jax.Array) -> tuple[GanState, Metrics]:
+        keys = jax.vmap(lambda index: sample_keys(key, state.step, index))(batch["index"])
+        return self.trainer.step(state, batch, keys, self.critic_loss, self.generator_loss)
+
+    def evaluate(self, state: GanState, batch: Batch, key: jax.Array) -> Metrics:
+        """Both losses on speakers that were not trained on."""
+        keys = sample_keys(key, 0, batch["index"])
+        critic = self.critic_loss(state.discriminator, state.generator, batch, keys)[1]
+        return {**critic, **self.generator_loss(state.generator, state.discriminator, batch, keys)[1]}
 
 
 def group_samples(batch: dict[str, Any], size: int) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from evc_jax.models import gan
 from evc_jax.models.layers import Network
 from evc_jax.models.voicegan import VoiceDiscriminator, VoiceGANConfig, VoiceGenerator
 from evc_jax.training.config import TrainConfig
-from evc_jax.training.gan import Batch, GanTrainer, group_samples
-from evc_jax.training.state import GanState, sample_keys
+from evc_jax.training.gan import Batch, GanSystem, GanTrainer, group_samples
+from evc_jax.training.state import GanState
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Options:
     critic_steps: int = 5
 
 
-class VoiceGANSystem:
+class VoiceGANSystem(GanSystem):
     """VoiceGAN's losses and step."""
 
     def __init__(self, config: TrainConfig, workdir: epath.Path):
@@ -38,9 +38,6 @@ class VoiceGANSystem:
         self.model = from_mapping(VoiceGANConfig, config.model, "config.model")
         self.nets = gan.GanNetworks(Network(VoiceGenerator, self.model), Network(VoiceDiscriminator, self.model))
         self.trainer = GanTrainer(self.nets, config, self.options.critic_steps)
-
-    def init(self, key: jax.Array) -> GanState:
-        return self.trainer.init(key)
 
     def critic_loss(self, discriminator: Any, generator: Any, batch: Batch, keys: jax.Array):
         noise, alpha = self._draw(keys)
@@ -54,16 +51,6 @@ class VoiceGANSystem:
         return gan.voicegan_generator_loss(
             self.nets, generator, discriminator, noise, batch["sex"], self.options.weights
         )
-
-    def step(self, state: GanState, batch: Batch, key: jax.Array) -> tuple[GanState, gan.Metrics]:
-        keys = jax.vmap(lambda index: sample_keys(key, state.step, index))(batch["index"])
-        return self.trainer.step(state, batch, keys, self.critic_loss, self.generator_loss)
-
-    def evaluate(self, state: GanState, batch: Batch, key: jax.Array) -> gan.Metrics:
-        """Both losses on speakers that were not trained on."""
-        keys = sample_keys(key, 0, batch["index"])
-        critic = self.critic_loss(state.discriminator, state.generator, batch, keys)[1]
-        return {**critic, **self.generator_loss(state.generator, state.discriminator, batch, keys)[1]}
 
     def data(self, split: str, batch_size: int) -> grain.IterDataset:
         train, size = split == "train", self.options.critic_steps
