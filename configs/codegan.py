@@ -10,7 +10,7 @@ tiny   for tests
 
 from evc_jax.models.codegan import CodeGANConfig
 from evc_jax.training.codegan import Options
-from evc_jax.training.config import DataConfig, OptimizerConfig, config_dict, pick
+from evc_jax.training.config import DataConfig, OptimizerConfig, config_dict, from_argument, pick
 
 # The numbers of code channels and emotions follow from the frozen SpeechSplit and the options.
 MODELS = {
@@ -33,12 +33,14 @@ MODELS = {
 }
 
 
-def get_config(variant: str = "full"):
+@from_argument
+def get_config(variant: str):
     """The training of one variant."""
     return config_dict(
         "codegan",
         model=pick(variant, **MODELS),
         options=Options(),
+        best_metric="fake_classification",
         data=DataConfig(datasets=("ravdess", "emodb")),
         optimizer=OptimizerConfig(
             learning_rate=pick(variant, full=1e-4, small=2e-4, tiny=1e-3),
@@ -46,9 +48,11 @@ def get_config(variant: str = "full"):
             decay_from_step=pick(variant, full=20_000, small=2_000, tiny=None),
         ),
         batch_size=pick(variant, full=16, small=32, tiny=8),
+        ema_decay=pick(variant, full=0.999, small=0.999, tiny=0.0),
         steps=pick(variant, full=400_000, small=4_000, tiny=200),
         log_every=pick(variant, full=500, small=100, tiny=20),
         validate_every=pick(variant, full=5_000, small=500, tiny=100),
         validation_batches=pick(variant, full=40, small=8, tiny=2),
+        show_every=pick(variant, full=20_000, small=500, tiny=0),
         checkpoint_every=pick(variant, full=10_000, small=500, tiny=100),
     )

@@ -8,7 +8,7 @@ tiny   for tests
 """
 
 from evc_jax.models.speechsplit import EncoderConfig, F0ConverterConfig
-from evc_jax.training.config import DataConfig, OptimizerConfig, config_dict, pick
+from evc_jax.training.config import DataConfig, OptimizerConfig, config_dict, from_argument, pick
 from evc_jax.training.speechsplit import Options
 
 MODELS = {
@@ -28,18 +28,22 @@ MODELS = {
 }
 
 
-def get_config(variant: str = "full"):
+@from_argument
+def get_config(variant: str):
     """The training of one variant."""
     return config_dict(
         "f0_converter",
         model=pick(variant, **MODELS),
         options=Options(),
+        best_metric="loss",
         data=DataConfig(datasets=("ravdess", "emodb", "librispeech")),
         optimizer=OptimizerConfig(learning_rate=pick(variant, full=1e-4, small=1e-3, tiny=2e-3)),
         batch_size=pick(variant, full=16, small=16, tiny=8),
+        ema_decay=pick(variant, full=0.999, small=0.999, tiny=0.0),
         steps=pick(variant, full=200_000, small=3_000, tiny=200),
         log_every=pick(variant, full=100, small=50, tiny=20),
         validate_every=pick(variant, full=5_000, small=500, tiny=100),
         validation_batches=pick(variant, full=40, small=8, tiny=2),
+        show_every=pick(variant, full=20_000, small=500, tiny=0),
         checkpoint_every=pick(variant, full=5_000, small=500, tiny=100),
     )

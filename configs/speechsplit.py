@@ -8,7 +8,7 @@ tiny   for tests
 """
 
 from evc_jax.models.speechsplit import EncoderConfig, SpeechSplitConfig
-from evc_jax.training.config import DataConfig, OptimizerConfig, config_dict, pick
+from evc_jax.training.config import DataConfig, OptimizerConfig, config_dict, from_argument, pick
 from evc_jax.training.speechsplit import Options
 
 MODELS = {
@@ -30,12 +30,14 @@ MODELS = {
 }
 
 
-def get_config(variant: str = "full"):
+@from_argument
+def get_config(variant: str):
     """The training of one variant."""
     return config_dict(
         "speechsplit",
         model=pick(variant, **MODELS),
         options=Options(resampled_share=pick(variant, full=1.0, small=0.1, tiny=1.0)),
+        best_metric="mel_l1",
         data=DataConfig(datasets=("ravdess", "emodb", "librispeech")),
         optimizer=pick(
             variant,
@@ -44,9 +46,11 @@ def get_config(variant: str = "full"):
             tiny=OptimizerConfig(learning_rate=2e-3),
         ),
         batch_size=pick(variant, full=16, small=16, tiny=8),
+        ema_decay=pick(variant, full=0.999, small=0.999, tiny=0.0),
         steps=pick(variant, full=660_000, small=12_000, tiny=200),
         log_every=pick(variant, full=100, small=50, tiny=20),
         validate_every=pick(variant, full=5_000, small=500, tiny=100),
         validation_batches=pick(variant, full=40, small=8, tiny=2),
+        show_every=pick(variant, full=20_000, small=1_000, tiny=0),
         checkpoint_every=pick(variant, full=5_000, small=500, tiny=100),
     )

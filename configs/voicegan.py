@@ -8,11 +8,12 @@ tiny   for tests
 """
 
 from evc_jax.models.voicegan import VoiceGANConfig
-from evc_jax.training.config import DataConfig, OptimizerConfig, config_dict, pick
+from evc_jax.training.config import DataConfig, OptimizerConfig, config_dict, from_argument, pick
 from evc_jax.training.voicegan import Options
 
 
-def get_config(variant: str = "full"):
+@from_argument
+def get_config(variant: str):
     """The training of one variant."""
     widths = pick(variant, full=(1024, 1024), small=(512, 512), tiny=(32, 32))
     return config_dict(
@@ -23,11 +24,14 @@ def get_config(variant: str = "full"):
             discriminator_widths=widths,
         ),
         options=Options(),
+        best_metric="fake_classification",
         data=DataConfig(datasets=("librispeech",)),
         optimizer=OptimizerConfig(learning_rate=pick(variant, full=1e-4, small=2e-4, tiny=1e-3), beta1=0.5),
         batch_size=pick(variant, full=16, small=32, tiny=8),
+        ema_decay=pick(variant, full=0.999, small=0.999, tiny=0.0),
         steps=pick(variant, full=200_000, small=6_000, tiny=200),
         log_every=pick(variant, full=500, small=200, tiny=20),
         validate_every=pick(variant, full=5_000, small=1_000, tiny=100),
+        show_every=pick(variant, full=20_000, small=1_000, tiny=0),
         checkpoint_every=pick(variant, full=10_000, small=1_000, tiny=100),
     )

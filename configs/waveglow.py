@@ -8,11 +8,12 @@ tiny   for tests
 """
 
 from evc_jax.models.waveglow import WaveGlowConfig
-from evc_jax.training.config import DataConfig, OptimizerConfig, config_dict, pick
+from evc_jax.training.config import DataConfig, OptimizerConfig, config_dict, from_argument, pick
 from evc_jax.training.waveglow import Options
 
 
-def get_config(variant: str = "full"):
+@from_argument
+def get_config(variant: str):
     """The training of one variant."""
     return config_dict(
         "waveglow",
@@ -23,15 +24,18 @@ def get_config(variant: str = "full"):
             tiny=WaveGlowConfig(flows=4, early_every=2, wn_layers=2, wn_channels=16, upsample_kernel=256),
         ),
         options=Options(segment_samples=pick(variant, full=12_000, small=8_000, tiny=4_000)),
+        best_metric="loss",
         data=DataConfig(datasets=("ljspeech", "librispeech")),
         optimizer=OptimizerConfig(
             learning_rate=pick(variant, full=1e-4, small=5e-4, tiny=1e-3),
             clip_norm=pick(variant, full=None, small=1.0, tiny=1.0),
         ),
         batch_size=pick(variant, full=12, small=8, tiny=8),
+        ema_decay=pick(variant, full=0.999, small=0.999, tiny=0.0),
         steps=pick(variant, full=580_000, small=3_000, tiny=200),
         log_every=pick(variant, full=100, small=50, tiny=20),
         validate_every=pick(variant, full=5_000, small=500, tiny=100),
         validation_batches=pick(variant, full=40, small=4, tiny=2),
+        show_every=pick(variant, full=20_000, small=500, tiny=0),
         checkpoint_every=pick(variant, full=5_000, small=250, tiny=100),
     )

@@ -26,3 +26,7 @@ class BundleError(EvcError):
 
 class CheckpointError(EvcError):
     """A work directory without a usable checkpoint, or with one of another configuration."""
+
+
+class TrainingError(EvcError):
+    """A training that cannot go on: its loss is not a number, or its disk is full."""

@@ -2,8 +2,10 @@
 
     python scripts/train.py --config=configs/speechsplit.py:small --workdir=runs/speechsplit
 
-Every key of the config can be set on the command line (`--config.batch_size=32`). The same command resumes an
-interrupted training. Watch it with `tensorboard --logdir runs`.
+Every key of the config can be set on the command line: `--config.batch_size=32`, or in short behind the variant:
+`--config=configs/codegan.py:full,code=pitch_rhythm`. Whatever ends a training (a kill, a preemption, Ctrl-C), the same
+command goes on. On several hosts, start it on each with `--distributed=auto`. Watch it with
+`tensorboard --logdir runs`.
 """
 
 import sys
@@ -15,8 +17,13 @@ from ml_collections import ConfigDict, config_flags
 from evc_jax.errors import EvcError
 from evc_jax.training import config as training_config
 
+INTERRUPTED = 130
+
 _CONFIG = config_flags.DEFINE_config_file("config", None, "configs/NAME.py:VARIANT, e.g. configs/waveglow.py:small.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints, metrics and TensorBoard logs go.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints, metrics and TensorBoard logs go; may be gs://.")
+_DISTRIBUTED = flags.DEFINE_string(
+    "distributed", "", "On several hosts: auto (TPU pods, Slurm, GKE), or ADDRESS:PORT/COUNT/INDEX on each process."
+)
 
 
 def parse_flags(argv: list[str]) -> list[str]:
@@ -48,15 +55,22 @@ def _fail(sentence: str) -> NoReturn:
 
 def main(argv: list[str]) -> None:
     del argv
-    logging.set_verbosity(logging.WARNING)  # Orbax tells of every file otherwise
+    logging.set_verbosity(logging.FATAL)  # Orbax logs each file and the tracebacks of errors that are told below
     try:
         config = training_config.parse(_load(_CONFIG))
         # After the config is checked: a wrong key must not cost JAX's start-up.
+        from evc_jax.compilation import enable_cache
         from evc_jax.training.loop import train
+        from evc_jax.training.parallel import connect
 
+        connect(_DISTRIBUTED.value)
+        enable_cache()
         train(config, _WORKDIR.value)
     except EvcError as error:
         _fail(str(error))
+    except KeyboardInterrupt:
+        print("train: interrupted; the same command goes on from the last checkpoint.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

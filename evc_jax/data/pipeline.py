@@ -2,8 +2,9 @@
 
 Sample number n of a run is the n-th of the shuffled, repeated data with random draws of its own; process p of P
 takes the samples p, p + P, ... so that a step of all processes together does not depend on P. Batches carry these
-numbers as `index`, for per-sample random keys. An iterator's `get_state`/`set_state` (or Orbax through
-`grain.checkpoint`) continues exactly where it stood.
+numbers as `index`, for per-sample random keys, and as `record` the number of the record in the source. The position in
+the data is one number, how many samples were taken: a training that starts from it goes on exactly where another
+stopped, on any number of processes and with any batch size.
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ def build(
     process_count: int = 1,
     train: bool = True,
     read_threads: int = READ_THREADS,
+    first_sample: int = 0,
 ) -> grain.IterDataset:
     """Batches of transformed records.
 
@@ -94,9 +96,11 @@ def build(
       train: endless and shuffled anew in each pass; otherwise one pass in order with the same draws in every run,
         whose last partial batch is dropped unless it would be the only one.
       read_threads: threads that prepare batches; has no influence on what they hold.
+      first_sample: in training, how many samples all processes together have taken before; nothing of them is read.
 
     Returns:
-      Batches of what `transform` returns, stacked, plus `index [B]` int64, the sample's number over all processes.
+      Batches of what `transform` returns, stacked, plus `index [B]` int64, the sample's number over all processes, and
+      `record [B]` int64, its record's number in the source.
 
     Raises:
       DataError: there are no records, or for one pass fewer than processes.
@@ -111,16 +115,17 @@ def build(
     records = len(dataset)
     if records < (1 if train else process_count):
         raise DataError(f"There are {records} records for {process_count} processes; give at least one for each.")
-    dataset = dataset.seed(seed if train else EVALUATION_SEED)
+    dataset = dataset.map_with_index(_Numbered).seed(seed if train else EVALUATION_SEED)
     if train:
         dataset = dataset.shuffle().repeat(None)
-    dataset = dataset.random_map(transform).map_with_index(_with_index)
+    dataset = dataset.random_map(functools.partial(_transform, transform)).map_with_index(_with_index)
     if not train:
         # Every process gets the same number of batches of the same size, or a collective would wait for ever.
         batch_size = min(batch_size, records // process_count)
         step = batch_size * process_count
         dataset = dataset[: records // step * step]
-    dataset = dataset[process_index::process_count].batch(batch_size, drop_remainder=True)
+    first_sample = first_sample if train else 0
+    dataset = dataset[first_sample + process_index :: process_count].batch(batch_size, drop_remainder=True)
     return dataset.to_iter_dataset(grain.ReadOptions(num_threads=read_threads, prefetch_buffer_size=PREFETCH_BATCHES))
 
 
@@ -197,6 +202,7 @@ class BalancedVoices:
     def __init__(self, speakers: SpeakerTable):
         sexes = np.asarray(speakers.sexes)
         self._groups = [speakers.embeddings[sexes == name].astype(np.float32) for name in SEX_LABELS]
+        self._names = [np.asarray(speakers.names)[sexes == name].tolist() for name in SEX_LABELS]
         for name, group in zip(SEX_LABELS, self._groups, strict=True):
             if not len(group):
                 raise DataError(f"None of the {len(sexes)} speakers is {name}; add a dataset with both sexes.")
@@ -207,6 +213,11 @@ class BalancedVoices:
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         group = self._groups[index % 2]
         return {"embedding": group[index // 2 % len(group)], "sex": np.int32(index % 2)}
+
+    def name(self, index: int) -> str:
+        """Whose embedding a record is."""
+        names = self._names[index % 2]
+        return names[index // 2 % len(names)]
 
     def __repr__(self) -> str:
         return f"BalancedVoices({'+'.join(str(len(group)) for group in self._groups)})"
@@ -228,6 +239,18 @@ def _as_dataset(source: Any) -> grain.MapDataset:
     if isinstance(source, list | tuple):
         return grain.MapDataset.concatenate([_as_dataset(part) for part in source])
     return grain.MapDataset.source(source)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Numbered:
+    """A record and its number in the source."""
+
+    number: int
+    record: Any
+
+
+def _transform(transform: Transform, numbered: _Numbered, generator: np.random.Generator) -> dict[str, Any]:
+    return {**transform(numbered.record, generator), "record": np.int64(numbered.number)}
 
 
 def _with_index(index: int, sample: Mapping[str, Any]) -> dict[str, Any]:

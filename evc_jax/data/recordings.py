@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -34,6 +35,7 @@ _EMOTION_SYNONYMS = {
     "amused": "happy",
     "boredom": "bored",
     "calmness": "calm",
+    "dis": "disgust",
     "disgusted": "disgust",
     "excitement": "excited",
     "exc": "excited",
@@ -50,10 +52,19 @@ _EMOTION_SYNONYMS = {
     "sur": "surprised",
     "": "unknown",
 }
-_SEX_SYNONYMS = {"m": "male", "man": "male", "f": "female", "woman": "female", "": "unknown"}
+_SEX_SYNONYMS = {
+    "m": "male",
+    "man": "male",
+    "male_masculine": "male",
+    "f": "female",
+    "woman": "female",
+    "female_feminine": "female",
+    "": "unknown",
+}
 
 
-@dataclasses.dataclass(frozen=True)
+# Slots, because a corpus can have millions of these.
+@dataclasses.dataclass(frozen=True, slots=True)
 class Recording:
     """One utterance of a corpus, before anything of it is read.
 
@@ -90,6 +101,14 @@ def sex_named(label: str) -> str:
     """The word of `SEXES` for a label such as `F` or `Male`; "unknown" when there is none."""
     label = label.strip().lower()
     return label if label in SEXES else _SEX_SYNONYMS.get(label, "unknown")
+
+
+def sentence_id(prefix: str, text: str) -> str:
+    """A text id by the words alone, where the corpus numbers no sentences; "" when the text is not known."""
+    # By category, as letters of many scripts carry marks that no pattern for words includes.
+    spoken = (" " if unicodedata.category(char)[0] in "PSZC" else char for char in text.casefold())
+    words = " ".join("".join(spoken).split())
+    return f"{prefix}-{words}" if words else ""
 
 
 def audio_files(folder: Path, pattern: str = "**/*") -> list[Path]:

@@ -30,15 +30,17 @@ def assign_splits(recordings: Sequence[Recording], held_out_fraction: float = HE
     missing = [split for split in ("test", "validation") if split not in given]
     pool = [recording for recording in recordings if recording.split in (None, "train")]
     if len({recording.speaker for recording in pool}) >= MIN_GROUP:
-        drawn = _draw_speakers(pool, missing, held_out_fraction)
-        chosen = {r.utterance_id: drawn[r.speaker] for r in pool if r.speaker in drawn}
+        drawn, unit = _draw_speakers(pool, missing, held_out_fraction), "speaker"
     else:
-        chosen = _draw([r.utterance_id for r in pool], missing, held_out_fraction)
-    pooled = {recording.utterance_id for recording in pool}
-    return [
-        dataclasses.replace(r, split=chosen.get(r.utterance_id, "train")) if r.utterance_id in pooled else r
-        for r in recordings
-    ]
+        drawn, unit = _draw([r.utterance_id for r in pool], missing, held_out_fraction), "utterance_id"
+    return [_placed(recording, drawn.get(getattr(recording, unit), "train")) for recording in recordings]
+
+
+def _placed(recording: Recording, split: str) -> Recording:
+    # The same object where nothing changes: a corpus of millions is not held twice.
+    if recording.split in (split, "validation", "test"):
+        return recording
+    return dataclasses.replace(recording, split=split)
 
 
 def _draw_speakers(pool: Sequence[Recording], splits: Sequence[str], fraction: float) -> dict[str, str]:

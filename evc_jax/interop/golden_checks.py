@@ -116,6 +116,7 @@ def check_codegan(golden: Golden) -> Report:
     weights = gan.GanWeights(*(float(golden[f"lambda_{name}"]) for name in ("cls", "gp", "rec")))
     codes, labels, targets = (jnp.asarray(golden[k]) for k in ("codes", "labels", "target_labels"))
     alpha, class_weights = jnp.asarray(golden["alpha"]).reshape(-1), jnp.asarray(golden["class_weight"])
+    label_weights, target_weights = (gan.sample_weights(class_weights, of) for of in (labels, targets))
 
     report = Report()
     convert = jax.jit(lambda p, x, y: nets.generator.apply(p, x, jax.nn.one_hot(y, config.emotions)))
@@ -125,10 +126,10 @@ def check_codegan(golden: Golden) -> Report:
     _compare_verdicts(report, nets.discriminator, d_params, golden["codes"], golden)
 
     def d_loss(d, g):
-        return gan.codegan_discriminator_loss(nets, d, g, codes, labels, targets, alpha, class_weights, weights)
+        return gan.codegan_discriminator_loss(nets, d, g, codes, labels, targets, alpha, label_weights, weights)
 
     def g_loss(g, d):
-        return gan.codegan_generator_loss(nets, g, d, codes, labels, targets, class_weights, weights)
+        return gan.codegan_generator_loss(nets, g, d, codes, labels, targets, target_weights, weights)
 
     player_weights = torch_gans.code_generator_weights(config), torch_gans.code_discriminator_weights(config)
     _compare_players(report, d_loss, g_loss, g_params, d_params, player_weights, golden)

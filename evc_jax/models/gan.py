@@ -80,14 +80,25 @@ def gradient_penalty(
 
 
 def cross_entropy(
-    logits: Float[Array, "B K"], labels: Int[Array, " B"], class_weights: Float[Array, " K"] | None = None
+    logits: Float[Array, "B K"], labels: Int[Array, " B"], sample_weights: Float[Array, " B"] | None = None
 ) -> Float[Array, ""]:
-    """Mean cross-entropy; with class weights, the weighted mean over the batch (weights sum to one)."""
+    """Mean cross-entropy; with weights, which must average to one over the whole batch, the weighted mean."""
     losses = -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=1)[:, 0]
-    if class_weights is None:
-        return losses.mean()
+    return losses.mean() if sample_weights is None else jnp.mean(sample_weights * losses)
+
+
+def sample_weights(
+    class_weights: Float[Array, " K"],
+    labels: Int[Array, " B"],
+    mean_over_devices: Callable[[Array], Array] = lambda mean: mean,
+) -> Float[Array, " B"]:
+    """The classes' weights, one per sample, brought to an average of one over the batch.
+
+    A batch may be a part of a larger one, on this device or in this micro-batch: weights are made once for all of it,
+    so that the mean of the parts' losses is the loss of the whole.
+    """
     weights = class_weights[labels]
-    return jnp.sum(weights * losses) / jnp.sum(weights)
+    return weights / mean_over_devices(weights.mean())
 
 
 def accuracy(logits: Float[Array, "B K"], labels: Int[Array, " B"]) -> Float[Array, ""]:
@@ -102,7 +113,7 @@ def critic_loss(
     fake: Float[Array, "B *S"],
     alpha: Float[Array, " B"],
     weights: GanWeights,
-    class_weights: Float[Array, " K"] | None = None,
+    label_weights: Float[Array, " B"] | None = None,
 ) -> tuple[Float[Array, ""], Metrics]:
     """The discriminator's loss: real up, fake down, real samples classified, slope near 1.
 
@@ -110,7 +121,7 @@ def critic_loss(
     """
     on_real, on_fake = judge(real), judge(fake)
     wasserstein = on_real.source.mean() - on_fake.source.mean()
-    classification = cross_entropy(on_real.classes, real_labels, class_weights)
+    classification = cross_entropy(on_real.classes, real_labels, label_weights)
     penalty = gradient_penalty(lambda x: judge(x).source, real, fake, alpha)
     loss = -wasserstein + weights.classification * classification + weights.gradient_penalty * penalty
     metrics = {
@@ -168,13 +179,16 @@ def codegan_discriminator_loss(
     labels: Int[Array, " B"],
     target_labels: Int[Array, " B"],
     alpha: Float[Array, " B"],
-    class_weights: Float[Array, " K"] | None = None,
+    label_weights: Float[Array, " B"] | None = None,
     weights: GanWeights = CODEGAN_WEIGHTS,
 ) -> tuple[Float[Array, ""], Metrics]:
-    """CodeGAN's discriminator on codes of the emotions `labels` and on conversions to `target_labels`."""
+    """CodeGAN's discriminator on codes of the emotions `labels` and on conversions to `target_labels`.
+
+    `label_weights` are those of `labels` (see `sample_weights`).
+    """
     fake = jax.lax.stop_gradient(_converted(nets, g_params, codes, target_labels))
     judge = lambda x: nets.discriminator.apply(d_params, x)  # noqa: E731
-    return critic_loss(judge, codes, labels, fake, alpha, weights, class_weights)
+    return critic_loss(judge, codes, labels, fake, alpha, weights, label_weights)
 
 
 def codegan_generator_loss(
@@ -184,13 +198,16 @@ def codegan_generator_loss(
     codes: Float[Array, "B T C"],
     labels: Int[Array, " B"],
     target_labels: Int[Array, " B"],
-    class_weights: Float[Array, " K"] | None = None,
+    target_weights: Float[Array, " B"] | None = None,
     weights: GanWeights = CODEGAN_WEIGHTS,
 ) -> tuple[Float[Array, ""], Metrics]:
-    """CodeGAN's generator: conversions that pass as real and as `target_labels`, and that convert back to `codes`."""
+    """CodeGAN's generator: conversions that pass as real and as `target_labels`, and that convert back to `codes`.
+
+    `target_weights` are those of `target_labels` (see `sample_weights`).
+    """
     fake = _converted(nets, g_params, codes, target_labels)
     verdict = nets.discriminator.apply(d_params, fake)
-    classification = cross_entropy(verdict.classes, target_labels, class_weights)
+    classification = cross_entropy(verdict.classes, target_labels, target_weights)
     reconstruction = jnp.mean(jnp.abs(codes - _converted(nets, g_params, fake, labels)))
     loss = (
         -verdict.source.mean()

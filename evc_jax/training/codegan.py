@@ -13,18 +13,18 @@ import numpy as np
 from etils import epath
 
 from evc_jax.bundle import CODES
-from evc_jax.config import from_mapping, to_mapping
+from evc_jax.config import from_mapping
 from evc_jax.data import pipeline
-from evc_jax.data.source import open_split
+from evc_jax.data.source import open_split, utterance_ids
 from evc_jax.errors import ConfigError
 from evc_jax.models import gan
 from evc_jax.models.codegan import CodeDiscriminator, CodeGANConfig, CodeGenerator
 from evc_jax.models.layers import Network
 from evc_jax.training.checkpoints import load_for_inference
-from evc_jax.training.codes import CODE_FIELDS, CodeEncoder, encode_split
+from evc_jax.training.codes import CODE_FIELDS, CodeEncoder, EncodedSplit, encode_split
 from evc_jax.training.config import TrainConfig
-from evc_jax.training.gan import Batch, GanSystem, GanTrainer, group_samples
-from evc_jax.training.state import GanState
+from evc_jax.training.gan import Batch, GanSystem, group_samples
+from evc_jax.training.parallel import mean_over_devices
 
 
 @dataclass(frozen=True)
@@ -55,63 +55,76 @@ class Options:
 
 
 class CodeGANSystem(GanSystem):
-    """CodeGAN's losses and step. The number of emotions and of code channels follows from options and encoder."""
+    """CodeGAN's losses and data. The number of emotions and of code channels follows from options and encoder."""
 
     def __init__(self, config: TrainConfig, workdir: epath.Path):
-        self.config, self._workdir = config, workdir
+        self._workdir, self._data = workdir, config.data
         self.options = from_mapping(Options, config.options, "config.options")
         self._trained = load_for_inference(self.options.speechsplit)
         self._encoder = CodeEncoder(self._trained, self.options.code, self.options.overlap_frames)
-        codes, emotion = self._codes("train")
-        self.model = dataclasses.replace(
-            from_mapping(CodeGANConfig, config.model, "config.model"),
-            code_channels=codes.shape[-1],
-            emotions=len(self.options.emotions),
-        )
-        counts = np.bincount(emotion, minlength=self.model.emotions)
+        train = self._codes("train")
+        emotions = len(self.options.emotions)
+        counts = np.bincount(train.emotion, minlength=emotions)
         if not counts.all():
             missing = [name for name, count in zip(self.options.emotions, counts, strict=True) if not count]
             raise ConfigError(f"The training data has no utterance that is {', '.join(missing)}; leave it out.")
         # "Balanced": every emotion weighs the same in total, however many utterances it has.
-        self._class_weights = jnp.asarray(len(emotion) / (self.model.emotions * counts), jnp.float32)
-        self._log_shares = jnp.log(jnp.asarray(counts / len(emotion), jnp.float32))
-        self.nets = gan.GanNetworks(Network(CodeGenerator, self.model), Network(CodeDiscriminator, self.model))
-        self.trainer = GanTrainer(self.nets, config, self.options.critic_steps)
+        self._class_weights = jnp.asarray(len(train.emotion) / (emotions * counts), jnp.float32)
+        self._log_shares = jnp.log(jnp.asarray(counts / len(train.emotion), jnp.float32))
+        model = config.network_config(CodeGANConfig)
+        model = dataclasses.replace(model, code_channels=train.codes.shape[-1], emotions=emotions)
+        networks = gan.GanNetworks(Network(CodeGenerator, model), Network(CodeDiscriminator, model))
+        super().__init__(config, networks, self.options.critic_steps)
 
-    def critic_loss(self, discriminator: Any, generator: Any, batch: Batch, keys: jax.Array):
-        target, alpha = self._draw(keys)
+    def draw(self, batch: Batch, keys: jax.Array) -> Batch:
+        """Adds target emotions, interpolation factors and the emotions' weights, all [B].
+
+        NOTE: targets are drawn from the emotions' shares in the data, which is what the reference's permutation of the
+        batch's labels amounts to, but independent of how the batch lies over devices.
+        """
+        target_keys, alpha_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
+        target = jax.vmap(lambda key: jax.random.categorical(key, self._log_shares))(target_keys)
+        return {
+            **batch,
+            "target": target,
+            "alpha": jax.vmap(jax.random.uniform)(alpha_keys),
+            "emotion_weight": gan.sample_weights(self._class_weights, batch["emotion"], mean_over_devices),
+            "target_weight": gan.sample_weights(self._class_weights, target, mean_over_devices),
+        }
+
+    def critic_loss(self, discriminator: Any, generator: Any, batch: Batch):
         return gan.codegan_discriminator_loss(
             self.nets,
             discriminator,
             generator,
             batch["codes"],
             batch["emotion"],
-            target,
-            alpha,
-            self._class_weights,
+            batch["target"],
+            batch["alpha"],
+            batch["emotion_weight"],
             self.options.weights,
         )
 
-    def generator_loss(self, generator: Any, discriminator: Any, batch: Batch, keys: jax.Array):
-        target, _ = self._draw(keys)
+    def generator_loss(self, generator: Any, discriminator: Any, batch: Batch):
         return gan.codegan_generator_loss(
             self.nets,
             generator,
             discriminator,
             batch["codes"],
             batch["emotion"],
-            target,
-            self._class_weights,
+            batch["target"],
+            batch["target_weight"],
             self.options.weights,
         )
 
-    def data(self, split: str, batch_size: int) -> grain.IterDataset:
+    def data(self, split: str, batch_size: int, first_sample: int = 0) -> grain.IterDataset:
         train, size = split == "train", self.options.critic_steps
         dataset = pipeline.build(
-            CodeSource(*self._codes(split)),
+            CodeSource(self._codes(split)),
             pipeline.copy_record,
             batch_size * size if train else batch_size,
             self.config.seed,
+            first_sample=first_sample * size,
             process_index=jax.process_index(),
             process_count=jax.process_count(),
             read_threads=self.config.data.read_threads,
@@ -119,14 +132,12 @@ class CodeGANSystem(GanSystem):
         )
         return dataset.map(lambda batch: group_samples(batch, size)) if train else dataset
 
-    def networks(self) -> dict[str, dict[str, Any]]:
-        return {"codegan": to_mapping(self.model)}
+    def sample_names(self, records: np.ndarray) -> list[str]:
+        """The utterances behind record numbers of the training data, whose records are windows of code."""
+        return utterance_ids(self._data.data_dir, self._data.datasets, "train", self._codes("train").utterance[records])
 
-    def exported(self, state: GanState) -> dict[str, Any]:
-        return {"codegan": state.generator}
-
-    def _codes(self, split: str) -> tuple[np.ndarray, np.ndarray]:
-        data = self.config.data
+    def _codes(self, split: str) -> EncodedSplit:
+        data = self._data
         origin = {
             "speechsplit": [str(self.options.speechsplit), self._trained.step, self._trained.config],
             "data": [data.data_dir, data.datasets, split],
@@ -136,29 +147,18 @@ class CodeGANSystem(GanSystem):
         cache = self._workdir / "codes" / f"{split}.npz"
         return encode_split(self._encoder, source, self.options.emotions, cache, origin)
 
-    def _draw(self, keys: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Target emotions [B] and interpolation factors [B].
-
-        NOTE: targets are drawn from the emotions' shares in the data, which is what the reference's permutation of the
-        batch's labels amounts to, but independent of how the batch lies over devices.
-        """
-        target_keys, alpha_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
-        target = jax.vmap(lambda key: jax.random.categorical(key, self._log_shares))(target_keys)
-        return target, jax.vmap(jax.random.uniform)(alpha_keys)
-
 
 class CodeSource:
     """Windows of codes as a grain source."""
 
-    def __init__(self, codes: np.ndarray, emotion: np.ndarray):
-        self._codes, self._emotion = codes, emotion
+    def __init__(self, split: EncodedSplit):
+        self._split = split
 
     def __len__(self) -> int:
-        return len(self._codes)
+        return len(self._split.codes)
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        return {"codes": self._codes[index], "emotion": self._emotion[index]}
+        return {"codes": self._split.codes[index], "emotion": self._split.emotion[index]}
 
     def __repr__(self) -> str:
-        # grain keeps a source's representation in its state.
-        return f"CodeSource(windows={len(self)}, channels={self._codes.shape[-1]})"
+        return f"CodeSource(windows={len(self)}, channels={self._split.codes.shape[-1]})"

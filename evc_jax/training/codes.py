@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -70,10 +71,25 @@ class CodeEncoder:
         return windows.split(example["mel"], size, self.overlap_frames), windows.split(f0, size, self.overlap_frames)
 
 
+@dataclasses.dataclass(frozen=True)
+class EncodedSplit:
+    """All windows of code of one split.
+
+    Attributes:
+      codes: the windows.
+      emotion: the number of each window's emotion.
+      utterance: the number of each window's utterance in the split.
+    """
+
+    codes: Float[np.ndarray, "N T C"]
+    emotion: Int[np.ndarray, " N"]
+    utterance: Int[np.ndarray, " N"]
+
+
 def encode_split(
     encoder: CodeEncoder, source: SplitSource, emotions: Sequence[str], cache: epath.Path, origin: Mapping[str, Any]
-) -> tuple[Float[np.ndarray, "N T C"], Int[np.ndarray, "N"]]:
-    """All windows of code of one split with their emotion's number; read from `cache` where it was made before.
+) -> EncodedSplit:
+    """Encodes one split, or reads it from `cache` where that was done before.
 
     Args:
       encoder: the frozen encoder.
@@ -87,10 +103,10 @@ def encode_split(
     """
     fingerprint = hashlib.sha256(json.dumps(dict(origin), sort_keys=True, default=str).encode()).hexdigest()
     if cache.exists():
-        with np.load(cache) as stored:
+        with cache.open("rb") as file, np.load(file) as stored:
             if str(stored["fingerprint"]) == fingerprint:
-                return stored["codes"], stored["emotion"]
-    codes, labels = [], []
+                return EncodedSplit(stored["codes"], stored["emotion"], stored["utterance"])
+    codes, labels, utterances = [], [], []
     quiet = not sys.stderr.isatty()
     for number in tqdm(range(len(source)), desc=f"encoding {cache.stem}", unit="utterance", disable=quiet):
         example = source[number]
@@ -98,13 +114,14 @@ def encode_split(
             encoded = encoder(encoder.windows(example))
             codes.append(encoded)
             labels += [emotions.index(example["emotion"])] * len(encoded)
+            utterances += [number] * len(encoded)
     if not labels:
         raise DataError(f"No utterance of the data has one of the emotions {', '.join(emotions)}.")
-    arrays = np.concatenate(codes), np.asarray(labels, np.int32)
+    split = EncodedSplit(np.concatenate(codes), np.asarray(labels, np.int32), np.asarray(utterances, np.int64))
     cache.parent.mkdir(parents=True, exist_ok=True)
     # Beside, then moved into place: a crash must not leave half a cache. Per process, as all may write at once.
-    unfinished = cache.with_name(f"{cache.name}.{os.getpid()}.npz")
+    unfinished = cache.with_name(f"{cache.name}.{jax.process_index()}.{os.getpid()}.npz")
     with unfinished.open("wb") as file:
-        np.savez(file, codes=arrays[0], emotion=arrays[1], fingerprint=fingerprint)
+        np.savez(file, fingerprint=fingerprint, **dataclasses.asdict(split))
     unfinished.replace(cache)
-    return arrays
+    return split

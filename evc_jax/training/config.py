@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +15,7 @@ from evc_jax.config import from_mapping, to_mapping
 from evc_jax.errors import ConfigError
 
 SYSTEMS = ("speechsplit", "f0_converter", "voicegan", "codegan", "waveglow")
-VARIANTS = ("full", "small", "tiny")
+COMPUTE_DTYPES = ("float32", "bfloat16", "float64")
 
 
 @dataclass(frozen=True)
@@ -56,39 +58,69 @@ class TrainConfig:
 
     Attributes:
       system: one of `SYSTEMS`.
-      model: settings of the system's networks (the fields of its config dataclass in `evc_jax.models`).
+      model: settings of the system's networks (the fields of its config dataclass in `evc_jax.models`, but `dtype`).
       options: settings of the system's loss and data (the fields of its `Options` dataclass).
-      batch_size: over all devices of all hosts; their number must divide it.
+      batch_size: of one micro-batch, over all devices of all hosts; their number must divide it.
+      accumulate: micro-batches per step, one after the other; 4 is a batch four times as large in no more memory.
+      compute_dtype: type of the arithmetic, one of `COMPUTE_DTYPES`; parameters, statistics, log-determinants and
+        losses are float32 at least.
+      ema_decay: of the moving average of the weights that validation and bundles use; 0 keeps none.
       steps: optimiser steps; for a GAN one step is `critic_steps` of the critic and one of the generator.
       validation_batches: at most this many batches of the validation split per validation.
-      keep_checkpoints: the last N are kept.
+      show_every: pictures and sound of validation utterances go to TensorBoard every so many steps; 0 is never.
+      keep_checkpoints: the last N are kept, and the best.
+      best_metric: the validation metric whose smallest value makes a checkpoint the best.
     """
 
     system: str
     model: Mapping[str, Any]
     options: Mapping[str, Any]
     data: DataConfig
+    best_metric: str
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     batch_size: int = 16
+    accumulate: int = 1
+    compute_dtype: str = "float32"
+    ema_decay: float = 0.0
     steps: int = 1000
     seed: int = 0
     log_every: int = 100
     validate_every: int = 1000
     validation_batches: int = 20
+    show_every: int = 0
     checkpoint_every: int = 1000
     keep_checkpoints: int = 3
 
     def __post_init__(self):
         if self.system not in SYSTEMS:
             raise ConfigError(f"config.system is {self.system!r}; expected one of {', '.join(SYSTEMS)}.")
-        for key in ("batch_size", "steps", "log_every", "validate_every", "checkpoint_every", "keep_checkpoints"):
+        if self.compute_dtype not in COMPUTE_DTYPES:
+            raise ConfigError(f"config.compute_dtype is {self.compute_dtype!r}; expected float32 or bfloat16.")
+        if not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"config.ema_decay is {self.ema_decay}; expected at least 0 and less than 1.")
+        positive = "batch_size accumulate steps log_every validate_every checkpoint_every keep_checkpoints"
+        for key in positive.split():
             if getattr(self, key) < 1:
                 raise ConfigError(f"config.{key} is {getattr(self, key)}; expected at least 1.")
+
+    def network_config(self, kind: type) -> Any:
+        """The model's settings as its config dataclass, with the arithmetic of this training.
+
+        Raises:
+          ConfigError: an unknown key, a wrong type or an impossible value.
+        """
+        return from_mapping(kind, {**self.model, "dtype": self.compute_dtype}, "config.model")
+
+
+def released(model: Any) -> dict[str, Any]:
+    """Settings of a trained network as others use it: float32, whatever it was trained in."""
+    return to_mapping(dataclasses.replace(model, dtype="float32"))
 
 
 def config_dict(system: str, model: Any, options: Any, **settings: Any) -> ml_collections.ConfigDict:
     """A complete ConfigDict for the launcher, every key present, from the dataclasses that will check it."""
-    config = TrainConfig(system=system, model=to_mapping(model), options=to_mapping(options), **settings)
+    without_dtype = {key: value for key, value in to_mapping(model).items() if key != "dtype"}
+    config = TrainConfig(system=system, model=without_dtype, options=to_mapping(options), **settings)
     return ml_collections.ConfigDict(_keep_tuples(dataclasses.asdict(config)))
 
 
@@ -99,6 +131,56 @@ def parse(config: ml_collections.ConfigDict) -> TrainConfig:
       ConfigError: an unknown key, a wrong type or an impossible value.
     """
     return from_mapping(TrainConfig, config.to_dict() if hasattr(config, "to_dict") else config)
+
+
+def from_argument(build: Callable[[str], ml_collections.ConfigDict]) -> Callable[[str], ml_collections.ConfigDict]:
+    """Lets a `get_config(variant)` take settings behind the variant: `--config=configs/codegan.py:full,code=pitch`.
+
+    A name is that of a key, with its path (`optimizer.learning_rate`) where the last part is not unique.
+    """
+
+    @functools.wraps(build)
+    def get_config(argument: str = "full") -> ml_collections.ConfigDict:
+        variant, *settings = argument.split(",")
+        config = build(variant)
+        for setting in settings:
+            name, _, value = setting.partition("=")
+            path = _find_key(config, name)
+            config.update_from_flattened_dict({path: _typed(value, _flat(config)[path], path)})
+        return config
+
+    return get_config
+
+
+def _find_key(config: ml_collections.ConfigDict, name: str) -> str:
+    keys = [key for key in _flat(config) if key == name or key.endswith(f".{name}")]
+    if name in keys:
+        return name
+    if len(keys) == 1:
+        return keys[0]
+    if keys:
+        raise ConfigError(f"The config has several keys {name!r}; write one of {', '.join(keys)}.")
+    raise ConfigError(f"The config has no key {name!r}; it has {', '.join(sorted(_flat(config)))}.")
+
+
+def _flat(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    leaves = {}
+    for key, value in config.items():
+        leaves.update(_flat(value, f"{path}{key}.") if isinstance(value, Mapping) else {path + key: value})
+    return leaves
+
+
+def _typed(text: str, old: Any, key: str) -> Any:
+    """The value of a setting, read as the type that the key has; a tuple's entries are joined by `+`."""
+    if isinstance(old, str):
+        return text
+    try:
+        if isinstance(old, tuple):
+            return tuple(type(old[0])(entry) if old else entry for entry in text.split("+"))
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError) as error:
+        raise ConfigError(f"config.{key} is {text!r}; expected a value like {old!r}.") from error
+    return float(value) if isinstance(old, float) and isinstance(value, int) else value
 
 
 def pick(variant: str, **choices: Any) -> Any:

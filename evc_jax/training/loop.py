@@ -12,11 +12,14 @@ import numpy as np
 from etils import epath
 
 from evc_jax.config import to_mapping
-from evc_jax.errors import CheckpointError
+from evc_jax.errors import ConfigError
 from evc_jax.training import parallel
-from evc_jax.training.checkpoints import Checkpoints
+from evc_jax.training.checkpoints import Checkpoints, Restored
 from evc_jax.training.config import TrainConfig
+from evc_jax.training.flops import count_flops, peak_flops_per_s
 from evc_jax.training.metrics import MetricsWriter
+from evc_jax.training.preemption import Preemption
+from evc_jax.training.progress import NotFinite, Progress, mean_metrics, stopped_by
 
 
 @runtime_checkable
@@ -32,8 +35,11 @@ class System(Protocol):
     def evaluate(self, state: Any, batch: Any, key: jax.Array) -> dict[str, jax.Array]:
         """Validation metrics of one batch on this device."""
 
-    def data(self, split: str, batch_size: int) -> grain.IterDataset:
-        """Batches of this process: endless for "train", one pass for "validation"."""
+    def data(self, split: str, batch_size: int, first_sample: int = 0) -> grain.IterDataset:
+        """Batches of this process: endless for "train", from a position in it; one pass for "validation"."""
+
+    def sample_names(self, records: np.ndarray) -> list[str]:
+        """What people call the training data's records."""
 
     def networks(self) -> dict[str, dict[str, Any]]:
         """Settings of the networks that inference needs, by name."""
@@ -58,90 +64,165 @@ def build_system(config: TrainConfig, workdir: epath.Path) -> System:
 
 
 def train(config: TrainConfig, workdir: epath.PathLike) -> dict[str, float]:
-    """Trains until `config.steps`, resuming from the newest checkpoint of `workdir` when there is one.
+    """Trains until `config.steps`, going on from the newest checkpoint of `workdir` when there is one.
+
+    On SIGTERM it saves and returns early; the same call goes on later.
 
     Returns:
       The last validation metrics.
 
     Raises:
-      ConfigError, DataError, CheckpointError: each with one sentence of what to mend.
+      ConfigError, DataError, CheckpointError, TrainingError: each with one sentence of what to mend.
     """
-    workdir = epath.Path(workdir)
-    workdir.mkdir(parents=True, exist_ok=True)
-    mesh = parallel.device_mesh()
-    batch_size = parallel.local_batch_size(config.batch_size, mesh)
-    system = build_system(config, workdir)
-    description = {"config": to_mapping(config), "networks": system.networks()}
-
-    key = jax.random.key(config.seed)
-    state = parallel.replicate(jax.jit(system.init)(jax.random.fold_in(key, 0)), mesh)
-    step_key, validation_key = jax.random.fold_in(key, 1), jax.random.fold_in(key, 2)
-    batches = iter(system.data("train", batch_size))
-    validation = system.data("validation", batch_size)
-
-    checkpoints = Checkpoints(workdir, config.keep_checkpoints)
-    first = checkpoints.latest_step or 0
-    if first:
-        _check_resumable(checkpoints.description(), description, workdir)
-        state, batches = checkpoints.restore(state, batches)
-    elif jax.process_index() == 0:
-        (workdir / "config.json").write_text(json.dumps(description["config"], indent=2) + "\n")
-
-    step_fn, evaluate_fn = parallel.map_step(system.step, mesh), parallel.map_evaluation(system.evaluate, mesh)
-    writer = MetricsWriter(workdir, config.steps, first)
-    if first:
-        writer.say(f"resumed {config.system} from step {first} of {workdir}")
-    pending: list[dict[str, jax.Array]] = []  # fetched only when logged, so that steps are dispatched ahead
-    results: dict[str, float] = {}
-
-    def validate(step: int) -> dict[str, float]:
-        mark = writer.pause()
-        metrics = evaluate(evaluate_fn, state, validation, validation_key, mesh, config.validation_batches)
-        writer.validation(step, metrics)
-        writer.resume(mark)
-        return metrics
-
-    if not first:
-        results = validate(0)
-    for step in range(first + 1, config.steps + 1):
-        state, metrics = step_fn(state, parallel.shard_batch(next(batches), mesh), step_key)
-        pending.append(metrics)
-        if step % config.log_every == 0 or step == config.steps:
-            writer.train(step, mean_metrics(pending))
-            pending = []
-        if step % config.validate_every == 0 or step == config.steps:
-            results = validate(step)
-        if step % config.checkpoint_every == 0 or step == config.steps:
-            checkpoints.save(step, state, system.exported(state), batches, description)
-    checkpoints.close()
-    writer.close()
-    return results
+    run = Run(config, epath.Path(workdir))
+    try:
+        with run.checkpoints.disk_errors():
+            run.start()
+            run.to_the_end()
+        return run.results
+    except NotFinite as error:
+        raise stopped_by(error, config.system, run.sample_names(error.records), run.last_good()) from error
+    finally:
+        run.close()
 
 
-def evaluate(
-    evaluate_fn, state: Any, batches: Iterable, key: jax.Array, mesh: jax.sharding.Mesh, limit: int
-) -> dict[str, float]:
-    """Mean metrics over at most `limit` batches; the same batches and randomness every time."""
-    collected = []
+class Run:
+    """One training run from where it stands to its end."""
+
+    def __init__(self, config: TrainConfig, workdir: epath.Path):
+        """Builds the system and its first state; what is wrong with the configuration or the data is told here."""
+        self.config, self.workdir = config, workdir
+        self.mesh = parallel.device_mesh()
+        self.local_batch_size = parallel.local_batch_size(config.batch_size, self.mesh)
+        self.system = build_system(config, workdir)
+        self.preemption = Preemption()
+        key = jax.random.key(config.seed)
+        self.state = parallel.init_replicated(self.system.init, jax.random.fold_in(key, 0), self.mesh)
+        self.step_key = parallel.replicate(jax.random.fold_in(key, 1), self.mesh)
+        self.validation_key = jax.random.fold_in(key, 2)
+        self.step_fn = parallel.map_step(self.system.step, self.mesh)
+        self.evaluate_fn = parallel.map_evaluation(self.system.evaluate, self.mesh)
+        workdir.mkdir(parents=True, exist_ok=True)
+        self.checkpoints = Checkpoints(workdir, config.keep_checkpoints, config.best_metric)
+        self.description = {"config": to_mapping(config), "networks": self.system.networks()}
+        self.writer: MetricsWriter | None = None
+        self.results: dict[str, float] = {}
+        self.first, self.samples, self.validated = 0, 0, -1
+
+    def start(self) -> None:
+        """Finds out where to go on, and opens data and logs there."""
+        config = self.config
+        restored = self.checkpoints.restore(self.state, self.description)
+        pending: list[dict[str, float]] = []
+        if restored:
+            self.state, self.first = restored.state, restored.step
+            self.samples, self.validated = restored.progress["samples"], restored.progress["validated"]
+            self.results, pending = restored.progress["results"], restored.progress["pending"]
+        if jax.process_index() == 0:
+            (self.workdir / "config.json").write_text(json.dumps(self.description["config"], indent=2) + "\n")
+        local = self.local_batch_size * config.accumulate
+        self.batches = iter(self.system.data("train", local, self.samples))
+        self.validation = self.system.data("validation", self.local_batch_size)
+        self.writer = MetricsWriter(self.workdir, config.steps, self.first)
+        self._tell(restored)
+        self.progress = Progress(pending, peak_flops_per_s(jax.devices()[0], config.compute_dtype))
+
+    def to_the_end(self) -> None:
+        """All steps that are left, or those until the machine is taken away."""
+        config = self.config
+        if self.validated < self.first and (self.first == 0 or self._due(self.first, config.validate_every)):
+            self.validate(self.first)
+        for step in range(self.first + 1, config.steps + 1):
+            self.train_step(step)
+            stopping = self.preemption.reached(step)
+            if self._due(step, config.log_every):
+                self.writer.train(step, self.progress.mean(), self.progress.timings())
+            if self._due(step, config.validate_every) and not stopping:
+                self.validate(step)
+            if self._due(step, config.checkpoint_every) or stopping:
+                self.save(step)
+            if stopping:
+                self.writer.say(f"asked to stop: saved step {step}; the same command goes on from there")
+                break
+        self.checkpoints.finish()
+
+    def train_step(self, step: int) -> None:
+        """Dispatches one step."""
+        batch = self.progress.next_batch(self.batches)
+        records = batch.pop("record")
+        batch = parallel.shard_batch(batch, self.mesh)
+        if step == self.first + 1:
+            self.progress.flops_per_step = count_flops(self.step_fn, self.state, batch, self.step_key)
+        self.state, metrics = self.step_fn(self.state, batch, self.step_key)
+        self.samples += self.config.batch_size * self.config.accumulate
+        self.progress.add(step, metrics, records)
+
+    def validate(self, step: int) -> None:
+        """Validation metrics of the present state, and what is to be seen and heard of it."""
+        self.progress.pause()
+        collected = []
+        for i, batch in enumerate(_first(self.validation, self.config.validation_batches)):
+            batch.pop("record")
+            batch = parallel.shard_batch(parallel.fit_batch(batch, self.mesh), self.mesh)
+            key = parallel.replicate(jax.random.fold_in(self.validation_key, i), self.mesh)
+            collected.append(self.evaluate_fn(self.state, batch, key))
+        self.results, self.validated = mean_metrics(collected), step
+        if self.config.best_metric not in self.results:
+            raise ConfigError(
+                f"config.best_metric is {self.config.best_metric!r}; expected one of {', '.join(self.results)}."
+            )
+        self.writer.validation(step, self.results)
+        if self.config.show_every and step and self._due(step, self.config.show_every):
+            self.writer.exhibits(step, self._exhibits)
+        self.progress.resume()
+
+    def save(self, step: int) -> None:
+        """Starts saving everything that the next process needs to go on."""
+        progress = {
+            "samples": self.samples,
+            "validated": self.validated,
+            "results": self.results,
+            "pending": self.progress.pending(),
+        }
+        exported = self.system.exported(self.state)
+        self.checkpoints.save(step, self.state, exported, progress, self.description, self.results)
+
+    def sample_names(self, records: np.ndarray) -> list[str]:
+        """What people call the records of a batch, each once."""
+        return list(dict.fromkeys(self.system.sample_names(records.reshape(-1))))
+
+    def last_good(self) -> str:
+        """Where one may go on."""
+        self.checkpoints.finish()
+        steps = self.checkpoints.steps
+        return f"the last good checkpoint is step {steps[-1]} of {self.workdir}" if steps else "nothing was saved yet"
+
+    def close(self) -> None:
+        if self.writer:
+            self.writer.close()
+        self.checkpoints.close()
+        self.preemption.close()
+
+    def _due(self, step: int, every: int) -> bool:
+        return step % every == 0 or step == self.config.steps
+
+    def _tell(self, restored: Restored | None) -> None:
+        if restored is None:
+            return
+        for step, reason in sorted(restored.damaged.items()):
+            self.writer.say(f"checkpoint {step} is damaged ({reason}) and was moved to {self.workdir / 'damaged'}")
+        self.writer.say(f"resumed {self.config.system} from step {self.first} of {self.workdir}")
+
+    def _exhibits(self) -> Iterable[Any]:
+        if not hasattr(self, "_showcase"):
+            from evc_jax.training.showcase import build_showcase
+
+            self._showcase = build_showcase(self.config, self.system.networks(), self.workdir)
+        return self._showcase(jax.device_get(self.system.exported(self.state)))
+
+
+def _first(batches: Iterable, limit: int) -> Iterable:
     for i, batch in enumerate(batches):
         if i == limit:
-            break
-        batch = parallel.shard_batch(parallel.fit_batch(batch, mesh), mesh)
-        collected.append(evaluate_fn(state, batch, jax.random.fold_in(key, i)))
-    return mean_metrics(collected)
-
-
-def mean_metrics(collected: list[dict[str, jax.Array]]) -> dict[str, float]:
-    """The mean of each metric over a list of them."""
-    fetched = jax.device_get(collected)
-    return {name: float(np.mean([metrics[name] for metrics in fetched])) for name in fetched[0]} if fetched else {}
-
-
-def _check_resumable(stored: dict[str, Any], wanted: dict[str, Any], workdir: epath.Path) -> None:
-    """The networks and the system must be those of the checkpoint; the rest (rates, steps, paths) may change."""
-    for key in ("system", "model"):
-        if stored["config"][key] != wanted["config"][key]:
-            raise CheckpointError(
-                f"{workdir} holds a training with another config.{key} ({stored['config'][key]!r} there, "
-                f"{wanted['config'][key]!r} now); choose another --workdir or the same settings."
-            )
+            return
+        yield batch

@@ -3,54 +3,58 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 import jax
 from etils import epath
 
+# What depends on the machine's mood: everything else in the log is the same in every run of the same command.
+TIMINGS = ("steps_per_s", "input_share", "flops_per_s", "utilisation")
+LOG_FILE = "metrics.jsonl"
+
 
 class MetricsWriter:
-    """Writes scalars of one run. Only the first process writes."""
+    """Writes scalars, pictures and sound of one run. Only the first process writes."""
 
     def __init__(self, workdir: epath.PathLike, total_steps: int, first_step: int):
-        """Opens `workdir`/metrics.jsonl and `workdir`/tensorboard for appending."""
-        self._workdir = epath.Path(workdir)
+        """Opens `workdir`/metrics.jsonl and `workdir`/tensorboard; what they tell of later steps is taken back."""
+        self._log = epath.Path(workdir) / LOG_FILE
         self._active = jax.process_index() == 0
         self._total_steps = total_steps
-        self._last_step, self._last_time_s = first_step, time.monotonic()
         self._tensorboard = None
         if self._active:
             from tensorboardX import SummaryWriter
 
-            self._tensorboard = SummaryWriter(str(self._workdir / "tensorboard"))
+            _keep_until(self._log, first_step)
+            self._tensorboard = SummaryWriter(str(epath.Path(workdir) / "tensorboard"), purge_step=first_step + 1)
 
-    def train(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Logs training metrics, with the speed since the last call and the time left."""
-        now_s = time.monotonic()
-        speed = (step - self._last_step) / max(1e-9, now_s - self._last_time_s)
-        self._last_step, self._last_time_s = step, now_s
+    def train(self, step: int, metrics: Mapping[str, float], timings: Mapping[str, float]) -> None:
+        """Logs training metrics, the speed and the time left."""
+        self._write("train", step, {**metrics, **timings})
+        speed = timings["steps_per_s"]
         left = timedelta(seconds=round((self._total_steps - step) / max(speed, 1e-9)))
-        self._write("train", step, {**metrics, "steps_per_s": speed})
-        self.say(f"step {step}/{self._total_steps}  {_text(metrics)}  {speed:.2f} steps/s  ETA {left}")
+        shares = {"utilisation": "of peak FLOP/s", "input_share": "waiting for data"}
+        extra = "".join(f"  {timings[name]:.0%} {text}" for name, text in shares.items() if name in timings)
+        self.say(f"step {step}/{self._total_steps}  {_text(metrics)}  {speed:.2f} steps/s{extra}  ETA {left}")
 
     def validation(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Logs validation metrics; the time they took does not count against the training's speed."""
+        """Logs validation metrics."""
         self._write("validation", step, metrics)
         self.say(f"step {step}/{self._total_steps}  validation  {_text(metrics)}")
+
+    def exhibits(self, step: int, make: Callable[[], Iterable[Any]]) -> None:
+        """Shows pictures and sound; they are made only where they are written."""
+        if self._active:
+            from evc_jax.training.showcase import write_exhibits
+
+            write_exhibits(self._tensorboard, make(), step)
 
     def say(self, line: str) -> None:
         """Prints a line with the time of day."""
         if self._active:
             print(f"{datetime.now():%H:%M:%S} {line}", flush=True)
-
-    def pause(self) -> float:
-        """Returns a mark for `resume`; what lies between is not counted as training time."""
-        return time.monotonic()
-
-    def resume(self, mark: float) -> None:
-        self._last_time_s += time.monotonic() - mark
 
     def close(self) -> None:
         if self._tensorboard is not None:
@@ -59,10 +63,26 @@ class MetricsWriter:
     def _write(self, split: str, step: int, metrics: Mapping[str, float]) -> None:
         if not self._active:
             return
-        with (self._workdir / "metrics.jsonl").open("a") as log:
+        with self._log.open("a") as log:
             log.write(json.dumps({"split": split, "step": step, **metrics}) + "\n")
         for name, value in metrics.items():
             self._tensorboard.add_scalar(f"{split}/{name}", value, step)
+
+
+def _keep_until(log: epath.Path, step: int) -> None:
+    """Takes back the lines after `step`, which a resumed run writes again, and one that was cut off by a kill."""
+    if not log.exists():
+        return
+    kept = []
+    for line in log.read_text().splitlines():
+        try:
+            if json.loads(line)["step"] <= step and step > 0:
+                kept.append(line + "\n")
+        except ValueError:
+            continue
+    beside = log.with_name(f"{log.name}.new")
+    beside.write_text("".join(kept))
+    beside.replace(log)
 
 
 def _text(metrics: Mapping[str, float]) -> str:

@@ -6,11 +6,14 @@ project knows how many devices there are. `shard_map` under `jit` is what `jax.p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -19,14 +22,60 @@ from evc_jax.errors import ConfigError
 AXIS = "data"
 
 
+def connect(distributed: str) -> None:
+    """Joins the processes of a training on several hosts; to be called before anything else touches JAX.
+
+    Args:
+      distributed: "" for a single process; "auto" where JAX finds the others by itself (TPU pods, Slurm, GKE, Open
+        MPI); else "ADDRESS:PORT/COUNT/INDEX" with the first process's address, e.g. "10.0.0.1:1234/4/0".
+
+    Raises:
+      ConfigError: none of these.
+    """
+    if not distributed:
+        return
+    if distributed == "auto":
+        jax.distributed.initialize()
+        return
+    parts = re.fullmatch(r"(.+:\d+)/(\d+)/(\d+)", distributed)
+    if not parts or not int(parts[3]) < int(parts[2]):
+        raise ConfigError(
+            f"--distributed is {distributed!r}; give auto, or ADDRESS:PORT/COUNT/INDEX such as 10.0.0.1:1234/4/0."
+        )
+    jax.distributed.initialize(parts[1], int(parts[2]), int(parts[3]))
+
+
 def device_mesh(devices: list[jax.Device] | None = None) -> Mesh:
-    """A mesh with one axis, over all devices unless some are given."""
+    """A mesh with one axis, over all devices of all processes unless some are given."""
     return Mesh(np.array(jax.devices() if devices is None else devices), (AXIS,))
 
 
 def mean_over_devices(tree: Any) -> Any:
     """The mean of every leaf over all devices; to be called inside a per-device function."""
     return jax.lax.pmean(tree, AXIS)
+
+
+def mean_gradients(loss: Callable, params: Any, inputs: Any, parts: int) -> tuple[Any, dict[str, jax.Array]]:
+    """Gradients and metrics of a batch, averaged over its micro-batches and over all devices.
+
+    Args:
+      loss: (params, inputs) -> loss, metrics; a mean over samples, so that the mean of parts is that of the whole.
+      params: what to differentiate by.
+      inputs: a pytree whose leaves are [B, ...] on this device.
+      parts: micro-batches that are computed one after the other; only one of them needs memory at a time.
+    """
+    gradient = jax.grad(loss, has_aux=True)
+    if parts == 1:
+        return mean_over_devices(gradient(params, inputs))
+    split = jax.tree.map(lambda leaf: leaf.reshape(parts, -1, *leaf.shape[1:]), inputs)
+    shapes = jax.eval_shape(gradient, params, jax.tree.map(lambda leaf: leaf[0], split))
+    start = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+    def add(total, part):
+        return jax.tree.map(jnp.add, total, gradient(params, part)), None
+
+    total, _ = jax.lax.scan(add, start, split)
+    return mean_over_devices(jax.tree.map(lambda leaf: leaf / parts, total))
 
 
 def map_step(step: Callable, mesh: Mesh) -> Callable:
@@ -46,9 +95,22 @@ def map_evaluation(evaluate: Callable, mesh: Mesh) -> Callable:
     return jax.jit(jax.shard_map(per_device, mesh=mesh, in_specs=(P(), P(AXIS), P()), out_specs=P(), check_vma=False))
 
 
+def init_replicated(init: Callable, key: jax.Array, mesh: Mesh) -> Any:
+    """The first state, the same on every device of every process."""
+    return jax.jit(init, out_shardings=NamedSharding(mesh, P()))(replicate(key, mesh))
+
+
 def replicate(tree: Any, mesh: Mesh) -> Any:
-    """The same values on every device."""
-    return jax.device_put(tree, NamedSharding(mesh, P()))
+    """The same values on every device; every process must give the same."""
+    sharding = NamedSharding(mesh, P())
+
+    def place(leaf):
+        if jnp.issubdtype(getattr(leaf, "dtype", None), jax.dtypes.prng_key):
+            # JAX does not spread typed keys over several processes, but it does their bits.
+            return jax.random.wrap_key_data(jax.device_put(np.asarray(jax.random.key_data(leaf)), sharding))
+        return jax.device_put(leaf, sharding)
+
+    return jax.tree.map(place, tree)
 
 
 def shard_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
@@ -76,3 +138,9 @@ def local_batch_size(batch_size: int, mesh: Mesh) -> int:
             f"config.batch_size is {batch_size} and there are {mesh.size} devices; choose a multiple of {mesh.size}."
         )
     return batch_size // jax.process_count()
+
+
+def wait_for_all(what: str) -> None:
+    """Returns once every process has come here."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(what)

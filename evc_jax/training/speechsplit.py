@@ -14,19 +14,16 @@ import jax.numpy as jnp
 import optax
 from etils import epath
 
-from evc_jax.config import from_mapping, to_mapping
+from evc_jax.config import from_mapping
 from evc_jax.data import pipeline
 from evc_jax.data.source import open_split
 from evc_jax.errors import ConfigError
-from evc_jax.models.layers import Network
 from evc_jax.models.resampling import Resampling, ResamplingConfig, draw_resampling, random_resample
 from evc_jax.models.speechsplit import SpeechSplit, SpeechSplitConfig
 from evc_jax.pitch import quantize_f0
 from evc_jax.training.config import TrainConfig
-from evc_jax.training.parallel import mean_over_devices
-from evc_jax.training.state import TrainState, apply_gradients, make_optimizer, sample_keys
-
-Batch = dict[str, jax.Array]
+from evc_jax.training.single import Batch, Metrics, SingleNetworkSystem
+from evc_jax.training.state import TrainState
 
 
 @dataclass(frozen=True)
@@ -72,8 +69,8 @@ def resampled_inputs(
     return both[..., :-1], jax.nn.one_hot(quantize_f0(both[..., -1], f0_classes), f0_classes), tuple(rest)
 
 
-def crop_data(
-    config: TrainConfig, options: Options, resampling: ResamplingConfig, split: str, batch_size: int
+def open_crops(
+    config: TrainConfig, options: Options, resampling: ResamplingConfig, split: str, batch_size: int, first_sample: int
 ) -> grain.IterDataset:
     """Random crops for SpeechSplit and the F0 converter."""
     return pipeline.speechsplit_pipeline(
@@ -81,6 +78,7 @@ def crop_data(
         pipeline.CropConfig(resampling.padded_frames, options.min_crop_frames, resampling.max_length_frames),
         batch_size,
         config.seed,
+        first_sample=first_sample,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
         read_threads=config.data.read_threads,
@@ -88,58 +86,35 @@ def crop_data(
     )
 
 
-class SpeechSplitSystem:
-    """The autoencoder's loss and step."""
+class SpeechSplitSystem(SingleNetworkSystem):
+    """The autoencoder's loss and data."""
 
     def __init__(self, config: TrainConfig, workdir: epath.Path):
         del workdir  # nothing is computed once
-        self.config = config
+        super().__init__(config, SpeechSplit, config.network_config(SpeechSplitConfig))
         self.options = from_mapping(Options, config.options, "config.options")
-        self.model = from_mapping(SpeechSplitConfig, config.model, "config.model")
-        self.network = Network(SpeechSplit, self.model)
-        self.optimizer = make_optimizer(config.optimizer, config.steps)
 
-    def init(self, key: jax.Array) -> TrainState:
-        params = self.network.init(key)
-        return TrainState(step=jnp.zeros((), jnp.int32), params=params, opt_state=self.optimizer.init(params))
-
-    def loss(self, params: Any, batch: Batch, keys: jax.Array) -> jax.Array:
-        """MSE of the mel over the padded crop; `keys` [B] are the samples' own."""
+    def loss(self, params: Any, batch: Batch, keys: jax.Array) -> tuple[jax.Array, Metrics]:
+        """MSE of the mel over the padded crop."""
         model, share = self.model, self.options.resampled_share
         mel, f0, resamplings = resampled_inputs(
             batch, keys, model.resampling, share, model.f0_classes, model.content.blocks
         )
         voice = batch["speaker_embedding"]
         rebuilt = self.network.apply(params, mel, f0, voice, rhythm_mel=batch["mel"], resamplings=resamplings)
-        return jnp.mean(optax.squared_error(rebuilt, batch["mel"]))
+        loss = jnp.mean(optax.squared_error(rebuilt, batch["mel"]))
+        return loss, {"loss": loss}
 
-    def step(self, state: TrainState, batch: Batch, key: jax.Array) -> tuple[TrainState, dict[str, jax.Array]]:
-        keys = sample_keys(key, state.step, batch["index"])
-        loss, grads = mean_over_devices(jax.value_and_grad(self.loss)(state.params, batch, keys))
-        params, opt_state = apply_gradients(self.optimizer, grads, state.params, state.opt_state)
-        metrics = {"loss": loss, "grad_norm": optax.global_norm(grads)}
-        return TrainState(step=state.step + 1, params=params, opt_state=opt_state), metrics
-
-    def evaluate(self, state: TrainState, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:
+    def evaluate(self, state: TrainState, batch: Batch, key: jax.Array) -> Metrics:
         """`loss` as trained, and the reconstruction as it is used: nothing resampled, over the frames that exist."""
-        keys = sample_keys(key, 0, batch["index"])
         f0 = jax.nn.one_hot(quantize_f0(batch["f0"], self.model.f0_classes), self.model.f0_classes)
-        rebuilt = self.network.apply(state.params, batch["mel"], f0, batch["speaker_embedding"])
+        rebuilt = self.network.apply(self.released_params(state), batch["mel"], f0, batch["speaker_embedding"])
         exists = jnp.arange(f0.shape[1])[None, :] < batch["length"][:, None]
         error = jnp.abs(rebuilt - batch["mel"]).mean(axis=-1)
-        return {
-            "loss": self.loss(state.params, batch, keys),
-            "mel_l1": jnp.mean(jnp.mean(error, axis=1, where=exists)),
-        }
+        return {**super().evaluate(state, batch, key), "mel_l1": jnp.mean(jnp.mean(error, axis=1, where=exists))}
 
-    def data(self, split: str, batch_size: int) -> grain.IterDataset:
-        return crop_data(self.config, self.options, self.model.resampling, split, batch_size)
-
-    def networks(self) -> dict[str, dict[str, Any]]:
-        return {"speechsplit": to_mapping(self.model)}
-
-    def exported(self, state: TrainState) -> dict[str, Any]:
-        return {"speechsplit": state.params}
+    def data(self, split: str, batch_size: int, first_sample: int = 0) -> grain.IterDataset:
+        return open_crops(self.config, self.options, self.model.resampling, split, batch_size, first_sample)
 
 
 def _stream(keys: jax.Array, number: int) -> jax.Array:

@@ -16,22 +16,24 @@ Params = Any
 
 @record
 class TrainState:
-    """One network and its optimiser."""
+    """One network, its optimiser, and the moving average of its parameters (None without one)."""
 
     step: jax.Array
     params: Params
     opt_state: optax.OptState
+    ema: Params
 
 
 @record
 class GanState:
-    """Two players, each with its own optimiser."""
+    """Two players, each with its own optimiser, and the moving average of the generator (None without one)."""
 
     step: jax.Array
     generator: Params
     discriminator: Params
     generator_opt: optax.OptState
     discriminator_opt: optax.OptState
+    ema: Params
 
 
 def make_optimizer(config: OptimizerConfig, steps: int, updates_per_step: int = 1) -> optax.GradientTransformation:
@@ -53,16 +55,31 @@ def make_optimizer(config: OptimizerConfig, steps: int, updates_per_step: int = 
         schedules.append(optax.linear_schedule(rate, 0.0, max(1, steps * updates_per_step - start)))
         boundaries.append(start)
     schedule = optax.join_schedules(schedules, boundaries)
-    adam = optax.adam(schedule, b1=config.beta1, b2=config.beta2)
-    if config.clip_norm is None:
-        return adam
-    return optax.chain(optax.clip_by_global_norm(config.clip_norm), adam)
+    # The same structure with and without clipping, so that a resumed training may switch it.
+    clip = optax.identity() if config.clip_norm is None else optax.clip_by_global_norm(config.clip_norm)
+    return optax.chain(clip, optax.adam(schedule, b1=config.beta1, b2=config.beta2))
 
 
 def apply_gradients(optimizer: optax.GradientTransformation, grads: Params, params: Params, opt_state: optax.OptState):
     """One optimiser update; returns the new parameters and optimiser state."""
     updates, opt_state = optimizer.update(grads, opt_state, params)
     return optax.apply_updates(params, updates), opt_state
+
+
+def start_ema(params: Params, decay: float) -> Params:
+    """The average before the first step; None when `decay` is 0, which keeps none."""
+    return jax.tree.map(jnp.array, params) if decay else None
+
+
+def update_ema(ema: Params, params: Params, decay: float, step: jax.Array) -> Params:
+    """The exponential moving average after finished step number `step` (from 0).
+
+    It averages over fewer steps at first, so that the initial weights are soon forgotten.
+    """
+    if ema is None:
+        return None
+    kept = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
+    return jax.tree.map(lambda average, value: kept * average + (1.0 - kept) * value, ema, params)
 
 
 def sample_keys(key: jax.Array, step: jax.Array | int, index: jax.Array) -> jax.Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,14 @@ def touch(root: Path, *names: str) -> Path:
     return root
 
 
+def write_files(root: Path, files: dict[str, str | bytes]) -> Path:
+    """Metadata files exactly as given: no line ends are changed."""
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return root
+
+
 def write_ravdess(root: Path, actors: int = 6) -> Path:
     """Six actors, two emotions, two sentences; odd actors are men and low."""
     for actor in range(1, actors + 1):
@@ -47,3 +57,12 @@ def embed(audio: np.ndarray) -> np.ndarray:
     """An embedding that depends on the recording's length; stands in for the voice encoder."""
     vector = np.abs(np.random.default_rng(len(audio)).normal(size=256)).astype(np.float32)
     return vector / np.linalg.norm(vector)
+
+
+def counting_embed(audio: np.ndarray) -> np.ndarray:
+    """`embed`, which leaves a mark in the file named in the environment, and takes as long as that says."""
+    if calls := os.environ.get("EVC_TEST_CALLS"):
+        with open(calls, "a") as file:
+            file.write(".")
+    time.sleep(float(os.environ.get("EVC_TEST_EMBEDDING_S", 0)))
+    return embed(audio)

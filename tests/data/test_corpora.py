@@ -2,7 +2,7 @@ import pytest
 from miniature import touch
 
 from evc_jax.data.corpora import CORPORA, EMOTIONS, read_corpus
-from evc_jax.data.recordings import emotion_named, sex_named
+from evc_jax.data.recordings import emotion_named, sentence_id, sex_named
 from evc_jax.errors import DataError
 
 
@@ -91,7 +91,7 @@ def test_manifest(tmp_path):
 
 
 def test_refusals_say_what_was_looked_for(tmp_path):
-    with pytest.raises(DataError, match="no corpus named 'timit'; known are emodb"):
+    with pytest.raises(DataError, match="no corpus named 'timit'; known are common_voice, crema_d, emodb"):
         read_corpus("timit", tmp_path)
     with pytest.raises(DataError, match="gone does not exist; expected the emodb corpus there .*emodb.bilderbar"):
         read_corpus("emodb", tmp_path / "gone")
@@ -126,6 +126,23 @@ def test_labels_map_to_one_vocabulary():
         "unknown",
     ]
     assert [sex_named(label) for label in ("F", "male", "", "x")] == ["female", "male", "unknown", "unknown"]
+    assert [sex_named(label) for label in ("male_masculine", "female_feminine", "intersex")] == [
+        "male",
+        "female",
+        "unknown",
+    ]
+
+
+def test_sentences_are_told_apart_by_their_words():
+    assert sentence_id("c", "  “Stop!”,  she said. ") == sentence_id("c", "Stop - she SAID") == "c-stop she said"
+    assert sentence_id("c", "...") == sentence_id("c", "") == ""
+    # The two differ in a vowel sign only.
+    assert sentence_id("c", "की") != sentence_id("c", "का")
+
+
+def test_every_corpus_says_what_it_is():
+    for name, corpus in CORPORA.items():
+        assert corpus.name == name and corpus.licence and corpus.source.startswith("expected ")
 
 
 @pytest.mark.parametrize(("name", "count", "speakers"), [

@@ -45,6 +45,11 @@ def take(dataset, count):
     return list(itertools.islice(iter(dataset), count))
 
 
+def stack(batches):
+    batches = list(batches)
+    return {key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]}
+
+
 def assert_equal_batches(a, b):
     for x, y in zip(a, b, strict=True):
         assert x.keys() == y.keys()
@@ -93,16 +98,38 @@ def test_same_seed_same_batches_and_another_seed_others():
     assert any((a["length"] != b["length"]).any() for a, b in zip(run(5), run(6), strict=True))
 
 
-def test_resumes_exactly_where_it_stood():
-    dataset = speechsplit_pipeline(Records(200, 300, 400), CropConfig(), 2, seed=5)
-    iterator = iter(dataset)
-    for _ in range(4):
-        next(iterator)
-    state = iterator.get_state()
-    expected = list(itertools.islice(iterator, 4))
-    fresh = iter(speechsplit_pipeline(Records(200, 300, 400), CropConfig(), 2, seed=5))
-    fresh.set_state(state)
-    assert_equal_batches(itertools.islice(fresh, 4), expected)
+@pytest.mark.parametrize("batch_size, processes", [(2, 1), (4, 1), (1, 2)])
+def test_a_position_in_the_data_is_a_number_of_samples(batch_size, processes):
+    def run(batch_size, **options):
+        return speechsplit_pipeline(Records(200, 300, 400), CropConfig(), batch_size, seed=5, **options)
+
+    expected = stack(take(run(2), 8)[4:])
+    options = {"first_sample": 8, "process_count": processes}
+    batches = 8 // batch_size // processes
+    shares = [stack(take(run(batch_size, process_index=p, **options), batches)) for p in range(processes)]
+    together = stack(shares)
+    order = np.argsort(together["index"])
+    assert_equal_batches([{key: value[order] for key, value in together.items()}], [expected])
+
+
+class Watched(Records):
+    """Records that tell which of them were read."""
+
+    def __init__(self, *frames):
+        super().__init__(*frames)
+        self.read = []
+
+    def __getitem__(self, i):
+        self.read.append(i)
+        return super().__getitem__(i)
+
+
+def test_nothing_before_the_position_and_nothing_of_other_processes_is_read():
+    source = Watched(*[200] * 64)
+    options = {"process_index": 1, "process_count": 4, "first_sample": 32, "read_threads": 0}
+    taken = stack(take(speechsplit_pipeline(source, CropConfig(), 4, seed=5, **options), 2))
+    assert source.read == taken["record"].tolist()
+    assert taken["index"].tolist() == list(range(33, 64, 4))
 
 
 def test_processes_share_the_samples_of_one():

@@ -1,0 +1,152 @@
+"""Model FLOPs of any JAX function, counted on its jaxpr: nothing is compiled, allocated or run.
+
+What counts is what PaLM's "model FLOPs utilisation" counts (Chowdhery et al., arXiv 2204.02311, appendix B): the
+multiply-adds of matrix products and convolutions, two FLOPs each. Element-wise operations, reductions and small
+factorisations do not count; on an accelerator they are bound by memory, and every implementation has its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend.core import Jaxpr, JaxprEqn, jaxprs_in_params
+from jax.interpreters import partial_eval
+
+from evc_jax.training.hardware import find_accelerator
+
+Cost = Callable[[JaxprEqn], int]
+
+
+def count_flops(function: Callable[..., Any], *example_args: Any) -> float:
+    """FLOPs of `function(*example_args)` in its matrix products and convolutions, two per multiply-add.
+
+    A training step's count includes its gradients, those of a gradient penalty too. Results that nobody uses cost
+    nothing, as the compiler drops them. A convolution's taps on padding, or between the samples of a dilated or
+    transposed convolution, are not counted either: a forward pass and both of its gradients count the same.
+
+    Under `shard_map` (so in every step of `parallel.map_step`) it is one device's share. A `lax.scan` counts as often
+    as it runs, a branch as much as the largest, a `lax.while_loop` once, because its length is not in the jaxpr.
+    Recomputation under `jax.checkpoint` is counted, where PaLM's definition would leave it out.
+
+    Args:
+      function: anything that JAX can trace; the tracing of a `jax.jit` function is kept for its first call.
+      example_args: arrays or `jax.ShapeDtypeStruct`, in any pytrees.
+    """
+    return float(_total(_used_jaxpr(function, example_args), _product_flops))
+
+
+def count_loop_iterations(function: Callable[..., Any], *example_args: Any) -> int:
+    """How many iterations of innermost `lax.scan` loops run one after the other: a recurrent network's time steps."""
+    return _total(_used_jaxpr(function, example_args), _innermost_iterations)
+
+
+def count_reduced_bytes(function: Callable[..., Any], *example_args: Any) -> int:
+    """Bytes that one call of a function under `shard_map` sums or averages over devices."""
+    return _total(_used_jaxpr(function, example_args), _reduced_bytes)
+
+
+def peak_flops_per_s(device: jax.Device, compute_dtype: str = "float32") -> float | None:
+    """The published dense peak of one JAX device in this type of arithmetic; None where it is unknown (CPUs)."""
+    accelerator = find_accelerator(device.device_kind)
+    return accelerator and accelerator.peak_flops_per_s(compute_dtype)
+
+
+def _used_jaxpr(function: Callable[..., Any], example_args: Sequence[Any]) -> Jaxpr:
+    jaxpr = jax.make_jaxpr(function)(*example_args).jaxpr
+    return partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))[0]
+
+
+def _total(jaxpr: Jaxpr, cost: Cost) -> int:
+    """The sum of `cost` over all equations, those of loops as often as they run."""
+    return sum(cost(equation) + _inner(equation, cost) for equation in jaxpr.eqns)
+
+
+def _inner(equation: JaxprEqn, cost: Cost) -> int:
+    """What the functions inside an equation cost."""
+    name, params = equation.primitive.name, equation.params
+    if name == "custom_linear_solve":  # holds the operator and its transpose too; only `solve` runs
+        params = {"solve": params["jaxprs"].solve}
+    totals = [_total(jaxpr, cost) for jaxpr in jaxprs_in_params(params)]
+    if name == "cond":
+        return max(totals)
+    return sum(totals) * (params["length"] if name == "scan" else 1)
+
+
+def _innermost_iterations(equation: JaxprEqn) -> int:
+    return equation.params["length"] if _is_loop(equation) and not _has_loop(equation) else 0
+
+
+def _is_loop(equation: JaxprEqn) -> bool:
+    return equation.primitive.name == "scan"
+
+
+def _has_loop(equation: JaxprEqn) -> bool:
+    inner = (e for jaxpr in jaxprs_in_params(equation.params) for e in jaxpr.eqns)
+    return any(_is_loop(e) or _has_loop(e) for e in inner)
+
+
+def _reduced_bytes(equation: JaxprEqn) -> int:
+    if not equation.primitive.name.startswith("psum"):
+        return 0
+    return sum(var.aval.size * var.aval.dtype.itemsize for var in equation.outvars)
+
+
+def _product_flops(equation: JaxprEqn) -> int:
+    shapes = [var.aval.shape for var in (*equation.invars, *equation.outvars) if hasattr(var.aval, "shape")]
+    if equation.primitive.name == "dot_general":
+        (contracted, _), _ = equation.params["dimension_numbers"]
+        return 2 * _size(shapes[2]) * _size(shapes[0][axis] for axis in contracted)
+    if equation.primitive.name == "conv_general_dilated":
+        return 2 * _convolution_products(*shapes, equation.params)
+    return 0
+
+
+def _convolution_products(lhs: Sequence[int], rhs: Sequence[int], out: Sequence[int], params: dict[str, Any]) -> int:
+    """Multiply-adds between values that exist: neither padding nor the zeros that dilation puts between them."""
+    numbers = params["dimension_numbers"]
+    batch, features, *out_axes = numbers.out_spec
+    products = _size([out[batch], out[features], rhs[numbers.rhs_spec[1]]])
+    spatial = zip(
+        (out[axis] for axis in out_axes),
+        (rhs[axis] for axis in numbers.rhs_spec[2:]),
+        (lhs[axis] for axis in numbers.lhs_spec[2:]),
+        params["window_strides"],
+        params["rhs_dilation"],
+        params["lhs_dilation"],
+        (before for before, _ in params["padding"]),
+        strict=True,
+    )
+    for axis in spatial:
+        products *= _window_products(*axis)
+    return products
+
+
+def _window_products(
+    outputs: int, taps: int, inputs: int, stride: int, tap_step: int, input_step: int, padding: int
+) -> int:
+    """Pairs of an output and a tap that meet an input, along one axis.
+
+    Output `o` and tap `k` look at position `o * stride + k * tap_step - padding`; inputs lie at the multiples of
+    `input_step` below `inputs * input_step`. Of outputs and taps the fewer are listed, the others solved for: either
+    may be a long recording.
+    """
+    (listed, listed_step), (solved, solved_step) = sorted([(outputs, stride), (taps, tap_step)])
+    offset = np.arange(listed, dtype=np.int64) * listed_step - padding
+    # Positions offset + n * solved_step within [0, last], n in [0, solved).
+    last = (inputs - 1) * input_step
+    low = np.maximum(-(offset // solved_step), 0)  # the smallest n at or above position 0
+    high = np.minimum((last - offset) // solved_step, solved - 1)
+    # Among those, the multiples of input_step: every `period`-th n, if any.
+    common = math.gcd(solved_step, input_step)
+    period = input_step // common
+    first = -(offset // common) * pow(solved_step // common, -1, period) % period
+    count = (high - first) // period - (low - 1 - first) // period
+    return int(np.where((offset % common == 0) & (high >= low), count, 0).sum())
+
+
+def _size(lengths: Iterable[int]) -> int:
+    return math.prod(lengths)

@@ -1,0 +1,114 @@
+"""What the loop knows of the steps it has run: metrics not yet logged, where time went, and whether all is finite."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from evc_jax.errors import TrainingError
+
+# Steps the host may be ahead of the devices; more would only pile up batches in their memory.
+STEPS_AHEAD = 2
+NAMES_SHOWN = 20
+
+
+class NotFinite(Exception):
+    """A step whose loss is not a number."""
+
+    def __init__(self, step: int, metric: str, value: float, records: np.ndarray):
+        super().__init__(f"step {step}: {metric} is {value}")
+        self.step, self.metric, self.value, self.records = step, metric, value, records
+
+
+class Progress:
+    """Collects the metrics of steps, fetched only when asked for, so that steps are dispatched ahead."""
+
+    def __init__(self, pending: list[dict[str, float]], peak_flops_per_s: float | None):
+        """
+        Args:
+          pending: metrics of steps that another process ran and did not log.
+          peak_flops_per_s: of one device; None where it is not known.
+        """
+        self.flops_per_step = 0.0  # of one device; set once a step is known
+        self._fetched = list(pending)
+        self._running: list[tuple[int, dict[str, jax.Array], np.ndarray]] = []
+        self._peak = peak_flops_per_s
+        self._restart_clock()
+
+    def next_batch(self, batches: Iterator[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """The next batch; the time that it takes is the input pipeline's."""
+        start_s = time.monotonic()
+        batch = next(batches)
+        self._input_s += time.monotonic() - start_s
+        return batch
+
+    def add(self, step: int, metrics: dict[str, jax.Array], records: np.ndarray) -> None:
+        """Takes note of a dispatched step and of the records it was given."""
+        self._running.append((step, metrics, records))
+        self._steps += 1
+        if len(self._running) > STEPS_AHEAD:
+            jax.block_until_ready(self._running[-1 - STEPS_AHEAD][1])
+
+    def pending(self) -> list[dict[str, float]]:
+        """The metrics since the last `mean`, one mapping per step.
+
+        Raises:
+          NotFinite: the first step with a value that is not finite.
+        """
+        for step, metrics, records in self._running:
+            values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+            for name, value in values.items():
+                if not math.isfinite(value):
+                    raise NotFinite(step, name, value, records)
+            self._fetched.append(values)
+        self._running = []
+        return self._fetched
+
+    def mean(self) -> dict[str, float]:
+        """The mean of each pending metric; none is pending afterwards."""
+        metrics, self._fetched = mean_metrics(self.pending()), []
+        return metrics
+
+    def timings(self) -> dict[str, float]:
+        """Speed since the last call, and the share of the time in which the loop waited for data."""
+        elapsed_s = max(1e-9, time.monotonic() - self._start_s - self._paused_s)
+        speed = self._steps / elapsed_s
+        timings = {"steps_per_s": speed, "input_share": self._input_s / elapsed_s}
+        timings["flops_per_s"] = speed * self.flops_per_step
+        if self._peak:
+            timings["utilisation"] = timings["flops_per_s"] / self._peak
+        self._restart_clock()
+        return timings
+
+    def pause(self) -> None:
+        """Stops the clock: what follows is not training."""
+        self._pause_s = time.monotonic()
+
+    def resume(self) -> None:
+        """Lets the clock go on."""
+        self._paused_s += time.monotonic() - self._pause_s
+
+    def _restart_clock(self) -> None:
+        self._start_s, self._paused_s, self._input_s, self._steps = time.monotonic(), 0.0, 0.0, 0
+
+
+def mean_metrics(collected: list[dict[str, Any]]) -> dict[str, float]:
+    """The mean of each metric over a list of them."""
+    fetched = jax.device_get(collected)
+    return {name: float(np.mean([metrics[name] for metrics in fetched])) for name in fetched[0]} if fetched else {}
+
+
+def stopped_by(error: NotFinite, system: str, names: list[str], last_good: str) -> TrainingError:
+    """The sentence for a training whose loss is not a number."""
+    shown = ", ".join(names[:NAMES_SHOWN])
+    if len(names) > NAMES_SHOWN:
+        shown += f" and {len(names) - NAMES_SHOWN} more"
+    return TrainingError(
+        f"Step {error.step} of {system} gave {error.metric} {error.value} on {shown}; {last_good}: look at these "
+        "recordings, or go on from there with a lower config.optimizer.learning_rate."
+    )

@@ -1,0 +1,27 @@
+"""One of several processes that train all systems together: `process_worker.py ADDRESS:PORT/COUNT/INDEX STEPS OUT`."""
+
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+from systems import BATCH, SYSTEMS, exact_enough, make_system, run_steps
+
+from evc_jax.training import parallel
+
+
+def main(address, steps, out):
+    parallel.connect(address)
+    share = BATCH // jax.process_count()
+    own = slice(jax.process_index() * share, (jax.process_index() + 1) * share)
+    for name in SYSTEMS:
+        with exact_enough(name):
+            params, metrics = run_steps(make_system(name), parallel.device_mesh(), int(steps), own)
+        if jax.process_index() == 0:
+            leaves = {f"leaf{i}": leaf for i, leaf in enumerate(jax.tree.leaves(params))}
+            by_name = {key: np.array([step[key] for step in metrics]) for key in metrics[0]}
+            np.savez(Path(out) / f"{name}.npz", **leaves, **by_name)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
