@@ -145,22 +145,23 @@ def from_argument(build: Callable[[str], ml_collections.ConfigDict]) -> Callable
         config = build(variant)
         for setting in settings:
             name, _, value = setting.partition("=")
-            path = _find_key(config, name)
-            config.update_from_flattened_dict({path: _typed(value, _flat(config)[path], path)})
+            values = _flat(config.to_dict())
+            path = _find_key(values, name)
+            config.update_from_flattened_dict({path: _typed(value, values[path], path)})
         return config
 
     return get_config
 
 
-def _find_key(config: ml_collections.ConfigDict, name: str) -> str:
-    keys = [key for key in _flat(config) if key == name or key.endswith(f".{name}")]
+def _find_key(values: Mapping[str, Any], name: str) -> str:
+    keys = [key for key in values if key == name or key.endswith(f".{name}")]
     if name in keys:
         return name
     if len(keys) == 1:
         return keys[0]
     if keys:
         raise ConfigError(f"The config has several keys {name!r}; write one of {', '.join(keys)}.")
-    raise ConfigError(f"The config has no key {name!r}; it has {', '.join(sorted(_flat(config)))}.")
+    raise ConfigError(f"The config has no key {name!r}; it has {', '.join(sorted(values))}.")
 
 
 def _flat(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
