@@ -14,7 +14,7 @@ import numpy as np
 from evc_jax import bundle as bundles
 from evc_jax.audio import AudioConfig
 from evc_jax.bundle import Bundle, TrainedNetwork
-from evc_jax.config import to_mapping
+from evc_jax.config import from_mapping, to_mapping
 from evc_jax.data.extraction import PCM_SCALE
 from evc_jax.data.source import audio_config, dataset_info, open_split
 from evc_jax.errors import ConfigError, DataError
@@ -115,12 +115,29 @@ def _data(trained: Mapping[str, Trained], data_dir: str) -> list[dict[str, Any]]
         entries.append(
             {"name": dataset, "corpus": info["corpus"], "licence": info["licence"], "networks": sorted(networks)}
         )
+    for name, run in trained.items():
+        if "converted_from" in run.config:
+            file = run.config["converted_from"]["file"]
+            entries.append({"name": file, "corpus": "unknown", "licence": f"that of {file}", "networks": [name]})
     return entries
 
 
 def _audio(trained: Mapping[str, Trained], data_dir: str) -> AudioConfig:
-    """The settings that all the trainings' data share."""
-    return audio_config(data_dir, sorted({name for run in trained.values() for name in run.config["data"]["datasets"]}))
+    """The settings that all share: those of the trainings' data, and those that converted checkpoints carry."""
+    names = sorted({name for run in trained.values() for name in run.config["data"]["datasets"]})
+    configs = {"the datasets": audio_config(data_dir, names)} if names else {}
+    for name, run in trained.items():
+        if "audio" in run.config:
+            configs[name] = from_mapping(AudioConfig, run.config["audio"], f"{name}: audio")
+    (first, config), *others = configs.items()
+    for name, other in others:
+        keys = [key for key, value in to_mapping(config).items() if to_mapping(other)[key] != value]
+        if keys:
+            raise ConfigError(
+                f"The spectrograms of {first} and {name} have different settings ({', '.join(keys)}); networks of one "
+                "bundle must share them."
+            )
+    return config
 
 
 def _in_memory(description: Mapping[str, Any], params: Mapping[str, Any]) -> Bundle:

@@ -1,5 +1,7 @@
 """From trainings to a bundle; the trainings are stand-ins, the networks and the vocoders are real."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from bundles import CONFIGS, EMOTIONS, random_params, tone
@@ -7,6 +9,7 @@ from bundles import CONFIGS, EMOTIONS, random_params, tone
 from evc_jax import assembly
 from evc_jax.audio import AudioConfig
 from evc_jax.bundle import load_bundle
+from evc_jax.config import to_mapping
 from evc_jax.errors import ConfigError, DataError
 from evc_jax.training.checkpoints import Trained
 
@@ -34,6 +37,30 @@ def trainings(monkeypatch):
 
 def assemble(path, names, **options):
     return assembly.assemble({name: f"runs/{name}" for name in names}, path, **options)
+
+
+def _convert(monkeypatch, name, audio):
+    """Makes the training of one network look like a converted checkpoint with these audio settings."""
+    load = assembly.load_for_inference
+
+    def loaded(workdir):
+        run = load(workdir)
+        if run.system != name:
+            return run
+        config = {"options": {}, "data": {"datasets": []}, "audio": to_mapping(audio)}
+        return dataclasses.replace(run, config={**config, "converted_from": {"file": "original.pt"}})
+
+    monkeypatch.setattr(assembly, "load_for_inference", loaded)
+
+
+def test_a_converted_checkpoint_brings_its_licence_and_its_audio_settings(tmp_path, monkeypatch):
+    _convert(monkeypatch, "waveglow", AudioConfig())
+    licence = load_bundle(assemble(tmp_path / "b", CONFIGS) and tmp_path / "b").description["licence"]
+    assert "that of original.pt" in licence and LICENCES["acted"] in licence
+    _convert(monkeypatch, "waveglow", AudioConfig(sample_rate_hz=22050, mel_max_hz=8000.0))
+    message = r"the datasets and waveglow have different settings \(sample_rate_hz, mel_max_hz"
+    with pytest.raises(ConfigError, match=message):
+        assemble(tmp_path / "c", CONFIGS)
 
 
 def test_everything_that_was_trained_is_in_the_bundle(tmp_path):

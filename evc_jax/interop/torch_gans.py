@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from evc_jax.interop.torch_names import (
     CONV_TRANSPOSE,
     State,
@@ -24,18 +26,27 @@ NORMED_STEP = 3
 
 def voicegan_from_torch(generator: State, discriminator: State) -> tuple[VoiceGANConfig, Params, Params]:
     """Config and both players' parameters."""
-    generator_outputs = _linear_widths(generator)
-    noise_and_sex = shape_of(generator, "main.0.weight")[1]
-    sexes = shape_of(discriminator, "cls.weight")[0]
-    config = VoiceGANConfig(
-        noise_dim=noise_and_sex - sexes,
-        embedding_dim=generator_outputs[-1],
-        sexes=sexes,
-        generator_widths=generator_outputs[:-1],
-        discriminator_widths=_linear_widths(discriminator),
-    )
+    config = voicegan_config(generator, discriminator)
     g_params = from_torch(generator, voice_generator_weights(config))
     return config, g_params, from_torch(discriminator, voice_discriminator_weights(config))
+
+
+def voicegan_config(generator: State | None, discriminator: State | None) -> VoiceGANConfig:
+    """Sizes of both players; those that no given player shows are the reference's.
+
+    A generator alone does not tell noise from sexes: two sexes are taken for granted.
+    """
+    sizes: dict[str, Any] = {}
+    if discriminator is not None:
+        sizes["embedding_dim"] = shape_of(discriminator, "main.0.weight", 2)[1]
+        sizes["sexes"] = shape_of(discriminator, "cls.weight", 2)[0]
+        sizes["discriminator_widths"] = _linear_widths(discriminator)
+    if generator is not None:
+        *widths, sizes["embedding_dim"] = _linear_widths(generator)
+        sexes = sizes.get("sexes", VoiceGANConfig.sexes)
+        sizes["noise_dim"] = shape_of(generator, "main.0.weight", 2)[1] - sexes
+        sizes["generator_widths"] = tuple(widths)
+    return VoiceGANConfig(**sizes)
 
 
 def voice_generator_weights(config: VoiceGANConfig) -> list[Weight]:
@@ -51,29 +62,58 @@ def voice_discriminator_weights(config: VoiceGANConfig) -> list[Weight]:
 
 def codegan_from_torch(generator: State, discriminator: State) -> tuple[CodeGANConfig, Params, Params]:
     """Config and both players' parameters."""
-    stages = max(numbers_matching(generator, r"main\.(\d+)\."))
-    down = [f"main.0.{i}.weight" for i in _conv_numbers(generator, r"main\.0\.(\d+)\.weight$")]
-    up = [f"main.{stages}.{i}.weight" for i in _conv_numbers(generator, rf"main\.{stages}\.(\d+)\.weight$")]
-    layers = [f"main.{i}.weight" for i in numbers_matching(discriminator, r"main\.(\d+)\.weight$")]
-    first_width, code_channels, input_kernel = shape_of(generator, down[0])
-    residual = "main.1.conv1.weight"
-    inputs = [code_channels] + [shape_of(discriminator, name)[0] for name in layers[:-1]]
-    config = CodeGANConfig(
-        code_channels=code_channels,
-        emotions=shape_of(discriminator, "cls.weight")[0],
-        down_widths=tuple(shape_of(generator, name)[0] for name in down),
-        up_widths=tuple(shape_of(generator, name)[1] for name in up[:-1]),
-        residual_blocks=stages - 1,
-        input_kernel=input_kernel,
-        residual_kernel=shape_of(generator, residual)[2] if residual in generator else 3,
-        discriminator_widths=tuple(shape_of(discriminator, name)[0] for name in layers),
-        discriminator_kernels=tuple(shape_of(discriminator, name)[2] for name in layers),
-        discriminator_groups=tuple(
-            width // shape_of(discriminator, name)[1] for width, name in zip(inputs, layers, strict=True)
-        ),
-    )
+    config = codegan_config(generator, discriminator)
     g_params = from_torch(generator, code_generator_weights(config))
     return config, g_params, from_torch(discriminator, code_discriminator_weights(config))
+
+
+def codegan_config(generator: State | None, discriminator: State | None) -> CodeGANConfig:
+    """Sizes of both players; those that no given player shows are the reference's."""
+    sizes: dict[str, Any] = {}
+    if generator is not None:
+        sizes |= _code_generator_sizes(generator)
+    if discriminator is not None:
+        sizes |= _code_discriminator_sizes(discriminator, sizes.get("code_channels"))
+    elif sizes["code_channels"] % CodeGANConfig.discriminator_groups[0]:
+        sizes["discriminator_groups"] = (1,) * len(CodeGANConfig.discriminator_groups)
+    return CodeGANConfig(**sizes)
+
+
+def _code_generator_sizes(state: State) -> dict[str, Any]:
+    stages = max(numbers_matching(state, r"main\.(\d+)\."))
+    down = [f"main.0.{i}.weight" for i in _conv_numbers(state, r"main\.0\.(\d+)\.weight$")]
+    up = [f"main.{stages}.{i}.weight" for i in _conv_numbers(state, rf"main\.{stages}\.(\d+)\.weight$")]
+    _, code_channels, input_kernel = shape_of(state, "main.0.0.weight", 3)
+    sizes = {
+        "code_channels": code_channels,
+        "down_widths": tuple(shape_of(state, name, 3)[0] for name in down),
+        "up_widths": tuple(shape_of(state, name, 3)[1] for name in up[:-1]),
+        "residual_blocks": stages - 1,
+        "input_kernel": input_kernel,
+    }
+    if stages > 1:
+        sizes["emotions"] = shape_of(state, "main.1.in1.fc.weight", 2)[1]
+        sizes["residual_kernel"] = shape_of(state, "main.1.conv1.weight", 3)[2]
+    return sizes
+
+
+def _code_discriminator_sizes(state: State, code_channels: int | None) -> dict[str, Any]:
+    """`code_channels` are the generator's; a discriminator alone is taken to begin with the reference's groups."""
+    layers = [f"main.{i}.weight" for i in numbers_matching(state, r"main\.(\d+)\.weight$")]
+    shapes = [shape_of(state, name, 3) for name in layers]
+    widths = tuple(shape[0] for shape in shapes)
+    if code_channels is None:
+        code_channels = shapes[0][1] * CodeGANConfig.discriminator_groups[0]
+    inputs = (code_channels, *widths[:-1])
+    return {
+        "code_channels": code_channels,
+        "emotions": shape_of(state, "cls.weight", 3)[0],
+        "discriminator_widths": widths,
+        "discriminator_kernels": tuple(shape[2] for shape in shapes),
+        "discriminator_groups": tuple(
+            width // max(1, shape[1]) for width, shape in zip(inputs, shapes, strict=True)
+        ),
+    }
 
 
 def code_generator_weights(config: CodeGANConfig) -> list[Weight]:
@@ -109,7 +149,7 @@ def _conv_numbers(state: State, pattern: str) -> list[int]:
 
 
 def _linear_widths(state: State) -> tuple[int, ...]:
-    return tuple(shape_of(state, f"main.{i}.weight")[0] for i in numbers_matching(state, r"main\.(\d+)\.weight$"))
+    return tuple(shape_of(state, f"main.{i}.weight", 2)[0] for i in numbers_matching(state, r"main\.(\d+)\.weight$"))
 
 
 def _linear_stack(layers: int) -> list[Weight]:

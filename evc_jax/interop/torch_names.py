@@ -18,6 +18,7 @@ from evc_jax.errors import CheckpointError
 from evc_jax.models.network import Params
 
 State = Mapping[str, np.ndarray]
+MAX_DIGITS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,17 +56,25 @@ def from_torch(state: State, weights: Iterable[Weight]) -> Params:
     """Our parameter tree from a PyTorch state dict.
 
     Raises:
-      CheckpointError: a tensor is missing.
+      CheckpointError: a tensor is missing, or of another shape than its layout allows.
     """
     params: Params = {}
     for weight in weights:
-        if weight.name not in state:
-            raise CheckpointError(f"The checkpoint has no tensor {weight.name}; it is not one of this network.")
         node = params
         for key in weight.path[:-1]:
             node = node.setdefault(key, {})
-        node[weight.path[-1]] = np.ascontiguousarray(weight.layout.ours(np.asarray(state[weight.name])))
+        node[weight.path[-1]] = _in_our_layout(state, weight)
     return params
+
+
+def _in_our_layout(state: State, weight: Weight) -> np.ndarray:
+    shape = shape_of(state, weight.name)
+    try:
+        return np.ascontiguousarray(weight.layout.ours(np.asarray(state[weight.name])))
+    except (ValueError, IndexError) as error:
+        raise CheckpointError(
+            f"The checkpoint's tensor {weight.name} has shape {list(shape)}; it is not one of this network."
+        ) from error
 
 
 def to_torch(params: Params, weights: Iterable[Weight]) -> dict[str, np.ndarray]:
@@ -79,26 +88,33 @@ def to_torch(params: Params, weights: Iterable[Weight]) -> dict[str, np.ndarray]
     return state
 
 
-def shape_of(state: State, name: str) -> tuple[int, ...]:
+def shape_of(state: State, name: str, rank: int | None = None) -> tuple[int, ...]:
     """Shape of a tensor.
 
     Raises:
-      CheckpointError: it is missing.
+      CheckpointError: it is missing, or has another number of axes than `rank`.
     """
     if name not in state:
         raise CheckpointError(f"The checkpoint has no tensor {name}; it is not one of this network.")
-    return tuple(np.shape(state[name]))
+    shape = tuple(np.shape(state[name]))
+    if rank is not None and len(shape) != rank:
+        raise CheckpointError(
+            f"The checkpoint's tensor {name} has shape {list(shape)}, expected {rank} axes; it is not one of this "
+            "network."
+        )
+    return shape
 
 
 def count_matching(state: State, pattern: str) -> int:
-    """One more than the largest number that `pattern`'s group takes among the names; 0 without a match."""
-    numbers = [int(match.group(1)) for name in state if (match := re.match(pattern, name))]
-    return max(numbers) + 1 if numbers else 0
+    """How many of 0, 1, 2, ... `pattern`'s group takes among the names before one is missing."""
+    numbers = set(numbers_matching(state, pattern))
+    return next(count for count in range(len(numbers) + 1) if count not in numbers)
 
 
 def numbers_matching(state: State, pattern: str) -> list[int]:
-    """The sorted numbers that `pattern`'s group takes among the names."""
-    return sorted({int(match.group(1)) for name in state if (match := re.match(pattern, name))})
+    """The sorted numbers that `pattern`'s group takes among the names; those of more than three digits are none."""
+    matches = (re.match(pattern, name) for name in state)
+    return sorted({int(match.group(1)) for match in matches if match and len(match.group(1)) <= MAX_DIGITS})
 
 
 def conv_weights(path: tuple[str, ...], name: str, layout: Layout = CONV) -> list[Weight]:

@@ -34,44 +34,54 @@ AUTHORS_HPARAMS = {
 
 def speechsplit_from_torch(state: State, hparams: Mapping[str, int] | None = None) -> tuple[SpeechSplitConfig, Params]:
     """Config and parameters of `Generator_3`; `hparams` are the authors' names, theirs where not given."""
+    config = speechsplit_config(state, hparams)
+    return config, from_torch(state, speechsplit_weights(config))
+
+
+def speechsplit_config(state: State, hparams: Mapping[str, int] | None = None) -> SpeechSplitConfig:
+    """Sizes of `Generator_3`."""
     hparams = {**AUTHORS_HPARAMS, **(hparams or {})}
     content = _encoder(state, "encoder_1.convolutions_1", "encoder_1.lstm_1", hparams["freq"])
     rhythm = _encoder(state, "encoder_2.convolutions", "encoder_2.lstm", hparams["freq_2"])
     pitch = _encoder(state, "encoder_1.convolutions_2", "encoder_1.lstm_2", hparams["freq_3"])
     codes = content.code_channels + rhythm.code_channels + pitch.code_channels
-    _, mel_bands, kernel = shape_of(state, "encoder_1.convolutions_1.0.0.conv.weight")
-    config = SpeechSplitConfig(
+    _, mel_bands, kernel = shape_of(state, "encoder_1.convolutions_1.0.0.conv.weight", 3)
+    return SpeechSplitConfig(
         content=content,
         rhythm=rhythm,
         pitch=pitch,
         mel_bands=mel_bands,
-        f0_classes=shape_of(state, "encoder_1.convolutions_2.0.0.conv.weight")[1],
-        embedding_channels=shape_of(state, "decoder.lstm.weight_ih_l0")[1] - codes,
-        decoder_width=shape_of(state, "decoder.lstm.weight_hh_l0")[1],
+        f0_classes=shape_of(state, "encoder_1.convolutions_2.0.0.conv.weight", 3)[1],
+        embedding_channels=shape_of(state, "decoder.lstm.weight_ih_l0", 2)[1] - codes,
+        decoder_width=shape_of(state, "decoder.lstm.weight_hh_l0", 2)[1],
         decoder_layers=_layers(state, "decoder.lstm"),
         group_channels=hparams["chs_grp"],
         kernel=kernel,
         resampling=resampling_config(hparams),
     )
-    return config, from_torch(state, speechsplit_weights(config))
 
 
 def f0_converter_from_torch(state: State, hparams: Mapping[str, int] | None = None) -> tuple[F0ConverterConfig, Params]:
     """Config and parameters of `Generator_6`; `hparams` as in `speechsplit_from_torch`."""
+    config = f0_converter_config(state, hparams)
+    return config, from_torch(state, f0_converter_weights(config))
+
+
+def f0_converter_config(state: State, hparams: Mapping[str, int] | None = None) -> F0ConverterConfig:
+    """Sizes of `Generator_6`."""
     hparams = {**AUTHORS_HPARAMS, **(hparams or {})}
-    _, mel_bands, kernel = shape_of(state, "encoder_2.convolutions.0.0.conv.weight")
-    config = F0ConverterConfig(
+    _, mel_bands, kernel = shape_of(state, "encoder_2.convolutions.0.0.conv.weight", 3)
+    return F0ConverterConfig(
         rhythm=_encoder(state, "encoder_2.convolutions", "encoder_2.lstm", hparams["freq_2"]),
         pitch=_encoder(state, "encoder_3.convolutions", "encoder_3.lstm", hparams["freq_3"]),
         mel_bands=mel_bands,
-        f0_classes=shape_of(state, "encoder_3.convolutions.0.0.conv.weight")[1],
-        decoder_width=shape_of(state, "decoder.lstm.weight_hh_l0")[1],
+        f0_classes=shape_of(state, "encoder_3.convolutions.0.0.conv.weight", 3)[1],
+        decoder_width=shape_of(state, "decoder.lstm.weight_hh_l0", 2)[1],
         decoder_layers=_layers(state, "decoder.lstm"),
         group_channels=hparams["chs_grp"],
         kernel=kernel,
         resampling=resampling_config(hparams),
     )
-    return config, from_torch(state, f0_converter_weights(config))
 
 
 def speechsplit_weights(config: SpeechSplitConfig) -> list[Weight]:
@@ -105,8 +115,8 @@ def resampling_config(hparams: Mapping[str, int]) -> ResamplingConfig:
 
 def _encoder(state: State, convolutions: str, lstm: str, factor: int) -> EncoderConfig:
     return EncoderConfig(
-        width=shape_of(state, f"{convolutions}.0.0.conv.weight")[0],
-        neck=shape_of(state, f"{lstm}.weight_hh_l0")[1],
+        width=shape_of(state, f"{convolutions}.0.0.conv.weight", 3)[0],
+        neck=shape_of(state, f"{lstm}.weight_hh_l0", 2)[1],
         factor=factor,
         blocks=count_matching(state, rf"{convolutions}\.(\d+)\.0\.conv\.weight$"),
         lstm_layers=_layers(state, lstm),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
+from evc_jax.errors import CheckpointError
 from evc_jax.interop.torch_names import (
     CONV,
     CONV_TRANSPOSE,
@@ -22,16 +21,32 @@ from evc_jax.interop.torch_names import (
 from evc_jax.models.network import Params
 from evc_jax.models.waveglow import WaveGlowConfig
 
+PARAMETRIZED_MODULE = ".parametrizations.weight"
+PARAMETRIZED_KINDS = {"original0": "weight_g", "original1": "weight_v"}
+PARAMETRIZED = tuple(f"{PARAMETRIZED_MODULE}.{kind}" for kind in PARAMETRIZED_KINDS)
+
 
 def waveglow_from_torch(state: State, upsample_stride: int = 256) -> tuple[WaveGlowConfig, Params]:
     """Config, read off the shapes, and parameters; the stride leaves no trace in them."""
     state = with_weight_norm(state)
-    mel_bands, _, upsample_kernel = shape_of(state, "upsample.weight")
+    config = waveglow_config(state, upsample_stride)
+    return config, from_torch(state, waveglow_weights(config))
+
+
+def waveglow_config(state: State, upsample_stride: int = 256) -> WaveGlowConfig:
+    """Sizes; `state` is one that `with_weight_norm` made."""
+    if any(".res_layers." in name for name in state):
+        raise CheckpointError(
+            "This is a WaveGlow of NVIDIA's first form (res_layers and skip_layers), whose couplings swap halves; give "
+            "one of the later form (res_skip_layers)."
+        )
+    mel_bands, _, upsample_kernel = shape_of(state, "upsample.weight", 3)
+    channels = [shape_of(state, "convinv.0.conv.weight", 3)[0]]
     flows = count_matching(state, r"convinv\.(\d+)\.conv\.weight$")
-    channels = [shape_of(state, f"convinv.{flow}.conv.weight")[0] for flow in range(flows)]
+    channels += [shape_of(state, f"convinv.{flow}.conv.weight", 3)[0] for flow in range(1, flows)]
     drops = [flow for flow in range(1, flows) if channels[flow] != channels[flow - 1]]
-    wn_channels, _, wn_kernel = shape_of(state, "WN.0.in_layers.0.weight_v")
-    config = WaveGlowConfig(
+    wn_channels, _, wn_kernel = shape_of(state, "WN.0.in_layers.0.weight_v", 3)
+    return WaveGlowConfig(
         mel_bands=mel_bands,
         flows=flows,
         group_samples=channels[0],
@@ -43,7 +58,6 @@ def waveglow_from_torch(state: State, upsample_stride: int = 256) -> tuple[WaveG
         upsample_kernel=upsample_kernel,
         upsample_stride=upsample_stride,
     )
-    return config, from_torch(state, waveglow_weights(config))
 
 
 def waveglow_weights(config: WaveGlowConfig) -> list[Weight]:
@@ -63,15 +77,29 @@ def waveglow_weights(config: WaveGlowConfig) -> list[Weight]:
     return weights
 
 
-def with_weight_norm(state: State) -> Mapping[str, np.ndarray]:
-    """The same state with directions and norms for every coupling's convolution but the last."""
-    result = dict(state)
+def with_weight_norm(state: State) -> dict[str, np.ndarray]:
+    """The same state with `weight_v` and `weight_g` for every coupling's convolution but the last.
+
+    Knows weight norm as PyTorch keeps it since 2.1 (`parametrizations.weight.original1` and `original0`), as it kept it
+    before (`weight_v` and `weight_g`), and after its removal (`weight`).
+    """
+    result: dict[str, np.ndarray] = {}
     for name, value in state.items():
         module, _, kind = name.rpartition(".")
-        if kind == "weight" and module.startswith("WN.") and not module.endswith(".end"):
-            result[f"{module}.weight_v"] = value
-            result[f"{module}.weight_g"] = np.sqrt(np.sum(np.square(value), axis=(1, 2), keepdims=True))
+        if name.endswith(PARAMETRIZED):
+            result[f"{module.removesuffix(PARAMETRIZED_MODULE)}.{PARAMETRIZED_KINDS[kind]}"] = value
+        elif kind == "weight" and module.startswith("WN.") and not module.endswith(".end") and _is_filter(value):
+            norm = np.sqrt(np.sum(np.square(value, dtype=np.float64), axis=(1, 2), keepdims=True))
+            # A filter of zeros has no direction: any one will do, at length zero.
+            result[f"{module}.weight_v"] = np.where(norm > 0, value, np.float32(1))
+            result[f"{module}.weight_g"] = norm.astype(np.float32)
+        else:
+            result[name] = value
     return result
+
+
+def _is_filter(value: np.ndarray) -> bool:
+    return np.ndim(value) == 3 and np.asarray(value).dtype.kind == "f"
 
 
 def _normed(path: tuple[str, ...], name: str, layout: Layout = CONV) -> list[Weight]:

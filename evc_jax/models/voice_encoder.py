@@ -7,7 +7,6 @@ those of resemble-ai/Resemblyzer (Apache-2.0), converted by `scripts/convert_voi
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -44,28 +43,6 @@ class VoiceEncoder(nnx.Module):
         positive = jnp.maximum(self.linear(last).astype(jnp.float32), 0)
         norm = jnp.sqrt(jnp.sum(positive**2, axis=-1, keepdims=True))
         return positive / jnp.maximum(norm, SMALLEST_NORM)
-
-
-def from_torch(state: Mapping[str, np.ndarray]) -> Params:
-    """Parameters from the state dict of `resemblyzer.VoiceEncoder` as NumPy arrays; other entries are ignored."""
-    layers = sum(name.startswith("lstm.weight_ih_l") for name in state)
-    return {
-        "lstm": {str(layer): _lstm_layer(state, layer) for layer in range(layers)},
-        "linear": {"kernel": _transposed(state["linear.weight"]), "bias": np.float32(state["linear.bias"])},
-    }
-
-
-def _lstm_layer(state: Mapping[str, np.ndarray], layer: int) -> Params:
-    return {
-        "input_kernel": _transposed(state[f"lstm.weight_ih_l{layer}"]),
-        "hidden_kernel": _transposed(state[f"lstm.weight_hh_l{layer}"]),
-        "input_bias": np.float32(state[f"lstm.bias_ih_l{layer}"]),
-        "hidden_bias": np.float32(state[f"lstm.bias_hh_l{layer}"]),
-    }
-
-
-def _transposed(weight: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(weight.T, dtype=np.float32)
 
 
 def save_params(path: str | os.PathLike, params: Params) -> None:
