@@ -12,6 +12,7 @@ import numpy as np
 from etils import epath
 
 from evc_jax.config import to_mapping
+from evc_jax.data.source import audio_config
 from evc_jax.errors import ConfigError
 from evc_jax.training import parallel
 from evc_jax.training.checkpoints import Checkpoints, Restored
@@ -94,6 +95,7 @@ class Run:
         self.config, self.workdir = config, workdir
         self.mesh = parallel.device_mesh()
         self.local_batch_size = parallel.local_batch_size(config.batch_size, self.mesh)
+        audio_config(config.data.data_dir, config.data.datasets)  # which must be one for all datasets
         self.system = build_system(config, workdir)
         self.preemption = Preemption()
         key = jax.random.key(config.seed)

@@ -5,6 +5,8 @@ import json
 import numpy as np
 from systems import load_config
 
+from evc_jax.audio import AudioConfig
+from evc_jax.config import to_mapping
 from evc_jax.data.source import SPEAKERS_FILE, dataset_path
 from evc_jax.training.loop import train
 
@@ -27,7 +29,8 @@ def write_voices(data_dir):
         log_f0_mean=np.full(SPEAKERS, 5.0),
         log_f0_std=np.full(SPEAKERS, 0.2),
     )
-    (folder / "metadata.json").write_text(json.dumps({"counts": {"train": SPEAKERS - 8, "validation": 8}}))
+    metadata = {"counts": {"train": SPEAKERS - 8, "validation": 8}, "audio": to_mapping(AudioConfig())}
+    (folder / "metadata.json").write_text(json.dumps(metadata))
     return data_dir
 
 
