@@ -76,7 +76,7 @@ class Checkpoints:
           best_metric: so is the one whose `best_metric` was smallest.
         """
         self.workdir = epath.Path(workdir)
-        self._folder = (self.workdir / "checkpoints").resolve()
+        self._folder = absolute(self.workdir / "checkpoints")
         best = policies.BestN(
             get_metric_fn=lambda metrics: -metrics[best_metric], n=1, keep_checkpoints_without_metrics=False
         )
@@ -256,7 +256,7 @@ def load_for_inference(workdir: epath.PathLike) -> Trained:
     steps = sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit()) if folder.exists() else []
     if not steps:
         raise CheckpointError(f"{workdir} holds no checkpoint; train into it first with scripts/train.py.")
-    newest = (folder / str(steps[-1])).resolve()
+    newest = absolute(folder / str(steps[-1]))
     try:
         description = json.loads((newest / "description" / "metadata").read_text())
         params = _read_arrays(newest / "exported")
@@ -272,6 +272,11 @@ def load_for_inference(workdir: epath.PathLike) -> Trained:
         step=steps[-1],
         metrics=validation_metrics(workdir, steps[-1]),
     )
+
+
+def absolute(path: epath.Path) -> epath.Path:
+    """The path as Orbax wants it; one in a bucket is absolute already, and `resolve` would take it for a local one."""
+    return path if "://" in str(path) else path.resolve()
 
 
 def _read_arrays(folder: epath.Path) -> dict[str, Any]:

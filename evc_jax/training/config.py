@@ -121,7 +121,11 @@ def config_dict(system: str, model: Any, options: Any, **settings: Any) -> ml_co
     """A complete ConfigDict for the launcher, every key present, from the dataclasses that will check it."""
     without_dtype = {key: value for key, value in to_mapping(model).items() if key != "dtype"}
     config = TrainConfig(system=system, model=without_dtype, options=to_mapping(options), **settings)
-    return ml_collections.ConfigDict(_keep_tuples(dataclasses.asdict(config)))
+    found = ml_collections.ConfigDict(_keep_tuples(dataclasses.asdict(config)))
+    for key, kind in (("clip_norm", float), ("decay_from_step", int)):
+        if found.optimizer[key] is None:  # otherwise the command line could not set it
+            found.optimizer[key] = ml_collections.config_dict.placeholder(kind)
+    return found
 
 
 def parse(config: ml_collections.ConfigDict) -> TrainConfig:

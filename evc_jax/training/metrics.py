@@ -27,7 +27,7 @@ class MetricsWriter:
         if self._active:
             from tensorboardX import SummaryWriter
 
-            _keep_until(self._log, first_step)
+            self._lines = _keep_until(self._log, first_step)
             self._tensorboard = SummaryWriter(str(epath.Path(workdir) / "tensorboard"), purge_step=first_step + 1)
 
     def train(self, step: int, metrics: Mapping[str, float], timings: Mapping[str, float]) -> None:
@@ -63,17 +63,21 @@ class MetricsWriter:
     def _write(self, split: str, step: int, metrics: Mapping[str, float]) -> None:
         if not self._active:
             return
-        with self._log.open("a") as log:
-            log.write(json.dumps({"split": split, "step": step, **metrics}) + "\n")
+        self._lines.append(json.dumps({"split": split, "step": step, **metrics}) + "\n")
+        if "://" in str(self._log):  # objects in a bucket cannot be appended to
+            self._log.write_text("".join(self._lines))
+        else:
+            with self._log.open("a") as log:
+                log.write(self._lines[-1])
         for name, value in metrics.items():
             self._tensorboard.add_scalar(f"{split}/{name}", value, step)
 
 
-def _keep_until(log: epath.Path, step: int) -> None:
-    """Takes back the lines after `step`, which a resumed run writes again, and one that was cut off by a kill."""
+def _keep_until(log: epath.Path, step: int) -> list[str]:
+    """The lines up to `step`; takes back later ones, which a resumed run writes again, and one cut off by a kill."""
+    kept: list[str] = []
     if not log.exists():
-        return
-    kept = []
+        return kept
     for line in log.read_text().splitlines():
         try:
             if json.loads(line)["step"] <= step and step > 0:
@@ -83,6 +87,7 @@ def _keep_until(log: epath.Path, step: int) -> None:
     beside = log.with_name(f"{log.name}.new")
     beside.write_text("".join(kept))
     beside.replace(log)
+    return kept
 
 
 def _text(metrics: Mapping[str, float]) -> str:

@@ -1,0 +1,138 @@
+"""Prints one training command per point of a grid; nothing is run.
+
+    python scripts/sweep.py --config=configs/codegan.py:full,code=pitch_rhythm --workdir=runs/sweep \\
+        optimizer.learning_rate=1e-4,3e-4 options.critic_steps=3,5
+
+prints four lines such as
+
+    python scripts/train.py --config=configs/codegan.py:full,code=pitch_rhythm \\
+        --workdir=runs/sweep/learning_rate=1e-4,critic_steps=3 \\
+        --config.optimizer.learning_rate=1e-4 --config.options.critic_steps=3
+
+KEY=VALUE,VALUE,... sweeps a key of the config, named by its path. Where a value is itself a list, its entries are
+joined by +: data.datasets=ravdess,ravdess+emodb has two points, the second with two datasets. --config.KEY=VALUE and
+--distributed=HOW go to every command as they are. Every point is checked as scripts/train.py would check it.
+
+    ... | sh                                  runs one after the other
+    ... | tr '\\n' '\\0' | xargs -0 -n1 -P8 sh -c    eight at a time
+"""
+
+import argparse
+import difflib
+import itertools
+import os
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Iterator
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from evc_jax.errors import ConfigError, EvcError
+from evc_jax.training import config as training_config
+
+
+def commands(config: str, workdir: str, grid: list[str], common: list[str]) -> Iterator[list[str]]:
+    """The words of each point's command; the last key varies fastest.
+
+    Raises:
+      ConfigError: an unknown key, or a point that scripts/train.py would refuse.
+    """
+    known = leaves(load(config, []))
+    for word in common:
+        if word.startswith("--config."):
+            check_key(word.removeprefix("--config.").partition("=")[0], known)
+    swept = dict(parse_axis(text, known) for text in grid)
+    if len(swept) < len(grid):
+        raise ConfigError(f"A key is swept twice in {' '.join(grid)}; give all of its values at once.")
+    names = Counter(key.rsplit(".", 1)[-1] for key in swept)
+    labels = [last if names[last := key.rsplit(".", 1)[-1]] == 1 else key for key in swept]
+    for point in itertools.product(*swept.values()):
+        folder = ",".join(f"{label}={value.replace('/', '_')}" for label, value in zip(labels, point, strict=True))
+        values = dict(zip(swept, point, strict=True))
+        # ml_collections takes no flag for a key that holds None; a config takes it behind the variant.
+        variant = [f"{key}={value}" for key, value in values.items() if known[key] is None]
+        chosen = ",".join([config if ":" in config or not variant else f"{config}:full", *variant])
+        settings = [f"--config.{key}={as_flag(values[key], known[key])}" for key in swept if known[key] is not None]
+        training_config.parse(load(chosen, [*common, *settings]))
+        place = f"--workdir={workdir.rstrip('/')}/{folder}"
+        yield ["python", "scripts/train.py", f"--config={chosen}", place, *common, *settings]
+
+
+def parse_axis(text: str, known: dict[str, object]) -> tuple[str, list[str]]:
+    """`KEY=VALUE,VALUE` as the key and its values."""
+    key, equals, values = text.partition("=")
+    key, points = key.removeprefix("config."), values.split(",")
+    check_key(key, known)
+    if not equals or not all(points) or len({point.replace("/", "_") for point in points}) < len(points):
+        raise ConfigError(f"{text!r} is no axis of a grid; write {key}=VALUE,VALUE,... with different values.")
+    return key, points
+
+
+def check_key(key: str, known: dict[str, object]) -> None:
+    if key not in known:
+        inside = [path for path in known if path.endswith(f".{key}") or path.startswith(f"{key}.")]
+        near = inside or difflib.get_close_matches(key, known) or known
+        raise ConfigError(f"The config has no key {key!r}; name one of {', '.join(near)}.")
+
+
+def as_flag(value: str, current: object) -> str:
+    """A value as ml_collections reads it from the command line."""
+    if not isinstance(current, tuple):
+        return value
+    entries = value.split("+")
+    if all(isinstance(entry, str) for entry in current):
+        entries = [f'"{entry}"' for entry in entries]
+    return f"({', '.join(entries)}{',' if len(entries) == 1 else ''})"
+
+
+def load(config: str, settings: list[str]) -> ConfigDict:
+    """The config with settings from the command line, read as scripts/train.py does.
+
+    Raises:
+      ConfigError: there is no such file or variant, or a value has the wrong type.
+    """
+    path = config.partition(":")[0]
+    if not os.path.isfile(path):
+        raise ConfigError(f"There is no config {path!r}; give --config=configs/NAME.py:VARIANT.")
+    values, words = flags.FlagValues(), ["sweep", f"--config={config}", *settings]
+    holder = config_flags.DEFINE_config_file("config", None, flag_values=values, sys_argv=words)
+    flags.DEFINE_string("distributed", "", "", flag_values=values)
+    try:
+        values(words)
+        return holder.value.copy_and_resolve_references()
+    except (flags.Error, TypeError, ValueError, OSError) as error:
+        # An error inside a config file arrives as text, behind its traceback.
+        raise ConfigError(" ".join(str(error).rsplit("Error: ", 1)[-1].split())) from error
+
+
+def leaves(config: ConfigDict, path: str = "") -> dict[str, object]:
+    """Every key that holds a value, by its path."""
+    found = {}
+    for key, value in config.items():
+        found.update(leaves(value, f"{path}{key}.") if isinstance(value, ConfigDict) else {path + key: value})
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--config", required=True, help="as for scripts/train.py: configs/NAME.py:VARIANT")
+    parser.add_argument("--workdir", required=True, help="each run gets a folder in it, named after its point")
+    parser.add_argument("axes", nargs="+", metavar="KEY=VALUE,VALUE", help="a key of the config and its values")
+    arguments, common = parser.parse_known_args()
+    if stray := [word for word in common if not word.startswith(("--config.", "--distributed="))]:
+        parser.error(f"unknown argument {stray[0]}")
+    try:
+        points = list(commands(arguments.config, arguments.workdir, arguments.axes, common))
+    except EvcError as error:
+        print(f"sweep: {error}", file=sys.stderr)
+        return 2
+    print("\n".join(shlex.join(point) for point in points))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,241 @@
+"""FLOPs counted on jaxprs: analytic counts, XLA's own, and the published sizes of the networks."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from systems import load_config
+
+from evc_jax.models.network import Network
+from evc_jax.models.recurrent import BiLSTM, lstm_scan
+from evc_jax.models.speechsplit import ConvBlock, SpeechSplitConfig
+from evc_jax.models.waveglow import WaveGlow, WaveGlowConfig, noise_shapes, waveglow_loss
+from evc_jax.training import parallel
+from evc_jax.training.flops import count_flops, count_loop_iterations, peak_flops_per_s
+from evc_jax.training.hardware import find_accelerator
+from evc_jax.training.scaling import example_batch, without_data
+
+CONVOLUTIONS = {
+    "same": {},
+    "strided": {"window_strides": (2,)},
+    "dilated": {"rhs_dilation": (3,)},
+    "grouped": {"feature_group_count": 2},
+    "transposed": {"lhs_dilation": (4,), "padding": [(4, 3)]},
+    "cropped": {"padding": [(-3, -2)]},
+    "all at once": {"window_strides": (3,), "rhs_dilation": (2,), "feature_group_count": 4, "padding": [(5, 1)]},
+}
+
+
+class TwoLayers(BiLSTM):
+    def __init__(self, config, *, rngs):
+        super().__init__(6, 4, layers=2, rngs=rngs)
+
+
+class Block(ConvBlock):
+    def __init__(self, config, *, rngs):
+        super().__init__(80, 512, config, rngs=rngs)
+
+
+def shaped(*shape):
+    return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+
+def convolution(x, kernel, **settings):
+    settings = {"window_strides": (1,), "padding": "SAME", "dimension_numbers": ("NWC", "WIO", "NWC"), **settings}
+    return lax.conv_general_dilated(x, kernel, **settings)
+
+
+def xla_flops(function, *arguments):
+    return jax.jit(function).lower(*arguments).compile().cost_analysis()["flops"]
+
+
+def backward(function, *arguments):
+    """Only the gradients by all arguments, for a gradient of ones."""
+    out = jax.eval_shape(function, *arguments)
+
+    def gradients(*values):
+        return jax.vjp(function, *values)[1](jnp.ones(out.shape, out.dtype))
+
+    return count_flops(gradients, *arguments)
+
+
+def test_a_linear_layer_and_its_gradients():
+    x, kernel = shaped(5, 7, 16), shaped(16, 32)
+    forward = 2 * 5 * 7 * 16 * 32
+    assert count_flops(jnp.matmul, x, kernel) == forward
+    assert backward(jnp.matmul, x, kernel) == 2 * forward
+
+
+def test_batched_products_count_each_batch():
+    product = functools.partial(jnp.einsum, "bij,bjk->bik")
+    assert count_flops(product, shaped(3, 4, 5), shaped(3, 5, 6)) == 2 * 3 * 4 * 5 * 6
+
+
+@pytest.mark.parametrize("settings", CONVOLUTIONS.values(), ids=CONVOLUTIONS.keys())
+def test_a_convolution_counts_as_xla_does_and_its_gradients_twice_that(settings):
+    function = functools.partial(convolution, **settings)
+    x, kernel = shaped(3, 40, 8), shaped(5, 8 // settings.get("feature_group_count", 1), 16)
+    forward = count_flops(function, x, kernel)
+    assert forward == xla_flops(function, x, kernel) > 0
+    assert backward(function, x, kernel) == 2 * forward
+
+
+def test_a_convolution_on_values_alone_counts_every_tap():
+    valid = functools.partial(convolution, padding="VALID")
+    assert count_flops(valid, shaped(2, 10, 3), shaped(3, 3, 4)) == 2 * 2 * 8 * 3 * 3 * 4
+    image = functools.partial(lax.conv, window_strides=(1, 1), padding="VALID")
+    assert count_flops(image, shaped(2, 3, 9, 8), shaped(5, 3, 3, 2)) == 2 * 2 * 5 * 3 * (7 * 3) * (7 * 2)
+
+
+def test_long_recordings_cost_no_time_or_memory():
+    transposed = functools.partial(convolution, lhs_dilation=(256,), padding=[(1023, 1023)])
+    frames = 10**7
+    assert count_flops(transposed, shaped(1, frames, 80), shaped(1024, 80, 80)) == 2 * frames * 1024 * 80 * 80
+
+
+def test_control_flow():
+    weights = shaped(8, 8)
+
+    def repeated(w):
+        return lax.scan(lambda x, _: (x @ w, None), jnp.ones((4, 8)), length=6)[0]
+
+    def branched(w):
+        return lax.cond(w[0, 0] > 0, lambda x: x @ w, lambda x: x @ w @ w, jnp.ones((4, 8)))
+
+    def until(w):
+        return lax.while_loop(lambda x: x[0, 0] < 1, lambda x: x @ w, jnp.ones((4, 8)))
+
+    one = 2 * 4 * 8 * 8
+    assert count_flops(repeated, weights) == 6 * one
+    assert count_flops(branched, weights) == 2 * one
+    assert count_flops(until, weights) == one
+    assert count_flops(jax.jit(jax.checkpoint(repeated)), weights) == 6 * one
+    nested = jax.vmap(lambda w: lax.fori_loop(0, 3, lambda _, x: x @ w, jnp.ones((4, 8))))
+    assert count_flops(nested, shaped(5, 8, 8)) == 5 * 3 * one
+    assert count_flops(lambda a: jnp.linalg.solve(a, jnp.ones(8)), weights) == 0  # its operator is not applied
+
+
+def test_unused_results_and_element_wise_operations_cost_nothing():
+    def function(a, b):
+        unused = a @ b
+        del unused
+        return jnp.tanh(a).sum()
+
+    assert count_flops(function, shaped(8, 8), shaped(8, 8)) == 0
+
+
+def test_a_custom_gradient_counts_what_it_computes():
+    frames, batch, hidden = 20, 3, 8
+    arguments = shaped(frames, batch, 4 * hidden), shaped(hidden, 4 * hidden)
+    forward = 2 * frames * batch * hidden * 4 * hidden
+    assert count_flops(lstm_scan, *arguments) == forward
+    # Through time as often as forwards; the weights' gradient leaves out the first step, whose state is zero.
+    gradient = count_flops(jax.grad(lambda *a: lstm_scan(*a).sum(), (0, 1)), *arguments)
+    assert gradient == 2 * forward + forward * (frames - 1) / frames
+
+
+def test_time_steps_of_a_recurrent_network():
+    network = Network(TwoLayers, None)
+    params, x = network.shapes(), shaped(3, 20, 6)
+    assert count_loop_iterations(network.apply, params, x) == 2 * 2 * 20
+    assert count_loop_iterations(jax.grad(lambda p, x: network.apply(p, x).sum()), params, x) == 2 * 2 * 2 * 20
+
+    def outer(w):
+        return lax.scan(lambda x, _: (lax.fori_loop(0, 4, lambda _, y: y @ w, x), None), w, length=3)[0]
+
+    assert count_loop_iterations(outer, shaped(2, 2)) == 12
+
+
+@pytest.mark.slow
+def test_waveglow_at_full_size_uses_every_weight_once_per_group_of_samples():
+    network = Network(WaveGlow, WaveGlowConfig())
+    params, frames = network.shapes(), 1000
+    noise = tuple(shaped(*shape) for shape in noise_shapes(network.config, 1, frames))
+    infer = functools.partial(network.apply, method="infer")
+    per_sample = count_flops(infer, params, shaped(1, frames, 80), noise) / (frames * 256)
+
+    def weights(tree):
+        return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree) if len(leaf.shape) > 1)
+
+    upsampling = weights(params["upsample"])
+    expected = 2 * ((weights(params) - upsampling) / 8 + upsampling / 256)
+    # A few taps reach past the ends of the recording.
+    assert per_sample == pytest.approx(expected, rel=1e-3) == pytest.approx(20.3e6, rel=1e-2)
+
+
+def test_a_training_step_costs_three_forward_passes():
+    network = Network(WaveGlow, WaveGlowConfig(flows=2, wn_layers=2))
+
+    def loss(params, audio, mel):
+        return waveglow_loss(network.apply(params, audio, mel))
+
+    params, segment = network.shapes(), (shaped(2, 12_000), shaped(2, 47, 80))
+    forward = count_flops(loss, params, *segment)
+    # Nobody needs the gradients by the audio and the mel-spectrogram.
+    assert 2.9 * forward < count_flops(jax.grad(loss), params, *segment) < 3 * forward
+
+
+@pytest.mark.parametrize("name", ["f0_converter", "voicegan"])
+def test_a_mapped_step_counts_one_devices_share(name):
+    system = without_data(load_config(name, "tiny"))
+    batch = example_batch(system, 8)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    state = jax.eval_shape(system.init, key)
+    devices = jax.devices()
+
+    def count(number):
+        step = parallel.map_step(system.step, parallel.device_mesh(devices[:number]))
+        return count_flops(step, state, batch, key)
+
+    assert count(1) == pytest.approx(8 * count(8), rel=1e-6) and count(1) > 0
+
+
+def test_a_block_of_speechsplit_costs_what_xla_says():
+    """XLA counts element-wise operations too, which are few beside these convolutions."""
+    network = Network(Block, SpeechSplitConfig())
+    arguments = network.shapes(), shaped(4, 192, 80)
+    gradient = jax.grad(lambda params, x: (network.apply(params, x) ** 2).sum())
+    assert count_flops(gradient, *arguments) == pytest.approx(xla_flops(gradient, *arguments), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "kind, name, bfloat16, float32",
+    [
+        ("TPU v3", "TPU v3", 61.5e12, 61.5e12),
+        ("TPU v4", "TPU v4", 275e12, 275e12),
+        ("TPU v5 lite", "TPU v5e", 197e12, 197e12),
+        ("TPU v5", "TPU v5p", 459e12, 459e12),
+        ("TPU v5p", "TPU v5p", 459e12, 459e12),
+        ("TPU v6 lite", "TPU v6e", 918e12, 918e12),
+        ("TPU7x", "TPU7x", 1153.5e12, 1153.5e12),
+        ("Tesla V100-SXM2-16GB", "V100", 15.7e12, 15.7e12),
+        ("Tesla T4", "T4", 8.1e12, 8.1e12),
+        ("NVIDIA A100-SXM4-80GB", "A100", 312e12, 156e12),
+        ("NVIDIA L4", "L4", 121e12, 60e12),
+        ("NVIDIA L40S", "L40S", 362e12, 183e12),
+        ("NVIDIA H100 PCIe", "H100 PCIe", 756e12, 378e12),
+        ("NVIDIA H100 80GB HBM3", "H100", 989e12, 494.5e12),
+        ("NVIDIA H200", "H200", 989e12, 494.5e12),
+        ("NVIDIA GB200", "B200", 2250e12, 1125e12),
+    ],
+)
+def test_published_peaks(kind, name, bfloat16, float32):
+    accelerator = find_accelerator(kind)
+    assert accelerator.name == name
+    assert accelerator.peak_flops_per_s("bfloat16") == bfloat16
+    assert accelerator.peak_flops_per_s("float32") == float32
+    assert accelerator.peak_flops_per_s("float64") is None
+
+
+@pytest.mark.parametrize("kind", ["cpu", "NVIDIA L40", "NVIDIA GeForce RTX 4090", "NVIDIA A100-SXM4-40GB MIG 1g.5gb"])
+def test_no_guess_for_other_devices(kind):
+    assert find_accelerator(kind) is None
+
+
+def test_a_cpu_has_no_published_peak():
+    assert peak_flops_per_s(jax.devices("cpu")[0]) is None
+    assert np.isscalar(count_flops(jnp.sum, shaped(3)))
