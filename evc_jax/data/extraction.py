@@ -1,38 +1,28 @@
-"""Feature extraction of many recordings in worker processes, the same result for any number of them."""
+"""Feature extraction of a shard of recordings into one file, the same on every machine of the same kind.
+
+The file is a NumPy archive: per usable utterance `mel/I` and `audio/I`, I counting from 0, and for all of them at once
+what speaker statistics need, `frames`, `f0_hz`, `embedding`; `failures` says which recordings could not be used.
+"""
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import dataclasses
-import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+import json
+import zipfile
+from collections.abc import Callable, Iterator
 
 import numpy as np
-import tqdm
+from etils import epath
 
 from evc_jax.audio import AudioConfig
-from evc_jax.data.recordings import Recording
-from evc_jax.errors import DataError, EvcError
+from evc_jax.data import storage
+from evc_jax.data.shards import Utterance, WorkShard, read_utterances
+from evc_jax.errors import EvcError
 
 # Full scale of the stored 16-bit audio; the pipelines divide by it.
 PCM_SCALE = 32767.0
-CHUNK_RECORDINGS = 4
-
-# One thread per worker: workers are the parallelism, and sums do not depend on the machine's cores then.
-# The accelerator stays with whoever trains.
-_WORKER_ENVIRONMENT = {
-    "JAX_PLATFORMS": "cpu",
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "NUMBA_NUM_THREADS": "1",
-}
+FEATURES_FOLDER = "features"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,140 +34,126 @@ class Failure:
 
 
 @dataclasses.dataclass(frozen=True)
-class Extracted:
-    """A recording whose features lie in a file (see `load_arrays`)."""
+class Extraction:
+    """What a worker needs to know besides its shard.
 
-    recording: Recording
-    file: Path
-
-
-@dataclasses.dataclass(frozen=True)
-class _Task:
-    source: Path
-    destination: Path
-
-
-def extract_all(
-    recordings: Sequence[Recording],
-    folder: Path,
-    config: AudioConfig,
-    embedder: str | Callable[[np.ndarray], np.ndarray] = "jax",
-    workers: int | None = None,
-    progress: bool = True,
-) -> tuple[list[Extracted], list[Failure]]:
-    """Writes the features of every recording into `folder`, one file each.
-
-    Args:
-      recordings: what to extract.
-      folder: existing folder for the files.
-      config: audio settings of the extraction.
+    Attributes:
+      work: the work folder, with the plan in it.
+      root: the corpus's folder, which messages leave out.
+      config: audio settings.
       embedder: name of the speaker embedder, or a function [S] -> [256] that another process can import.
-      workers: number of processes; all cores if None.
-      progress: whether to draw a progress bar.
-
-    Returns:
-      The usable recordings and the failures, both in the order of `recordings`.
-
-    Raises:
-      DataError: a worker process died.
     """
-    workers = max(1, min(workers or os.cpu_count() or 1, len(recordings)))
-    tasks = [_Task(r.path, folder / f"{i:09d}.npz") for i, r in enumerate(recordings)]
-    extracted, failures = [], []
-    with _environment(_WORKER_ENVIRONMENT), _pool(workers, config, embedder) as pool:
-        outcomes = pool.map(_extract_file, tasks, chunksize=CHUNK_RECORDINGS)
-        bar = tqdm.tqdm(outcomes, total=len(tasks), unit="utt", desc="features", disable=not progress)
-        try:
-            for recording, task, reason in zip(recordings, tasks, bar, strict=True):
-                if reason is None:
-                    extracted.append(Extracted(recording, task.destination))
-                else:
-                    failures.append(Failure(recording.utterance_id, reason))
-        except concurrent.futures.process.BrokenProcessPool as error:
-            raise DataError(
-                f"A worker process died during the extraction ({workers} ran at once), which most often means that "
-                "memory ran out; use fewer workers."
-            ) from error
-    return extracted, failures
 
-
-def load_arrays(file: Path, *names: str) -> dict[str, np.ndarray]:
-    """Reads the named arrays of one extracted utterance, all of them when none is named.
-
-    Returns:
-      mel [T, F] float32, f0_hz [T] float32, embedding [256] float32, audio [S] int16 (full scale `PCM_SCALE`).
-    """
-    with np.load(file) as arrays:
-        return {name: arrays[name] for name in names or arrays.files}
-
-
-@contextlib.contextmanager
-def _pool(workers: int, config: AudioConfig, embedder) -> Iterator[concurrent.futures.ProcessPoolExecutor]:
-    # Processes are spawned, not forked: JAX's threads do not survive a fork.
-    pool = concurrent.futures.ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(config, embedder)
-    )
-    try:
-        yield pool
-    finally:
-        # Waits, so that no worker writes into a folder that the caller is about to remove.
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextlib.contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-class _Worker:
-    """State of a worker process: its settings and its embedder."""
-
+    work: str
+    root: str
     config: AudioConfig
-    embedder: Callable[[np.ndarray], np.ndarray]
+    embedder: str | Callable
 
 
-def _start_worker(config: AudioConfig, embedder) -> None:
+def features_file(work: epath.PathLike, shard: WorkShard) -> epath.Path:
+    """Where the features of a shard lie once it is finished."""
+    return epath.Path(work) / FEATURES_FOLDER / f"{shard.fingerprint}.npz"
+
+
+def extract_shard(shard: WorkShard, extraction: Extraction) -> None:
+    """Writes the features of a shard, whole or not at all; does nothing where they are already."""
+    file = features_file(extraction.work, shard)
+    if file.exists():
+        return
+    frames, tracks, embeddings, failures = [], [np.zeros(0, np.float32)], [], []
+    with storage.written_whole(file) as local, zipfile.ZipFile(local, "w") as archive:
+        for utterance in read_utterances(extraction.work, shard):
+            outcome = _extract(utterance, extraction)
+            if isinstance(outcome, str):
+                failures.append((utterance.utterance_id, outcome.replace(extraction.root.rstrip("/") + "/", "")))
+                continue
+            # Written at once, as a shard of audiobook chapters does not fit into memory.
+            _add(archive, f"mel/{len(frames)}", outcome.mel.astype(np.float32))
+            pcm = np.rint(np.clip(outcome.audio, -1, 1) * PCM_SCALE).astype(np.int16)
+            _add(archive, f"audio/{len(frames)}", pcm)
+            frames.append(len(outcome.f0_hz))
+            tracks.append(outcome.f0_hz.astype(np.float32))
+            embeddings.append(outcome.embedding.astype(np.float32))
+        _add(archive, "frames", np.array(frames, np.int64))
+        _add(archive, "f0_hz", np.concatenate(tracks))
+        _add(archive, "embedding", np.array(embeddings, np.float32))
+        _add(archive, "failures", np.array(json.dumps(failures)))
+
+
+def _add(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
+    # A ZipInfo carries a fixed date, so that the same features are the same bytes.
+    with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+        np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def _extract(utterance: Utterance, extraction: Extraction):
+    """The features of a recording, or why it cannot be used."""
+    from evc_jax import audio, features
     from evc_jax.speaker import get_embedder
 
-    # Ctrl-C reaches the whole process group; the parent alone ends the run.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-    _Worker.config = config
-    _Worker.embedder = staticmethod(get_embedder(embedder) if isinstance(embedder, str) else embedder)
-
-
-def _exit_with_parent() -> None:
-    # A worker holds both ends of its queue and so would wait for ever for a parent that was killed.
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
-
-def _extract_file(task: _Task) -> str | None:
-    """Extracts one recording; returns why it cannot be used, None if it can."""
-    from evc_jax import audio, features
-
-    config = _Worker.config
+    config, embedder = extraction.config, extraction.embedder
+    embedder = get_embedder(embedder) if isinstance(embedder, str) else embedder
     try:
-        samples = audio.load(task.source, config.sample_rate_hz)
-        result = features.extract(samples, config.sample_rate_hz, config, embedder=_Worker.embedder)
-    except EvcError as error:
-        return str(error)
+        with storage.local_copy(utterance.source) as file:
+            try:
+                samples = audio.load(file, config.sample_rate_hz)
+                return features.extract(samples, config.sample_rate_hz, config, embedder=embedder)
+            except EvcError as error:
+                return str(error).replace(str(file), utterance.source)
     except Exception as error:  # A corpus of millions holds files that break a codec in ways nobody foresaw.
         return f"{type(error).__name__}: {error}"
-    np.savez(
-        task.destination,
-        mel=result.mel.astype(np.float32),
-        f0_hz=result.f0_hz.astype(np.float32),
-        embedding=result.embedding.astype(np.float32),
-        audio=np.rint(np.clip(result.audio, -1, 1) * PCM_SCALE).astype(np.int16),
-    )
-    return None
+
+
+class ShardFeatures:
+    """The features of a finished shard, and the `utterances` that have some, in the shard's order."""
+
+    def __init__(self, archive: np.lib.npyio.NpzFile, utterances: list[Utterance]):
+        self._archive = archive
+        failed = {failure.utterance_id for failure in _failures(archive)}
+        self.utterances = [utterance for utterance in utterances if utterance.utterance_id not in failed]
+        # An archive reads an array anew each time it is asked.
+        self._f0_hz, self._embeddings = archive["f0_hz"], archive["embedding"]
+        self._ends = np.cumsum(archive["frames"])
+
+    def f0_hz(self, index: int) -> np.ndarray:
+        """[T] float32, 0 where unvoiced."""
+        start = self._ends[index - 1] if index else 0
+        return self._f0_hz[start : self._ends[index]]
+
+    def embedding(self, index: int) -> np.ndarray:
+        """[256] float32."""
+        return self._embeddings[index]
+
+    def mel(self, index: int) -> np.ndarray:
+        """[T, F] float32."""
+        return self._archive[f"mel/{index}"]
+
+    def audio(self, index: int) -> np.ndarray:
+        """[S] int16, full scale `PCM_SCALE`."""
+        return self._archive[f"audio/{index}"]
+
+
+@contextlib.contextmanager
+def open_features(work: epath.PathLike, shard: WorkShard, download: bool = False) -> Iterator[ShardFeatures]:
+    """Opens what `extract_shard` wrote.
+
+    Args:
+      work: the work folder.
+      shard: the finished shard.
+      download: whether all of it will be read, which in a bucket is best done in one go.
+    """
+    with contextlib.ExitStack() as stack:
+        file = features_file(work, shard)
+        source = stack.enter_context(storage.local_copy(file) if download else file.open("rb"))
+        archive = stack.enter_context(np.load(source))
+        yield ShardFeatures(archive, read_utterances(work, shard))
+
+
+def read_failures(work: epath.PathLike, shard: WorkShard) -> list[Failure]:
+    """The recordings of a finished shard that could not be used."""
+    with features_file(work, shard).open("rb") as file, np.load(file) as archive:
+        return _failures(archive)
+
+
+def _failures(archive: np.lib.npyio.NpzFile) -> list[Failure]:
+    return [Failure(*failure) for failure in json.loads(str(archive["failures"]))]

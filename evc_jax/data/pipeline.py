@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -31,6 +32,9 @@ READ_THREADS = 4
 PREFETCH_BATCHES = 8
 # Validation draws the same crops in every run, whatever the seed of its training.
 EVALUATION_SEED = 0
+
+# grain shuffles in blocks of 2^16: fewer records than that would be searched for among as many empty places.
+SHUFFLE_BLOCK = 1 << 16
 
 Transform = Callable[[Any, np.random.Generator], Mapping[str, Any]]
 
@@ -115,9 +119,10 @@ def build(
     records = len(dataset)
     if records < (1 if train else process_count):
         raise DataError(f"There are {records} records for {process_count} processes; give at least one for each.")
-    dataset = dataset.map_with_index(_Numbered).seed(seed if train else EVALUATION_SEED)
+    dataset = dataset.map_with_index(_Numbered)
     if train:
-        dataset = dataset.shuffle().repeat(None)
+        dataset = _shuffle_endlessly(dataset, seed)
+    dataset = dataset.seed(seed if train else EVALUATION_SEED)
     dataset = dataset.random_map(functools.partial(_transform, transform)).map_with_index(_with_index)
     if not train:
         # Every process gets the same number of batches of the same size, or a collective would wait for ever.
@@ -239,6 +244,28 @@ def _as_dataset(source: Any) -> grain.MapDataset:
     if isinstance(source, list | tuple):
         return grain.MapDataset.concatenate([_as_dataset(part) for part in source])
     return grain.MapDataset.source(source)
+
+
+def _shuffle_endlessly(dataset: grain.MapDataset, seed: int) -> grain.MapDataset:
+    """Every pass sees every record, in another order."""
+    if len(dataset) >= SHUFFLE_BLOCK:
+        return dataset.seed(seed).shuffle().repeat(None)
+    order = _Order(len(dataset), seed)
+    return grain.MapDataset.range(sys.maxsize).map(lambda index: dataset[order(index)])
+
+
+class _Order:
+    """Permutations of few records, one per pass."""
+
+    def __init__(self, records: int, seed: int):
+        self._records = records
+        self._permutation = functools.lru_cache(maxsize=4)(
+            lambda epoch: np.random.default_rng((seed, epoch)).permutation(records)
+        )
+
+    def __call__(self, index: int) -> int:
+        epoch, place = divmod(index, self._records)
+        return int(self._permutation(epoch)[place])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,13 +17,13 @@ from evc_jax.config import from_mapping
 from evc_jax.errors import DataError
 
 SPEAKERS_FILE = "speakers.npz"
-BUILDER_NAME = "speech"
+BUILDER_NAME, VERSION = "speech", "1.0.0"
 DEFAULT_CACHE_BYTES = 2 << 30
 
 
 def dataset_path(data_dir: epath.PathLike, dataset: str) -> epath.Path:
     """The folder of a dataset's shards (there may be none yet)."""
-    return epath.Path(data_dir) / BUILDER_NAME / dataset / "1.0.0"
+    return epath.Path(data_dir) / BUILDER_NAME / dataset / VERSION
 
 
 def open_split(
@@ -109,6 +109,14 @@ def _open_part(data_dir: str, dataset: str, split: str, fields: tuple[str, ...])
         raise DataError(f"Dataset {dataset} has no field {', '.join(unknown)}; it has {', '.join(sorted(known))}.")
     unwanted = {name: tfds.decode.SkipDecoding() for name in known - set(fields)} if fields else None
     return builder.as_data_source(split, decoders=unwanted)
+
+
+def utterance_ids(
+    data_dir: epath.PathLike, datasets: str | Sequence[str], split: str, records: Int[np.ndarray, " N"]
+) -> list[str]:
+    """The ids of the utterances with these numbers in `open_split`."""
+    source = open_split(data_dir, datasets, split, ("utterance_id",))
+    return [source[int(record)]["utterance_id"] for record in records]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The TFDS dataset `speech`: one config per corpus, ArrayRecord shards, byte for byte the same from the same input.
 
-A shard is a list of utterances fixed beforehand by their hashes, and is written by a picklable generator of its own,
-so that Apache Beam can write shards on many machines and get the same examples.
+Which utterances a shard holds follows from the plan and from what could not be used; each is written by a call of its
+own, in any process of any machine, and the description of the whole comes last.
 """
 
 from __future__ import annotations
@@ -14,119 +14,152 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python import array_record_module
+from etils import epath
+from tensorflow_datasets.core import dataset_info, example_serializer, naming
 from tensorflow_datasets.proto import tf_example_pb2
 
-from evc_jax.data.extraction import Extracted, load_arrays
-from evc_jax.data.splits import sha256_rank
+from evc_jax.data import storage
+from evc_jax.data.extraction import ShardFeatures, open_features
+from evc_jax.data.shards import WorkShard
+from evc_jax.data.source import BUILDER_NAME, VERSION
+from evc_jax.data.speakers import Speaker, load_speakers
+from evc_jax.speaker import EMBEDDING_DIM
 
 SHARD_EXAMPLES = 512
-EMBEDDING_DIM = 256
 TEXT_FIELDS = ("speaker", "sex", "emotion", "corpus_emotion", "text_id", "text", "utterance_id")
 
 
 @dataclasses.dataclass(frozen=True)
-class Speaker:
-    """What is known of a speaker over all of their utterances.
+class Piece:
+    """Consecutive usable utterances of a finished work shard: `start` to `stop`, without it."""
 
-    Attributes:
-      embedding: [256], mean of the utterances' embeddings, unit length.
-      log_f0_mean, log_f0_std: of the natural logarithm of F0 in Hz over the voiced frames.
-    """
-
-    name: str
-    sex: str
-    split: str
-    utterances: int
-    embedding: np.ndarray
-    log_f0_mean: float
-    log_f0_std: float
+    shard: WorkShard
+    start: int
+    stop: int
 
 
 @dataclasses.dataclass(frozen=True)
-class ShardExamples:
-    """Generates the (key, example) pairs of one shard."""
+class OutputShard:
+    """One file of the dataset, the `index`-th of `total` of its split."""
 
-    utterances: Sequence[Extracted]
-    speakers: Mapping[str, Speaker]
+    split: str
+    index: int
+    total: int
+    pieces: tuple[Piece, ...]
 
-    def __call__(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        for utterance in self.utterances:
-            recording = utterance.recording
-            yield recording.utterance_id, _example(utterance, self.speakers[recording.speaker])
-
-
-def shards_of(extracted: Sequence[Extracted], speakers: Mapping[str, Speaker]) -> dict[str, list[ShardExamples]]:
-    """Distributes utterances over shards, per split, shuffled by the hash of their ids."""
-    ranked = sorted(extracted, key=lambda utterance: sha256_rank(utterance.recording.utterance_id))
-    shards = {}
-    for split in ("train", "validation", "test"):
-        members = [utterance for utterance in ranked if utterance.recording.split == split]
-        chunks = [members[i : i + SHARD_EXAMPLES] for i in range(0, len(members), SHARD_EXAMPLES)]
-        if chunks:
-            shards[split] = [
-                ShardExamples(chunk, {u.recording.speaker: speakers[u.recording.speaker] for u in chunk})
-                for chunk in chunks
-            ]
-    return shards
+    @property
+    def utterances(self) -> int:
+        return sum(piece.stop - piece.start for piece in self.pieces)
 
 
-# No repr: TFDS logs its configs, and this one holds all speakers and file names.
-@dataclasses.dataclass(eq=False, repr=False)
-class SpeechConfig(tfds.core.BuilderConfig):
-    """One dataset of the builder.
+@dataclasses.dataclass(frozen=True)
+class Writing:
+    """What a worker needs to know besides its shard.
 
     Attributes:
+      work: the work folder.
+      folder: where the shards go.
+      speakers: the table of speakers.
       mel_bands: F of the spectrograms.
-      licence: of the recordings.
-      metadata: what `metadata.json` holds.
-      shards: per split one generator per shard; empty when only reading.
     """
 
-    mel_bands: int = 80
-    licence: str = ""
-    metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    shards: Mapping[str, Sequence[ShardExamples]] = dataclasses.field(default_factory=dict)
+    work: str
+    folder: str
+    speakers: str
+    mel_bands: int
 
 
-class Speech(tfds.core.ShardBasedBuilder):
-    """Utterances with spectrogram, pitch, speaker and emotion.
+def output_shards(shards: Sequence[WorkShard], usable: Sequence[int]) -> list[OutputShard]:
+    """Distributes the usable utterances over files of `SHARD_EXAMPLES`, per split, in the plan's order.
 
-    NOTE: shards are given, not made by TFDS's shuffler, which keeps a split in memory and needs TensorFlow past 1 GB.
+    Args:
+      shards: all work shards in order.
+      usable: of each, how many utterances can be used.
     """
-
-    VERSION = tfds.core.Version("1.0.0")
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        config = self.builder_config
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description="Speech features for emotional voice cloning.",
-            features=_features(config.mel_bands),
-            license=config.licence,
-            metadata=tfds.core.MetadataDict(config.metadata),
-            disable_shuffling=True,
-        )
-
-    def _shard_iterators_per_split(self, dl_manager) -> Mapping[str, Sequence[ShardExamples]]:
-        del dl_manager
-        return self.builder_config.shards
-
-    def _example_writer(self) -> tfds.core.ExampleWriter:
-        return DeterministicWriter(self.info.file_format)
+    output = []
+    for split in dict.fromkeys(shard.split for shard in shards):
+        files, room = [], 0
+        for shard, count in zip(shards, usable, strict=True):
+            start = 0
+            while shard.split == split and start < count:
+                if not room:
+                    files.append([])
+                    room = SHARD_EXAMPLES
+                stop = min(count, start + room)
+                files[-1].append(Piece(shard, start, stop))
+                start, room = stop, room - (stop - start)
+        output += [OutputShard(split, i, len(files), tuple(pieces)) for i, pieces in enumerate(files)]
+    return output
 
 
-class DeterministicWriter(tfds.core.ExampleWriter):
-    """Writes ArrayRecord files whose bytes depend on the examples alone.
+def write_shard(shard: OutputShard, writing: Writing) -> None:
+    """Writes one file of the dataset, whole or not at all; does nothing where it is already.
 
-    Protocol buffers order the entries of a map anew in each process unless they are told not to.
+    Its bytes depend on the examples alone. Protocol buffers order the entries of a map anew in each process unless
+    they are told not to.
     """
-
-    def write(self, path, examples) -> None:
-        writer = array_record_module.ArrayRecordWriter(str(path), "group_size:1")
-        for _, record in examples:
-            example = tf_example_pb2.Example.FromString(record)
-            writer.write(example.SerializeToString(deterministic=True))
+    path = shard_file(writing.folder, shard)
+    if path.exists():
+        return
+    features = _features(writing.mel_bands)
+    serializer = example_serializer.ExampleSerializer(features.get_serialized_info())
+    with storage.written_whole(path) as local:
+        writer = array_record_module.ArrayRecordWriter(str(local), "group_size:1")
+        for example in _examples(shard, writing):
+            record = serializer.serialize_example(features.encode_example(example))
+            writer.write(tf_example_pb2.Example.FromString(record).SerializeToString(deterministic=True))
         writer.close()
+
+
+def shard_file(folder: epath.PathLike, shard: OutputShard) -> epath.Path:
+    """The file of a shard."""
+    template = _template(folder).replace(split=shard.split)
+    return template.sharded_filepath(shard_index=shard.index, num_shards=shard.total)
+
+
+def write_description(
+    folder: epath.PathLike,
+    name: str,
+    shards: Sequence[OutputShard],
+    mel_bands: int,
+    licence: str,
+    metadata: Mapping[str, Any],
+) -> None:
+    """Writes what TFDS and `source` want to know of the dataset, once its shards are there."""
+    sizes = storage.all_at_once(lambda shard: shard_file(folder, shard).stat().length, shards)
+    identity = dataset_info.DatasetIdentity(
+        name=BUILDER_NAME,
+        version=tfds.core.Version(VERSION),
+        data_dir=str(folder),
+        module_name=__name__,
+        config_name=name,
+    )
+    info = dataset_info.DatasetInfo(
+        builder=identity,
+        description="Speech features for emotional voice cloning.",
+        features=_features(mel_bands),
+        license=licence,
+        metadata=tfds.core.MetadataDict(metadata),
+        disable_shuffling=True,
+    )
+    info.set_file_format("array_record")
+    splits = [
+        tfds.core.SplitInfo(
+            name=split,
+            shard_lengths=[shard.utterances for shard in shards if shard.split == split],
+            num_bytes=sum(size for shard, size in zip(shards, sizes, strict=True) if shard.split == split),
+            filename_template=_template(folder),
+        )
+        for split in dict.fromkeys(shard.split for shard in shards)
+    ]
+    info.set_splits(tfds.core.splits.SplitDict(splits))
+    info.write_to_directory(folder)
+
+
+def _template(folder: epath.PathLike) -> naming.ShardedFileTemplate:
+    return naming.ShardedFileTemplate(
+        data_dir=epath.Path(folder), dataset_name=BUILDER_NAME, filetype_suffix="array_record"
+    )
 
 
 def _features(mel_bands: int) -> tfds.features.FeaturesDict:
@@ -146,15 +179,24 @@ def _features(mel_bands: int) -> tfds.features.FeaturesDict:
     )
 
 
-def _example(utterance: Extracted, speaker: Speaker) -> dict[str, Any]:
-    arrays, recording = load_arrays(utterance.file), utterance.recording
+def _examples(shard: OutputShard, writing: Writing) -> Iterator[dict[str, Any]]:
+    speakers = load_speakers(writing.speakers)
+    for piece in shard.pieces:
+        with open_features(writing.work, piece.shard, download=True) as features:
+            for index in range(piece.start, piece.stop):
+                yield _example(features, index, speakers)
+
+
+def _example(features: ShardFeatures, index: int, speakers: Mapping[str, Speaker]) -> dict[str, Any]:
+    utterance = features.utterances[index]
+    speaker = speakers[utterance.speaker]
     return {
-        "mel": arrays["mel"],
-        "f0_hz": arrays["f0_hz"],
-        "audio": arrays["audio"],
+        "mel": features.mel(index),
+        "f0_hz": features.f0_hz(index),
+        "audio": features.audio(index),
         "speaker_embedding": speaker.embedding,
-        "utterance_embedding": arrays["embedding"],
+        "utterance_embedding": features.embedding(index),
         "log_f0_mean": np.float32(speaker.log_f0_mean),
         "log_f0_std": np.float32(speaker.log_f0_std),
-        **{name: getattr(recording, name) for name in TEXT_FIELDS},
+        **{name: getattr(utterance, name) for name in TEXT_FIELDS},
     }

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from etils import epath
 from miniature import embed, write_buzz, write_ravdess
 
 from evc_jax.audio import AudioConfig
-from evc_jax.data import builder
+from evc_jax.data import builder, storage
 from evc_jax.data.builder import dataset_info, open_speakers, open_split, prepare
 from evc_jax.data.extraction import PCM_SCALE
 from evc_jax.data.source import audio_config
@@ -25,6 +26,10 @@ def make(root: Path, out: Path, workers: int = 1, **options):
 def contents(folder: Path) -> dict[str, str]:
     files = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def contents_of(files: dict[str, str], folder: str) -> dict[str, str]:
+    return {name.removeprefix(folder): digest for name, digest in files.items() if name.startswith(folder)}
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +120,15 @@ def test_too_many_failures_leave_the_existing_dataset_alone(tmp_path):
     message = r"2 of the 14 recordings in .* cannot be used, more than 5%; .*\(the first: Actor_01/03-01-02"
     with pytest.raises(DataError, match=message):
         make(tmp_path / "corpus", out)
-    assert contents(out) == before
+    assert contents(out / "speech") == contents_of(before, "speech/")
+    # After the repair only what had failed is extracted again.
+    for emotion in ("02", "03"):
+        write_buzz(tmp_path / f"corpus/Actor_01/03-01-{emotion}-01-01-01-01.wav")
+    told = []
+    report = make(tmp_path / "corpus", out, tell=told.append)
+    assert sum(report.counts.values()) == 14 and not report.failures
+    assert 0 < report.found < 14
+    assert told == [f"{report.found} of 14 recordings were extracted by an earlier run and are kept (2 of 3 shards)."]
     assert [path.name for path in out.iterdir()] == ["speech"]
 
 
@@ -129,14 +142,14 @@ def test_a_finished_dataset_replaces_the_old_one(tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["speech"]
 
 
-def test_remains_of_a_killed_run_are_removed_and_a_running_one_is_respected(tmp_path):
-    (tmp_path / ".prepare-ravdess/features").mkdir(parents=True)
-    with builder._work_folder(tmp_path, "ravdess") as work:
-        assert not list(work.iterdir())
-        with pytest.raises(DataError, match="ravdess is being prepared in .* by another process"):
-            with builder._work_folder(tmp_path, "ravdess"):
-                pass
-        assert work.exists()
+def test_the_work_folder_has_one_owner_and_goes_when_nothing_is_in_it(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        with builder._work_folder(epath.Path(tmp_path), "ravdess") as work:
+            with pytest.raises(DataError, match="ravdess is being prepared in .* by another process"):
+                with builder._work_folder(epath.Path(tmp_path), "ravdess"):
+                    pass
+            assert work.exists()
+            raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
 
 
@@ -175,12 +188,17 @@ def wait_until(condition, timeout_s: float = 60.0):
         time.sleep(0.05)
 
 
-def test_a_failed_move_puts_the_old_dataset_back(tmp_path, monkeypatch):
+def test_a_failed_move_puts_the_old_dataset_back(tmp_path):
+    target, old = epath.Path(tmp_path / "target"), epath.Path(tmp_path / "old")
     (tmp_path / "target").mkdir()
     (tmp_path / "target/kept").touch()
     with pytest.raises(OSError):
-        builder._put_in_place(tmp_path / "absent", tmp_path / "target", tmp_path / "old")
-    assert (tmp_path / "target/kept").exists()
+        storage.put_in_place(epath.Path(tmp_path / "absent"), target, old, "metadata.json")
+    assert (target / "kept").exists()
+    # Killed between the two renames.
+    target.rename(old)
+    storage.undo_interrupted_move(target, old)
+    assert (target / "kept").exists() and not old.exists()
 
 
 def test_several_datasets_read_as_one(prepared, tmp_path):
@@ -206,7 +224,7 @@ def test_cached_records_equal_read_ones(prepared):
     assert cached[0]["mel"] is cached[0]["mel"] and read[0]["mel"] is not read[0]["mel"]
 
 
-def test_refusals(prepared, tmp_path):
+def test_refusals(prepared, tmp_path, monkeypatch):
     out, _ = prepared
     with pytest.raises(DataError, match=r"no dataset 'vctk' in .* \(there: .*ravdess.*\); make it with `evc prepare`"):
         open_split(out, "vctk", "train")
@@ -220,11 +238,19 @@ def test_refusals(prepared, tmp_path):
         open_speakers(out, "ravdess", "dev")
     with pytest.raises(DataError, match="'a/b' is not usable; use letters"):
         prepare("ravdess", tmp_path, tmp_path, dataset_name="a/b")
-    with pytest.raises(DataError, match="not a local folder"):
-        prepare("ravdess", tmp_path, "gs://bucket/data")
+    with pytest.raises(DataError, match="'--region=R' are given without a Beam runner; name one"):
+        make(write_ravdess(tmp_path / "corpus", actors=1), tmp_path / "out", beam_options="--region=R")
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="cannot be written"):
-        make(write_ravdess(tmp_path / "corpus", actors=1), tmp_path / "file")
+        make(tmp_path / "corpus", tmp_path / "file")
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(DataError, match=r"s3://b/data needs a package that is not there \(Install s3fs"):
+        prepare("ravdess", tmp_path, "s3://b/data")
+    monkeypatch.setitem(sys.modules, "apache_beam", None)
+    monkeypatch.delitem(sys.modules, "evc_jax.data.beam", raising=False)
+    with pytest.raises(DataError, match=r"DirectRunner needs Apache Beam .*; pip install 'evc_jax\[beam\]'"):
+        prepare("ravdess", tmp_path / "corpus", tmp_path / "out", runner="DirectRunner")
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 
 def test_different_audio_settings_do_not_mix(tmp_path):
