@@ -136,7 +136,8 @@ def test_weighted_cross_entropy_is_a_weighted_mean():
     weights = jnp.array([1.0, 2.0, 0.5])
     losses = np.array([gan.cross_entropy(logits[i : i + 1], LABELS[i : i + 1]) for i in range(BATCH)])
     expected = np.average(losses, weights=weights[LABELS])
-    np.testing.assert_allclose(gan.cross_entropy(logits, LABELS, gan.sample_weights(weights, LABELS)), expected, rtol=1e-5)
+    actual = gan.cross_entropy(logits, LABELS, gan.sample_weights(weights, LABELS))
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
 def voice_losses(nets, d_params, g_params):
