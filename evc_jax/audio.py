@@ -10,14 +10,14 @@ import contextlib
 import functools
 import os
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from evc_jax.errors import AudioError, ConfigError
+from evc_jax.audio_config import AudioConfig
+from evc_jax.errors import AudioError
 
 MIN_DURATION_S = 0.1
 MAX_CHANNELS = 64
@@ -25,60 +25,9 @@ SILENCE_DBFS = -80.0
 ACTIVE_RANGE_DB = 35.0
 HIGHPASS_ORDER = 5
 BLOCK_FRAMES = 2048
-
-
-@dataclass(frozen=True)
-class AudioConfig:
-    """How recordings become spectrograms. A bundle records it; training and use must agree.
-
-    Attributes:
-      sample_rate_hz: rate of everything behind `load`.
-      hop_samples: distance between frames.
-      window_samples: length of the Hann window and of the Fourier transform.
-      mel_bands: number of mel bands, F.
-      mel_min_hz, mel_max_hz: range of the mel bands.
-      highpass_hz: corner of the zero-phase Butterworth high-pass.
-      gain: what the filtered waveform is multiplied with.
-      dither: half width of the uniform noise that keeps logarithms finite.
-      mel_floor: smallest mel magnitude.
-      reference_db: level that is subtracted from the mel's decibels.
-      range_db: decibels that are mapped to 1.
-      level_dbfs: level that `features.extract` brings speech to; None leaves recordings as they are.
-    """
-
-    sample_rate_hz: int = 16000
-    hop_samples: int = 256
-    window_samples: int = 1024
-    mel_bands: int = 80
-    mel_min_hz: float = 90.0
-    mel_max_hz: float = 7600.0
-    highpass_hz: float = 30.0
-    gain: float = 0.96
-    dither: float = 5e-7
-    mel_floor: float = 1e-5
-    reference_db: float = 16.0
-    range_db: float = 100.0
-    level_dbfs: float | None = -26.0
-
-    def __post_init__(self):
-        for name in ("sample_rate_hz", "hop_samples", "window_samples", "mel_bands", "gain", "mel_floor", "range_db"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"audio.{name} is {getattr(self, name)}; set it to a positive number.")
-        if self.hop_samples > self.window_samples:
-            raise ConfigError(
-                f"audio.hop_samples is {self.hop_samples}, more than window_samples {self.window_samples}; "
-                "set it to at most the window."
-            )
-        nyquist_hz = self.sample_rate_hz / 2
-        if not 0 <= self.mel_min_hz < self.mel_max_hz <= nyquist_hz:
-            raise ConfigError(
-                f"audio.mel_min_hz {self.mel_min_hz} and mel_max_hz {self.mel_max_hz} are no range; "
-                f"set 0 <= mel_min_hz < mel_max_hz <= {nyquist_hz}."
-            )
-        if not 0 < self.highpass_hz < nyquist_hz:
-            raise ConfigError(f"audio.highpass_hz is {self.highpass_hz}; set it between 0 and {nyquist_hz}.")
-        if self.dither < 0:
-            raise ConfigError(f"audio.dither is {self.dither}; set it to 0 or more.")
+RESAMPLING_QUALITY = "HQ"
+# Beyond 4 GB a WAV file needs 64-bit sizes.
+MAX_WAV_BYTES = 2**32 - 2**16
 
 
 def load(path: str | os.PathLike, sample_rate_hz: int) -> Float[np.ndarray, " S"]:
@@ -92,6 +41,23 @@ def load(path: str | os.PathLike, sample_rate_hz: int) -> Float[np.ndarray, " S"
     """
     import soundfile
 
+    path = check_file(path)
+    try:
+        samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, OSError, TypeError) as error:
+        raise unreadable(path) from error
+    try:
+        return as_mono(samples, rate_hz, sample_rate_hz)
+    except AudioError as error:
+        raise AudioError(f"{path}: {error}") from error
+
+
+def check_file(path: str | os.PathLike) -> Path:
+    """The path, if a file with something in it lies there.
+
+    Raises:
+      AudioError: the file is missing or empty, or a folder.
+    """
     path = Path(path)
     if path.is_dir():
         raise AudioError(f"{path} is a folder; give a recording.")
@@ -99,14 +65,12 @@ def load(path: str | os.PathLike, sample_rate_hz: int) -> Float[np.ndarray, " S"
         raise AudioError(f"{path} does not exist; give the path of a recording.")
     if path.stat().st_size == 0:
         raise AudioError(f"{path} is an empty file; give a recording.")
-    try:
-        samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError, TypeError) as error:
-        raise AudioError(f"{path} cannot be read as audio; give a WAV, FLAC, OGG or MP3 recording.") from error
-    try:
-        return as_mono(samples, rate_hz, sample_rate_hz)
-    except AudioError as error:
-        raise AudioError(f"{path}: {error}") from error
+    return path
+
+
+def unreadable(path: Path) -> AudioError:
+    """The error for a file that libsndfile cannot read."""
+    return AudioError(f"{path} cannot be read as audio; give a WAV, FLAC, OGG or MP3 recording.")
 
 
 def as_mono(audio: np.ndarray, rate_hz: int, sample_rate_hz: int) -> Float[np.ndarray, " S"]:
@@ -123,19 +87,43 @@ def as_mono(audio: np.ndarray, rate_hz: int, sample_rate_hz: int) -> Float[np.nd
     import soxr
 
     audio = np.asarray(audio)
+    check_shape(audio)
+    check_rate(rate_hz)
+    check_duration(len(audio), rate_hz)
+    mono = mix(audio)
+    if rate_hz != sample_rate_hz:
+        mono = soxr.resample(mono, rate_hz, sample_rate_hz, quality=RESAMPLING_QUALITY)
+    return np.ascontiguousarray(mono, dtype=np.float32)
+
+
+def check_shape(audio: np.ndarray) -> None:
+    """Raises AudioError unless the audio is [samples] or [samples, channels]."""
     if audio.ndim not in (1, 2) or (audio.ndim == 2 and not 1 <= audio.shape[1] <= MAX_CHANNELS):
         raise AudioError(f"the audio has shape {audio.shape}; expected [samples] or [samples, channels].")
+
+
+def check_rate(rate_hz: int) -> None:
+    """Raises AudioError for a rate that is none."""
     if rate_hz <= 0:
         raise AudioError(f"the sample rate is {rate_hz}; expected a positive number of samples a second.")
-    if len(audio) < MIN_DURATION_S * rate_hz:
-        raise AudioError(f"the recording lasts {len(audio) / rate_hz:.3f} s; give one of at least {MIN_DURATION_S} s.")
+
+
+def check_duration(samples: int, rate_hz: int) -> None:
+    """Raises AudioError for fewer than `MIN_DURATION_S` seconds."""
+    if samples < MIN_DURATION_S * rate_hz:
+        raise AudioError(f"the recording lasts {samples / rate_hz:.3f} s; give one of at least {MIN_DURATION_S} s.")
+
+
+def mix(audio: np.ndarray) -> Float[np.ndarray, " S"]:
+    """Floating-point mono of samples of any type and channel count, at their own rate.
+
+    Raises:
+      AudioError: another type, NaN or infinite samples.
+    """
     audio = _as_float(audio)
     if not np.isfinite(audio).all():
         raise AudioError("the recording holds NaN or infinite samples; export it again.")
-    mono = audio if audio.ndim == 1 else audio.mean(axis=1)
-    if rate_hz != sample_rate_hz:
-        mono = soxr.resample(mono, rate_hz, sample_rate_hz, quality="HQ")
-    return np.ascontiguousarray(mono, dtype=np.float32)
+    return audio if audio.ndim == 1 else audio.mean(axis=1)
 
 
 def _as_float(audio: np.ndarray) -> np.ndarray:
@@ -156,23 +144,47 @@ def save(path: str | os.PathLike, audio: Float[np.ndarray, " S"], rate_hz: int) 
     Raises:
       AudioError: another suffix, or a place that cannot be written.
     """
+    save_blocks(path, [audio], len(audio), float(np.abs(audio).max(initial=0.0)), rate_hz)
+
+
+def save_blocks(
+    path: str | os.PathLike, blocks: Iterable[Float[np.ndarray, " _"]], samples: int, peak: float, rate_hz: int
+) -> None:
+    """Does what `save` does for sound that comes in blocks and whose length and peak are known.
+
+    A WAV file of more than 4 GB is written as RF64, which players know as WAV.
+
+    Raises:
+      AudioError: another suffix, or a place that cannot be written.
+    """
     import soundfile
 
-    path = Path(path)
-    if path.suffix.lower() not in (".wav", ".flac"):
-        raise AudioError(f"{path} cannot be written; name it .wav or .flac.")
-    peak = float(np.abs(audio).max(initial=0.0))
-    scaled = audio / peak if peak > 1 else audio
+    path = check_output(path)
     beside = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
+    container = "RF64" if path.suffix.lower() == ".wav" and 2 * samples > MAX_WAV_BYTES else None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(beside, scaled, rate_hz, subtype="PCM_16")
+        with soundfile.SoundFile(beside, "w", rate_hz, 1, subtype="PCM_16", format=container) as file:
+            for block in blocks:
+                file.write(block / peak if peak > 1 else block)
         os.replace(beside, path)
     except (soundfile.SoundFileError, OSError) as error:
         raise AudioError(f"{path} cannot be written ({error}); give a place that can.") from error
     finally:
         with contextlib.suppress(OSError):
             beside.unlink()
+
+
+def check_output(path: str | os.PathLike) -> Path:
+    """The path, if its suffix names a format that is written.
+
+    Raises:
+      AudioError: another suffix.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".wav", ".flac"):
+        raise AudioError(f"{path} cannot be written; name it .wav or .flac.")
+    return path
 
 
 def frames_of(samples: int, config: AudioConfig) -> int:
@@ -195,16 +207,16 @@ def highpass(audio: Float[np.ndarray, " S"], config: AudioConfig) -> Float[np.nd
     """Zero-phase Butterworth high-pass of order 5; float64."""
     from scipy import signal
 
-    sections = _highpass_sections(config.highpass_hz, config.sample_rate_hz)
-    padding = min(3 * (HIGHPASS_ORDER + 1), len(audio) - 1)
-    return signal.sosfiltfilt(sections, audio.astype(np.float64), padlen=padding)
+    sections, padding = highpass_design(HIGHPASS_ORDER, config.highpass_hz, config.sample_rate_hz)
+    return signal.sosfiltfilt(sections, audio.astype(np.float64), padlen=min(padding, len(audio) - 1))
 
 
-@functools.cache
-def _highpass_sections(corner_hz: float, sample_rate_hz: int) -> np.ndarray:
+@functools.lru_cache(maxsize=16)
+def highpass_design(order: int, corner_hz: float, sample_rate_hz: int) -> tuple[np.ndarray, int]:
+    """A Butterworth high-pass for `scipy.signal.sosfiltfilt`: second-order sections, and the samples to pad with."""
     from scipy import signal
 
-    return signal.butter(HIGHPASS_ORDER, corner_hz, "highpass", fs=sample_rate_hz, output="sos")
+    return signal.butter(order, corner_hz, "highpass", fs=sample_rate_hz, output="sos"), 3 * (order + 1)
 
 
 def condition(audio: Float[np.ndarray, " S"], config: AudioConfig, seed: int = 0) -> Float[np.ndarray, " S"]:
@@ -221,7 +233,11 @@ def log_mel(audio: Float[np.ndarray, " S"], config: AudioConfig, seed: int = 0) 
       config: what the frames and bands are.
       seed: of the dither.
     """
-    frames = frame(condition(audio, config, seed), config.window_samples, config.hop_samples)
+    return mel_of_frames(frame(condition(audio, config, seed), config.window_samples, config.hop_samples), config)
+
+
+def mel_of_frames(frames: Float[np.ndarray, "T window"], config: AudioConfig) -> Float[np.ndarray, "T F"]:
+    """Log-mel spectrogram of the frames of a conditioned recording; see `log_mel`."""
     window, filters = _window(config.window_samples), mel_filters(config).T
     spectra = (np.fft.rfft((block * window).astype(np.float32), axis=1) for block in blocks(frames))
     mel = np.concatenate([np.abs(spectrum) @ filters for spectrum in spectra])
@@ -245,12 +261,9 @@ def mel_filters(config: AudioConfig) -> Float[np.ndarray, "F bins"]:
     """Slaney's triangular filters of unit area over `window_samples // 2 + 1` frequency bins; float32."""
     import librosa
 
+    range_hz = {"fmin": config.mel_min_hz, "fmax": config.mel_max_hz}
     filters = librosa.filters.mel(
-        sr=config.sample_rate_hz,
-        n_fft=config.window_samples,
-        n_mels=config.mel_bands,
-        fmin=config.mel_min_hz,
-        fmax=config.mel_max_hz,
+        sr=config.sample_rate_hz, n_fft=config.window_samples, n_mels=config.mel_bands, **range_hz
     )
     filters.setflags(write=False)
     return filters
@@ -265,9 +278,22 @@ def active_level_dbfs(audio: Float[np.ndarray, " S"], config: AudioConfig) -> fl
       AudioError: no frame is louder than `SILENCE_DBFS`.
     """
     frames = frame(highpass(audio, config), config.window_samples, config.hop_samples)
-    powers = np.einsum("ts,ts->t", frames, frames) / config.window_samples
-    loudest = powers.max()
+    mean_powers = powers(frames) / config.window_samples
+    active = mean_powers[mean_powers > active_threshold(mean_powers.max())]
+    return float(10 * np.log10(active.mean()))
+
+
+def powers(frames: Float[np.ndarray, "T window"]) -> Float[np.ndarray, " T"]:
+    """Sum of squares of each frame."""
+    return np.einsum("ts,ts->t", frames, frames)
+
+
+def active_threshold(loudest: float) -> float:
+    """The mean power above which frames are speech, given the loudest frame's.
+
+    Raises:
+      AudioError: no frame is louder than `SILENCE_DBFS`.
+    """
     if loudest < 10 ** (SILENCE_DBFS / 10):
         raise AudioError(f"the recording is silent (nothing above {SILENCE_DBFS:.0f} dBFS); give one with speech.")
-    active = powers[powers > loudest * 10 ** (-ACTIVE_RANGE_DB / 10)]
-    return float(10 * np.log10(active.mean()))
+    return loudest * 10 ** (-ACTIVE_RANGE_DB / 10)

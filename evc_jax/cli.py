@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from evc_jax import voice_folder
 from evc_jax.arguments import FAILED, build_parser
+from evc_jax.aspects import Aspects
 from evc_jax.bundle import NETWORKS, Bundle, load_bundle
-from evc_jax.errors import EvcError
-from evc_jax.wishes import Wishes
+from evc_jax.errors import ConfigError, EvcError
+from evc_jax.wishes import BOUNDS, ORIGINAL_VOICE, Wishes, check_voice
 
 INTERRUPTED = 130
 
@@ -35,21 +40,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _convert(arguments: argparse.Namespace) -> int:
     from evc_jax import jobs
 
+    voices = [voice_folder.locate(voice, arguments.voices_dir) for voice in arguments.voice or [ORIGINAL_VOICE]]
     wishes = Wishes(
-        arguments.emotion,
-        arguments.strength,
-        arguments.voice,
-        arguments.seed,
-        arguments.vocoder,
-        arguments.sigma,
+        emotion=arguments.emotion,
+        voice=voices if len(voices) > 1 else voices[0],
+        seed=arguments.seed,
+        vocoder=arguments.vocoder,
+        **{name: getattr(arguments, name) for name in BOUNDS},
     )
-    planned = jobs.plan(arguments.inputs, arguments.output, arguments.voice)
+    planned = jobs.plan(arguments.inputs, arguments.output, voices)
     bundle = load_bundle(arguments.bundle)
     wishes.check(bundle)
     converter = _converter(bundle)
     # A reference that cannot be used is one error, not one per input.
     converter.voices.resolve(wishes.voice, wishes.seed)
-    outcomes = jobs.run(planned, converter, wishes, _draw if arguments.plot else None)
+    outcomes = jobs.run(planned, converter, wishes, _draw if arguments.plot else None, sys.stderr.isatty())
     return _report(outcomes, len(planned))
 
 
@@ -76,16 +81,82 @@ def _draw(job, result) -> None:
     draw_conversion(job.output.with_suffix(".png"), result, job.output.stem)
 
 
+def _transfer(arguments: argparse.Namespace) -> int:
+    from evc_jax import audio, jobs
+
+    aspects = Aspects.parse(arguments.aspects)
+    wishes = Wishes(
+        seed=arguments.seed, vocoder=arguments.vocoder, sigma=arguments.sigma, denoise=arguments.denoise
+    )
+    output = jobs.plan_single(arguments.output, [arguments.source, arguments.target])
+    converter = _converter(load_bundle(arguments.bundle))
+    converter.check_transfer(aspects, wishes)
+    source, target = (jobs.hear(Path(path), converter) for path in (arguments.source, arguments.target))
+    result = converter.transfer_features(source, target, aspects, wishes)
+    audio.save(output, result.audio, converter.sample_rate_hz)
+    if arguments.plot:
+        from evc_jax.plotting import Panel, draw_panels
+
+        panels = [Panel(name, each.mel, each.f0_hz) for name, each in (("source", source), ("target", target))]
+        panels.append(Panel(f"{output.stem} ({aspects})", result.mel, result.f0_hz))
+        draw_panels(output.with_suffix(".png"), panels, result.config)
+    print(f"{output}: {len(result.audio) / converter.sample_rate_hz:.1f} s of sound")
+    return 0
+
+
 def _voices(arguments: argparse.Namespace) -> int:
+    if arguments.list:
+        found = voice_folder.names(arguments.voices_dir)
+        for name, file in found.items():
+            print(f"{name}\t{file}")
+        if not found:
+            folder = arguments.voices_dir or voice_folder.voices_dir()
+            print(f"evc voices: there are none in {folder}.", file=sys.stderr)
+        return 0
+    names = _names_of_voices(arguments)
+    folder = arguments.voices_dir or voice_folder.voices_dir()
     bundle = load_bundle(arguments.bundle)
-    bundle.require("voicegan")
-    voices = _converter(bundle).sample_voices(arguments.number, arguments.sex, arguments.seed)
+    if arguments.recordings:
+        voices = _converter(bundle).voices.clone(arguments.recordings)[None]
+    else:
+        bundle.require("voicegan")
+        voices = _converter(bundle).sample_voices(arguments.number, arguments.sex, arguments.seed)
 
     from evc_jax.voices import write_voices
 
-    names = [f"{arguments.sex}-{arguments.seed}-{i}" for i in range(len(voices))]
-    for file in write_voices(arguments.output, names, voices):
+    for file in write_voices(folder, names, voices):
         print(file)
+    return 0
+
+
+def _names_of_voices(arguments: argparse.Namespace) -> list[str]:
+    """What the voices will be called; all that can be wrong with the arguments is found here."""
+    name = arguments.name if arguments.name is None else voice_folder.check_name(arguments.name)
+    if arguments.recordings:
+        if arguments.sex or arguments.number > 1:
+            raise ConfigError("Either recordings or a sex to sample make a voice; give --from or --sex, not both.")
+        if name is None:
+            raise ConfigError("A voice of recordings needs a name; give --name.")
+        return [name]
+    if not arguments.sex:
+        raise ConfigError("Nothing says which voice to write; give --from with recordings, or --sex to sample one.")
+    if name is None:
+        return [f"{arguments.sex}-{arguments.seed}-{i}" for i in range(arguments.number)]
+    return [name] if arguments.number == 1 else [f"{name}-{i}" for i in range(arguments.number)]
+
+
+def _similarity(arguments: argparse.Namespace) -> int:
+    voices = [voice_folder.locate(name, arguments.voices_dir) for name in (arguments.a, arguments.b)]
+    for voice in voices:
+        if voice == ORIGINAL_VOICE:
+            raise ConfigError(f"{voice!r} is no recording to compare; give a recording, a folder or a voice.")
+        check_voice(voice)
+    resolve = _converter(load_bundle(arguments.bundle)).voices.resolve
+
+    from evc_jax.similarity import compare
+
+    result = compare(*(resolve(voice) for voice in voices))
+    print(json.dumps(dataclasses.asdict(result)) if arguments.json else result)
     return 0
 
 
@@ -99,7 +170,10 @@ def _prepare(arguments: argparse.Namespace) -> int:
         dataset_name=arguments.name,
         embedder=arguments.embedder,
         workers=arguments.workers,
-        progress=sys.stderr.isatty(),
+        progress=sys.stderr.isatty() if arguments.progress is None else arguments.progress,
+        runner=arguments.runner,
+        beam_options=arguments.beam_options,
+        tell=lambda line: print(line, file=sys.stderr),
     )
     print(report)
     return 0
@@ -125,6 +199,19 @@ def _bundle(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _serve(arguments: argparse.Namespace) -> int:
+    from evc_jax.serving.settings import LIMITS, ServerSettings, require_extra
+
+    require_extra()
+    settings = ServerSettings(**{name: getattr(arguments, name) for name in (*LIMITS, "exact")})
+    bundle = _converter(load_bundle(arguments.bundle)).bundle
+
+    from evc_jax.serving.server import serve
+
+    serve(bundle, arguments.host, arguments.port, settings, lambda line: print(f"evc serve: {line}", file=sys.stderr))
+    return 0
+
+
 def _converter(bundle: Bundle):
     # Orbax and XLA say things that are of no use to somebody who converts a recording.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -135,7 +222,15 @@ def _converter(bundle: Bundle):
     return Converter(bundle)
 
 
-_COMMANDS = {"convert": _convert, "voices": _voices, "prepare": _prepare, "bundle": _bundle}
+_COMMANDS = {
+    "convert": _convert,
+    "transfer": _transfer,
+    "voices": _voices,
+    "similarity": _similarity,
+    "prepare": _prepare,
+    "bundle": _bundle,
+    "serve": _serve,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

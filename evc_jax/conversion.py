@@ -1,33 +1,36 @@
 """Recording and wishes in, recording out: another emotion, another voice, any length.
 
-The path: features -> F0 normalised over the recording -> windows of 192 frames -> SpeechSplit codes -> CodeGAN on some
-of them -> SpeechSplit decoder with a speaker embedding -> cross-faded mel -> vocoder.
+The path: features -> dials of rate and melody -> F0 normalised over the recording -> windows of 192 frames ->
+SpeechSplit codes -> CodeGAN on some of them -> SpeechSplit decoder with a speaker embedding -> cross-faded mel ->
+vocoder.
 """
 
 from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float
 
 from evc_jax import features as extraction
-from evc_jax import pitch, vocoder, windows
-from evc_jax.audio import AudioConfig
+from evc_jax import dials, pitch, silence, timing, vocoder, windows
+from evc_jax.aspects import Aspects
+from evc_jax.audio import AudioConfig, frames_of
 from evc_jax.bundle import Bundle, load_bundle
 from evc_jax.features import Features
-from evc_jax.models.codes import replace_codes, select_codes
+from evc_jax.harmonics import move_harmonics
+from evc_jax.pitch import LogF0Statistics
+from evc_jax.recoding import Recoder, WindowInputs
+from evc_jax.transfer import transfer_mel
 from evc_jax.voices import Voices
 from evc_jax.wishes import DEFAULT_SIGMA, Voice, Wishes
 
-# Windows go through the networks in batches of these sizes, so that no recording's length compiles anything anew.
-_BATCH_SIZES = (1, 4, 16)
+FAKE_NEUTRAL_GAIN = 0.1  # emo-clone's demo multiplies the pitch code with it
+
+WindowConverter = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +38,8 @@ class Conversion:
     """A converted recording.
 
     Attributes:
-      audio: float32 [S], as long as the source, at the source's level.
+      audio: float32 [S], as long as the source divided by the wished rate, at the source's level,
+        and silent where the source is for a while (see `silence.py`).
       sample_rate_hz: its rate.
       mel: the mel-spectrogram it was synthesised from, in [0, 1].
       embedding: the voice it was decoded with.
@@ -56,6 +60,19 @@ class Conversion:
         return pitch.estimate_f0(self.audio, self.config)
 
 
+@dataclass(frozen=True, eq=False)
+class Transfer(Conversion):
+    """A recording with aspects of another one, as long as the rhythm's owner.
+
+    Attributes:
+      target: features of the recording that the aspects come from.
+      aspects: which they are.
+    """
+
+    target: Features
+    aspects: Aspects
+
+
 class Converter:
     """Converts recordings with one bundle; make it once and use it often, the first call compiles.
 
@@ -67,8 +84,7 @@ class Converter:
     def __init__(self, bundle: Bundle):
         self.bundle = bundle
         self.voices = Voices(bundle)
-        self._params: dict[str, Any] = {}
-        self._convert_windows = jax.jit(self._trace_windows, static_argnames="emotional")
+        self.recoder = Recoder(bundle)
 
     @classmethod
     def load(cls, bundle: str | os.PathLike | Bundle | None = None) -> Converter:
@@ -96,22 +112,42 @@ class Converter:
         *,
         emotion: str | None = None,
         strength: float | int = 1.0,
-        voice: Voice = "original",
+        voice: Voice | Sequence[Voice] = "original",
         seed: int = 0,
         vocoder: str | None = None,
         sigma: float | int = DEFAULT_SIGMA,
+        denoise: float | int = 0.0,
+        pitch_range: float | int = 1.0,
+        pitch_shift: float | int = 0.0,
+        rate: float | int = 1.0,
+        timbre: float | int = 1.0,
+        flatten: float | int = 0.0,
     ) -> Conversion:
         """Converts one recording.
 
         Args:
           audio: [S] or [S, channels], float or integer samples.
           rate_hz: their rate; the output has the bundle's.
-          emotion, strength, voice, seed, vocoder, sigma: see `Wishes`.
+          emotion, strength, voice, seed, vocoder, sigma, denoise, pitch_range, pitch_shift, rate, timbre, flatten: see
+            `Wishes`.
 
         Raises:
           EvcError: the recording, a wish or the bundle does not allow it; the message says what to do.
         """
-        wishes = Wishes(emotion, strength, voice, seed, vocoder, sigma)
+        wishes = Wishes(
+            emotion,
+            strength,
+            voice,
+            seed,
+            vocoder,
+            sigma,
+            denoise,
+            pitch_range=pitch_range,
+            pitch_shift=pitch_shift,
+            rate=rate,
+            timbre=timbre,
+            flatten=flatten,
+        )
         wishes.check(self.bundle)
         return self.convert_features(self.extract(audio, rate_hz), wishes)
 
@@ -122,86 +158,123 @@ class Converter:
     def convert_features(self, features: Features, wishes: Wishes) -> Conversion:
         """Converts a recording whose features are at hand; saves time when it is converted more than once."""
         wishes.check(self.bundle)
+        samples = timing.samples_at_rate(len(features.audio), wishes.rate)
+        frames = frames_of(samples, self.bundle.audio)
+        mel = timing.at_rate(features.mel, wishes.rate, frames)
+        f0_hz = timing.f0_at_rate(features.f0_hz, wishes.rate, frames)
+        embedding = self.wished_voice(features.embedding, wishes)
+        convert = self.window_converter(embedding, pitch.log_f0_statistics(features.f0_hz), wishes)
+        converted = np.clip(windows.join(convert(windows.split(mel), windows.split(f0_hz)), frames), 0, 1)
+        sound = self.synthesise(converted, samples, wishes) / np.float32(features.level_gain)
+        sound = silence.keep_pauses(sound, features.audio, self.bundle.audio, wishes.rate)
+        return Conversion(sound, self.sample_rate_hz, converted, embedding, features, self.bundle.audio)
+
+    def transfer(
+        self,
+        source: np.ndarray,
+        source_rate_hz: int,
+        target: np.ndarray,
+        target_rate_hz: int,
+        aspects: str = "RFU",
+        *,
+        seed: int = 0,
+        vocoder: str | None = None,
+        sigma: float | int = DEFAULT_SIGMA,
+        denoise: float | int = 0.0,
+    ) -> Transfer:
+        """Takes aspects of one recording over to another one of the same sentence.
+
+        Args:
+          source, target: [S] or [S, channels], float or integer samples.
+          source_rate_hz, target_rate_hz: their rates; the output has the bundle's.
+          aspects: what comes from the target: letters of R (rhythm), F (pitch) and U (timbre).
+          seed, vocoder, sigma, denoise: see `Wishes`.
+
+        Raises:
+          EvcError: a recording, the aspects, a wish or the bundle does not allow it; the message says what to do.
+        """
+        wishes = Wishes(seed=seed, vocoder=vocoder, sigma=sigma, denoise=denoise)
+        parsed = Aspects.parse(aspects)
+        self.check_transfer(parsed, wishes)
+        recordings = self.extract(source, source_rate_hz), self.extract(target, target_rate_hz)
+        return self.transfer_features(*recordings, parsed, wishes)
+
+    def check_transfer(self, aspects: Aspects, wishes: Wishes) -> None:
+        """Raises BundleError unless the bundle can do it; reads no parameters."""
+        wishes.check(self.bundle)
+        if aspects.needs_f0_converter:
+            self.bundle.require("f0_converter")
+
+    def transfer_features(self, source: Features, target: Features, aspects: Aspects, wishes: Wishes) -> Transfer:
+        """`transfer` for recordings whose features are at hand; of the wishes those count that make sound of a mel."""
+        self.check_transfer(aspects, wishes)
+        mel = transfer_mel(source, target, aspects, self.recoder, self.bundle.audio)
+        samples = len((target if aspects.rhythm else source).audio)
+        sound = self.synthesise(mel, samples, wishes) / np.float32(source.level_gain)
+        embedding = (target if aspects.timbre else source).embedding
+        config = self.bundle.audio
+        return Transfer(sound, self.sample_rate_hz, mel, embedding, source, config, target, aspects)
+
+    def wished_voice(self, source: Float[np.ndarray, " C"], wishes: Wishes) -> Float[np.ndarray, " C"]:
+        """The speaker embedding to decode with, given the source's own."""
         voice = self.voices.resolve(wishes.voice, wishes.seed)
-        embedding = features.embedding if voice is None else voice
-        mel = self._convert_mel(features, embedding, wishes)
-        synthesise = vocoder.make_vocoder(wishes.vocoder or self.bundle.default_vocoder, self.bundle, wishes.sigma)
-        sound = synthesise(mel, len(features.audio), wishes.seed) / np.float32(features.level_gain)
-        return Conversion(sound, self.sample_rate_hz, mel, embedding, features, self.bundle.audio)
+        return source if voice is None else dials.blend_voices(source, voice, wishes.timbre)
+
+    def window_converter(
+        self, embedding: Float[np.ndarray, " C"], statistics: LogF0Statistics, wishes: Wishes
+    ) -> WindowConverter:
+        """The conversion of windows of one recording, for callers that cut and join windows themselves.
+
+        Args:
+          embedding: the voice to decode with.
+          statistics: of the whole recording's F0.
+          wishes: what to do; their rate is left to the caller (`timing.at_rate`), and so is the blending of voices.
+
+        Returns:
+          a function of mel windows [N, T, F] and F0 windows [N, T] in Hz, both from `windows.split`, that returns the
+          converted mel windows [N, T, F], to be joined by `windows.join` and clipped to [0, 1].
+        """
+
+        def convert(
+            mel: Float[np.ndarray, "N T F"], f0_hz: Float[np.ndarray, "N T"]
+        ) -> Float[np.ndarray, "N T F"]:
+            return self.recoder.convert(self.window_inputs(mel, f0_hz, embedding, statistics, wishes))
+
+        return convert
+
+    def window_inputs(
+        self,
+        mel: Float[np.ndarray, "N T F"],
+        f0_hz: Float[np.ndarray, "N T"],
+        embedding: Float[np.ndarray, " C"],
+        statistics: LogF0Statistics,
+        wishes: Wishes,
+    ) -> WindowInputs:
+        """What `window_converter` gives to the networks; inputs of several recordings can be concatenated."""
+        count = len(mel)
+        told_hz = dials.change_pitch(f0_hz, statistics, wishes.pitch_range, wishes.pitch_shift)
+        pitch_gain = 1 - (1 - FAKE_NEUTRAL_GAIN) * wishes.flatten
+        heard_hz = dials.change_pitch(f0_hz, statistics, wishes.pitch_range * pitch_gain, wishes.pitch_shift)
+        mel = move_harmonics(mel, f0_hz, heard_hz, self.bundle.audio)
+        normalized = pitch.normalize_f0(told_hz.reshape(-1), statistics).reshape(f0_hz.shape)
+        f0 = np.asarray(pitch.quantize_f0(normalized, self.recoder.f0_classes))
+        emotion = np.zeros((count, self.recoder.emotion_classes), np.float32)
+        strength = np.zeros(count, np.float32)
+        if wishes.emotion is not None:
+            emotion[:, self.emotions.index(wishes.emotion)] = 1
+            strength[:] = wishes.strength
+        voice = np.repeat(embedding[None], count, axis=0)
+        return WindowInputs(mel, mel, f0, voice, emotion, strength, np.full(count, pitch_gain, np.float32))
+
+    def synthesise(self, mel: Float[np.ndarray, "T F"], samples: int, wishes: Wishes) -> Float[np.ndarray, " S"]:
+        """Sound of a mel-spectrogram by the wished vocoder, at the level the mel tells."""
+        return self.wished_vocoder(wishes)(mel, samples, wishes.seed)
+
+    def wished_vocoder(self, wishes: Wishes) -> vocoder.Vocoder:
+        """The wished vocoder, or the bundle's default."""
+        name = wishes.vocoder or self.bundle.default_vocoder
+        return vocoder.make_vocoder(name, self.bundle, wishes.sigma, wishes.denoise)
 
     def sample_voices(self, n: int, sex: str, seed: int = 0) -> Float[np.ndarray, "N C"]:
         """Draws new voices: see `voices.Voices.sample`."""
         return self.voices.sample(n, sex, seed)
-
-    def _convert_mel(
-        self, features: Features, embedding: Float[np.ndarray, " C"], wishes: Wishes
-    ) -> Float[np.ndarray, "T F"]:
-        statistics = pitch.log_f0_statistics(features.f0_hz)
-        f0 = pitch.quantize_f0(pitch.normalize_f0(features.f0_hz, statistics), self._f0_classes)
-        mel, f0 = windows.split(features.mel), windows.split(np.asarray(f0))
-        # Strength 0 is the reconstruction itself, not an interpolation that rounds to it.
-        emotional = wishes.emotion is not None and wishes.strength != 0
-        names = ("speechsplit", "codegan") if emotional else ("speechsplit",)
-        target = np.zeros(max(1, len(self.emotions)), np.float32)
-        if emotional:
-            target[self.emotions.index(wishes.emotion)] = 1
-        wish = (jnp.asarray(embedding), jnp.asarray(target), jnp.float32(wishes.strength))
-        converted = []
-        for part in _batches(len(mel)):
-            batch = (_pad(mel[part.first : part.end], part.size), _pad(f0[part.first : part.end], part.size))
-            out = self._convert_windows(self._device_params(names), *batch, *wish, emotional=emotional)
-            converted.append(np.asarray(out)[: part.end - part.first])
-        return np.clip(windows.join(np.concatenate(converted), len(features.mel)), 0, 1)
-
-    @property
-    def _f0_classes(self) -> int:
-        return self.bundle.network("speechsplit").config.f0_classes
-
-    def _device_params(self, names: tuple[str, ...]) -> dict[str, Any]:
-        for name in names:
-            if name not in self._params:
-                self._params[name] = jax.device_put(self.bundle.network(name).params)
-        return {name: self._params[name] for name in names}
-
-    def _trace_windows(
-        self,
-        params: dict[str, Any],
-        mel: Float[Array, "B T F"],
-        f0: Int[Array, "B T"],
-        embedding: Float[Array, " C"],
-        emotion: Float[Array, " K"],
-        strength: Float[Array, ""],
-        *,
-        emotional: bool,
-    ) -> Float[Array, "B T F"]:
-        autoencoder = self.bundle.network("speechsplit").network
-        f0_onehot = jax.nn.one_hot(f0, self._f0_classes)
-        codes = autoencoder.apply(params["speechsplit"], mel, f0_onehot, method="encode")
-        if emotional:
-            generator = self.bundle.network("codegan").network
-            source = select_codes(codes, self.bundle.code)
-            target = jnp.broadcast_to(emotion, (len(mel), len(emotion)))
-            converted = generator.apply(params["codegan"], source, target)
-            codes = replace_codes(codes, self.bundle.code, source + strength * (converted - source))
-        voices = jnp.broadcast_to(embedding, (len(mel), len(embedding)))
-        return autoencoder.apply(params["speechsplit"], codes, voices, method="decode")
-
-
-@dataclass(frozen=True)
-class _Batch:
-    first: int
-    end: int
-    size: int
-
-
-def _batches(count: int) -> Iterator[_Batch]:
-    first = 0
-    while first < count:
-        left = count - first
-        size = next((size for size in _BATCH_SIZES if size >= left), _BATCH_SIZES[-1])
-        yield _Batch(first, min(count, first + size), size)
-        first += size
-
-
-def _pad(x: np.ndarray, size: int) -> np.ndarray:
-    return np.concatenate([x, np.zeros((size - len(x), *x.shape[1:]), x.dtype)])

@@ -81,11 +81,14 @@ def level_gain(audio: Float[np.ndarray, " S"], config: AudioConfig) -> float:
     Raises:
       AudioError: the recording is silent.
     """
-    level_dbfs = audio_lib.active_level_dbfs(audio, config)
+    return gain_to_level(audio_lib.active_level_dbfs(audio, config), np.abs(audio).max(), config)
+
+
+def gain_to_level(level_dbfs: float, peak: float | np.floating, config: AudioConfig) -> float:
+    """`level_gain` of a recording of this level and this largest absolute sample."""
     if config.level_dbfs is None:
         return 1.0
-    wanted = 10 ** ((config.level_dbfs - level_dbfs) / 20)
-    return float(min(wanted, MAX_PEAK / np.abs(audio).max()))
+    return float(min(10 ** ((config.level_dbfs - level_dbfs) / 20), MAX_PEAK / peak))
 
 
 def _for_embedder(samples: np.ndarray, config: AudioConfig, seed: int) -> np.ndarray:

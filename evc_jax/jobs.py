@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from evc_jax import audio
-from evc_jax.errors import ConfigError, EvcError
+from evc_jax.errors import AudioError, ConfigError, EvcError
+from evc_jax.folders import RECORDING_SUFFIXES, recordings_in
+from evc_jax.sources import FileSource
 from evc_jax.wishes import Wishes
 
-# What is looked for inside a folder; a file that is named itself is always tried.
-RECORDING_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".au", ".caf")
 OUTPUT_SUFFIXES = (".wav", ".flac")
+# Longer recordings are never in memory as a whole.
+STREAMED_S = 120.0
 
 
 @runtime_checkable
@@ -53,14 +55,14 @@ class Outcome:
     seconds: float = 0.0
 
 
-def plan(inputs: Sequence[str], output: str, reference: str | None = None) -> list[Job]:
+def plan(inputs: Sequence[str], output: str, references: Sequence[str] = ()) -> list[Job]:
     """Decides what is written where; looks at names only, and refuses to overwrite a source.
 
     Args:
       inputs: recordings and folders, which are searched for recordings at any depth.
       output: for a single recording a .wav or .flac file to write; else a folder, made where its parent exists. Inside
         it recordings keep their names, with the suffix .wav.
-      reference: another file that must not be overwritten, the one that lends its voice.
+      references: other files and folders that must not be overwritten, those that lend their voice.
 
     Raises:
       ConfigError: nothing to convert, or an output that cannot be.
@@ -71,66 +73,108 @@ def plan(inputs: Sequence[str], output: str, reference: str | None = None) -> li
         jobs = [_single(inputs, target)]
     else:
         jobs = _into_folder(sources, target)
-    originals = {source.resolve() for source, _ in sources} | {Path(name).resolve() for name in [reference] if name}
+    originals = [source for source, _ in sources] + [Path(name) for name in references]
     for job in jobs:
-        if job.output.resolve() in originals:
-            raise ConfigError(f"{job.output} would overwrite a recording that is needed; give another -o.")
-        if job.output.is_dir():
-            raise ConfigError(f"{job.output} is a folder where a recording is to be written; give another -o.")
+        check_overwrites(job.output, originals)
     return jobs
 
 
+def check_overwrites(output: Path, originals: Sequence[Path]) -> None:
+    """Raises ConfigError where an output would replace a recording that is needed, or one in a folder of them."""
+    place = output.resolve()
+    for original in originals:
+        inside = original.is_dir() and original.resolve() in place.parents
+        if place == original.resolve() or (inside and place.exists()):
+            raise ConfigError(f"{output} would overwrite a recording that is needed; give another -o.")
+    if output.is_dir():
+        raise ConfigError(f"{output} is a folder where a recording is to be written; give another -o.")
+
+
+def plan_single(output: str, originals: Sequence[str]) -> Path:
+    """The one .wav or .flac file to write, which must not be one of the originals.
+
+    Raises:
+      ConfigError: it cannot be written there.
+    """
+    target = Path(output)
+    if target.suffix.lower() not in OUTPUT_SUFFIXES:
+        raise ConfigError(f"{target} cannot be written; name the output .wav or .flac.")
+    _check_parent(target)
+    check_overwrites(target, [Path(name) for name in originals])
+    return target
+
+
 def run(
-    jobs: Sequence[Job], converter: RecordingConverter, wishes: Wishes, after: Callable | None = None
+    jobs: Sequence[Job],
+    converter: RecordingConverter,
+    wishes: Wishes,
+    after: Callable | None = None,
+    progress: bool = False,
 ) -> Iterator[Outcome]:
     """Converts job by job; a recording that cannot be converted does not stop the others.
+
+    Recordings of more than `STREAMED_S` are streamed, unless `after` wants to see the conversion.
 
     Args:
       jobs: what `plan` returned.
       converter: see `conversion.Converter`.
       wishes: for every recording alike.
       after: called as after(job, conversion) once the output is written, e.g. to draw it.
+      progress: whether to draw a progress bar for each recording that is streamed.
     """
     for job in jobs:
         started = time.perf_counter()
         try:
-            rate_hz = converter.sample_rate_hz
-            result = converter.convert_features(
-                converter.extract(audio.load(job.source, rate_hz), rate_hz), wishes
-            )
-            audio.save(job.output, result.audio, rate_hz)
-            if after is not None:
-                after(job, result)
+            if after is None and (FileSource(job.source).duration_s() or 0) > STREAMED_S:
+                duration_s = _stream(job, converter, wishes, progress)
+            else:
+                duration_s = _convert(job, converter, wishes, after)
         except (EvcError, OSError) as error:
             yield Outcome(job, error=_naming(job.source, str(error)))
         else:
-            yield Outcome(job, None, len(result.audio) / rate_hz, time.perf_counter() - started)
+            yield Outcome(job, None, duration_s, time.perf_counter() - started)
+
+
+def _convert(job: Job, converter: RecordingConverter, wishes: Wishes, after: Callable | None) -> float:
+    result = converter.convert_features(hear(job.source, converter), wishes)
+    audio.save(job.output, result.audio, converter.sample_rate_hz)
+    if after is not None:
+        after(job, result)
+    return len(result.audio) / converter.sample_rate_hz
+
+
+def _stream(job: Job, converter: RecordingConverter, wishes: Wishes, progress: bool) -> float:
+    from evc_jax.streaming import convert_file
+
+    return convert_file(converter, job.source, job.output, wishes, progress)
+
+
+def hear(path: Path, converter: RecordingConverter) -> Any:
+    """The features of a recording.
+
+    Raises:
+      AudioError: it cannot be used; the message names it.
+    """
+    try:
+        return converter.extract(audio.load(path, converter.sample_rate_hz), converter.sample_rate_hz)
+    except AudioError as error:
+        raise AudioError(_naming(path, str(error))) from error
 
 
 def _search(path: Path, target: Path) -> list[tuple[Path, Path]]:
     """Recordings under `path` with their names in the output folder; what lies in `target` is an earlier run's."""
     if not path.is_dir():
         return [(path, Path(path.name))]
-    found = sorted(
-        file
-        for file in path.rglob("*")
-        if file.suffix.lower() in RECORDING_SUFFIXES
-        and not file.name.startswith(".")
-        and file.is_file()
-        and (target in (path, *path.parents) or target not in file.parents)
-    )
+    found = [file for file in recordings_in(path) if target in (path, *path.parents) or target not in file.parents]
     if not found:
-        raise ConfigError(f"The folder {path} holds no recordings ({', '.join(RECORDING_SUFFIXES)}); give another.")
+        raise ConfigError(f"The folder {path} holds only outputs of earlier runs; give another.")
     return [(file, file.relative_to(path)) for file in found]
 
 
 def _single(inputs: Sequence[str], target: Path) -> Job:
     if len(inputs) > 1 or Path(inputs[0]).is_dir():
         raise ConfigError(f"Several recordings cannot become the one file {target}; give a folder as -o.")
-    if target.suffix.lower() not in OUTPUT_SUFFIXES:
-        raise ConfigError(f"{target} cannot be written; name the output .wav or .flac.")
-    _check_parent(target)
-    return Job(Path(inputs[0]), target)
+    return Job(Path(inputs[0]), plan_single(str(target), ()))
 
 
 def _into_folder(sources: list[tuple[Path, Path]], folder: Path) -> list[Job]:

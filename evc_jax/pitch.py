@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from evc_jax import audio as audio_lib
 from evc_jax.audio import AudioConfig
@@ -57,12 +57,17 @@ def estimate_f0(audio: Float[np.ndarray, " S"], config: AudioConfig, seed: int =
       float32 Hz, T = S // hop + 1; 0 where the frame is unvoiced.
     """
     samples = audio_lib.condition(audio, config, seed)
-    low_hz, high_hz = np.multiply(_register_quartiles(samples, config), RANGE_FACTORS)
-    low_hz = max(low_hz, LOWEST_F0_HZ)
+    low_hz, high_hz = f0_range_hz(*_register_quartiles(samples, config))
     samples = _without_below(samples, HIGHPASS_FACTOR * low_hz, config)
-    f0_hz, times_s = _track(samples, low_hz, high_hz, config)
+    f0_hz, times_s = track(samples, low_hz, high_hz, config)
     f0_hz = np.where(_loud(samples, config, VOICED_RANGE_DB), f0_hz, 0)
-    return np.where(_periodic(samples, f0_hz, times_s, config), f0_hz, 0).astype(np.float32)
+    return np.where(periodic(samples, f0_hz, times_s, config), f0_hz, 0).astype(np.float32)
+
+
+def f0_range_hz(low_quartile_hz: float, high_quartile_hz: float) -> tuple[float, float]:
+    """Where the second pass looks for F0, given the quartiles of the first pass's."""
+    low_hz, high_hz = np.multiply((low_quartile_hz, high_quartile_hz), RANGE_FACTORS)
+    return max(float(low_hz), LOWEST_F0_HZ), float(high_hz)
 
 
 def _register_quartiles(samples: np.ndarray, config: AudioConfig) -> tuple[float, float]:
@@ -72,7 +77,7 @@ def _register_quartiles(samples: np.ndarray, config: AudioConfig) -> tuple[float
     """
     samples = _without_below(samples, REGISTER_HIGHPASS_HZ, config)
     frames = audio_lib.frame(samples, config.window_samples, config.hop_samples)
-    candidates_hz = np.concatenate([_strongest_hz(block, config.sample_rate_hz) for block in audio_lib.blocks(frames)])
+    candidates_hz = np.concatenate([strongest_hz(block, config.sample_rate_hz) for block in audio_lib.blocks(frames)])
     found_hz = candidates_hz[_loud(samples, config, REGISTER_RANGE_DB) & (candidates_hz > 0)]
     if len(found_hz) < MIN_VOICED_FRAMES:
         return DEFAULT_QUARTILES_HZ
@@ -80,7 +85,7 @@ def _register_quartiles(samples: np.ndarray, config: AudioConfig) -> tuple[float
     return float(low_hz), float(high_hz)
 
 
-def _strongest_hz(frames: np.ndarray, rate_hz: int) -> np.ndarray:
+def strongest_hz(frames: Float[np.ndarray, "T window"], rate_hz: int) -> Float[np.ndarray, " T"]:
     """The period that best explains each frame, as a frequency; 0 where none explains it well."""
     window = frames.shape[1]
     first, last = (round(rate_hz / hz) for hz in reversed(REGISTER_RANGE_HZ))
@@ -105,12 +110,14 @@ def _without_below(samples: np.ndarray, corner_hz: float, config: AudioConfig) -
     """Zero-phase high-pass; C-contiguous float64, as WORLD wants it."""
     from scipy import signal
 
-    sections = signal.butter(HIGHPASS_ORDER, corner_hz, "highpass", fs=config.sample_rate_hz, output="sos")
-    padding = min(3 * (HIGHPASS_ORDER + 1), len(samples) - 1)
-    return np.ascontiguousarray(signal.sosfiltfilt(sections, samples, padlen=padding), dtype=np.float64)
+    sections, padding = audio_lib.highpass_design(HIGHPASS_ORDER, corner_hz, config.sample_rate_hz)
+    filtered = signal.sosfiltfilt(sections, samples, padlen=min(padding, len(samples) - 1))
+    return np.ascontiguousarray(filtered, dtype=np.float64)
 
 
-def _track(samples: np.ndarray, low_hz: float, high_hz: float, config: AudioConfig) -> tuple[np.ndarray, np.ndarray]:
+def track(
+    samples: Float[np.ndarray, " S"], low_hz: float, high_hz: float, config: AudioConfig
+) -> tuple[Float[np.ndarray, " T"], Float[np.ndarray, " T"]]:
     """DIO in a range, refined by StoneMask: Hz and seconds of each frame."""
     import pyworld
 
@@ -128,8 +135,13 @@ def _at_frames(track: np.ndarray, frames: int) -> np.ndarray:
     return np.ascontiguousarray(np.pad(kept, (0, frames - len(kept)), mode="edge"))
 
 
-def _periodic(samples: np.ndarray, f0_hz: np.ndarray, times_s: np.ndarray, config: AudioConfig) -> np.ndarray:
-    """Frames with an F0 that D4C's LoveTrain does not call aperiodic; bool [T]."""
+def periodic(
+    samples: Float[np.ndarray, " S"],
+    f0_hz: Float[np.ndarray, " T"],
+    times_s: Float[np.ndarray, " T"],
+    config: AudioConfig,
+) -> Bool[np.ndarray, " T"]:
+    """Frames with an F0 that D4C's LoveTrain does not call aperiodic."""
     import pyworld
 
     if not f0_hz.any():
@@ -143,8 +155,13 @@ def _periodic(samples: np.ndarray, f0_hz: np.ndarray, times_s: np.ndarray, confi
 def _loud(samples: np.ndarray, config: AudioConfig, range_db: float) -> np.ndarray:
     """Frames within `range_db` of the loudest one; bool [T]."""
     frames = audio_lib.frame(samples, config.window_samples, config.hop_samples)
-    powers = np.einsum("ts,ts->t", frames, frames)
-    return powers > powers.max() * 10 ** (-range_db / 10)
+    powers = audio_lib.powers(frames)
+    return powers > loud_threshold(powers.max(), range_db)
+
+
+def loud_threshold(loudest: float, range_db: float) -> float:
+    """The power that is `range_db` below the loudest one."""
+    return loudest * 10 ** (-range_db / 10)
 
 
 @dataclass(frozen=True)
@@ -161,11 +178,23 @@ def log_f0_statistics(f0_hz: Float[np.ndarray, " T"]) -> LogF0Statistics:
     The deviation is at least `MIN_LOG_F0_STD`; with fewer than `MIN_VOICED_FRAMES` voiced frames the deviation is a
     typical one, and without any the mean is, too.
     """
-    log_f0 = np.log(f0_hz[f0_hz > 0].astype(np.float64))
+    log_f0 = voiced_log_f0(f0_hz)
+    return statistics_of(len(log_f0), log_f0.mean() if len(log_f0) else 0.0, log_f0.std() if len(log_f0) else 0.0)
+
+
+def voiced_log_f0(f0_hz: Float[np.ndarray, " T"]) -> Float[np.ndarray, " V"]:
+    """Natural logarithms of the voiced frames' Hz; float64."""
+    return np.log(f0_hz[f0_hz > 0].astype(np.float64))
+
+
+def statistics_of(voiced_frames: int, mean: float, std: float) -> LogF0Statistics:
+    """Statistics from what was measured over so many voiced frames; see `log_f0_statistics`."""
     default_mean, default_std = DEFAULT_LOG_F0
-    mean = float(log_f0.mean()) if len(log_f0) else default_mean
-    std = float(log_f0.std()) if len(log_f0) >= MIN_VOICED_FRAMES else default_std
-    return LogF0Statistics(mean, max(std, MIN_LOG_F0_STD))
+    if not voiced_frames:
+        mean = default_mean
+    if voiced_frames < MIN_VOICED_FRAMES:
+        std = default_std
+    return LogF0Statistics(float(mean), max(float(std), MIN_LOG_F0_STD))
 
 
 def pool(tracks: Sequence[np.ndarray]) -> LogF0Statistics:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from evc_jax import audio as audio_lib
 from evc_jax.errors import ConfigError
@@ -33,6 +33,7 @@ MEL_HOP_SAMPLES = 160
 
 PARTIAL_FRAMES = 160
 PARTIALS_PER_S = 1.3
+PARTIAL_STEP_FRAMES = round(SAMPLE_RATE_HZ / PARTIALS_PER_S / MEL_HOP_SAMPLES)
 MIN_COVERAGE = 0.75
 # The encoder is compiled for these numbers of partials only, whatever the length of the recording.
 BATCH_SIZES = (2, 8)
@@ -74,7 +75,7 @@ def embed(audio: Float[np.ndarray, " S"]) -> Float[np.ndarray, " E"]:
     missing = (starts[-1] + PARTIAL_FRAMES) * MEL_HOP_SAMPLES - len(speech)
     mel = power_mel(np.pad(speech, (0, max(missing, 0))))
     partials = np.stack([mel[start : start + PARTIAL_FRAMES] for start in starts])
-    return _unit(_encode(partials).mean(axis=0))
+    return _unit(encode(partials).mean(axis=0))
 
 
 def embed_speaker(embeddings: Sequence[np.ndarray]) -> Float[np.ndarray, " E"]:
@@ -96,32 +97,44 @@ def preprocess(audio: Float[np.ndarray, " S"]) -> Float[np.ndarray, " S2"]:
 
 
 def _raise_volume(audio: np.ndarray) -> np.ndarray:
-    power = float(np.mean(np.square(audio, dtype=np.float64)))
+    return audio * raising_gain(float(np.mean(np.square(audio, dtype=np.float64))))
+
+
+def raising_gain(power: float) -> np.float32:
+    """What a recording of this mean square is multiplied with, to be no quieter than `TARGET_DBFS`."""
     gain = 10 ** (TARGET_DBFS / 20) / np.sqrt(power) if power > 0 else 1.0
-    return audio * np.float32(max(gain, 1.0))
+    return np.float32(max(gain, 1.0))
 
 
 def trim_silences(audio: Float[np.ndarray, " S"]) -> Float[np.ndarray, " S2"]:
     """Keeps 30 ms windows that WebRTC's voice activity detector, smoothed over 8 and widened by 6, calls speech."""
-    from scipy.ndimage import binary_dilation
-
     windows = len(audio) // VAD_WINDOW_SAMPLES
     audio = audio[: windows * VAD_WINDOW_SAMPLES]
-    speech = _detect_speech(audio)
+    return audio[np.repeat(smooth(SpeechDetector()(audio)), VAD_WINDOW_SAMPLES)]
+
+
+def smooth(speech: Bool[np.ndarray, " N"]) -> Bool[np.ndarray, " N"]:
+    """The windows to keep, given those that the detector calls speech."""
+    from scipy.ndimage import binary_dilation
+
     before = (VAD_SMOOTHING_WINDOWS - 1) // 2
     padded = np.pad(speech.astype(np.float64), (before, VAD_SMOOTHING_WINDOWS - 1 - before))
     smoothed = np.convolve(padded, np.full(VAD_SMOOTHING_WINDOWS, 1 / VAD_SMOOTHING_WINDOWS), mode="valid")
-    kept = binary_dilation(np.round(smoothed).astype(bool), np.ones(VAD_MAX_SILENCE_WINDOWS + 1))
-    return audio[np.repeat(kept[:windows], VAD_WINDOW_SAMPLES)]
+    return binary_dilation(np.round(smoothed).astype(bool), np.ones(VAD_MAX_SILENCE_WINDOWS + 1))[: len(speech)]
 
 
-def _detect_speech(audio: np.ndarray) -> np.ndarray:
-    """WebRTC's decision for each window of 30 ms; bool [windows]."""
-    import webrtcvad
+class SpeechDetector:
+    """WebRTC's detector, which remembers what it heard before."""
 
-    detector = webrtcvad.Vad(VAD_MODE)
-    pcm = np.round(np.clip(audio, -1, 1) * INT16_MAX).astype("<i2").reshape(-1, VAD_WINDOW_SAMPLES)
-    return np.array([detector.is_speech(window.tobytes(), SAMPLE_RATE_HZ) for window in pcm], dtype=bool)
+    def __init__(self):
+        import webrtcvad
+
+        self._detector = webrtcvad.Vad(VAD_MODE)
+
+    def __call__(self, audio: Float[np.ndarray, " S"]) -> Bool[np.ndarray, " N"]:
+        """Its decision for each window of 30 ms; S is a multiple of `VAD_WINDOW_SAMPLES`."""
+        pcm = np.round(np.clip(audio, -1, 1) * INT16_MAX).astype("<i2").reshape(-1, VAD_WINDOW_SAMPLES)
+        return np.array([self._detector.is_speech(window.tobytes(), SAMPLE_RATE_HZ) for window in pcm], dtype=bool)
 
 
 def partial_starts(samples: int) -> np.ndarray:
@@ -130,7 +143,7 @@ def partial_starts(samples: int) -> np.ndarray:
     They lie 0.77 s apart and are 1.6 s long; the last one counts only when 75 % of it are in the recording.
     """
     frames = -(-(samples + 1) // MEL_HOP_SAMPLES)
-    step = round(SAMPLE_RATE_HZ / PARTIALS_PER_S / MEL_HOP_SAMPLES)
+    step = PARTIAL_STEP_FRAMES
     starts = np.arange(0, max(1, frames - PARTIAL_FRAMES + step + 1), step)
     coverage = (samples - starts[-1] * MEL_HOP_SAMPLES) / (PARTIAL_FRAMES * MEL_HOP_SAMPLES)
     return starts[:-1] if coverage < MIN_COVERAGE and len(starts) > 1 else starts
@@ -139,7 +152,11 @@ def partial_starts(samples: int) -> np.ndarray:
 def power_mel(audio: Float[np.ndarray, " S"]) -> Float[np.ndarray, "T F"]:
     """Power mel spectrogram (no logarithm), 25 ms windows every 10 ms, zero padded at both ends; float32."""
     padded = np.pad(audio, MEL_WINDOW_SAMPLES // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, MEL_WINDOW_SAMPLES)[::MEL_HOP_SAMPLES]
+    return power_mel_of_frames(np.lib.stride_tricks.sliding_window_view(padded, MEL_WINDOW_SAMPLES)[::MEL_HOP_SAMPLES])
+
+
+def power_mel_of_frames(frames: Float[np.ndarray, "T window"]) -> Float[np.ndarray, "T F"]:
+    """Power mel spectrogram of frames of `MEL_WINDOW_SAMPLES` every `MEL_HOP_SAMPLES`."""
     window, filters = _mel_analysis()
     spectra = (np.fft.rfft(block * window, axis=1) for block in audio_lib.blocks(frames))
     return np.concatenate([np.abs(spectrum) ** 2 @ filters.T for spectrum in spectra]).astype(np.float32)
@@ -154,14 +171,15 @@ def _mel_analysis() -> tuple[np.ndarray, np.ndarray]:
     return window.astype(np.float32), filters
 
 
-def _encode(partials: Float[np.ndarray, "N T F"]) -> Float[np.ndarray, "N E"]:
-    encode = _compiled_encoder()
+def encode(partials: Float[np.ndarray, "N T F"]) -> Float[np.ndarray, "N E"]:
+    """The embedding of each partial utterance's power mel spectrogram."""
+    encoder = _compiled_encoder()
     size = next((size for size in BATCH_SIZES if len(partials) <= size), BATCH_SIZES[-1])
     embeddings = []
     for start in range(0, len(partials), size):
         batch = partials[start : start + size]
         padded = np.pad(batch, ((0, size - len(batch)), (0, 0), (0, 0)))
-        embeddings.append(np.asarray(encode(padded))[: len(batch)])
+        embeddings.append(np.asarray(encoder(padded))[: len(batch)])
     return np.concatenate(embeddings)
 
 

@@ -1,9 +1,10 @@
-"""Voices for a conversion: the source's own, a reference recording's, a stored one, or one sampled from VoiceGAN."""
+"""Voices for a conversion: the source's own, that of recordings, a stored one, or one sampled from VoiceGAN."""
 
 from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -11,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from evc_jax import audio as recordings
+from evc_jax import audio, voice_folder
 from evc_jax import features as extraction
 from evc_jax.bundle import Bundle
-from evc_jax.errors import ConfigError
-from evc_jax.wishes import ORIGINAL_VOICE, SAMPLED_VOICE, SEXES, Voice, check_sex
+from evc_jax.errors import AudioError, ConfigError
+from evc_jax.folders import recordings_in
+from evc_jax.wishes import SAMPLED_VOICE, SEXES, Voice, Wishes, check_sex, is_original
 
 EMBEDDING_SIZE = 256
 
@@ -27,26 +29,34 @@ class Voices:
         self._bundle = bundle
         self._known: dict[tuple[str, int | None], np.ndarray] = {}
 
-    def resolve(self, voice: Voice, seed: int = 0) -> Float[np.ndarray, " C"] | None:
+    def resolve(self, voice: Voice | Sequence[Voice], seed: int = 0) -> Float[np.ndarray, " C"] | None:
         """The speaker embedding of a voice; None for "original", which every recording has of its own.
 
         Args:
-          voice: "original"; "sampled:female" or "sampled:male"; the path of a recording or of a file that `evc voices`
-            wrote (.npy); or an array, an embedding [256] or a recording [S] at the bundle's rate. Files are read once.
+          voice: "original"; "sampled:female" or "sampled:male"; the path of a recording, of a folder of recordings of
+            one speaker, or of a file that `evc voices` wrote (.npy); the name of a voice in `voice_folder.voices_dir`,
+            unless there is a path of that name; an array, an embedding [256] or a recording [S] at the bundle's rate;
+            or a sequence of these. Of several the mean embedding is taken, of unit length again. Files are read once.
           seed: of a sampled voice.
 
         Raises:
           EvcError: it is none of these, or its file cannot be used.
         """
-        if isinstance(voice, np.ndarray):
-            return self._of_array(voice)
-        name = os.fspath(voice)
-        if name == ORIGINAL_VOICE:
+        voices = Wishes(voice=voice, seed=seed).voices
+        if is_original(voices[0]):
             return None
-        key = (name, seed if name.startswith(SAMPLED_VOICE) else None)
-        if key not in self._known:
-            self._known[key] = self._find(name, seed)
-        return self._known[key]
+        return mean_voice([self._one(each, seed) for each in voices])
+
+    def clone(self, recordings: Sequence[str | os.PathLike]) -> Float[np.ndarray, " C"]:
+        """The mean embedding of recordings and folders of recordings, each recording counting alike.
+
+        Raises:
+          EvcError: there are none, or one cannot be used; its name is given.
+        """
+        files = [file for path in recordings for file in _recordings(path)]
+        if not files:
+            raise ConfigError("A voice needs at least one recording; give one.")
+        return mean_voice([self._of_recording(file) for file in files])
 
     def sample(self, n: int, sex: str, seed: int = 0) -> Float[np.ndarray, "N C"]:
         """Draws new voices from VoiceGAN; voice i of a seed is the same whatever `n` is.
@@ -70,18 +80,41 @@ class Voices:
 
         return np.asarray(draw(generator.params, jax.random.key(seed)))
 
-    def _find(self, path: str, seed: int) -> Float[np.ndarray, " C"]:
-        if path.startswith(SAMPLED_VOICE):
-            return self.sample(1, path.removeprefix(SAMPLED_VOICE), seed)[0]
-        if path.lower().endswith(".npy"):
-            return read_voice(path)
-        return self._of_array(recordings.load(path, self._bundle.audio.sample_rate_hz))
+    def _one(self, voice: Voice, seed: int) -> Float[np.ndarray, " C"]:
+        if isinstance(voice, np.ndarray):
+            return self._of_array(voice)
+        name = os.fspath(voice)
+        key = (name, seed if name.startswith(SAMPLED_VOICE) else None)
+        if key not in self._known:
+            self._known[key] = self._find(name, seed)
+        return self._known[key]
+
+    def _find(self, name: str, seed: int) -> Float[np.ndarray, " C"]:
+        if name.startswith(SAMPLED_VOICE):
+            return self.sample(1, name.removeprefix(SAMPLED_VOICE), seed)[0]
+        path = Path(name)
+        if not path.exists():
+            path = voice_folder.find(name) or path
+        return read_voice(path) if path.suffix.lower() == voice_folder.SUFFIX else self.clone([path])
+
+    def _of_recording(self, file: Path) -> Float[np.ndarray, " C"]:
+        config = self._bundle.audio
+        samples = audio.load(file, config.sample_rate_hz)
+        try:
+            return extraction.extract(samples, config.sample_rate_hz, config).embedding
+        except AudioError as error:
+            raise AudioError(f"{file}: {error}") from error
 
     def _of_array(self, voice: np.ndarray) -> Float[np.ndarray, " C"]:
         if voice.shape == (EMBEDDING_SIZE,):
             return _unit(voice, "The speaker embedding")
         config = self._bundle.audio
         return extraction.extract(voice, config.sample_rate_hz, config).embedding
+
+
+def mean_voice(voices: Sequence[Float[np.ndarray, " C"]]) -> Float[np.ndarray, " C"]:
+    """The mean of speaker embeddings, of unit length again; of one voice it is that voice, bit for bit."""
+    return voices[0] if len(voices) == 1 else _unit(np.mean(voices, axis=0, dtype=np.float64), "The mean voice")
 
 
 def read_voice(path: str | os.PathLike) -> Float[np.ndarray, " C"]:
@@ -109,6 +142,10 @@ def write_voices(folder: str | os.PathLike, names: list[str], voices: Float[np.n
         np.save(beside, voice.astype(np.float32))
         beside.replace(file)
     return files
+
+
+def _recordings(path: str | os.PathLike) -> list[Path]:
+    return recordings_in(path) if Path(path).is_dir() else [Path(path)]
 
 
 def _unit(values: np.ndarray, what: str) -> Float[np.ndarray, " C"]:

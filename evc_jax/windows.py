@@ -6,8 +6,12 @@ compiled twice, and a cross-fade over the overlap. Only a sequence shorter than 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 from jaxtyping import Float, Int, Shaped
+
+from evc_jax.chunks import cut
 
 WINDOW_FRAMES = 192
 OVERLAP_FRAMES = 64
@@ -15,9 +19,13 @@ OVERLAP_FRAMES = 64
 
 def starts(length: int, size: int = WINDOW_FRAMES, overlap: int = OVERLAP_FRAMES) -> Int[np.ndarray, " N"]:
     """Where the windows begin: evenly spread from 0 to the end, neighbours sharing at least `overlap` frames."""
+    return np.array(list(_starts(length, size, overlap)))
+
+
+def _starts(length: int, size: int, overlap: int) -> Iterator[int]:
     last = max(0, length - size)
-    count = -(-last // (size - overlap)) + 1
-    return np.round(np.linspace(0, last, count)).astype(int)
+    steps = -(-last // (size - overlap))
+    return (round(number * (last / max(1, steps))) for number in range(steps + 1))
 
 
 def split(
@@ -32,12 +40,43 @@ def join(
     windows: Float[np.ndarray, "N size *rest"], length: int, overlap: int = OVERLAP_FRAMES
 ) -> Float[np.ndarray, "{length} *rest"]:
     """The inverse of `split`: where windows overlap, each counts less towards its ends, and weights sum to one."""
-    size = windows.shape[1]
+    return np.concatenate(list(join_stream(windows, length, windows.shape[1], overlap)))
+
+
+def split_stream(
+    blocks: Iterable[Shaped[np.ndarray, "_ *rest"]],
+    length: int,
+    size: int = WINDOW_FRAMES,
+    overlap: int = OVERLAP_FRAMES,
+) -> Iterator[Shaped[np.ndarray, "{size} *rest"]]:
+    """`split` for `length` frames that come in blocks; one window after the other."""
+    if length < size:
+        yield from split(np.concatenate(list(blocks)), size, overlap)
+    else:
+        yield from cut(blocks, _starts(length, size, overlap), size)
+
+
+def join_stream(
+    windows: Iterable[Float[np.ndarray, "{size} *rest"]],
+    length: int,
+    size: int = WINDOW_FRAMES,
+    overlap: int = OVERLAP_FRAMES,
+) -> Iterator[Float[np.ndarray, "t *rest"]]:
+    """`join` for windows that come one after the other; `length` frames in blocks, each as soon as it is complete."""
+    begins = _starts(length, size, overlap)
+    start = next(begins)
+    total = weights = None
+    for window in windows:
+        if total is None:
+            weight = _weight(size, overlap).reshape(-1, *[1] * (window.ndim - 1)).astype(window.dtype)
+            total, weights = np.zeros_like(window), np.zeros_like(weight)
+        total, weights = total + weight * window, weights + weight
+        following = next(begins, length)
+        done, start = following - start, following
+        yield (total / weights)[:done]
+        total, weights = (np.concatenate([x[done:], np.zeros_like(x[:done])]) for x in (total, weights))
+
+
+def _weight(size: int, overlap: int) -> Float[np.ndarray, " size"]:
     rise = np.minimum(np.arange(1, size + 1), overlap + 1) / (overlap + 1)
-    weight = np.minimum(rise, rise[::-1]).reshape(-1, *[1] * (windows.ndim - 2)).astype(windows.dtype)
-    total = np.zeros((max(size, length), *windows.shape[2:]), windows.dtype)
-    weights = np.zeros((max(size, length), *weight.shape[1:]), windows.dtype)
-    for start, window in zip(starts(length, size, overlap), windows, strict=True):
-        total[start : start + size] += weight * window
-        weights[start : start + size] += weight
-    return (total / weights)[:length]
+    return np.minimum(rise, rise[::-1])

@@ -1,36 +1,54 @@
-"""Measures a bundle on the test split of prepared datasets: does an emotion move the voice as its speaker would?
+"""Measures a bundle on the test split of prepared datasets.
 
-    python scripts/evaluate.py --data datasets --datasets ravdess,emodb [--bundle DIR]
+    python scripts/evaluate.py --data datasets --datasets ravdess,emodb [--report transfer] [--bundle DIR]
+
+Reports: `emotions` (does an emotion move the voice as its speaker would?), `transfer` (does each aspect follow the
+recording that it is taken from?), `dials` (does each dial move what it says?).
 """
 
 import argparse
 import sys
+from collections.abc import Callable, Iterable
 
 from evc_jax.compilation import enable_cache
 from evc_jax.conversion import Converter
 from evc_jax.data.source import open_split
 from evc_jax.errors import EvcError
+from evc_jax.evaluation.dial_report import evaluate_dials
 from evc_jax.evaluation.report import evaluate_emotions
+from evc_jax.evaluation.transfer_report import evaluate_transfer
 
-FIELDS = ("audio", "f0_hz", "speaker", "emotion", "speaker_embedding")
+FIELDS = ("audio", "f0_hz", "speaker", "emotion", "speaker_embedding", "text_id")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default="datasets", help="folder of the datasets; default: datasets")
-    parser.add_argument("--datasets", default="ravdess,emodb", help="names joined by commas; default: ravdess,emodb")
-    parser.add_argument("--strength", type=float, default=1.0, help="of the conversions; default: 1")
-    parser.add_argument("--bundle", help="default: the bundle that comes with the package")
-    arguments = parser.parse_args()
+    arguments = _parser().parse_args()
     enable_cache()
+    reports: dict[str, Callable[[Converter, Iterable], object]] = {
+        "emotions": lambda converter, records: evaluate_emotions(converter, records, arguments.strength),
+        "transfer": lambda converter, records: evaluate_transfer(converter, records, arguments.pairs),
+        "dials": lambda converter, records: evaluate_dials(converter, records, arguments.recordings),
+    }
     try:
         source = open_split(arguments.data, arguments.datasets, "test", FIELDS)
         records = (source[i] for i in range(len(source)))
-        print(evaluate_emotions(Converter.load(arguments.bundle), records, arguments.strength))
+        print(reports[arguments.report](Converter.load(arguments.bundle), records))
     except EvcError as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default="datasets", help="folder of the datasets; default: datasets")
+    parser.add_argument("--datasets", default="ravdess,emodb", help="names joined by commas; default: ravdess,emodb")
+    parser.add_argument("--report", choices=("emotions", "transfer", "dials"), default="emotions")
+    parser.add_argument("--strength", type=float, default=1.0, help="of the emotions; default: 1")
+    parser.add_argument("--pairs", type=int, default=24, help="to transfer between; default: 24")
+    parser.add_argument("--recordings", type=int, default=16, help="to turn the dials on; default: 16")
+    parser.add_argument("--bundle", help="default: the bundle that comes with the package")
+    return parser
 
 
 if __name__ == "__main__":

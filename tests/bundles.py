@@ -23,6 +23,12 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "decoder_width": 16,
         "decoder_layers": 1,
     },
+    "f0_converter": {
+        "rhythm": _ENCODER | {"neck": 1, "blocks": 1},
+        "pitch": _ENCODER | {"neck": 4, "blocks": 1},
+        "decoder_width": 16,
+        "decoder_layers": 1,
+    },
     "voicegan": {"noise_dim": 8, "generator_widths": [16], "discriminator_widths": [16]},
     "codegan": {
         "code_channels": 10,

@@ -157,6 +157,26 @@ def test_save_leaves_nothing_half_written(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_blocks_become_the_same_file(tmp_path):
+    tone = voice(100, 0.5) * 2
+    audio.save(tmp_path / "whole.wav", tone, 16000)
+    blocks = np.split(tone, [100, 5000])
+    audio.save_blocks(tmp_path / "blocks.wav", iter(blocks), len(tone), float(np.abs(tone).max()), 16000)
+    assert (tmp_path / "whole.wav").read_bytes() == (tmp_path / "blocks.wav").read_bytes()
+
+
+def test_a_wav_file_beyond_four_gigabytes_has_64_bit_sizes(tmp_path, monkeypatch):
+    tone = voice(100, 0.2)
+    monkeypatch.setattr(audio, "MAX_WAV_BYTES", 2 * len(tone) - 1)
+    for name, kind in [("long.wav", "RF64"), ("long.flac", "FLAC")]:
+        audio.save(tmp_path / name, tone, 16000)
+        assert soundfile.info(tmp_path / name).format == kind
+        np.testing.assert_allclose(audio.load(tmp_path / name, 16000), tone, atol=1e-4)
+    monkeypatch.undo()
+    audio.save(tmp_path / "short.wav", tone, 16000)
+    assert soundfile.info(tmp_path / "short.wav").format == "WAV"
+
+
 def test_active_level_ignores_pauses_and_offset():
     tone = np.sin(2 * np.pi * 200 * np.arange(16000) / 16000).astype(np.float32) * 0.1
     level_dbfs = audio.active_level_dbfs(tone, CONFIG)

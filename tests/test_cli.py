@@ -1,5 +1,6 @@
 """The command line on the recordings that people really have, and on the mistakes that they really make."""
 
+import json
 import subprocess
 import sys
 
@@ -17,6 +18,7 @@ FRAME_S = 256 / 16000
 def cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVC_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("EVC_VOICES_DIR", str(tmp_path_factory.mktemp("voices")))
         yield
 
 
@@ -115,7 +117,7 @@ def test_plot(evc, tmp_path):
     assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_voices_are_found_again(evc, tmp_path):
+def test_sampled_voices_are_found_again(evc, tmp_path):
     write(tmp_path / "a.wav")
     code, out, _ = evc("-n", 2, "--sex", "female", "--seed", 3, "-o", "voices", command="voices")
     assert code == 0
@@ -124,6 +126,107 @@ def test_voices_are_found_again(evc, tmp_path):
         "voices/female-3-1.npy",
     ]
     assert evc("a.wav", "--voice", "voices/female-3-1.npy", "-o", "out.wav")[0] == 0
+    assert evc("a.wav", "--voice", "female-3-1", "--voices-dir", "voices", "-o", "named.wav")[0] == 0
+    assert (tmp_path / "named.wav").read_bytes() == (tmp_path / "out.wav").read_bytes()
+
+
+def test_cloned_voices_are_found_by_name(evc, tmp_path, monkeypatch):
+    monkeypatch.setenv("EVC_VOICES_DIR", str(tmp_path / "mine"))
+    assert evc("--list", command="voices")[:2] == (0, "")
+    for name, f0_hz in (("a.wav", 110), ("b.wav", 220)):
+        soundfile.write(tmp_path / name, tone(1.0, f0_hz=f0_hz), 16000)
+    (tmp_path / "folder").mkdir()
+    write(tmp_path / "folder" / "c.wav", seconds=1.0)
+    assert evc("--name", "anna", "--from", "a.wav", "b.wav", "folder", command="voices")[0] == 0
+    assert evc("--name", "eve", "--sex", "female", command="voices")[0] == 0
+    code, out, _ = evc("--list", command="voices")
+    assert code == 0 and [line.split("\t")[0] for line in out.splitlines()] == ["anna", "eve"]
+    assert evc("a.wav", "--voice", "anna", "-o", "named.wav")[0] == 0
+    assert evc("a.wav", "--voice", "a.wav", "--voice", "b.wav", "--voice", "folder", "-o", "files.wav")[0] == 0
+    assert (tmp_path / "named.wav").read_bytes() == (tmp_path / "files.wav").read_bytes()
+
+
+def test_similarity(evc, tmp_path):
+    for name, f0_hz in (("a.wav", 110), ("b.wav", 220)):
+        soundfile.write(tmp_path / name, tone(1.0, f0_hz=f0_hz), 16000)
+    code, out, errors = evc("a.wav", "b.wav", command="similarity")
+    assert (code, errors) == (0, []) and "speaker" in out and "LibriSpeech" in out
+    figures = json.loads(evc("a.wav", "a.wav", "--json", command="similarity")[1])
+    assert figures["cosine"] == pytest.approx(1, abs=1e-5) and "very likely the same" in figures["verdict"]
+    for arguments, message in (
+        (("a.wav", "no.wav"), "The voice 'no.wav' is no file"),
+        (("original", "a.wav"), "'original' is no recording"),
+        (("a.wav",), "required: B.wav"),
+    ):
+        code, _, errors = evc(*arguments, command="similarity")
+        assert code == 2 and len(errors) == 1 and message in errors[0]
+
+
+def test_transfer(evc, tmp_path):
+    write(tmp_path / "a.wav", seconds=0.5, rate_hz=8000)
+    write(tmp_path / "b.flac", seconds=0.9, rate_hz=44100, channels=2)
+    code, out, errors = evc("a.wav", "b.flac", "--aspects", "rf", "--plot", "-o", "out.wav", command="transfer")
+    assert (code, errors) == (0, []) and out.startswith("out.wav: 0.9 s")
+    assert abs(soundfile.info(tmp_path / "out.wav").duration - 0.9) < FRAME_S
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+    assert evc("a.wav", "b.flac", "--aspects", "U", "-o", "u.flac", command="transfer")[0] == 0
+    assert abs(soundfile.info(tmp_path / "u.flac").duration - 0.5) < FRAME_S
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["a.wav", "b.wav"], "required: -o/--output"),
+        (["a.wav", "-o", "o.wav"], "required: TARGET.wav"),
+        (["a.wav", "b.wav", "--aspects", "RX", "-o", "o.wav"], "The aspects are 'RX'; give one or more of R (rhythm)"),
+        (["a.wav", "b.wav", "-o", "b.wav"], "b.wav would overwrite a recording"),
+        (["a.wav", "b.wav", "-o", "o.mp3"], "name the output .wav or .flac"),
+        (["a.wav", "b.wav", "-o", "no/o.wav"], "does not exist; make it"),
+        (["a.wav", "no.wav", "-o", "o.wav"], "no.wav does not exist"),
+        (["a.wav", "silence.wav", "-o", "o.wav"], "silence.wav: the recording is silent"),
+        (["text.wav", "b.wav", "-o", "o.wav"], "text.wav cannot be read as audio"),
+    ],
+)
+def test_mistakes_in_a_transfer_get_one_sentence(evc, tmp_path, arguments, message):
+    make_unusable(tmp_path)
+    for name in ("a.wav", "b.wav"):
+        write(tmp_path / name, seconds=0.2)
+    code, _, errors = evc(*arguments, command="transfer")
+    assert code == 2
+    assert len(errors) == 1 and message in errors[0]
+    assert not (tmp_path / "o.wav").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "Nothing says which voice to write"),
+        (["--sex", "male", "--from", "a.wav", "--name", "x"], "not both"),
+        (["-n", "2", "--from", "a.wav", "--name", "x"], "not both"),
+        (["--from", "a.wav"], "needs a name"),
+        (["--from", "a.wav", "--name", "../x"], "A voice cannot be named '../x'"),
+        (["--from", "no.wav", "--name", "x"], "no.wav does not exist"),
+        (["--from", "empty", "--name", "x"], "The folder empty holds no recordings"),
+        (["--sex", "male", "-n", "0"], "expected a whole number from 1"),
+    ],
+)
+def test_mistakes_about_voices_get_one_sentence(evc, tmp_path, arguments, message):
+    write(tmp_path / "a.wav", seconds=0.2)
+    (tmp_path / "empty").mkdir()
+    code, _, errors = evc(*arguments, "-o", "out", command="voices")
+    assert code == 2
+    assert len(errors) == 1 and message in errors[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_neutral_dials_on_the_command_line_change_nothing(evc, tmp_path):
+    write(tmp_path / "a.wav")
+    neutral = ["--strength", "1", "--pitch-range", "1", "--pitch-shift", "0", "--rate", "1", "--timbre", "1"]
+    evc("a.wav", "-o", "plain.wav")
+    evc("a.wav", *neutral, "--flatten", "0", "--denoise", "0", "-o", "neutral.wav")
+    evc("a.wav", "--rate", "1.5", "-o", "fast.wav")
+    assert (tmp_path / "plain.wav").read_bytes() == (tmp_path / "neutral.wav").read_bytes()
+    assert soundfile.info(tmp_path / "fast.wav").frames == round(soundfile.info(tmp_path / "plain.wav").frames / 1.5)
 
 
 @pytest.mark.parametrize(
@@ -134,6 +237,14 @@ def test_voices_are_found_again(evc, tmp_path):
         (["a.wav", "-o", "o.wav", "--strength", "-1"], "'-1' was given, expected a number from 0 to 3"),
         (["a.wav", "-o", "o.wav", "--strength", "strong"], "'strong' was given, expected a number"),
         (["a.wav", "-o", "o.wav", "--strength", "nan"], "'nan' was given, expected a number"),
+        (["a.wav", "-o", "o.wav", "--pitch-shift", "13"], "'13' was given, expected a number from -12 to 12"),
+        (["a.wav", "-o", "o.wav", "--pitch-range", "-1"], "'-1' was given, expected a number from 0 to 3"),
+        (["a.wav", "-o", "o.wav", "--rate", "0"], "'0' was given, expected a number from 0.5 to 2"),
+        (["a.wav", "-o", "o.wav", "--timbre", "2"], "'2' was given, expected a number from 0 to 1"),
+        (["a.wav", "-o", "o.wav", "--timbre", "0.5"], "The timbre 0.5 leads from the source's voice to another one"),
+        (["a.wav", "-o", "o.wav", "--flatten", "x"], "'x' was given, expected a number from 0 to 1"),
+        (["a.wav", "-o", "o.wav", "--voice", "original", "--voice", "b.wav"], "cannot be averaged with others"),
+        (["a.wav", "-o", "o.wav", "--voice", "x", "--voices-dir", "no"], "There is no folder of voices at no"),
         (["a.wav", "-o", "o.wav", "--seed", "-3"], "'-3' was given, expected a whole number"),
         (["a.wav", "-o", "o.wav", "--vocoder", "wavenet"], "invalid choice: 'wavenet'"),
         (["a.wav", "-o", "o.wav", "--voice", "sampled:martian"], "'martian'; say sampled:female or sampled:male"),
@@ -169,7 +280,9 @@ def test_a_missing_bundle(tmp_path, capsys):
     assert "There is no bundle directory at" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [[], ["convert"], ["voices"], ["prepare"], ["bundle"]])
+@pytest.mark.parametrize(
+    "command", [[], ["convert"], ["transfer"], ["voices"], ["similarity"], ["prepare"], ["bundle"]]
+)
 def test_help_teaches_and_imports_nothing_slow(command):
     code = (
         "import sys, evc_jax.cli\n"

@@ -78,18 +78,9 @@ def test_level_follows_the_source(converter):
 def test_cutting_and_joining_change_nothing(tiny_bundle, seconds):  # noqa: F811
     """With networks that return what they are given, the source's mel comes back at any length."""
     converter = Converter.load(tiny_bundle)
-    converter._convert_windows = lambda params, mel, *rest, **options: mel
+    converter.recoder.convert = lambda inputs: inputs.mel
     features = converter.extract(tone(seconds), 16000)
     np.testing.assert_allclose(converter.convert_features(features, Wishes()).mel, features.mel, atol=1e-6)
-
-
-def test_batches_cover_every_window_once():
-    from evc_jax.conversion import _batches
-
-    for count in (1, 2, 4, 5, 16, 17, 40):
-        batches = list(_batches(count))
-        assert [i for b in batches for i in range(b.first, b.end)] == list(range(count))
-        assert all(b.end - b.first <= b.size for b in batches)
 
 
 def test_waveglow(converter, features):
@@ -133,6 +124,16 @@ def test_voices_from_arrays_and_files(converter, features, tmp_path):
         ({"vocoder": "wavenet"}, "no vocoder 'wavenet'; choose one of griffin-lim, waveglow"),
         ({"voice": "sampled:martian"}, "'martian'; say sampled:female or sampled:male"),
         ({"voice": "no/such.wav"}, "The voice 'no/such.wav' is no file"),
+        ({"voice": []}, "An empty list of voices"),
+        ({"voice": ["original", "sampled:male"]}, "'original' cannot be averaged with others"),
+        ({"pitch_range": -0.5}, "The pitch range is -0.5; give a number from 0 to 3"),
+        ({"pitch_shift": 12.5}, "The pitch shift is 12.5; give a number from -12 to 12"),
+        ({"rate": 0.4}, "The rate is 0.4; give a number from 0.5 to 2"),
+        ({"rate": float("inf")}, "The rate is inf"),
+        ({"timbre": 1.1}, "The timbre is 1.1; give a number from 0 to 1"),
+        ({"timbre": 0.5}, "The timbre 0.5 leads from the source's voice to another one"),
+        ({"flatten": 2}, "The flatten is 2; give a number from 0 to 1"),
+        ({"denoise": -1}, "The denoise is -1; give a number from 0 to 1"),
     ],
 )
 def test_impossible_wishes(wishes, message):
@@ -140,16 +141,47 @@ def test_impossible_wishes(wishes, message):
         Wishes(**wishes)
 
 
+def test_several_voices_and_folders_are_averaged(converter, tmp_path):
+    import soundfile
+
+    (tmp_path / "folder" / "deep").mkdir(parents=True)
+    for i, name in enumerate(("folder/a.wav", "folder/deep/b.wav")):
+        soundfile.write(tmp_path / name, tone(1.2, f0_hz=120 + 80 * i, seed=i), 16000, subtype="FLOAT")
+    resolve = converter.voices.resolve
+    one, two = (resolve(tmp_path / name) for name in ("folder/a.wav", "folder/deep/b.wav"))
+    mean = (one + two) / np.linalg.norm(one + two)
+    np.testing.assert_allclose(resolve([one, two]), mean, atol=1e-6)
+    np.testing.assert_allclose(resolve(tmp_path / "folder"), mean, atol=1e-6)
+    np.testing.assert_array_equal(resolve([one]), resolve(one))
+    assert np.linalg.norm(resolve(["sampled:male", one])) == pytest.approx(1, abs=1e-6)
+
+
+def test_named_voices(converter, features, tmp_path, monkeypatch):
+    monkeypatch.setenv("EVC_VOICES_DIR", str(tmp_path / "mine"))
+    monkeypatch.chdir(tmp_path)
+    voice = converter.sample_voices(1, "male", seed=4)[0]
+    write_voices(tmp_path / "mine", ["anna"], voice[None])
+    np.testing.assert_allclose(convert(converter, features, voice="anna").embedding, voice, atol=1e-6)
+    with pytest.raises(ConfigError, match="'otto' is no file, folder or known name"):
+        Wishes(voice="otto")
+
+
 def test_unusable_voices(converter, features, tmp_path):
+    import soundfile
+
     (tmp_path / "text.npy").write_text("not numbers")
     np.save(tmp_path / "short.npy", np.zeros(3, np.float32))
     np.save(tmp_path / "zero.npy", np.zeros(256, np.float32))
     (tmp_path / "text.wav").write_text("not sound")
+    (tmp_path / "empty").mkdir()
+    soundfile.write(tmp_path / "silent.wav", np.zeros(16000), 16000)
     for name, error, message in (
         ("text.npy", ConfigError, "cannot be read"),
         ("short.npy", ConfigError, "does not hold the 256 numbers"),
         ("zero.npy", ConfigError, "is zero or not finite"),
         ("text.wav", AudioError, "text.wav"),
+        ("silent.wav", AudioError, "silent.wav: the recording is silent"),
+        ("empty", ConfigError, "holds no recordings"),
     ):
         with pytest.raises(error, match=message):
             convert(converter, features, voice=str(tmp_path / name))

@@ -1,9 +1,15 @@
 """Which recording becomes which file."""
 
+import types
+
+import numpy as np
 import pytest
+import soundfile
 
 from evc_jax import jobs
 from evc_jax.errors import ConfigError
+from evc_jax.jobs import Job
+from evc_jax.wishes import Wishes
 
 
 @pytest.fixture
@@ -76,4 +82,46 @@ def test_a_folder_without_recordings(folder):
 
 def test_the_voice_is_not_overwritten(folder):
     with pytest.raises(ConfigError, match="would overwrite"):
-        jobs.plan(["in/a.wav"], "in/b.flac", "in/b.flac")
+        jobs.plan(["in/a.wav"], "in/b.flac", ["in/b.flac"])
+    with pytest.raises(ConfigError, match="would overwrite"):
+        jobs.plan(["in/b.flac"], "in/deep/a.wav", ["in/deep"])
+    assert jobs.plan(["in/a.wav"], "in/deep/new.wav", ["in/deep"])
+
+
+class Scripted:
+    """A converter that only says which way a recording went."""
+
+    sample_rate_hz = 16000
+
+    def __init__(self):
+        self.went = []
+
+    def extract(self, samples, rate_hz):
+        self.went.append("whole")
+        return samples
+
+    def convert_features(self, features, wishes):
+        return types.SimpleNamespace(audio=features)
+
+
+def test_long_recordings_are_streamed_unless_somebody_wants_to_see_them(tmp_path, monkeypatch):
+    from evc_jax import streaming
+
+    converter = Scripted()
+    monkeypatch.setattr(jobs, "STREAMED_S", 1.0)
+    monkeypatch.setattr(streaming, "convert_file", lambda *arguments: converter.went.append("streamed") or 1.5)
+    for name, seconds in (("short.wav", 0.9), ("long.wav", 1.5)):
+        soundfile.write(tmp_path / name, np.zeros(round(seconds * 16000)), 16000)
+    planned = [Job(tmp_path / name, tmp_path / f"out-{name}") for name in ("short.wav", "long.wav", "absent.wav")]
+    short, long, absent = jobs.run(planned, converter, Wishes())
+    assert converter.went == ["whole", "streamed"]
+    assert (short.duration_s, long.duration_s) == (0.9, 1.5) and "does not exist" in absent.error
+    list(jobs.run(planned[1:2], converter, Wishes(), after=lambda job, result: None))
+    assert converter.went == ["whole", "streamed", "whole"]
+
+
+def test_a_folder_of_outputs_only(folder):
+    (folder / "only" / "out").mkdir(parents=True)
+    (folder / "only/out/a.wav").touch()
+    with pytest.raises(ConfigError, match="only outputs of earlier runs"):
+        jobs.plan(["only"], "only/out")

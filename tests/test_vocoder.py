@@ -10,7 +10,6 @@ from evc_jax import audio, vocoder
 from evc_jax.audio import AudioConfig
 from evc_jax.bundle import load_bundle
 from evc_jax.errors import BundleError
-from evc_jax.evaluation.metrics import mel_l1
 from bundles import tiny_bundle, tone, write_bundle  # noqa: F401
 
 CONFIG = AudioConfig()
@@ -20,50 +19,9 @@ def mel_of(samples):
     return np.clip(audio.log_mel(samples, CONFIG), 0, 1)
 
 
-@pytest.mark.parametrize("samples", [1600, 4000, 16000, 16000 + 255, 16000 + 256, 40001])
-def test_griffin_lim_has_the_length_of_the_source(samples):
-    source = tone(3)[:samples]
-    assert vocoder.griffin_lim(mel_of(source), CONFIG, length=samples, iterations=2).shape == (samples,)
-
-
-def test_griffin_lim_comes_close_to_the_mel_and_the_level():
-    source = tone(2)
-    rebuilt = vocoder.griffin_lim(mel_of(source), CONFIG, length=len(source))
-    assert mel_l1(source, rebuilt, CONFIG) < 0.03
-    assert 0.7 < np.std(rebuilt) / np.std(source) < 1.2
-
-
-def test_griffin_lim_is_reproducible_by_seed():
-    mel = mel_of(tone(0.5))
-    first, same, other = (vocoder.griffin_lim(mel, CONFIG, length=8000, seed=seed) for seed in (0, 0, 1))
-    np.testing.assert_array_equal(first, same)
-    assert np.abs(first - other).max() > 1e-3
-
-
-def test_linear_magnitudes_have_the_mel_they_came_from():
-    mel = mel_of(tone(1))
-    linear = vocoder.mel_to_linear(mel, CONFIG)
-    assert linear.min() >= 0
-    decibels = 20 * np.log10(linear @ audio.mel_filters(CONFIG).T / audio.mel_to_magnitude(mel, CONFIG))
-    assert np.abs(decibels).mean() < 1
-
-
 @pytest.fixture
 def waveglow(tiny_bundle):  # noqa: F811
     return load_bundle(tiny_bundle).network("waveglow")
-
-
-@pytest.mark.parametrize(
-    "frames, size, before, after", [(64, 64, 3, 2), (65, 64, 3, 2), (700, 64, 20, 19), (300, 64, 0, 0)]
-)
-def test_chunks_tile_the_recording_with_their_context(frames, size, before, after):
-    chunks = vocoder.plan_chunks(frames, size, before, after)
-    kept = [frame for chunk in chunks for frame in range(chunk.first, chunk.end)]
-    assert kept == list(range(frames))
-    for chunk in chunks:
-        assert 0 <= chunk.start and chunk.start + size <= frames
-        assert chunk.first - chunk.start >= min(before, chunk.first)
-        assert chunk.start + size - chunk.end >= min(after, frames - chunk.end)
 
 
 def test_waveglow_in_chunks_equals_waveglow_in_one_piece(waveglow, monkeypatch):
@@ -73,6 +31,34 @@ def test_waveglow_in_chunks_equals_waveglow_in_one_piece(waveglow, monkeypatch):
     monkeypatch.setattr(vocoder, "CHUNK_FRAMES", (32,))
     chunked = vocoder.WaveGlowVocoder(waveglow, sigma=1.0)(mel, 150 * 256, 0)
     np.testing.assert_allclose(chunked, whole, atol=1e-4 * np.abs(whole).max())
+
+
+@pytest.mark.parametrize("block", [1, 40, 150])
+def test_waveglow_streams_the_same_samples(waveglow, monkeypatch, block):
+    mel = np.random.default_rng(0).uniform(size=(150, 80)).astype(np.float32)
+    monkeypatch.setattr(vocoder, "CHUNK_FRAMES", (32,))
+    synthesise = vocoder.WaveGlowVocoder(waveglow)
+    parts = list(synthesise.stream(np.split(mel, range(block, 150, block)), 150, 38000, 4))
+    assert len(parts) > 3
+    np.testing.assert_array_equal(np.concatenate(parts), synthesise(mel, 38000, 4))
+
+
+def test_each_frame_has_noise_of_its_own():
+    whole = vocoder._FrameNoise(5, (32, 8)).frames(0, 600)
+    np.testing.assert_array_equal(vocoder._FrameNoise(5, (32, 8)).frames(200, 210), whole[200 * 32 : 210 * 32])
+    assert len(np.unique(whole)) > 0.99 * whole.size
+    assert abs(whole.mean()) < 0.01 and abs(whole.std() - 1) < 0.01
+    assert abs(np.corrcoef(whole[:-32].ravel(), whole[32:].ravel())[0, 1]) < 0.01
+    assert not np.array_equal(vocoder._FrameNoise(6, (32, 8)).frames(0, 1), whole[:32])
+
+
+def test_sigma_scales_the_noise_and_zero_needs_no_seed(waveglow):
+    mel = mel_of(tone(0.5))
+    quiet = vocoder.WaveGlowVocoder(waveglow, sigma=0.0)
+    np.testing.assert_array_equal(quiet(mel, 8000, 0), quiet(mel, 8000, 1))
+    loud = [vocoder.WaveGlowVocoder(waveglow, sigma)(mel, 8000, 0) for sigma in (0.1, 1)]
+    differences = [np.std(sound - quiet(mel, 8000, 0)) for sound in loud]
+    assert 0 < differences[0] < differences[1]
 
 
 def test_waveglow_context_covers_what_the_output_depends_on(waveglow):

@@ -1,4 +1,4 @@
-"""How far one recording is from another: mel-spectrogram, melody, voice."""
+"""How far one recording is from another: mel-spectrogram, melody, voice, timing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from evc_jax import audio
+from evc_jax import alignment, audio, pitch
 from evc_jax.audio import AudioConfig
 
 
@@ -60,3 +60,32 @@ def f0_distance_semitones(reference_hz: Float[np.ndarray, " Ta"], other_hz: Floa
 def cosine(a: Float[np.ndarray, " C"], b: Float[np.ndarray, " C"]) -> float:
     """Cosine of the angle between two speaker embeddings."""
     return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12))
+
+
+def f0_correlation(
+    reference_mel: Float[np.ndarray, "Ta F"],
+    reference_hz: Float[np.ndarray, " Ta"],
+    other_mel: Float[np.ndarray, "Tb F"],
+    other_hz: Float[np.ndarray, " Tb"],
+) -> float:
+    """Correlation of log-F0 where recordings of one sentence say the same and both are voiced.
+
+    Recordings are aligned by their mel-spectrograms. NaN with fewer than `pitch.MIN_VOICED_FRAMES` common frames, or
+    where a melody is flat.
+    """
+    path = alignment.find_path(reference_mel, other_mel)
+    a, b = reference_hz[path.reference], other_hz[path.other]
+    both = (a > 0) & (b > 0)
+    if both.sum() < pitch.MIN_VOICED_FRAMES:
+        return float("nan")
+    a, b = np.log(a[both].astype(np.float64)), np.log(b[both].astype(np.float64))
+    spread = a.std() * b.std()
+    return float(np.mean((a - a.mean()) * (b - b.mean())) / spread) if spread > 1e-9 else float("nan")
+
+
+def timing_distance_s(
+    reference_mel: Float[np.ndarray, "Ta F"], other_mel: Float[np.ndarray, "Tb F"], config: AudioConfig
+) -> float:
+    """How far apart in time two recordings say the same, on average along their alignment."""
+    path = alignment.find_path(reference_mel, other_mel)
+    return float(np.abs(path.reference - path.other).mean()) * config.hop_samples / config.sample_rate_hz

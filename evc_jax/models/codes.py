@@ -1,4 +1,4 @@
-"""The parts of SpeechSplit's codes that CodeGAN may convert, and how they are laid out for it."""
+"""Changing SpeechSplit's codes: the parts that CodeGAN may convert, as they are laid out for it, and the melody."""
 
 from __future__ import annotations
 
@@ -23,3 +23,8 @@ def replace_codes(codes: Codes, code: str, values: Float[Array, "B T C"]) -> Cod
         parts[name] = values[..., start:end]
         start = end
     return dataclasses.replace(codes, **parts)
+
+
+def scale_pitch(codes: Codes, gain: Float[Array, " B"]) -> Codes:
+    """Multiplies the pitch code of each sample; a gain of 1 changes no bit."""
+    return dataclasses.replace(codes, pitch=codes.pitch * gain[:, None, None])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from systems import BATCH, SYSTEMS, exact_enough, make_system, run_steps
+from systems import BATCH, SYSTEMS, exact_enough, make_system, quick_compilation, run_steps
 
 from evc_jax.training import parallel
 
@@ -15,7 +15,7 @@ def main(address, steps, out):
     share = BATCH // jax.process_count()
     own = slice(jax.process_index() * share, (jax.process_index() + 1) * share)
     for name in SYSTEMS:
-        with exact_enough(name):
+        with exact_enough(name), quick_compilation():
             params, metrics = run_steps(make_system(name), parallel.device_mesh(), int(steps), own)
         if jax.process_index() == 0:
             leaves = {f"leaf{i}": leaf for i, leaf in enumerate(jax.tree.leaves(params))}

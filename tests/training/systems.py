@@ -1,5 +1,6 @@
 """The five systems at their `tiny` sizes, without data on disk, and random batches for them."""
 
+import contextlib
 import importlib.util
 from pathlib import Path
 from unittest import mock
@@ -81,6 +82,16 @@ def _gan_batch(system, draw, seed):
     embedding = np.abs(draw.normal(size=(*shape, system.model.embedding_dim)))
     embedding = (embedding / np.linalg.norm(embedding, axis=-1, keepdims=True)).astype(np.float32)
     return {**batch, "embedding": embedding, "sex": draw.integers(0, 2, shape).astype(np.int32)}
+
+
+@contextlib.contextmanager
+def quick_compilation():
+    """Programs that are compiled for a few small steps need no optimisation."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", False)
 
 
 def exact_enough(name):

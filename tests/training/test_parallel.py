@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from socket_ports import free_port
-from systems import SYSTEMS, exact_enough, make_system, random_batch, run_steps, trained_params
+from systems import SYSTEMS, exact_enough, make_system, quick_compilation, random_batch, run_steps, trained_params
 
 from evc_jax.errors import ConfigError
 from evc_jax.training import parallel
@@ -19,6 +19,12 @@ STEPS = 20
 PROCESSES = 4
 TOLERANCE = 1e-5
 WORKER = Path(__file__).with_name("process_worker.py")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick():
+    with quick_compilation():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from systems import SYSTEMS, make_system, random_batch
+from systems import SYSTEMS, make_system, quick_compilation, random_batch
 from voices import train_voices, write_voices
 
 from evc_jax.training import parallel
@@ -35,8 +35,9 @@ def _train(name, dtype):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_bfloat16_ends_within_three_percent_of_float32(name):
-    _, full = _train(name, "float32")
-    state, half = _train(name, "bfloat16")
+    with quick_compilation():
+        _, full = _train(name, "float32")
+        state, half = _train(name, "bfloat16")
     for loss in LOSSES.get(name, ("loss",)):
         start, expected = full[0][loss], np.mean([metrics[loss] for metrics in full[-LAST:]])
         actual = np.mean([metrics[loss] for metrics in half[-LAST:]])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from evc_jax import pitch, vocoder, windows
+from evc_jax import griffin_lim, pitch, windows
 from evc_jax.audio import AudioConfig
 from evc_jax.data.extraction import PCM_SCALE
 from evc_jax.data.pipeline import pad
@@ -120,7 +120,7 @@ def listen(mels: Sequence[Float[np.ndarray, "_ F"]], config: AudioConfig) -> lis
     hop, pause = config.hop_samples, -(-config.window_samples // config.hop_samples)
     mels = [np.clip(np.nan_to_num(mel), 0, 1) for mel in mels]
     together = np.concatenate([np.pad(mel, ((0, pause), (0, 0))) for mel in mels])
-    audio = vocoder.griffin_lim(together, config, length=len(together) * hop)
+    audio = griffin_lim.griffin_lim(together, config, length=len(together) * hop)
     takes, start = [], 0
     for mel in mels:
         sound = audio[start * hop : (start + len(mel) - 1) * hop]

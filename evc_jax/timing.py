@@ -1,0 +1,71 @@
+"""Frames at other times: the rate dial, and warping one recording onto another's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+from jaxtyping import Float
+
+Interpolation = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def warp(x: Float[np.ndarray, "T *rest"], positions: Float[np.ndarray, " Tout"]) -> Float[np.ndarray, "Tout *rest"]:
+    """Frames of `x` at positions between its frames, by linear interpolation, as SpeechSplit's training resamples."""
+    lower, upper, fraction = _neighbours(len(x), positions)
+    fraction = fraction.reshape(-1, *[1] * (x.ndim - 1)).astype(np.float32)
+    return ((1 - fraction) * x[lower] + fraction * x[upper]).astype(np.float32)
+
+
+def warp_f0(f0_hz: Float[np.ndarray, " T"], positions: Float[np.ndarray, " Tout"]) -> Float[np.ndarray, " Tout"]:
+    """Like `warp` for F0 in Hz: voiced where the nearest frame is, the logarithm interpolated between voiced frames.
+
+    NOTE: SpeechSplit's resampling interpolates towards the 0 of unvoiced frames too, which makes false low notes.
+    """
+    lower, upper, fraction = _neighbours(len(f0_hz), positions)
+    nearest = f0_hz[np.where(fraction < 0.5, lower, upper)]
+    both = (f0_hz[lower] > 0) & (f0_hz[upper] > 0)
+    low, high = (np.log(np.where(both, f0_hz[index], 1.0)) for index in (lower, upper))
+    return np.where(both, np.exp(low + fraction * (high - low)), nearest).astype(np.float32)
+
+
+def samples_at_rate(samples: int, rate: float | int) -> int:
+    """Length of a recording that is spoken `rate` times as fast; never less than one sample."""
+    return samples if rate == 1 else max(1, round(samples / rate))
+
+
+def at_rate(x: Float[np.ndarray, "T *rest"], rate: float | int, frames: int) -> Float[np.ndarray, "_ *rest"]:
+    """The first `frames` frames of mel-spectrograms spoken `rate` times as fast; a rate of 1 returns `x` itself."""
+    return x if rate == 1 else warp(x, np.arange(frames) * float(rate))
+
+
+def f0_at_rate(f0_hz: Float[np.ndarray, " T"], rate: float | int, frames: int) -> Float[np.ndarray, " _"]:
+    """`at_rate` for F0 in Hz."""
+    return f0_hz if rate == 1 else warp_f0(f0_hz, np.arange(frames) * float(rate))
+
+
+def stream_at_rate(
+    blocks: Iterable[Float[np.ndarray, "_ *rest"]], rate: float | int, frames: int, interpolate: Interpolation = warp
+) -> Iterator[Float[np.ndarray, "_ *rest"]]:
+    """`at_rate` for frames that come in blocks; with `interpolate=warp_f0`, `f0_at_rate`."""
+    if rate == 1:
+        yield from blocks
+        return
+    held, first, done = None, 0, 0
+    for block in blocks:
+        held = block if held is None else np.concatenate([held, block])
+        # A position needs the frame after it, too.
+        ready = min(frames, max(done, int((first + len(held) - 2) / rate) + 1))
+        if ready > done:
+            yield interpolate(held, np.arange(done, ready) * float(rate) - first)
+            done = ready
+            passed = max(0, min(int(done * rate) - first, len(held) - 1))
+            held, first = held[passed:], first + passed
+    if held is not None and done < frames:
+        yield interpolate(held, np.arange(done, frames) * float(rate) - first)
+
+
+def _neighbours(frames: int, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    positions = np.clip(positions.astype(np.float64), 0, frames - 1)
+    lower = np.floor(positions).astype(int)
+    return lower, np.minimum(lower + 1, frames - 1), positions - lower
