@@ -1,0 +1,137 @@
+"""The HTTP application around a `Service`."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from evc_jax import __version__
+from evc_jax.aspects import ASPECT_NAMES
+from evc_jax.errors import EvcError
+from evc_jax.serving import metrics
+from evc_jax.serving.recordings import FORMATS, TooLongError
+from evc_jax.serving.routes import router
+from evc_jax.serving.service import Service
+from evc_jax.serving.voices import NAMED_VOICES
+from evc_jax.wishes import BOUNDS, VOCODERS, Wishes
+
+_DESCRIPTION = """\
+Emotional voice cloning: the same sentence with another emotion and another voice. Uploads and answers exist in memory
+only, while their request is worked on. Errors are `{"detail": "one sentence that says what to do"}`."""
+
+
+def make_app(service: Service) -> FastAPI:
+    """The application; its service is closed by whoever made it."""
+    app = FastAPI(title="evc_jax", version=__version__, description=_DESCRIPTION)
+    app.state.service = service
+    app.include_router(router)
+    app.add_api_route("/health", health, methods=["GET"], responses={503: {"description": "Shutting down."}})
+    app.add_api_route("/health/live", live, methods=["GET"])
+    app.add_api_route("/info", info, methods=["GET"])
+    app.add_api_route(
+        "/metrics",
+        read_metrics,
+        methods=["GET"],
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {}}, "description": "Prometheus's text format."}},
+    )
+    app.add_exception_handler(EvcError, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse_field)
+    app.add_exception_handler(Exception, _apologise)
+    app.add_middleware(_Measured, service=service)
+    return app
+
+
+async def health(request: Request) -> JSONResponse:
+    """Whether requests are taken: 200 ready, 503 not."""
+    ready = request.app.state.service.ready
+    return JSONResponse({"status": "ready" if ready else "stopping"}, 200 if ready else 503)
+
+
+async def live() -> dict[str, str]:
+    """Whether the process answers at all."""
+    return {"status": "live"}
+
+
+async def info(request: Request) -> dict[str, Any]:
+    """What can be asked for: emotions, dials and their bounds, voices, limits."""
+    service: Service = request.app.state.service
+    bundle, settings = service.bundle, service.settings
+    samples_voices = bundle.has("voicegan")
+    return {
+        "version": __version__,
+        "emotions": service.converter.emotions,
+        "dials": {
+            name: {"lowest": low, "highest": high, "default": getattr(Wishes, name)}
+            for name, (low, high) in BOUNDS.items()
+        },
+        "voices": NAMED_VOICES if samples_voices else NAMED_VOICES[:1],
+        "aspects": ASPECT_NAMES,
+        "vocoders": [name for name in VOCODERS if name != "waveglow" or bundle.has("waveglow")],
+        "default_vocoder": bundle.default_vocoder,
+        "formats": FORMATS,
+        "sample_rate_hz": service.converter.sample_rate_hz,
+        "networks": list(bundle.description["networks"]),
+        "licence": bundle.description.get("licence", ""),
+        "limits": {
+            "upload_bytes": settings.max_upload_bytes,
+            "recording_seconds": settings.max_seconds,
+            "requests": settings.queue,
+            "answer_seconds": settings.timeout_s,
+        },
+    }
+
+
+async def read_metrics(request: Request) -> Response:
+    """Counters for Prometheus."""
+    return Response(request.app.state.service.metrics.text(), media_type=metrics.CONTENT_TYPE)
+
+
+async def _refuse(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, 413 if isinstance(error, TooLongError) else 422)
+
+
+async def _refuse_field(request: Request, error: Exception) -> JSONResponse:
+    """One sentence about the first field that does not fit."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    name = first["loc"][-1]
+    if first["type"] == "missing":
+        return JSONResponse({"detail": f"The field {name} is missing; give it as described in /docs."}, 422)
+    given, wanted = str(first.get("input"))[:40], first["msg"].removeprefix("Input ")
+    return JSONResponse({"detail": f"The field {name} is {given!r}; it {wanted}."}, 422)
+
+
+async def _apologise(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": "The server made a mistake; its log tells which."}, 500)
+
+
+class _Measured:
+    """Middleware that counts answers and their time; unknown paths share one label, so that there are few."""
+
+    def __init__(self, app: Any, service: Service):
+        self._app = app
+        self._metrics = service.metrics
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 500
+
+        async def watch(message: Any) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            self._metrics.requests.labels(route, str(status)).inc()
+            self._metrics.latency_s.labels(route).observe(time.perf_counter() - started)

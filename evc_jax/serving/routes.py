@@ -1,0 +1,167 @@
+"""The routes that compute: a place in the queue, a bounded upload, a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, File, Form, HTTPException, Request, Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+from evc_jax.errors import ConfigError
+from evc_jax.serving.admission import Ticket
+from evc_jax.serving.deadline import ExpiredError
+from evc_jax.serving.forms import (
+    MEDIA_TYPES,
+    UploadRequest,
+    container,
+    conversion_wishes,
+    only_known_fields,
+    sound_wishes,
+)
+from evc_jax.serving.service import Service
+from evc_jax.serving.voices import check_named
+from evc_jax.wishes import ORIGINAL_VOICE
+
+DRAIN_S = 5
+
+
+class Problem(BaseModel):
+    """What went wrong, in one sentence."""
+
+    detail: str
+
+
+_PROBLEMS = {
+    400: "The form cannot be read.",
+    408: "The upload took too long.",
+    413: "The upload is too large, or a recording too long.",
+    415: "The body is no multipart form.",
+    422: "A recording or a field cannot be used.",
+    429: "The queue is full; Retry-After says when to try again.",
+    504: "The conversion took too long.",
+}
+
+
+def _responses() -> dict[int | str, dict[str, Any]]:
+    sound = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES.values()}
+    answers: dict[int | str, dict[str, Any]] = {200: {"content": sound, "description": "The recording."}}
+    return answers | {status: {"model": Problem, "description": text} for status, text in _PROBLEMS.items()}
+
+
+class ComputingRoute(APIRoute):
+    """A route whose requests wait in the queue; a full one is said before the body is read."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """See `APIRoute`."""
+        handle = super().get_route_handler()
+        fields = set(_fields(self.dependant))
+
+        async def answer(request: Request) -> Response:
+            service: Service = request.app.state.service
+            ticket = service.admission.enter()
+            if ticket is None:
+                await _drain(request, service.settings.max_upload_bytes)
+                wait = {"Retry-After": str(service.admission.retry_after_s)}
+                raise HTTPException(429, "The server has all it can do; try again later.", wait)
+            upload = UploadRequest(request, service.settings.max_upload_bytes)
+            request.scope.update({"evc.ticket": ticket, "evc.fields": fields})
+            try:
+                async with asyncio.timeout(service.settings.timeout_s):
+                    return await handle(upload)
+            except (TimeoutError, ExpiredError) as error:
+                raise _too_late(upload.complete, service.settings.timeout_s) from error
+            except HTTPException as error:
+                if error.status_code == 413:
+                    await _drain(request, service.settings.max_upload_bytes)
+                raise
+            finally:
+                ticket.close()
+
+        return answer
+
+
+def _fields(dependant: Any) -> Iterator[str]:
+    """Names of the form fields of a route and of what it depends on."""
+    yield from (parameter.alias for parameter in dependant.body_params)
+    for inner in dependant.dependencies:
+        yield from _fields(inner)
+
+
+def _too_late(arrived: bool, timeout_s: float | int) -> HTTPException:
+    if arrived:
+        return HTTPException(504, f"The answer was not ready within {timeout_s:g} s; send a shorter recording.")
+    return HTTPException(408, f"The upload did not arrive within {timeout_s:g} s; send it faster or less of it.")
+
+
+async def _drain(request: Request, max_bytes: int) -> None:
+    """Reads on for a while: many clients only look for an answer once they have sent everything."""
+    if "expect" in request.headers:  # this one asked before sending
+        return
+    left = max_bytes
+    with contextlib.suppress(TimeoutError, RuntimeError):
+        async with asyncio.timeout(DRAIN_S):
+            while left > 0:
+                message = await request.receive()
+                left -= len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
+
+
+def _service(request: Request) -> Service:
+    return request.app.state.service
+
+
+def _ticket(request: Request) -> Ticket:
+    return request.scope["evc.ticket"]
+
+
+_Service = Annotated[Service, Depends(_service)]
+_Ticket = Annotated[Ticket, Depends(_ticket)]
+_Container = Annotated[str, Depends(container)]
+_Recording = Annotated[bytes, File(description="WAV, FLAC, OGG or MP3.")]
+
+router = APIRouter(
+    route_class=ComputingRoute,
+    dependencies=[Depends(only_known_fields)],
+    responses=_responses(),
+    default_response_class=Response,
+)
+
+
+@router.post("/convert", summary="Convert a recording")
+async def convert(
+    service: _Service,
+    ticket: _Ticket,
+    recording: _Recording,
+    wished: Annotated[dict[str, Any], Depends(conversion_wishes)],
+    kind: _Container,
+    voice: Annotated[str | None, Form(description="original, sampled:female or sampled:male.")] = None,
+    voice_file: Annotated[
+        list[bytes] | None, File(description="Recordings of the speaker whose voice to take; several are averaged.")
+    ] = None,
+) -> Response:
+    """Another emotion, another voice: see the fields; with none of them the source is rebuilt."""
+    if voice is not None and voice_file:
+        raise ConfigError("Both voice and voice_file say whose voice to take; give one of them.")
+    named = check_named(voice or ORIGINAL_VOICE)
+    sound = await service.compute(ticket, service.convert, recording, voice_file or [], named, wished, kind)
+    return Response(sound, media_type=MEDIA_TYPES[kind], headers={"Cache-Control": "no-store"})
+
+
+@router.post("/transfer", summary="Take rhythm, pitch or timbre from another recording of the same sentence")
+async def transfer(
+    service: _Service,
+    ticket: _Ticket,
+    source: _Recording,
+    target: _Recording,
+    wished: Annotated[dict[str, Any], Depends(sound_wishes)],
+    kind: _Container,
+    aspects: Annotated[str, Form(description="Letters of R (rhythm), F (pitch), U (timbre).")] = "RFU",
+) -> Response:
+    """What `aspects` names comes from the target, the rest from the source."""
+    sound = await service.compute(ticket, service.transfer, source, target, aspects, wished, kind)
+    return Response(sound, media_type=MEDIA_TYPES[kind], headers={"Cache-Control": "no-store"})

@@ -1,0 +1,43 @@
+"""The API does what its OpenAPI document says, whatever is sent; schemathesis makes up the requests."""
+
+import pytest
+from bundles import tiny_bundle  # noqa: F401
+
+schemathesis = pytest.importorskip("schemathesis")
+hypothesis = pytest.importorskip("hypothesis")
+# Bytes that fit the description of an upload are hardly ever a recording.
+positive_data_acceptance = pytest.importorskip("schemathesis.specs.openapi.checks").positive_data_acceptance
+
+from evc_jax.bundle import load_bundle  # noqa: E402
+from evc_jax.serving.app import make_app  # noqa: E402
+from evc_jax.serving.service import Service  # noqa: E402
+from evc_jax.serving.settings import ServerSettings  # noqa: E402
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def operations(tiny_bundle):  # noqa: F811
+    """What the document describes, by method and path."""
+    service = Service(load_bundle(tiny_bundle), ServerSettings(max_upload_mb=1, max_seconds=10, timeout_s=60))
+    schema = schemathesis.openapi.from_asgi("/openapi.json", make_app(service))
+    yield {found.ok().label: found.ok() for found in schema.get_all_operations()}
+    service.close()
+
+
+@pytest.mark.parametrize(
+    "label", ["POST /convert", "POST /transfer", "GET /health", "GET /health/live", "GET /info", "GET /metrics"]
+)
+def test_every_answer_is_described(operations, label):
+    modes = [schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE]
+    for mode in modes if label.startswith("POST") else modes[:1]:
+
+        @hypothesis.given(case=operations[label].as_strategy(generation_mode=mode))
+        @hypothesis.settings(
+            max_examples=30, deadline=None, derandomize=True, database=None,
+            suppress_health_check=list(hypothesis.HealthCheck),
+        )  # fmt: skip
+        def check(case):
+            case.call_and_validate(excluded_checks=[positive_data_acceptance])
+
+        check()
