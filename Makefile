@@ -23,7 +23,7 @@ $(VENV)/installed: setup.cfg constraints.txt
 # Resemblyzer comes without its dependencies: the webrtcvad it asks for needs a compiler, and the wheels that evc_jax
 # depends on provide the same module.
 $(VENV)/installed-dev: $(VENV)/installed
-	$(INSTALL) --editable '.[dev,beam,cloud]'
+	$(INSTALL) --editable '.[dev,beam,cloud,serve]'
 	$(INSTALL) --no-deps resemblyzer
 	touch $@
 
