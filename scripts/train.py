@@ -8,13 +8,16 @@ command goes on. On several hosts, start it on each with `--distributed=auto`. W
 `tensorboard --logdir runs`.
 """
 
+import errno
+import os
 import sys
+import threading
 from typing import NoReturn
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from evc_jax.errors import EvcError
+from evc_jax.errors import EvcError, TrainingError
 from evc_jax.training import config as training_config
 
 INTERRUPTED = 130
@@ -48,6 +51,12 @@ def _load(holder: flags.FlagHolder) -> ConfigDict:
         _fail(" ".join(str(error).split(": ", 1)[-1].split()) + "; give --config=configs/NAME.py:VARIANT.")
 
 
+def _thread_failed(arguments: threading.ExceptHookArgs) -> None:
+    """A full disk ends TensorBoard's thread, too; the loop tells of it in one sentence."""
+    if getattr(arguments.exc_value, "errno", None) != errno.ENOSPC:
+        threading.__excepthook__(arguments)
+
+
 def _fail(sentence: str) -> NoReturn:
     print(f"train: {sentence}", file=sys.stderr)
     sys.exit(2)
@@ -55,6 +64,7 @@ def _fail(sentence: str) -> NoReturn:
 
 def main(argv: list[str]) -> None:
     del argv
+    threading.excepthook = _thread_failed
     logging.set_verbosity(logging.FATAL)  # Orbax logs each file and the tracebacks of errors that are told below
     try:
         config = training_config.parse(_load(_CONFIG))
@@ -66,6 +76,10 @@ def main(argv: list[str]) -> None:
         connect(_DISTRIBUTED.value)
         enable_cache()
         train(config, _WORKDIR.value)
+    except TrainingError as error:
+        # At once: on a full disk, what Orbax and TensorBoard left behind would fail noisily while Python ends.
+        print(f"train: {error}", file=sys.stderr, flush=True)
+        os._exit(2)
     except EvcError as error:
         _fail(str(error))
     except KeyboardInterrupt:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import pytest
 from evc_jax.audio import AudioConfig
 from evc_jax.bundle import build_network, save_bundle
 from evc_jax.config import to_mapping
+from evc_jax.conversion import Converter
 
 EMOTIONS = ("neutral", "happy", "sad")
 _ENCODER = {"width": 16, "factor": 8, "lstm_layers": 1}
@@ -90,6 +94,14 @@ def write_bundle(path: Path, names=tuple(CONFIGS), seed: int = 0) -> Path:
 def tiny_bundle(tmp_path_factory) -> Path:
     """A bundle directory with every network that converts."""
     return write_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
+
+
+@functools.cache
+def tiny_converter() -> Converter:
+    """A converter of that bundle for all tests of a session, so that its networks are compiled once."""
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    return Converter.load(write_bundle(Path(folder.name) / "tiny"))
 
 
 def tone(seconds: float, rate_hz: int = 16000, f0_hz: float = 140.0, level: float = 0.1, seed: int = 0) -> np.ndarray:

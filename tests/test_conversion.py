@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from bundles import EMOTIONS, tiny_bundle, tone, write_bundle  # noqa: F401
+from bundles import EMOTIONS, tiny_bundle, tiny_converter, tone, write_bundle  # noqa: F401
 
 import evc_jax
 from evc_jax.conversion import Converter
@@ -12,8 +12,8 @@ from evc_jax.wishes import MAX_STRENGTH, Wishes
 
 
 @pytest.fixture(scope="module")
-def converter(tiny_bundle):  # noqa: F811
-    return Converter.load(tiny_bundle)
+def converter():
+    return tiny_converter()
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import soundfile
-from bundles import tiny_bundle, tone  # noqa: F401
+from bundles import tiny_converter, tone
 
 from evc_jax import dials, pitch
 from evc_jax.bundle import embedded_path
@@ -17,8 +17,8 @@ OTHERS = ({}, {"emotion": "sad", "strength": 2.0}, {"voice": "sampled:male"}, {"
 
 
 @pytest.fixture(scope="module")
-def converter(tiny_bundle):  # noqa: F811
-    return Converter.load(tiny_bundle)
+def converter():
+    return tiny_converter()
 
 
 @pytest.fixture(scope="module")

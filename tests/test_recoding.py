@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from bundles import tiny_bundle, tone, write_bundle  # noqa: F401
+from bundles import tiny_converter, tone, write_bundle
 
 from evc_jax import pitch, recoding, windows
 from evc_jax.conversion import Converter
@@ -11,8 +11,8 @@ from evc_jax.wishes import Wishes
 
 
 @pytest.fixture(scope="module")
-def converter(tiny_bundle):  # noqa: F811
-    return Converter.load(tiny_bundle)
+def converter():
+    return tiny_converter()
 
 
 def inputs_of(converter, wishes, seed=0):

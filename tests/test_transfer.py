@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from bundles import tiny_bundle, tone, write_bundle  # noqa: F401
+from bundles import tiny_converter, tone, write_bundle
 
 from evc_jax import windows
 from evc_jax.aspects import Aspects, all_aspects
@@ -17,8 +17,8 @@ ALL = [str(aspects) for aspects in all_aspects()]
 
 
 @pytest.fixture(scope="module")
-def converter(tiny_bundle):  # noqa: F811
-    return Converter.load(tiny_bundle)
+def converter():
+    return tiny_converter()
 
 
 @pytest.fixture(scope="module")

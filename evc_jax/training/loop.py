@@ -13,7 +13,7 @@ from etils import epath
 
 from evc_jax.config import to_mapping
 from evc_jax.data.source import audio_config
-from evc_jax.errors import ConfigError
+from evc_jax.errors import ConfigError, TrainingError
 from evc_jax.training import parallel
 from evc_jax.training.checkpoints import Checkpoints, Restored
 from evc_jax.training.config import TrainConfig
@@ -81,6 +81,10 @@ def train(config: TrainConfig, workdir: epath.PathLike) -> dict[str, float]:
             run.start()
             run.to_the_end()
         return run.results
+    except TrainingError:  # a full disk
+        if run.writer:
+            run.writer.abandon()
+        raise
     except NotFinite as error:
         raise stopped_by(error, config.system, run.sample_names(error.records), run.last_good()) from error
     finally:
@@ -95,8 +99,8 @@ class Run:
         self.config, self.workdir = config, workdir
         self.mesh = parallel.device_mesh()
         self.local_batch_size = parallel.local_batch_size(config.batch_size, self.mesh)
-        audio_config(config.data.data_dir, config.data.datasets)  # which must be one for all datasets
         self.system = build_system(config, workdir)
+        audio_config(config.data.data_dir, config.data.datasets)  # which must be one for all datasets
         self.preemption = Preemption()
         key = jax.random.key(config.seed)
         self.state = parallel.init_replicated(self.system.init, jax.random.fold_in(key, 0), self.mesh)

@@ -28,7 +28,9 @@ class MetricsWriter:
             from tensorboardX import SummaryWriter
 
             self._lines = _keep_until(self._log, first_step)
-            self._tensorboard = SummaryWriter(str(epath.Path(workdir) / "tensorboard"), purge_step=first_step + 1)
+            # Its thread ends when the disk is full; a short queue would then block the training instead of telling.
+            folder = str(epath.Path(workdir) / "tensorboard")
+            self._tensorboard = SummaryWriter(folder, purge_step=first_step + 1, max_queue=1_000_000)
 
     def train(self, step: int, metrics: Mapping[str, float], timings: Mapping[str, float]) -> None:
         """Logs training metrics, the speed and the time left."""
@@ -55,6 +57,11 @@ class MetricsWriter:
         """Prints a line with the time of day."""
         if self._active:
             print(f"{datetime.now():%H:%M:%S} {line}", flush=True)
+
+    def abandon(self) -> None:
+        """Gives up what TensorBoard has not written yet: on a full disk it would wait for ever, or fail once more."""
+        if self._tensorboard is not None:
+            self._tensorboard.file_writer.event_writer.close = lambda: None  # called again when Python ends
 
     def close(self) -> None:
         if self._tensorboard is not None:

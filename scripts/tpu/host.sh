@@ -20,9 +20,11 @@ install() {
 
 start() {
   mkdir -p "$run"
-  rm -f "$run/exit"
+  rm -f "$run/exit" "$run/ready"
   setsid nohup "$0" train "$@" >>"$run/log" 2>&1 </dev/null &
   echo $! >"$run/pid"
+  # Before its trap is set, a signal would end the shell that is to tell the exit code.
+  for _ in $(seq 100); do [ -e "$run/ready" ] || sleep 0.1; done
 }
 
 train() {
@@ -33,6 +35,7 @@ train() {
   cd "$root"
   # A signal to the whole group is for the training; this shell waits for its exit code.
   trap : TERM
+  touch "$run/ready"
   "$venv/bin/python" scripts/train.py "$@" || code=$?
   echo "$code" >"$run/exit"
 }

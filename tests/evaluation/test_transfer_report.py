@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from bundles import tiny_bundle, tone  # noqa: F401
+from bundles import tiny_converter, tone
 
 from evc_jax.aspects import Aspects
-from evc_jax.conversion import Converter
 from evc_jax.evaluation import dial_report, transfer_report
 from evc_jax.evaluation.dial_report import evaluate_dials
 from evc_jax.evaluation.transfer_report import draw_pairs, evaluate_transfer
@@ -25,11 +24,11 @@ def test_pairs_say_one_sentence_by_two_speakers_and_sentences_take_turns():
     assert pairs == draw_pairs(records, 6) and draw_pairs(records[:1], 6) == []
 
 
-def test_transfer_is_measured_beside_the_source_as_it_is(tiny_bundle, monkeypatch):  # noqa: F811
+def test_transfer_is_measured_beside_the_source_as_it_is(monkeypatch):
     chosen = [Aspects.parse(letters) for letters in ("R", "U", "FU")]
     monkeypatch.setattr(transfer_report, "all_aspects", lambda: chosen)
     records = [record("a", "x"), record("b", "x", 200.0, 0.7)]
-    report = evaluate_transfer(Converter.load(tiny_bundle), records, pairs=1)
+    report = evaluate_transfer(tiny_converter(), records, pairs=1)
     rows = {str(row.aspects): row for row in report.rows}
     assert list(rows) == ["R", "U", "FU"] and report.pairs == 1
     # The source owns what it keeps: there it is perfect as it is, and only there.
@@ -39,10 +38,10 @@ def test_transfer_is_measured_beside_the_source_as_it_is(tiny_bundle, monkeypatc
     assert str(report).count("\n| ") == 3 and "| FU | " in str(report)
 
 
-def test_dials_are_measured_against_the_rebuilt_recording(tiny_bundle, monkeypatch):  # noqa: F811
+def test_dials_are_measured_against_the_rebuilt_recording(monkeypatch):
     monkeypatch.setattr(dial_report, "SETTINGS", ({"rate": 1.25}, {"pitch_shift": 4}))
     records = [record("a", "x"), record("b", "x", 200.0)]
-    report = evaluate_dials(Converter.load(tiny_bundle), records, recordings=2)
+    report = evaluate_dials(tiny_converter(), records, recordings=2)
     rows = {(row.dial, row.value): row for row in report.rows}
     assert len(rows) == 2
     assert rows["rate", 1.25].duration_ratio == pytest.approx(0.8, abs=1e-3)

@@ -150,8 +150,9 @@ def voice_losses(nets, d_params, g_params):
 def code_losses(nets, d_params, g_params):
     codes = jax.random.normal(jax.random.key(7), (BATCH, 8, 6))
     alpha, balance = jnp.linspace(0, 1, BATCH), jnp.array([1.0, 0.5, 2.0])
-    d_loss = gan.codegan_discriminator_loss(nets, d_params, g_params, codes, LABELS, TARGETS, alpha, balance)
-    return d_loss, gan.codegan_generator_loss(nets, g_params, d_params, codes, LABELS, TARGETS, balance)
+    of_labels, of_targets = (gan.sample_weights(balance, labels) for labels in (LABELS, TARGETS))
+    d_loss = gan.codegan_discriminator_loss(nets, d_params, g_params, codes, LABELS, TARGETS, alpha, of_labels)
+    return d_loss, gan.codegan_generator_loss(nets, g_params, d_params, codes, LABELS, TARGETS, of_targets)
 
 
 @pytest.mark.parametrize(("name", "losses"), [("voicegan", voice_losses), ("codegan", code_losses)])
