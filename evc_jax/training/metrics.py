@@ -61,7 +61,8 @@ class MetricsWriter:
     def abandon(self) -> None:
         """Gives up what TensorBoard has not written yet: on a full disk it would wait for ever, or fail once more."""
         if self._tensorboard is not None:
-            self._tensorboard.file_writer.event_writer.close = lambda: None  # called again when Python ends
+            self._tensorboard.file_writer.event_writer.close = lambda: None  # which is called when Python ends
+            self._tensorboard = None
 
     def close(self) -> None:
         if self._tensorboard is not None:
