@@ -15,7 +15,7 @@ from evc_jax import bundle as bundles
 from evc_jax.audio import AudioConfig
 from evc_jax.bundle import Bundle, TrainedNetwork
 from evc_jax.config import from_mapping, to_mapping
-from evc_jax.data.extraction import PCM_SCALE
+from evc_jax.data.extraction import from_pcm
 from evc_jax.data.source import audio_config, dataset_info, open_split
 from evc_jax.errors import ConfigError, DataError
 from evc_jax.evaluation.copy_synthesis import copy_synthesis
@@ -171,4 +171,4 @@ def _test_recordings(data_dir: str, datasets: Sequence[str], config: AudioConfig
         raise DataError(f"The test split of {', '.join(datasets)} is empty; name other datasets.")
     chosen = np.unique(np.linspace(0, len(source) - 1, TEST_RECORDINGS).round().astype(int))
     limit = int(MAX_TEST_SECONDS * config.sample_rate_hz)
-    return [source[int(i)]["audio"][:limit].astype(np.float32) / PCM_SCALE for i in chosen]
+    return [from_pcm(source[int(i)]["audio"][:limit]) for i in chosen]

@@ -1,4 +1,4 @@
-"""Recordings and their log-mel spectrograms: reading, writing, levels, framing.
+"""Recordings and their log-mel spectrograms: reading, writing, framing.
 
 NumPy and SciPy only, so that the command line, the data builder's workers and the tests can import it cheaply.
 The features are those of SpeechSplit (arXiv 2004.11284, `make_spect_f0.py`).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import os
 import uuid
 from collections.abc import Iterable, Iterator
@@ -21,8 +22,6 @@ from evc_jax.errors import AudioError
 
 MIN_DURATION_S = 0.1
 MAX_CHANNELS = 64
-SILENCE_DBFS = -80.0
-ACTIVE_RANGE_DB = 35.0
 HIGHPASS_ORDER = 5
 BLOCK_FRAMES = 2048
 RESAMPLING_QUALITY = "HQ"
@@ -161,18 +160,33 @@ def save_blocks(
 
     path = check_output(path)
     beside = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
-    container = "RF64" if path.suffix.lower() == ".wav" and 2 * samples > MAX_WAV_BYTES else None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with soundfile.SoundFile(beside, "w", rate_hz, 1, subtype="PCM_16", format=container) as file:
-            for block in blocks:
-                file.write(block / peak if peak > 1 else block)
+        write_blocks(beside, blocks, samples, peak, rate_hz, path.suffix.lower().removeprefix("."))
         os.replace(beside, path)
     except (soundfile.SoundFileError, OSError) as error:
         raise AudioError(f"{path} cannot be written ({error}); give a place that can.") from error
     finally:
         with contextlib.suppress(OSError):
             beside.unlink()
+
+
+def write_blocks(
+    file: Path | io.BytesIO,
+    blocks: Iterable[Float[np.ndarray, " _"]],
+    samples: int,
+    peak: float,
+    rate_hz: int,
+    container: str,
+) -> None:
+    """Writes sound to a place on disk or in memory; `container` is "wav" or "flac", the rest as in `save_blocks`."""
+    import soundfile
+
+    if container == "wav" and 2 * samples > MAX_WAV_BYTES:
+        container = "rf64"
+    with soundfile.SoundFile(file, "w", rate_hz, 1, subtype="PCM_16", format=container.upper()) as sound:
+        for block in blocks:
+            sound.write(block / peak if peak > 1 else block)
 
 
 def check_output(path: str | os.PathLike) -> Path:
@@ -221,8 +235,13 @@ def highpass_design(order: int, corner_hz: float, sample_rate_hz: int) -> tuple[
 
 def condition(audio: Float[np.ndarray, " S"], config: AudioConfig, seed: int = 0) -> Float[np.ndarray, " S"]:
     """What every analysis sees: high-passed, scaled by `gain`, dithered; float64."""
-    noise = np.random.default_rng(seed).uniform(-config.dither, config.dither, len(audio))
-    return highpass(audio, config) * config.gain + noise
+    return dithered(highpass(audio, config), config, seed)
+
+
+def dithered(filtered: Float[np.ndarray, " S"], config: AudioConfig, seed: int = 0) -> Float[np.ndarray, " S"]:
+    """`condition` of a recording that is high-passed already."""
+    noise = np.random.default_rng(seed).uniform(-config.dither, config.dither, len(filtered))
+    return filtered * config.gain + noise
 
 
 def log_mel(audio: Float[np.ndarray, " S"], config: AudioConfig, seed: int = 0) -> Float[np.ndarray, "T F"]:
@@ -233,7 +252,12 @@ def log_mel(audio: Float[np.ndarray, " S"], config: AudioConfig, seed: int = 0) 
       config: what the frames and bands are.
       seed: of the dither.
     """
-    return mel_of_frames(frame(condition(audio, config, seed), config.window_samples, config.hop_samples), config)
+    return mel_of_conditioned(condition(audio, config, seed), config)
+
+
+def mel_of_conditioned(samples: Float[np.ndarray, " S"], config: AudioConfig) -> Float[np.ndarray, "T F"]:
+    """`log_mel` of a recording that `condition` has been through already."""
+    return mel_of_frames(frame(samples, config.window_samples, config.hop_samples), config)
 
 
 def mel_of_frames(frames: Float[np.ndarray, "T window"], config: AudioConfig) -> Float[np.ndarray, "T F"]:
@@ -269,31 +293,6 @@ def mel_filters(config: AudioConfig) -> Float[np.ndarray, "F bins"]:
     return filters
 
 
-def active_level_dbfs(audio: Float[np.ndarray, " S"], config: AudioConfig) -> float:
-    """Level of the speech: root mean square over the frames within 35 dB of the loudest one.
-
-    Pauses do not count, nor does what lies below the high-pass (an offset, rumble).
-
-    Raises:
-      AudioError: no frame is louder than `SILENCE_DBFS`.
-    """
-    frames = frame(highpass(audio, config), config.window_samples, config.hop_samples)
-    mean_powers = powers(frames) / config.window_samples
-    active = mean_powers[mean_powers > active_threshold(mean_powers.max())]
-    return float(10 * np.log10(active.mean()))
-
-
 def powers(frames: Float[np.ndarray, "T window"]) -> Float[np.ndarray, " T"]:
     """Sum of squares of each frame."""
     return np.einsum("ts,ts->t", frames, frames)
-
-
-def active_threshold(loudest: float) -> float:
-    """The mean power above which frames are speech, given the loudest frame's.
-
-    Raises:
-      AudioError: no frame is louder than `SILENCE_DBFS`.
-    """
-    if loudest < 10 ** (SILENCE_DBFS / 10):
-        raise AudioError(f"the recording is silent (nothing above {SILENCE_DBFS:.0f} dBFS); give one with speech.")
-    return loudest * 10 ** (-ACTIVE_RANGE_DB / 10)

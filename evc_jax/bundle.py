@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from evc_jax.audio import AudioConfig
+from evc_jax.audio_config import AudioConfig
 from evc_jax.config import from_mapping
 from evc_jax.errors import BundleError, ConfigError
+from evc_jax.folders import written_whole
 
 FORMAT = 1
 DESCRIPTION_FILE = "bundle.json"
@@ -33,7 +33,7 @@ _NETWORKS = {
 NETWORKS = tuple(_NETWORKS)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainedNetwork:
     """One network of a bundle, ready to apply: `network.apply(params, ...)`.
 
@@ -157,17 +157,23 @@ def save_bundle(
             f"The description names the networks {sorted(complete['networks'])} but parameters of {sorted(params)} "
             "were given; give both for each."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with written_whole(path) as folder:
         for name, tree in params.items():
-            _write_params(partial / "params" / name, tree, storage_dtype)
-        (partial / DESCRIPTION_FILE).write_text(json.dumps(complete, indent=2) + "\n")
-        _move_into_place(partial, path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            write_params(folder / "params" / name, tree, storage_dtype)
+        (folder / DESCRIPTION_FILE).write_text(json.dumps(complete, indent=2) + "\n")
     return path
+
+
+def write_params(folder: Path, tree: Any, storage_dtype: str = "float32") -> None:
+    """Writes parameters with Orbax, each leaf as `storage_dtype`."""
+    import jax
+    import orbax.checkpoint as ocp
+
+    with ocp.StandardCheckpointer() as writer:
+        writer.save(folder.resolve(), jax.tree.map(lambda leaf: np.asarray(leaf).astype(storage_dtype), tree))
+    marker = folder / "commit_success.txt"
+    if marker.exists():  # Orbax writes into it where it was made, which is nobody's business
+        marker.write_text("complete\n")
 
 
 def build_network(name: str, config: Mapping[str, Any], where: object = "bundle") -> tuple[Any, Any]:
@@ -221,17 +227,6 @@ def _check_description(description: Any, folder: Path) -> None:
         raise _damaged(folder, f"CodeGAN knows {expected} emotions but {len(description['emotions'])} are named")
 
 
-def _write_params(folder: Path, tree: Any, storage_dtype: str) -> None:
-    import jax
-    import orbax.checkpoint as ocp
-
-    with ocp.StandardCheckpointer() as writer:
-        writer.save(folder.resolve(), jax.tree.map(lambda leaf: np.asarray(leaf).astype(storage_dtype), tree))
-    marker = folder / "commit_success.txt"
-    if marker.exists():  # Orbax writes into it where the bundle was made, which is nobody's business
-        marker.write_text("complete\n")
-
-
 def _read_params(folder: Path, name: str, network: Any) -> Any:
     import jax
     import orbax.checkpoint as ocp
@@ -254,16 +249,3 @@ def _read_params(folder: Path, name: str, network: Any) -> Any:
 
 def _damaged(folder: Path, reason: str) -> BundleError:
     return BundleError(f"The bundle {folder} is damaged: {reason}; copy or make it again.")
-
-
-def _move_into_place(partial: Path, path: Path) -> None:
-    old = path.with_name(f".{path.name}.{os.getpid()}.old")
-    if path.exists():
-        path.rename(old)
-    try:
-        partial.rename(path)
-    except OSError:
-        if old.exists():
-            old.rename(path)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

@@ -135,13 +135,13 @@ class Converter:
           EvcError: the recording, a wish or the bundle does not allow it; the message says what to do.
         """
         wishes = Wishes(
-            emotion,
-            strength,
-            voice,
-            seed,
-            vocoder,
-            sigma,
-            denoise,
+            emotion=emotion,
+            strength=strength,
+            voice=voice,
+            seed=seed,
+            vocoder=vocoder,
+            sigma=sigma,
+            denoise=denoise,
             pitch_range=pitch_range,
             pitch_shift=pitch_shift,
             rate=rate,

@@ -8,10 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from evc_jax import audio as audio_lib
-from evc_jax import pitch, speaker
+from evc_jax import levels, pitch, speaker
 from evc_jax.audio import AudioConfig
-
-MAX_PEAK = 0.99
 
 
 @dataclass(frozen=True)
@@ -63,37 +61,24 @@ def extract(
     config = config or AudioConfig()
     embedder = embedder or speaker.embed
     recorded = audio_lib.as_mono(audio, rate_hz, config.sample_rate_hz)
-    gain = level_gain(recorded, config)
+    filtered = audio_lib.highpass(recorded, config)
+    level_dbfs = levels.active_level_dbfs(filtered, config)
+    gain = levels.gain_to_level(level_dbfs, np.abs(recorded).max(), config)
     samples = recorded * np.float32(gain)
+    conditioned = audio_lib.condition(samples, config, seed)
     return Features(
         audio=samples,
-        mel=np.clip(audio_lib.log_mel(samples, config, seed), 0, 1),
-        f0_hz=pitch.estimate_f0(samples, config, seed),
+        mel=np.clip(audio_lib.mel_of_conditioned(conditioned, config), 0, 1),
+        f0_hz=pitch.f0_of_conditioned(conditioned, config),
         # Resemblyzer has a level rule of its own; after another one it tells speakers apart less well.
-        embedding=embedder(_for_embedder(recorded, config, seed)),
+        embedding=embedder(_for_embedder(audio_lib.dithered(filtered, config, seed), config)),
         level_gain=gain,
     )
 
 
-def level_gain(audio: Float[np.ndarray, " S"], config: AudioConfig) -> float:
-    """Factor that brings speech to `config.level_dbfs`, smaller where peaks would pass full scale.
-
-    Raises:
-      AudioError: the recording is silent.
-    """
-    return gain_to_level(audio_lib.active_level_dbfs(audio, config), np.abs(audio).max(), config)
-
-
-def gain_to_level(level_dbfs: float, peak: float | np.floating, config: AudioConfig) -> float:
-    """`level_gain` of a recording of this level and this largest absolute sample."""
-    if config.level_dbfs is None:
-        return 1.0
-    return float(min(10 ** ((config.level_dbfs - level_dbfs) / 20), MAX_PEAK / peak))
-
-
-def _for_embedder(samples: np.ndarray, config: AudioConfig, seed: int) -> np.ndarray:
+def _for_embedder(conditioned: np.ndarray, config: AudioConfig) -> np.ndarray:
     """The conditioned waveform at the embedder's rate, which the original embeds, too."""
-    conditioned = audio_lib.condition(samples, config, seed).astype(np.float32)
+    samples = conditioned.astype(np.float32)
     if config.sample_rate_hz == speaker.SAMPLE_RATE_HZ:
-        return conditioned
-    return audio_lib.as_mono(conditioned, config.sample_rate_hz, speaker.SAMPLE_RATE_HZ)
+        return samples
+    return audio_lib.as_mono(samples, config.sample_rate_hz, speaker.SAMPLE_RATE_HZ)

@@ -30,7 +30,13 @@ LOWEST_F0_HZ = 65.0
 HIGHPASS_FACTOR = 0.7
 HIGHPASS_ORDER = 4
 STEPS_PER_FRAME = 4
+# LoveTrain: a voiced frame has this share of its power up to 7.9 kHz below 4 kHz.
 LOVE_TRAIN_THRESHOLD = 0.85
+LOVE_TRAIN_BOUNDS_HZ = (100.0, 4000.0, 7900.0)
+LOVE_TRAIN_PERIODS = 3
+LOVE_TRAIN_LOWEST_HZ = 40.0
+LOVE_TRAIN_NOISE = 1e-6  # that WORLD adds to every window; here its power is added to every frequency
+LOVE_TRAIN_BLOCK_FRAMES = 256
 VOICED_RANGE_DB = 35.0
 MIN_VOICED_FRAMES = 10
 # A deviation of log-F0 below a quarter of a semitone is a hum or a guess, not a speaker's habit.
@@ -56,7 +62,11 @@ def estimate_f0(audio: Float[np.ndarray, " S"], config: AudioConfig, seed: int =
     Returns:
       float32 Hz, T = S // hop + 1; 0 where the frame is unvoiced.
     """
-    samples = audio_lib.condition(audio, config, seed)
+    return f0_of_conditioned(audio_lib.condition(audio, config, seed), config)
+
+
+def f0_of_conditioned(samples: Float[np.ndarray, " S"], config: AudioConfig) -> Float[np.ndarray, " T"]:
+    """`estimate_f0` of a recording that `audio.condition` has been through already."""
     low_hz, high_hz = f0_range_hz(*_register_quartiles(samples, config))
     samples = _without_below(samples, HIGHPASS_FACTOR * low_hz, config)
     f0_hz, times_s = track(samples, low_hz, high_hz, config)
@@ -77,8 +87,9 @@ def _register_quartiles(samples: np.ndarray, config: AudioConfig) -> tuple[float
     """
     samples = _without_below(samples, REGISTER_HIGHPASS_HZ, config)
     frames = audio_lib.frame(samples, config.window_samples, config.hop_samples)
+    frames = frames[_loud(samples, config, REGISTER_RANGE_DB)]
     candidates_hz = np.concatenate([strongest_hz(block, config.sample_rate_hz) for block in audio_lib.blocks(frames)])
-    found_hz = candidates_hz[_loud(samples, config, REGISTER_RANGE_DB) & (candidates_hz > 0)]
+    found_hz = candidates_hz[candidates_hz > 0]
     if len(found_hz) < MIN_VOICED_FRAMES:
         return DEFAULT_QUARTILES_HZ
     low_hz, high_hz = np.percentile(found_hz, [25, 75])
@@ -91,19 +102,27 @@ def strongest_hz(frames: Float[np.ndarray, "T window"], rate_hz: int) -> Float[n
     first, last = (round(rate_hz / hz) for hz in reversed(REGISTER_RANGE_HZ))
     lags = np.arange(first, min(last, window - 2) + 1)
     shape = np.hanning(window + 2)[1:-1]
-    correlation = _autocorrelation(frames * shape) / _autocorrelation(shape)
+    needed = int(lags[-1]) + 2
+    correlation = _autocorrelation(frames * shape, needed) / _autocorrelation(shape, needed)
     strength, before, after = (correlation[:, lags + offset] for offset in (0, -1, 1))
     is_period = (strength > before) & (strength >= after) & (strength > REGISTER_STRENGTH)
     scores = np.where(is_period, strength - OCTAVE_COST * np.log2(lags / first), -1)
     return np.where(is_period.any(axis=1), rate_hz / lags[scores.argmax(axis=1)], 0)
 
 
-def _autocorrelation(frames: np.ndarray) -> np.ndarray:
-    """Autocorrelation over the last axis, 1 at lag 0; zero frames give zeros."""
-    window = frames.shape[-1]
-    power = np.abs(np.fft.rfft(frames, 2 * window)) ** 2
-    correlation = np.fft.irfft(power)[..., :window]
+def _autocorrelation(frames: np.ndarray, lags: int) -> np.ndarray:
+    """The first lags of the autocorrelation over the last axis, 1 at lag 0; zero frames give zeros."""
+    size = _even_and_smooth(frames.shape[-1] + lags)  # so long that what wraps around reaches none of them
+    power = np.abs(np.fft.rfft(frames, size)) ** 2
+    correlation = np.fft.irfft(power, size)[..., :lags]
     return correlation / np.maximum(correlation[..., :1], 1e-20)
+
+
+@functools.cache
+def _even_and_smooth(least: int) -> int:
+    """The next even number without prime factors above 5, as Fourier transforms like them."""
+    sizes = (2**a * 3**b * 5**c for a in range(1, 20) for b in range(12) for c in range(8))
+    return min(size for size in sizes if size >= least)
 
 
 def _without_below(samples: np.ndarray, corner_hz: float, config: AudioConfig) -> np.ndarray:
@@ -118,15 +137,18 @@ def _without_below(samples: np.ndarray, corner_hz: float, config: AudioConfig) -
 def track(
     samples: Float[np.ndarray, " S"], low_hz: float, high_hz: float, config: AudioConfig
 ) -> tuple[Float[np.ndarray, " T"], Float[np.ndarray, " T"]]:
-    """DIO in a range, refined by StoneMask: Hz and seconds of each frame."""
+    """DIO in a range, refined by StoneMask: Hz and seconds of each frame.
+
+    DIO follows F0 in steps of a quarter of a frame; StoneMask looks at each moment alone, so the frames are enough.
+    """
     import pyworld
 
     rate_hz = config.sample_rate_hz
     period_ms = 1000 * config.hop_samples / rate_hz / STEPS_PER_FRAME
     f0_hz, times_s = pyworld.dio(samples, rate_hz, f0_floor=low_hz, f0_ceil=high_hz, frame_period=period_ms)
-    f0_hz = pyworld.stonemask(samples, f0_hz, times_s, rate_hz)
     frames = audio_lib.frames_of(len(samples), config)
-    return _at_frames(f0_hz, frames), _at_frames(times_s, frames)
+    f0_hz, times_s = _at_frames(f0_hz, frames), _at_frames(times_s, frames)
+    return pyworld.stonemask(samples, f0_hz, times_s, rate_hz), times_s
 
 
 def _at_frames(track: np.ndarray, frames: int) -> np.ndarray:
@@ -141,15 +163,35 @@ def periodic(
     times_s: Float[np.ndarray, " T"],
     config: AudioConfig,
 ) -> Bool[np.ndarray, " T"]:
-    """Frames with an F0 that D4C's LoveTrain does not call aperiodic."""
-    import pyworld
+    """Frames with an F0 that D4C's LoveTrain does not call aperiodic: most of their power lies below 4 kHz.
 
-    if not f0_hz.any():
-        return np.zeros(len(f0_hz), bool)
-    analyse = functools.partial(pyworld.d4c, samples, fs=config.sample_rate_hz, threshold=LOVE_TRAIN_THRESHOLD)
-    tracks = zip(audio_lib.blocks(f0_hz), audio_lib.blocks(times_s), strict=True)
-    aperiodic = [analyse(f0, temporal_positions=times).min(axis=1) for f0, times in tracks]
-    return np.concatenate(aperiodic) < 1 - 1e-6
+    NOTE: WORLD says so only together with D4C's aperiodicity of all bands, which takes ten times as long.
+    """
+    found = np.zeros(len(f0_hz), bool)
+    # Like beside like, as a block's windows are as wide as its lowest F0 wants them.
+    voiced = np.argsort(f0_hz)[np.count_nonzero(f0_hz == 0) :]
+    for start in range(0, len(voiced), LOVE_TRAIN_BLOCK_FRAMES):
+        block = voiced[start : start + LOVE_TRAIN_BLOCK_FRAMES]
+        found[block] = _share_below(samples, f0_hz[block], times_s[block], config.sample_rate_hz) > LOVE_TRAIN_THRESHOLD
+    return found
+
+
+def _share_below(samples: np.ndarray, f0_hz: np.ndarray, times_s: np.ndarray, rate_hz: int) -> np.ndarray:
+    """How much of the power between the outer bounds lies below the middle one, in three periods of each frame."""
+    half = np.floor(LOVE_TRAIN_PERIODS / 2 * rate_hz / f0_hz + 0.5)[:, None]
+    centres = np.floor(times_s * rate_hz + 0.501).astype(int)[:, None]
+    offsets = np.arange(-half.max(), half.max() + 1)
+    cosine = np.cos(2 * np.pi / LOVE_TRAIN_PERIODS / rate_hz * f0_hz[:, None] * offsets)
+    # Blackman's window, with the double angle written out.
+    window = np.where(np.abs(offsets) <= half, 0.34 + cosine * (0.5 + 0.16 * cosine), 0)
+    heard = samples[np.clip(centres + offsets.astype(int), 0, len(samples) - 1)] * window
+    heard -= window * (heard.sum(axis=1) / window.sum(axis=1))[:, None]
+    size = 2 << int(np.log2(LOVE_TRAIN_PERIODS * rate_hz / LOVE_TRAIN_LOWEST_HZ + 1))
+    low, middle, high = (int(np.ceil(hz * size / rate_hz)) for hz in LOVE_TRAIN_BOUNDS_HZ)
+    spectrum = np.fft.rfft(heard, size)[:, low + 1 : high + 1]
+    noise_power = LOVE_TRAIN_NOISE**2 * (window**2).sum(axis=1, keepdims=True)
+    power = spectrum.real**2 + spectrum.imag**2 + noise_power
+    return power[:, : middle - low].sum(axis=1) / power.sum(axis=1)
 
 
 def _loud(samples: np.ndarray, config: AudioConfig, range_db: float) -> np.ndarray:

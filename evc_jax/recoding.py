@@ -18,7 +18,7 @@ from evc_jax.bundle import Bundle
 from evc_jax.models.codes import replace_codes, scale_pitch, select_codes
 
 # Windows go through the networks in batches of these sizes, so that no recording's length compiles anything anew.
-_BATCH_SIZES = (1, 4, 16)
+BATCH_SIZES = (1, 4, 16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +163,7 @@ def batches(count: int) -> Iterator[Batch]:
     first = 0
     while first < count:
         left = count - first
-        size = next((size for size in _BATCH_SIZES if size >= left), _BATCH_SIZES[-1])
+        size = next((size for size in BATCH_SIZES if size >= left), BATCH_SIZES[-1])
         yield Batch(first, min(count, first + size), size)
         first += size
 

@@ -1,7 +1,7 @@
 """Silence is passed through: where a recording says nothing for a while, its conversion says nothing, for as long.
 
 Networks and vocoders answer silence with a faint hum or breath. Silent are frames in which the levelled, high-passed
-recording stays below `audio.SILENCE_DBFS`; where that lasts at least `MIN_PAUSE_S`, the output is faded to zeros.
+recording stays below `levels.SILENCE_DBFS`; where that lasts at least `MIN_PAUSE_S`, the output is faded to zeros.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 
 from evc_jax import audio as audio_lib
 from evc_jax.audio import AudioConfig
+from evc_jax.levels import SILENCE_DBFS
 
 MIN_PAUSE_S = 0.5
 FADE_S = 0.02
@@ -31,7 +32,7 @@ class Pause:
 
 def silent_frames(frames: Float[np.ndarray, "T window"]) -> Bool[np.ndarray, " T"]:
     """Which frames of a levelled, conditioned recording are silent."""
-    return audio_lib.powers(frames) < frames.shape[1] * 10 ** (audio_lib.SILENCE_DBFS / 10)
+    return audio_lib.powers(frames) < frames.shape[1] * 10 ** (SILENCE_DBFS / 10)
 
 
 def find_pauses(

@@ -36,7 +36,7 @@ PARTIALS_PER_S = 1.3
 PARTIAL_STEP_FRAMES = round(SAMPLE_RATE_HZ / PARTIALS_PER_S / MEL_HOP_SAMPLES)
 MIN_COVERAGE = 0.75
 # The encoder is compiled for these numbers of partials only, whatever the length of the recording.
-BATCH_SIZES = (2, 8)
+BATCH_SIZES = (4, 8)
 
 WEIGHTS = Path(__file__).resolve().parent / "assets" / "voice_encoder.npz"
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from evc_jax import audio as audio_lib
-from evc_jax import blocks, features, silence, speaker
+from evc_jax import blocks, levels, silence, speaker
 from evc_jax.audio import AudioConfig
 from evc_jax.blocks import Conditioner, Framer, Spool, marked
 from evc_jax.pitch import LogF0Statistics
@@ -137,12 +137,12 @@ def _overview(source: Source, config: AudioConfig, seed: int, watch: Watch | Non
         squares += float(np.square(conditioned).sum())
         register.add(conditioned, last)
     level_dbfs = _active_level_dbfs(powers, loudest)
-    gain = features.gain_to_level(level_dbfs, peak, config)
+    gain = levels.gain_to_level(level_dbfs, peak, config)
     return _Overview(samples, gain, register.quartiles_hz(), squares / samples)
 
 
 def _active_level_dbfs(powers: Spool, loudest: float) -> float:
-    threshold = audio_lib.active_threshold(loudest)
+    threshold = levels.active_threshold(loudest)
     active = (block[block > threshold] for block in powers.read())
     total, count = np.sum([(block.sum(), len(block)) for block in active], axis=0)
     powers.close()

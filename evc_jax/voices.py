@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
@@ -17,6 +18,7 @@ from evc_jax import features as extraction
 from evc_jax.bundle import Bundle
 from evc_jax.errors import AudioError, ConfigError
 from evc_jax.folders import recordings_in
+from evc_jax.models.network import Network
 from evc_jax.wishes import SAMPLED_VOICE, SEXES, Voice, Wishes, check_sex, is_original
 
 EMBEDDING_SIZE = 256
@@ -70,15 +72,8 @@ class Voices:
         if n < 1:
             raise ConfigError(f"The number of voices is {n}; give at least 1.")
         generator = self._bundle.network("voicegan")
-
-        @jax.jit
-        def draw(params, key):
-            keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))
-            noise = jax.vmap(lambda key: jax.random.normal(key, (generator.config.noise_dim,)))(keys)
-            sexes = jax.nn.one_hot(jnp.full((n,), SEXES.index(sex)), generator.config.sexes)
-            return generator.network.apply(params, noise, sexes)
-
-        return np.asarray(draw(generator.params, jax.random.key(seed)))
+        draw = _compiled_draw(generator.network)
+        return np.asarray(draw(generator.params, jax.random.key(seed), n, SEXES.index(sex)))
 
     def _one(self, voice: Voice, seed: int) -> Float[np.ndarray, " C"]:
         if isinstance(voice, np.ndarray):
@@ -110,6 +105,19 @@ class Voices:
             return _unit(voice, "The speaker embedding")
         config = self._bundle.audio
         return extraction.extract(voice, config.sample_rate_hz, config).embedding
+
+
+@functools.cache
+def _compiled_draw(network: Network) -> Callable:
+    """The jit-compiled sampling of `n` voices of a sex; one per network, so that another seed compiles nothing."""
+
+    def draw(params, key, n, sex):
+        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))
+        noise = jax.vmap(lambda key: jax.random.normal(key, (network.config.noise_dim,)))(keys)
+        sexes = jax.nn.one_hot(jnp.full((n,), sex), network.config.sexes)
+        return network.apply(params, noise, sexes)
+
+    return jax.jit(draw, static_argnums=(2, 3))
 
 
 def mean_voice(voices: Sequence[Float[np.ndarray, " C"]]) -> Float[np.ndarray, " C"]:

@@ -25,7 +25,7 @@ from evc_jax.errors import EvcError
 from evc_jax.training import parallel
 from evc_jax.training.config import SYSTEMS, TrainConfig, parse
 from evc_jax.training.flops import count_flops, peak_flops_per_s
-from evc_jax.training.scaling import example_batch, without_data
+from evc_jax.training.synthetic import synthetic_batch, system_without_data
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
@@ -40,23 +40,13 @@ def load_config(name: str, variant: str, **changes) -> TrainConfig:
     return parse(config)
 
 
-def random_batch(shapes: dict[str, jax.ShapeDtypeStruct]) -> dict[str, np.ndarray]:
-    """Numbers in [0, 1), and ones where whole numbers are asked for."""
-    draw = np.random.default_rng(0)
-    floats = {name: np.issubdtype(leaf.dtype, np.floating) for name, leaf in shapes.items()}
-    return {
-        name: draw.random(leaf.shape, np.float32) if floats[name] else np.ones(leaf.shape, leaf.dtype)
-        for name, leaf in shapes.items()
-    }
-
-
 def measure_step(config: TrainConfig, steps: int) -> dict:
     """Median seconds of a step after the first, which compiles: of the clock, and of all this process's threads."""
-    system, mesh = without_data(config), parallel.device_mesh()
+    system, mesh = system_without_data(config), parallel.device_mesh()
     parallel.local_batch_size(config.batch_size, mesh)
     key = parallel.replicate(jax.random.key(0), mesh)
     state = parallel.init_replicated(system.init, key, mesh)
-    batch = parallel.shard_batch(random_batch(example_batch(system, config.batch_size)), mesh)
+    batch = parallel.shard_batch(synthetic_batch(system, config.batch_size), mesh)
     step = parallel.map_step(system.step, mesh)
     flops, seconds = count_flops(step, state, batch, key), []
     for _ in range(steps + 1):
@@ -79,7 +69,7 @@ def measure_step(config: TrainConfig, steps: int) -> dict:
 
 def measure_reading(config: TrainConfig, seconds: float) -> dict:
     """Samples that one process reads, crops and batches, per second of the clock and of its threads."""
-    system = without_data(config)
+    system = system_without_data(config)
     batches = iter(system.data("train", config.batch_size))
     next(batches)
     start, samples = (time.perf_counter(), time.process_time()), 0

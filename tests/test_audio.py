@@ -177,21 +177,6 @@ def test_a_wav_file_beyond_four_gigabytes_has_64_bit_sizes(tmp_path, monkeypatch
     assert soundfile.info(tmp_path / "short.wav").format == "WAV"
 
 
-def test_active_level_ignores_pauses_and_offset():
-    tone = np.sin(2 * np.pi * 200 * np.arange(16000) / 16000).astype(np.float32) * 0.1
-    level_dbfs = audio.active_level_dbfs(tone, CONFIG)
-    assert level_dbfs == pytest.approx(20 * np.log10(0.1 / np.sqrt(2)), abs=0.1)
-    with_pauses = np.concatenate([np.zeros(16000, np.float32), tone, np.zeros(32000, np.float32)]) + np.float32(0.2)
-    assert audio.active_level_dbfs(with_pauses, CONFIG) == pytest.approx(level_dbfs, abs=1)
-    assert audio.active_level_dbfs(tone / 8, CONFIG) == pytest.approx(level_dbfs - 18.06, abs=0.01)
-
-
-@pytest.mark.parametrize("offset", [0.0, 0.5])
-def test_silence_is_refused(offset):
-    with pytest.raises(AudioError, match="silent"):
-        audio.active_level_dbfs(np.full(16000, offset, np.float32), CONFIG)
-
-
 def test_config_survives_a_mapping():
     for config in (CONFIG, AudioConfig(level_dbfs=None)):
         assert from_mapping(AudioConfig, to_mapping(config)) == config

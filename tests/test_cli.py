@@ -1,5 +1,6 @@
 """The command line on the recordings that people really have, and on the mistakes that they really make."""
 
+import gc
 import json
 import subprocess
 import sys
@@ -287,9 +288,43 @@ def test_help_teaches_and_imports_nothing_slow(command):
     code = (
         "import sys, evc_jax.cli\n"
         "try: evc_jax.cli.main(sys.argv[1:])\n"
-        "finally: assert not {'jax', 'librosa', 'matplotlib', 'flax'} & set(sys.modules)"
+        "finally: assert not {'jax', 'jaxtyping', 'scipy', 'librosa', 'matplotlib', 'flax'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code, *command, "--help"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "evc convert " in done.stdout or f"evc {command[0]} " in done.stdout
     assert "example" in done.stdout or "from a corpus" in done.stdout
+
+
+def test_a_conversion_imports_nothing_that_it_does_not_need(tiny_bundle, tmp_path):  # noqa: F811
+    write(tmp_path / "a.wav")
+    code = (
+        "import sys\n"
+        "from evc_jax.cli import main\n"
+        "assert main(sys.argv[1:]) == 0\n"
+        "needless = 'sklearn matplotlib ml_collections tensorflow tensorflow_datasets grain torch'\n"
+        "assert not set(needless.split()) & set(sys.modules)"
+    )
+    files = ["convert", tmp_path / "a.wav", "-o", tmp_path / "o.wav", "--bundle", tiny_bundle]
+    command = [sys.executable, "-c", code, *map(str, files), "--emotion", "happy"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_program_hardly_looks_for_garbage_and_not_at_all_at_its_end():
+    code = (
+        "import atexit, gc, sys\n"
+        "atexit.register(lambda: print('collected' if gc.get_freeze_count() == 0 else 'frozen'))\n"
+        "from evc_jax import cli\n"
+        "sys.argv = ['evc', 'voices', '--list', '--voices-dir', 'nowhere']\n"
+        "cli.main()\n"
+        "print(gc.get_threshold()[0] == cli.COLLECTOR_THRESHOLD, gc.isenabled())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["True", "True", "frozen"], done.stderr
+
+
+def test_calling_main_from_python_leaves_the_collector_alone(capsys):
+    before = gc.get_threshold()
+    main(["voices", "--list", "--voices-dir", "nowhere"])
+    assert gc.get_threshold() == before

@@ -98,6 +98,15 @@ def test_sampled_voices(converter):
     assert np.abs(converter.sample_voices(3, "female", seed=3) - voices).max() > 1e-3
 
 
+def test_another_seed_of_a_sampled_voice_compiles_nothing(converter, monkeypatch):
+    network, traced = converter.bundle.network("voicegan").network, []
+    apply = network.apply
+    monkeypatch.setattr(network, "apply", lambda *inputs: traced.append(inputs) or apply(*inputs))
+    for seed in (11, 12):
+        converter.sample_voices(7, "male", seed)
+    assert len(traced) == 1
+
+
 def test_voices_from_arrays_and_files(converter, features, tmp_path):
     import soundfile
 

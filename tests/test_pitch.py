@@ -100,3 +100,18 @@ def test_classes(namespace):
 
 def test_class_count_is_free():
     assert pitch.quantize_f0(np.float32([0, 1e-6, 1]), classes=65).tolist() == [0, 1, 64]
+
+
+@pytest.mark.parametrize("f0_hz", [80, 130, 290])
+def test_periodic_frames_are_those_of_d4c(f0_hz):
+    import pyworld
+
+    generator = np.random.default_rng(f0_hz)
+    hiss = np.linspace(0, 0.3, 32000) * generator.normal(size=32000)  # from a clear voice to one that drowns in it
+    samples = audio.condition(voice(f0_hz, 2.0) + hiss, CONFIG)
+    times_s = np.arange(126) * CONFIG.hop_samples / 16000
+    track_hz = np.where(np.arange(126) % 10 == 0, 0, f0_hz * generator.uniform(0.95, 1.05, 126))
+    found = pitch.periodic(samples, track_hz, times_s, CONFIG)
+    aperiodicity = pyworld.d4c(samples, track_hz, times_s, 16000, threshold=pitch.LOVE_TRAIN_THRESHOLD)
+    np.testing.assert_array_equal(found, aperiodicity.min(axis=1) < 1 - 1e-6)
+    assert 10 < found.sum() < 100

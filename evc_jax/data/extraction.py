@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from etils import epath
+from jaxtyping import Float, Int16
 
 from evc_jax.audio import AudioConfig
 from evc_jax.data import storage
 from evc_jax.data.shards import Utterance, WorkShard, read_utterances
 from evc_jax.errors import EvcError
 
-# Full scale of the stored 16-bit audio; the pipelines divide by it.
+# Full scale of the stored 16-bit audio.
 PCM_SCALE = 32767.0
 FEATURES_FOLDER = "features"
 
@@ -50,6 +51,16 @@ class Extraction:
     embedder: str | Callable
 
 
+def to_pcm(audio: Float[np.ndarray, " S"]) -> Int16[np.ndarray, " S"]:
+    """Samples as a dataset stores them; what lies beyond full scale is cut."""
+    return np.rint(np.clip(audio, -1, 1) * PCM_SCALE).astype(np.int16)
+
+
+def from_pcm(pcm: Int16[np.ndarray, " S"]) -> Float[np.ndarray, " S"]:
+    """The samples that a dataset stores, float32 within [-1, 1]."""
+    return pcm.astype(np.float32) / np.float32(PCM_SCALE)
+
+
 def features_file(work: epath.PathLike, shard: WorkShard) -> epath.Path:
     """Where the features of a shard lie once it is finished."""
     return epath.Path(work) / FEATURES_FOLDER / f"{shard.fingerprint}.npz"
@@ -69,8 +80,7 @@ def extract_shard(shard: WorkShard, extraction: Extraction) -> None:
                 continue
             # Written at once, as a shard of audiobook chapters does not fit into memory.
             _add(archive, f"mel/{len(frames)}", outcome.mel.astype(np.float32))
-            pcm = np.rint(np.clip(outcome.audio, -1, 1) * PCM_SCALE).astype(np.int16)
-            _add(archive, f"audio/{len(frames)}", pcm)
+            _add(archive, f"audio/{len(frames)}", to_pcm(outcome.audio))
             frames.append(len(outcome.f0_hz))
             tracks.append(outcome.f0_hz.astype(np.float32))
             embeddings.append(outcome.embedding.astype(np.float32))

@@ -18,7 +18,8 @@ from typing import Any
 import grain
 import numpy as np
 
-from evc_jax.data.extraction import PCM_SCALE
+from evc_jax.data.extraction import from_pcm
+from evc_jax.data.order import Order, TableBatches
 from evc_jax.data.source import SpeakerTable
 from evc_jax.errors import ConfigError, DataError
 from evc_jax.pitch import LogF0Statistics, normalize_f0
@@ -80,7 +81,7 @@ class SegmentConfig:
 
 def build(
     source: Any,
-    transform: Transform,
+    transform: Transform | None,
     batch_size: int,
     seed: int,
     process_index: int = 0,
@@ -93,7 +94,8 @@ def build(
 
     Args:
       source: random-access records (`__len__`, `__getitem__`), a list of such sources, or a `grain.MapDataset`.
-      transform: (record, random generator of this sample) -> dict of arrays of equal shapes for all records.
+      transform: (record, random generator of this sample) -> dict of arrays of equal shapes for all records. None
+        leaves the records of an `order.Table` as they are, and takes all of a batch at once.
       batch_size: B, samples per batch of this process.
       seed: of shuffling and of the transforms' generators.
       process_index, process_count: which share of the samples is read here.
@@ -117,21 +119,27 @@ def build(
         )
     dataset = _as_dataset(source)
     records = len(dataset)
+    threads = grain.ReadOptions(num_threads=read_threads, prefetch_buffer_size=PREFETCH_BATCHES)
     if records < (1 if train else process_count):
         raise DataError(f"There are {records} records for {process_count} processes; give at least one for each.")
+    if not train:
+        # Every process gets the same number of batches of the same size, or a collective would wait for ever.
+        batch_size = min(batch_size, records // process_count)
+    first_sample = (first_sample if train else 0) + process_index
+    if transform is None:
+        order = Order(records, seed) if train else None
+        batches = TableBatches(source, order, first_sample, process_count, batch_size)
+        count = sys.maxsize if train else records // (batch_size * process_count)
+        return grain.MapDataset.range(count).map(batches).to_iter_dataset(threads)
     dataset = dataset.map_with_index(_Numbered)
     if train:
         dataset = _shuffle_endlessly(dataset, seed)
     dataset = dataset.seed(seed if train else EVALUATION_SEED)
     dataset = dataset.random_map(functools.partial(_transform, transform)).map_with_index(_with_index)
     if not train:
-        # Every process gets the same number of batches of the same size, or a collective would wait for ever.
-        batch_size = min(batch_size, records // process_count)
         step = batch_size * process_count
         dataset = dataset[: records // step * step]
-    first_sample = first_sample if train else 0
-    dataset = dataset[first_sample + process_index :: process_count].batch(batch_size, drop_remainder=True)
-    return dataset.to_iter_dataset(grain.ReadOptions(num_threads=read_threads, prefetch_buffer_size=PREFETCH_BATCHES))
+    return dataset[first_sample::process_count].batch(batch_size, drop_remainder=True).to_iter_dataset(threads)
 
 
 def speechsplit_pipeline(
@@ -179,63 +187,53 @@ def cut_segment(
     """A random segment that starts on a frame; utterances shorter than it are padded with silence."""
     audio, hop = record["audio"], config.hop_samples
     start = int(generator.integers(0, max(0, len(audio) - config.samples) // hop + 1))
-    segment = audio[start * hop : start * hop + config.samples].astype(np.float32) / np.float32(PCM_SCALE)
+    segment = from_pcm(audio[start * hop : start * hop + config.samples])
     return {
         "audio": pad(segment, config.samples),
         "mel": pad(record["mel"][start : start + config.frames], config.frames),
     }
 
 
-def voicegan_pipeline(speakers: SpeakerTable, batch_size: int, seed: int, **options: Any) -> grain.IterDataset:
-    """Speaker embeddings for VoiceGAN, as many male as female ones (`options` are those of `build`).
+class BalancedVoices:
+    """Speakers for VoiceGAN as an `order.Table`: `embedding [256]` float32 and `sex` int32 (0 male, 1 female) in turns.
 
     A speaker counts once, however many utterances there are; the rarer sex repeats. Speakers of unknown sex are
     left out.
 
-    Returns:
-      Batches `embedding [B, 256]` float32, `sex [B]` int32 (0 male, 1 female), `index [B]` int64.
-
     Raises:
       DataError: there is no speaker of one sex.
     """
-    return build(BalancedVoices(speakers), copy_record, batch_size, seed, **options)
-
-
-class BalancedVoices:
-    """Speakers as a grain source, alternating between the sexes."""
 
     def __init__(self, speakers: SpeakerTable):
-        sexes = np.asarray(speakers.sexes)
-        self._groups = [speakers.embeddings[sexes == name].astype(np.float32) for name in SEX_LABELS]
-        self._names = [np.asarray(speakers.names)[sexes == name].tolist() for name in SEX_LABELS]
-        for name, group in zip(SEX_LABELS, self._groups, strict=True):
+        sexes, names = np.asarray(speakers.sexes), np.asarray(speakers.names)
+        groups = [np.flatnonzero(sexes == name) for name in SEX_LABELS]
+        for name, group in zip(SEX_LABELS, groups, strict=True):
             if not len(group):
                 raise DataError(f"None of the {len(sexes)} speakers is {name}; add a dataset with both sexes.")
+        self._sizes = [len(group) for group in groups]
+        # Row 2 n + k is the n-th speaker of the k-th sex, from the first again where there are no more.
+        speaker = np.stack([np.resize(group, max(self._sizes)) for group in groups], axis=1).reshape(-1)
+        self._embeddings, self._names = speakers.embeddings[speaker].astype(np.float32), names[speaker].tolist()
 
     def __len__(self) -> int:
-        return 2 * max(len(group) for group in self._groups)
+        return len(self._names)
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        group = self._groups[index % 2]
-        return {"embedding": group[index // 2 % len(group)], "sex": np.int32(index % 2)}
+    def __getitem__(self, index: int | np.ndarray) -> dict[str, np.ndarray]:
+        return {"embedding": self._embeddings[index], "sex": np.asarray(index % 2, np.int32)}
 
     def name(self, index: int) -> str:
         """Whose embedding a record is."""
-        names = self._names[index % 2]
-        return names[index // 2 % len(names)]
+        return self._names[index]
 
     def __repr__(self) -> str:
-        return f"BalancedVoices({'+'.join(str(len(group)) for group in self._groups)})"
+        return f"BalancedVoices({'+'.join(map(str, self._sizes))})"
 
 
 def pad(array: np.ndarray, length: int) -> np.ndarray:
     """Appends zeros along the first axis up to `length`."""
-    return np.pad(array, [(0, length - len(array))] + [(0, 0)] * (array.ndim - 1))
-
-
-def copy_record(record: Mapping[str, Any], generator: np.random.Generator) -> Mapping[str, Any]:
-    del generator
-    return dict(record)
+    padded = np.zeros((length, *array.shape[1:]), array.dtype)  # five times as fast as `np.pad`
+    padded[: len(array)] = array
+    return padded
 
 
 def _as_dataset(source: Any) -> grain.MapDataset:
@@ -250,22 +248,8 @@ def _shuffle_endlessly(dataset: grain.MapDataset, seed: int) -> grain.MapDataset
     """Every pass sees every record, in another order."""
     if len(dataset) >= SHUFFLE_BLOCK:
         return dataset.seed(seed).shuffle().repeat(None)
-    order = _Order(len(dataset), seed)
+    order = Order(len(dataset), seed)
     return grain.MapDataset.range(sys.maxsize).map(lambda index: dataset[order(index)])
-
-
-class _Order:
-    """Permutations of few records, one per pass."""
-
-    def __init__(self, records: int, seed: int):
-        self._records = records
-        self._permutation = functools.lru_cache(maxsize=4)(
-            lambda epoch: np.random.default_rng((seed, epoch)).permutation(records)
-        )
-
-    def __call__(self, index: int) -> int:
-        epoch, place = divmod(index, self._records)
-        return int(self._permutation(epoch)[place])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from evc_jax.conversion import Converter
-from evc_jax.data.extraction import PCM_SCALE
+from evc_jax.data.extraction import from_pcm
 from evc_jax.evaluation.metrics import cosine, f0_summary
 from evc_jax.features import Features
 from evc_jax.wishes import Wishes
@@ -84,7 +84,7 @@ def evaluate_dials(converter: Converter, records: Iterable[Mapping[str, Any]], r
     chosen = list(records)
     chosen = [chosen[i] for i in np.linspace(0, len(chosen) - 1, recordings).astype(int)]
     rate_hz = converter.sample_rate_hz
-    heard = [converter.extract(record["audio"].astype(np.float32) / PCM_SCALE, rate_hz) for record in chosen]
+    heard = [converter.extract(from_pcm(record["audio"]), rate_hz) for record in chosen]
     voices = [heard[(i + len(heard) // 2) % len(heard)].embedding for i in range(len(heard))]
     rebuilt = [_spoken(converter, features, Wishes()) for features in heard]
     rows = []

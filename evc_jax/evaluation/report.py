@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from evc_jax.conversion import Converter
-from evc_jax.data.extraction import PCM_SCALE
+from evc_jax.data.extraction import from_pcm
 from evc_jax.evaluation.metrics import f0_summary
 from evc_jax.wishes import Wishes
 
@@ -97,7 +97,7 @@ def evaluate_emotions(
     for members in speakers.values():
         for record in [r for r in members if r["emotion"] == NEUTRAL][:limit]:
             converted_count += 1
-            features = converter.extract(record["audio"].astype(np.float32) / PCM_SCALE, converter.sample_rate_hz)
+            features = converter.extract(from_pcm(record["audio"]), converter.sample_rate_hz)
             base = _measure(converter, converter.convert_features(features, Wishes()), record)
             rebuilt.append(base[2])
             for emotion in converter.emotions:

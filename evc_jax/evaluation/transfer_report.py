@@ -12,7 +12,7 @@ import numpy as np
 from evc_jax.aspects import Aspects, all_aspects
 from evc_jax.audio import AudioConfig
 from evc_jax.conversion import Converter
-from evc_jax.data.extraction import PCM_SCALE
+from evc_jax.data.extraction import from_pcm
 from evc_jax.evaluation.metrics import cosine, f0_correlation, timing_distance_s
 from evc_jax.features import Features
 from evc_jax.wishes import Wishes
@@ -82,7 +82,7 @@ def evaluate_transfer(
     drawn = draw_pairs(records, pairs, seed)
     for one, two in drawn:
         source, target = (
-            converter.extract(record["audio"].astype(np.float32) / PCM_SCALE, config.sample_rate_hz)
+            converter.extract(from_pcm(record["audio"]), config.sample_rate_hz)
             for record in (one, two)
         )
         for aspects in all_aspects():

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
-import orbax.checkpoint as ocp
-
+from evc_jax.bundle import write_params
 from evc_jax.config import to_mapping
 from evc_jax.errors import CheckpointError
+from evc_jax.folders import written_whole
 from evc_jax.interop.originals import Converted
 
 CHECKPOINTS = "checkpoints"
@@ -31,17 +28,11 @@ def write_workdir(converted: Converted, path: str | os.PathLike) -> Path:
     """
     path = Path(path)
     check_replaceable(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        step = partial / CHECKPOINTS / str(converted.step)
+    with written_whole(path) as folder:
+        step = folder / CHECKPOINTS / str(converted.step)
         (step / DESCRIPTION).parent.mkdir(parents=True)
         (step / DESCRIPTION).write_text(json.dumps(description(converted), indent=2) + "\n")
-        _write_params(step / "exported", {converted.system: converted.params})
-        _move_into_place(partial, path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        write_params(step / "exported", {converted.system: converted.params})
     return path
 
 
@@ -78,24 +69,3 @@ def _is_conversion(file: Path) -> bool:
         return "converted_from" in json.loads(file.read_text())["config"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
-
-
-def _write_params(folder: Path, tree: Any) -> None:
-    with ocp.StandardCheckpointer() as writer:
-        writer.save(folder.resolve(), jax.tree.map(np.asarray, tree))
-    marker = folder / "commit_success.txt"
-    if marker.exists():  # Orbax writes into it where it was made, which is nobody's business
-        marker.write_text("complete\n")
-
-
-def _move_into_place(partial: Path, path: Path) -> None:
-    old = path.with_name(f".{path.name}.{os.getpid()}.old")
-    if path.exists():
-        path.rename(old)
-    try:
-        partial.rename(path)
-    except OSError:
-        if old.exists():
-            old.rename(path)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

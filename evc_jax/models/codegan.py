@@ -12,16 +12,9 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from evc_jax.errors import ConfigError
+from evc_jax.models.convolution import Conv1d, ConvTranspose1d
 from evc_jax.models.gan import Verdict
-from evc_jax.models.layers import (
-    Conv1d,
-    ConvTranspose1d,
-    InstanceNorm,
-    Linear,
-    Stack,
-    at_least_float32,
-    leaky_relu,
-)
+from evc_jax.models.layers import InstanceNorm, Linear, Stack, at_least_float32, leaky_relu
 
 SLOPE = 0.01
 RESAMPLING_KERNEL = 4

@@ -119,9 +119,10 @@ def critic_loss(
 
     Metrics are unweighted; `wasserstein` is the critic's estimate of the distance between real and fake.
     """
-    on_real, on_fake = judge(real), judge(fake)
-    wasserstein = on_real.source.mean() - on_fake.source.mean()
-    classification = cross_entropy(on_real.classes, real_labels, label_weights)
+    verdict = judge(jnp.concatenate([real, fake]))
+    (on_real, on_fake), real_classes = jnp.split(verdict.source, 2), verdict.classes[: len(real)]
+    wasserstein = on_real.mean() - on_fake.mean()
+    classification = cross_entropy(real_classes, real_labels, label_weights)
     penalty = gradient_penalty(lambda x: judge(x).source, real, fake, alpha)
     loss = -wasserstein + weights.classification * classification + weights.gradient_penalty * penalty
     metrics = {
@@ -129,9 +130,23 @@ def critic_loss(
         "wasserstein": wasserstein,
         "gradient_penalty": penalty,
         "real_classification": classification,
-        "real_accuracy": accuracy(on_real.classes, real_labels),
+        "real_accuracy": accuracy(real_classes, real_labels),
     }
     return loss, metrics
+
+
+def voices(
+    nets: GanNetworks, g_params: Params, noise: Float[Array, "B N"], labels: Int[Array, " B"]
+) -> Float[Array, "B E"]:
+    """VoiceGAN's embeddings of the sexes `labels`."""
+    return nets.generator.apply(g_params, noise, jax.nn.one_hot(labels, nets.generator.config.sexes))
+
+
+def converted(
+    nets: GanNetworks, g_params: Params, codes: Float[Array, "B T C"], labels: Int[Array, " B"]
+) -> Float[Array, "B T C"]:
+    """CodeGAN's conversions to the emotions `labels`."""
+    return nets.generator.apply(g_params, codes, jax.nn.one_hot(labels, nets.generator.config.emotions))
 
 
 def voicegan_discriminator_loss(
@@ -146,7 +161,7 @@ def voicegan_discriminator_loss(
     weights: GanWeights = VOICEGAN_WEIGHTS,
 ) -> tuple[Float[Array, ""], Metrics]:
     """VoiceGAN's discriminator on real embeddings and on fakes of the sexes `labels`."""
-    fake = jax.lax.stop_gradient(_voices(nets, g_params, noise, labels))
+    fake = jax.lax.stop_gradient(voices(nets, g_params, noise, labels))
     return critic_loss(lambda x: nets.discriminator.apply(d_params, x), real, real_labels, fake, alpha, weights)
 
 
@@ -159,7 +174,7 @@ def voicegan_generator_loss(
     weights: GanWeights = VOICEGAN_WEIGHTS,
 ) -> tuple[Float[Array, ""], Metrics]:
     """VoiceGAN's generator: fakes that pass as real and as of the sexes `labels`."""
-    verdict = nets.discriminator.apply(d_params, _voices(nets, g_params, noise, labels))
+    verdict = nets.discriminator.apply(d_params, voices(nets, g_params, noise, labels))
     classification = cross_entropy(verdict.classes, labels)
     loss = -verdict.source.mean() + weights.classification * classification
     metrics = {
@@ -186,7 +201,7 @@ def codegan_discriminator_loss(
 
     `label_weights` are those of `labels` (see `sample_weights`).
     """
-    fake = jax.lax.stop_gradient(_converted(nets, g_params, codes, target_labels))
+    fake = jax.lax.stop_gradient(converted(nets, g_params, codes, target_labels))
     judge = lambda x: nets.discriminator.apply(d_params, x)  # noqa: E731
     return critic_loss(judge, codes, labels, fake, alpha, weights, label_weights)
 
@@ -205,10 +220,10 @@ def codegan_generator_loss(
 
     `target_weights` are those of `target_labels` (see `sample_weights`).
     """
-    fake = _converted(nets, g_params, codes, target_labels)
+    fake = converted(nets, g_params, codes, target_labels)
     verdict = nets.discriminator.apply(d_params, fake)
     classification = cross_entropy(verdict.classes, target_labels, target_weights)
-    reconstruction = jnp.mean(jnp.abs(codes - _converted(nets, g_params, fake, labels)))
+    reconstruction = jnp.mean(jnp.abs(codes - converted(nets, g_params, fake, labels)))
     loss = (
         -verdict.source.mean()
         + weights.classification * classification
@@ -222,11 +237,3 @@ def codegan_generator_loss(
         "reconstruction": reconstruction,
     }
     return loss, metrics
-
-
-def _voices(nets: GanNetworks, g_params: Params, noise: Array, labels: Array) -> Array:
-    return nets.generator.apply(g_params, noise, jax.nn.one_hot(labels, nets.generator.config.sexes))
-
-
-def _converted(nets: GanNetworks, g_params: Params, codes: Array, labels: Array) -> Array:
-    return nets.generator.apply(g_params, codes, jax.nn.one_hot(labels, nets.generator.config.emotions))

@@ -12,12 +12,12 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from evc_jax.bundle import Bundle
-from evc_jax.recoding import Recoder, WindowInputs, batches
+from evc_jax.recoding import BATCH_SIZES, Recoder, WindowInputs, batches
 from evc_jax.serving import deadline
 from evc_jax.serving.admission import Cores
 
 # A request gives its windows in parts of at most this size, so that a long recording does not keep others waiting.
-PART_WINDOWS = 16
+PART_WINDOWS = BATCH_SIZES[-1]
 
 Arrays = Sequence[np.ndarray]
 
@@ -169,7 +169,7 @@ class BatchingRecoder(Recoder):
 
     def compile(self, inputs: WindowInputs) -> None:
         """Compiles every batch size, given the inputs of any window."""
-        for size in (1, 4, PART_WINDOWS):
+        for size in BATCH_SIZES:
             self._convert_arrays(*(np.repeat(values[:1], size, axis=0) for values in inputs.arrays().values()))
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ import io
 import numpy as np
 from jaxtyping import Float
 
-from evc_jax.audio import as_mono, check_duration, check_shape, mix
+from evc_jax.audio import as_mono, check_duration, check_shape, mix, write_blocks
 from evc_jax.errors import AudioError
 
 MIN_RATE_HZ, MAX_RATE_HZ = 1000, 192_000
@@ -54,11 +54,8 @@ def encode(audio: Float[np.ndarray, " S"], rate_hz: int, container: str) -> byte
       rate_hz: their rate.
       container: one of `FORMATS`.
     """
-    import soundfile
-
-    peak = float(np.abs(audio).max(initial=0.0))
     buffer = io.BytesIO()
-    soundfile.write(buffer, audio / peak if peak > 1 else audio, rate_hz, "PCM_16", format=container.upper())
+    write_blocks(buffer, [audio], len(audio), float(np.abs(audio).max(initial=0.0)), rate_hz, container)
     return buffer.getvalue()
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
-import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,16 +14,15 @@ from etils import epath
 
 from evc_jax.bundle import CODES
 from evc_jax.config import from_mapping
-from evc_jax.data import pipeline
 from evc_jax.data.source import open_split, utterance_ids
 from evc_jax.errors import ConfigError
 from evc_jax.models import gan
 from evc_jax.models.codegan import CodeDiscriminator, CodeGANConfig, CodeGenerator
 from evc_jax.models.layers import Network
-from evc_jax.training.checkpoints import load_for_inference
+from evc_jax.training.checkpoints import Trained, load_for_inference
 from evc_jax.training.codes import CODE_FIELDS, CodeEncoder, EncodedSplit, encode_split
 from evc_jax.training.config import TrainConfig
-from evc_jax.training.gan import Batch, GanSystem, group_samples
+from evc_jax.training.gan import Batch, GanSystem
 from evc_jax.training.parallel import mean_over_devices
 
 
@@ -60,8 +59,6 @@ class CodeGANSystem(GanSystem):
     def __init__(self, config: TrainConfig, workdir: epath.Path):
         self._workdir, self._data = workdir, config.data
         self.options = from_mapping(Options, config.options, "config.options")
-        self._trained = load_for_inference(self.options.speechsplit)
-        self._encoder = CodeEncoder(self._trained, self.options.code, self.options.overlap_frames)
         train = self._codes("train")
         emotions = len(self.options.emotions)
         counts = np.bincount(train.emotion, minlength=emotions)
@@ -92,17 +89,18 @@ class CodeGANSystem(GanSystem):
             "target_weight": gan.sample_weights(self._class_weights, target, mean_over_devices),
         }
 
-    def critic_loss(self, discriminator: Any, generator: Any, batch: Batch):
-        return gan.codegan_discriminator_loss(
-            self.nets,
-            discriminator,
-            generator,
+    def fake(self, generator: Any, batch: Batch) -> jax.Array:
+        return gan.converted(self.nets, generator, batch["codes"], batch["target"])
+
+    def critic_loss(self, discriminator: Any, batch: Batch):
+        return gan.critic_loss(
+            lambda codes: self.nets.discriminator.apply(discriminator, codes),
             batch["codes"],
             batch["emotion"],
-            batch["target"],
+            batch["fake"],
             batch["alpha"],
-            batch["emotion_weight"],
             self.options.weights,
+            batch["emotion_weight"],
         )
 
     def generator_loss(self, generator: Any, discriminator: Any, batch: Batch):
@@ -117,24 +115,20 @@ class CodeGANSystem(GanSystem):
             self.options.weights,
         )
 
-    def data(self, split: str, batch_size: int, first_sample: int = 0) -> grain.IterDataset:
-        train, size = split == "train", self.options.critic_steps
-        dataset = pipeline.build(
-            CodeSource(self._codes(split)),
-            pipeline.copy_record,
-            batch_size * size if train else batch_size,
-            self.config.seed,
-            first_sample=first_sample * size,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-            read_threads=self.config.data.read_threads,
-            train=train,
-        )
-        return dataset.map(lambda batch: group_samples(batch, size)) if train else dataset
+    def records(self, split: str) -> CodeSource:
+        return CodeSource(self._codes(split))
 
     def sample_names(self, records: np.ndarray) -> list[str]:
         """The utterances behind record numbers of the training data, whose records are windows of code."""
         return utterance_ids(self._data.data_dir, self._data.datasets, "train", self._codes("train").utterance[records])
+
+    @functools.cached_property
+    def _trained(self) -> Trained:
+        return load_for_inference(self.options.speechsplit)
+
+    @functools.cached_property
+    def _encoder(self) -> CodeEncoder:
+        return CodeEncoder(self._trained, self.options.code, self.options.overlap_frames)
 
     def _codes(self, split: str) -> EncodedSplit:
         data = self._data

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import grain
 import jax
 import jax.numpy as jnp
 
+from evc_jax.data import pipeline
 from evc_jax.models.gan import GanNetworks, Metrics
 from evc_jax.training.config import TrainConfig, released
 from evc_jax.training.parallel import mean_gradients
+from evc_jax.training.reading import reading_options
 from evc_jax.training.state import GanState, apply_gradients, make_optimizer, sample_keys, start_ema, update_ema
 
 Batch = dict[str, jax.Array]
@@ -20,8 +23,11 @@ class GanSystem:
 
     A system has, each for samples [B]:
       draw(batch, keys) -> batch: adds what is random, `keys` [B] being the samples' own;
-      critic_loss(discriminator, generator, batch) -> loss, metrics: a mean over samples;
-      generator_loss(generator, discriminator, batch) -> loss, metrics: likewise.
+      fake(generator, batch) -> what the generator makes of them;
+      critic_loss(discriminator, batch) -> loss, metrics: a mean over samples, whose fakes are in the batch as "fake";
+      generator_loss(generator, discriminator, batch) -> loss, metrics: likewise;
+    and it has data:
+      records(split) -> its training or validation samples, each a dict of arrays, as a random-access source.
 
     NOTE: one step is `critic_steps` updates of the critic, each on its own samples, and one of the generator on the
     last ones; the reference counts each critic update as a step, so that its 2 M steps are 400 k here.
@@ -29,6 +35,7 @@ class GanSystem:
 
     def __init__(self, config: TrainConfig, networks: GanNetworks, critic_steps: int):
         self.config, self.nets, self.model = config, networks, networks.generator.config
+        self._critic_steps = critic_steps
         self._generator_optimizer = make_optimizer(config.optimizer, config.steps)
         self._critic_optimizer = make_optimizer(config.optimizer, config.steps, updates_per_step=critic_steps)
 
@@ -53,14 +60,12 @@ class GanSystem:
         """
         keys = jax.vmap(lambda index: sample_keys(key, state.step, index))(batch["index"])
         updates = jax.vmap(self.draw, in_axes=1)(batch, keys)  # [critic_steps, B, ...]
+        updates["fake"] = self._fakes(state.generator, updates)
 
         def critic_update(carry, samples):
             discriminator, opt_state = carry
             grads, metrics = mean_gradients(
-                lambda params, part: self.critic_loss(params, state.generator, part),
-                discriminator,
-                samples,
-                self.config.accumulate,
+                self.critic_loss, discriminator, samples, self.config.accumulate
             )
             return apply_gradients(self._critic_optimizer, grads, discriminator, opt_state), metrics
 
@@ -85,12 +90,37 @@ class GanSystem:
         )
         return state, {**jax.tree.map(jnp.mean, critic_metrics), **metrics}
 
+    def _fakes(self, generator: Any, updates: Batch) -> jax.Array:
+        """The fakes of all critic updates [critic_steps, B, ...], for which the generator stays the same.
+
+        In as many calls as there are micro-batches: without gradients, one for a micro-batch of every update needs no
+        more memory than to train on one of them.
+        """
+        lead, parts = updates["index"].shape, self.config.accumulate
+        samples = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), updates)
+        if parts == 1:
+            fakes = self.fake(generator, samples)
+        else:
+            split = jax.tree.map(lambda leaf: leaf.reshape(parts, -1, *leaf.shape[1:]), samples)
+            fakes = jax.lax.map(lambda part: self.fake(generator, part), split)
+            fakes = fakes.reshape(-1, *fakes.shape[2:])
+        return fakes.reshape(*lead, *fakes.shape[1:])
+
     def evaluate(self, state: GanState, batch: Batch, key: jax.Array) -> Metrics:
         """Both losses on speakers that were not trained on; the batch's leaves are [B, ...]."""
         generator = self.released_params(state)
         samples = self.draw(batch, sample_keys(key, 0, batch["index"]))
-        critic = self.critic_loss(state.discriminator, generator, samples)[1]
+        samples["fake"] = self.fake(generator, samples)
+        critic = self.critic_loss(state.discriminator, samples)[1]
         return {**critic, **self.generator_loss(generator, state.discriminator, samples)[1]}
+
+    def data(self, split: str, batch_size: int, first_sample: int = 0) -> grain.IterDataset:
+        """Batches of samples, as `step` and `evaluate` take them."""
+        # A training step takes a batch of samples for each of its critic updates.
+        size = self._critic_steps if split == "train" else 1
+        options = reading_options(self.config, split, first_sample * size)
+        dataset = pipeline.build(self.records(split), None, batch_size * size, **options)
+        return dataset.map(lambda batch: group_samples(batch, size)) if split == "train" else dataset
 
     def networks(self) -> dict[str, dict[str, Any]]:
         return {self.config.system: released(self.model)}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, runtime_checkable
 
 import grain
@@ -219,11 +220,13 @@ class Run:
             self.writer.say(f"checkpoint {step} is damaged ({reason}) and was moved to {self.workdir / 'damaged'}")
         self.writer.say(f"resumed {self.config.system} from step {self.first} of {self.workdir}")
 
-    def _exhibits(self) -> Iterable[Any]:
-        if not hasattr(self, "_showcase"):
-            from evc_jax.training.showcase import build_showcase
+    @functools.cached_property
+    def _showcase(self) -> Callable[[Any], Iterable[Any]]:
+        from evc_jax.training.showcase import build_showcase
 
-            self._showcase = build_showcase(self.config, self.system.networks(), self.workdir)
+        return build_showcase(self.config, self.system.networks(), self.workdir)
+
+    def _exhibits(self) -> Iterable[Any]:
         return self._showcase(jax.device_get(self.system.exported(self.state)))
 
 

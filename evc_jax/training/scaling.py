@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-from etils import epath
+from jax.sharding import AbstractMesh
 
-from evc_jax.config import from_mapping
 from evc_jax.errors import ConfigError
-from evc_jax.models import gan
-from evc_jax.models.codegan import CodeDiscriminator, CodeGANConfig, CodeGenerator
-from evc_jax.models.network import Network
-from evc_jax.models.speechsplit import SpeechSplitConfig
-from evc_jax.training import codegan, parallel
-from evc_jax.training.codes import EncodedSplit
+from evc_jax.training import parallel
 from evc_jax.training.config import TrainConfig
 from evc_jax.training.flops import count_flops, count_loop_iterations, count_reduced_bytes
 from evc_jax.training.gan import GanSystem
 from evc_jax.training.hardware import find_accelerator
-from evc_jax.training.loop import System, build_system
-
-CODE_WINDOW_FRAMES = 24
+from evc_jax.training.synthetic import batch_shapes, system_without_data
 
 
 @dataclass(frozen=True)
@@ -119,11 +107,12 @@ class Prediction:
 
 def step_cost(config: TrainConfig) -> StepCost:
     """Counts one step at the configuration's batch size; nothing is compiled or allocated, and no data is needed."""
-    system = without_data(config)
+    system = system_without_data(config)
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(system.init, key)
-    batch = example_batch(system, config.batch_size * config.accumulate)
-    step = parallel.map_step(system.step, parallel.device_mesh(jax.devices()[:1]))
+    # Of two devices that need not be there, since a single one averages nothing.
+    batch = batch_shapes(system, 2 * config.batch_size * config.accumulate)
+    step = parallel.map_step(system.step, AbstractMesh((2,), (parallel.AXIS,)))
     players = (state.generator, state.discriminator) if isinstance(system, GanSystem) else state.params
     critic_steps = getattr(system.options, "critic_steps", 0)
     return StepCost(
@@ -134,7 +123,7 @@ def step_cost(config: TrainConfig) -> StepCost:
         loop_iterations=count_loop_iterations(step, state, batch, key),
         synchronisations=critic_steps + 1,
         reduced_bytes=count_reduced_bytes(step, state, batch, key),
-        input_bytes=sum(leaf.size * leaf.dtype.itemsize for leaf in batch.values()),
+        input_bytes=sum(leaf.size * leaf.dtype.itemsize for leaf in batch.values()) // 2,
     )
 
 
@@ -188,62 +177,3 @@ def reduction_s(cluster: Cluster, devices: int, size_bytes: int, synchronisation
     edge = inside ** (1 / cluster.dimensions)
     hops = 2 * (cluster.dimensions * (edge - 1) + (domains - 1))
     return moved + synchronisations * hops * cluster.hop_s
-
-
-def without_data(config: TrainConfig) -> System:
-    """The system as it trains, for shapes and timing: CodeGAN without its SpeechSplit and corpus."""
-    if config.system == "codegan":
-        return _CodeGANWithoutData(config)
-    return build_system(config, epath.Path("unused"))
-
-
-def example_batch(system: System, samples: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """The shapes of a training batch."""
-    name = system.config.system
-    if name in ("voicegan", "codegan"):
-        lead: tuple[int, ...] = (samples, system.options.critic_steps)
-    else:
-        lead = (samples,)
-    if name == "voicegan":
-        shapes: dict[str, Any] = {"embedding": (system.model.embedding_dim,), "sex": jnp.int32}
-    elif name == "codegan":
-        shapes = {"codes": (CODE_WINDOW_FRAMES, system.model.code_channels), "emotion": jnp.int32}
-    elif name == "waveglow":
-        length = system.options.segment_samples
-        frames = length // system.model.upsample_stride + 1
-        shapes = {"audio": (length,), "mel": (frames, system.model.mel_bands)}
-    else:
-        frames = system.model.resampling.padded_frames
-        shapes = {"mel": (frames, 80), "f0": (frames,), "length": jnp.int32, "speaker_embedding": (256,)}
-    shapes["index"] = jnp.int32
-    return {
-        key: jax.ShapeDtypeStruct(lead + shape, jnp.float32)
-        if isinstance(shape, tuple)
-        else jax.ShapeDtypeStruct(lead, shape)
-        for key, shape in shapes.items()
-    }
-
-
-class _CodeGANWithoutData(codegan.CodeGANSystem):
-    """As many emotions as the options name, all equally frequent, and the codes of SpeechSplit's `full` size."""
-
-    def __init__(self, config: TrainConfig):
-        self.options = from_mapping(codegan.Options, config.options, "config.options")
-        emotions = len(self.options.emotions)
-        self._class_weights = jnp.ones(emotions)
-        self._log_shares = jnp.full(emotions, -math.log(emotions))
-        encoders = SpeechSplitConfig()
-        channels = sum(2 * getattr(encoders, part).neck for part in self.options.code.split("_"))
-        model = dataclasses.replace(
-            config.network_config(CodeGANConfig), code_channels=channels, emotions=emotions
-        )
-        networks = gan.GanNetworks(Network(CodeGenerator, model), Network(CodeDiscriminator, model))
-        GanSystem.__init__(self, config, networks, self.options.critic_steps)
-
-    def _codes(self, split: str) -> EncodedSplit:
-        draw, windows = np.random.default_rng(0), 10_000
-        return EncodedSplit(
-            codes=draw.random((windows, CODE_WINDOW_FRAMES, self.model.code_channels), dtype=np.float32),
-            emotion=draw.integers(0, self.model.emotions, windows).astype(np.int32),
-            utterance=np.arange(windows),
-        )

@@ -22,6 +22,7 @@ from evc_jax.models.resampling import Resampling, ResamplingConfig, draw_resampl
 from evc_jax.models.speechsplit import SpeechSplit, SpeechSplitConfig
 from evc_jax.pitch import quantize_f0
 from evc_jax.training.config import TrainConfig
+from evc_jax.training.reading import reading_options
 from evc_jax.training.single import Batch, Metrics, SingleNetworkSystem
 from evc_jax.training.state import TrainState
 
@@ -77,12 +78,7 @@ def open_crops(
         open_split(config.data.data_dir, config.data.datasets, split, pipeline.SPEECHSPLIT_FIELDS),
         pipeline.CropConfig(resampling.padded_frames, options.min_crop_frames, resampling.max_length_frames),
         batch_size,
-        config.seed,
-        first_sample=first_sample,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-        read_threads=config.data.read_threads,
-        train=split == "train",
+        **reading_options(config, split, first_sample),
     )
 
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import grain
 import jax
 import numpy as np
 from etils import epath
 
 from evc_jax.config import from_mapping
-from evc_jax.data import pipeline
-from evc_jax.data.source import SpeakerTable, open_speakers
+from evc_jax.data.pipeline import BalancedVoices
+from evc_jax.data.source import open_speakers
 from evc_jax.models import gan
 from evc_jax.models.layers import Network
 from evc_jax.models.voicegan import VoiceDiscriminator, VoiceGANConfig, VoiceGenerator
 from evc_jax.training.config import TrainConfig
-from evc_jax.training.gan import Batch, GanSystem, group_samples
+from evc_jax.training.gan import Batch, GanSystem
 
 
 @dataclass(frozen=True)
@@ -44,15 +43,15 @@ class VoiceGANSystem(GanSystem):
         noise = jax.vmap(lambda key: jax.random.normal(key, (self.model.noise_dim,)))(noise_keys)
         return {**batch, "noise": noise, "alpha": jax.vmap(jax.random.uniform)(alpha_keys)}
 
-    def critic_loss(self, discriminator: Any, generator: Any, batch: Batch):
-        return gan.voicegan_discriminator_loss(
-            self.nets,
-            discriminator,
-            generator,
+    def fake(self, generator: Any, batch: Batch) -> jax.Array:
+        return gan.voices(self.nets, generator, batch["noise"], batch["sex"])
+
+    def critic_loss(self, discriminator: Any, batch: Batch):
+        return gan.critic_loss(
+            lambda embedding: self.nets.discriminator.apply(discriminator, embedding),
             batch["embedding"],
             batch["sex"],
-            batch["noise"],
-            batch["sex"],
+            batch["fake"],
             batch["alpha"],
             self.options.weights,
         )
@@ -62,24 +61,11 @@ class VoiceGANSystem(GanSystem):
             self.nets, generator, discriminator, batch["noise"], batch["sex"], self.options.weights
         )
 
-    def data(self, split: str, batch_size: int, first_sample: int = 0) -> grain.IterDataset:
-        train, size = split == "train", self.options.critic_steps
-        dataset = pipeline.voicegan_pipeline(
-            self._speakers(split),
-            batch_size * size if train else batch_size,
-            self.config.seed,
-            first_sample=first_sample * size,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-            read_threads=self.config.data.read_threads,
-            train=train,
-        )
-        return dataset.map(lambda batch: group_samples(batch, size)) if train else dataset
+    def records(self, split: str) -> BalancedVoices:
+        data = self.config.data
+        return BalancedVoices(open_speakers(data.data_dir, data.datasets, split))
 
     def sample_names(self, records: np.ndarray) -> list[str]:
         """The speakers behind record numbers of the training data."""
-        voices = pipeline.BalancedVoices(self._speakers("train"))
+        voices = self.records("train")
         return [voices.name(int(record)) for record in records]
-
-    def _speakers(self, split: str) -> SpeakerTable:
-        return open_speakers(self.config.data.data_dir, self.config.data.datasets, split)

@@ -14,6 +14,7 @@ from evc_jax.data import pipeline
 from evc_jax.data.source import open_split
 from evc_jax.models.waveglow import WaveGlow, WaveGlowConfig, waveglow_loss
 from evc_jax.training.config import TrainConfig
+from evc_jax.training.reading import reading_options
 from evc_jax.training.single import Batch, Metrics, SingleNetworkSystem
 
 
@@ -45,10 +46,5 @@ class WaveGlowSystem(SingleNetworkSystem):
             open_split(data.data_dir, data.datasets, split, pipeline.WAVEGLOW_FIELDS),
             pipeline.SegmentConfig(self.options.segment_samples, self.model.upsample_stride),
             batch_size,
-            self.config.seed,
-            first_sample=first_sample,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-            read_threads=data.read_threads,
-            train=split == "train",
+            **reading_options(self.config, split, first_sample),
         )

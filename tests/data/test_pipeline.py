@@ -3,12 +3,13 @@ import itertools
 import numpy as np
 import pytest
 
+from evc_jax.data.extraction import from_pcm, to_pcm
 from evc_jax.data.pipeline import (
+    BalancedVoices,
     CropConfig,
     SegmentConfig,
     build,
     speechsplit_pipeline,
-    voicegan_pipeline,
     waveglow_pipeline,
 )
 from evc_jax.data.source import SpeakerTable
@@ -192,13 +193,24 @@ def speakers(*sexes: str) -> SpeakerTable:
 
 def test_voices_are_balanced_between_the_sexes_and_labelled():
     table = speakers("male", "female", "female", "unknown", "female")
-    batches = take(voicegan_pipeline(table, 6, seed=0), 10)
+    batches = take(build(BalancedVoices(table), None, 6, seed=0), 10)
     sexes = np.concatenate([batch["sex"] for batch in batches])
     voices = np.concatenate([batch["embedding"][:, 0] for batch in batches]).astype(int)
     assert sexes.dtype == np.int32 and sexes.mean() == 0.5
     assert set(voices[sexes == 0]) == {0} and np.bincount(voices[sexes == 1]).tolist() == [0, 10, 10, 0, 10]
     with pytest.raises(DataError, match="None of the 2 speakers is female; add a dataset with both sexes"):
-        voicegan_pipeline(speakers("male", "unknown"), 2, seed=0)
+        BalancedVoices(speakers("male", "unknown"))
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_a_table_gives_the_batches_of_its_records_one_by_one(train):
+    table = BalancedVoices(speakers("male", "female", "female", "unknown", "female"))
+    for process in range(2):
+        options = {"process_index": process, "process_count": 2, "train": train, "first_sample": 12 * train}
+        at_once = take(build(table, None, 2, 7, **options), 9)
+        one_by_one = take(build(table, lambda record, generator: record, 2, 7, **options), 9)
+        assert len(at_once) == len(one_by_one) == (9 if train else 1)
+        assert_equal_batches(at_once, one_by_one)
 
 
 def test_several_sources_are_concatenated():
@@ -218,3 +230,10 @@ def test_refusals():
         build(Records(100), lambda record, generator: record, 1, 0, process_count=2, train=False)
     with pytest.raises(ConfigError, match="batch_size is 0 and process 0 of 1"):
         speechsplit_pipeline(Records(100), CropConfig(), 0, seed=0)
+
+
+def test_stored_audio_is_what_it_was_but_for_rounding_and_what_was_too_loud():
+    audio = np.array([-1.5, -1, -0.25, 0, 1e-3, 1, 2], np.float32)
+    heard = from_pcm(to_pcm(audio))
+    assert heard.dtype == np.float32
+    np.testing.assert_allclose(heard, np.clip(audio, -1, 1), atol=0.5 / 32767)

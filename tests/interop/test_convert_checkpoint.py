@@ -83,7 +83,7 @@ def test_all_or_nothing(command, golden_dir, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(converted_workdir, "_write_params", fail)
+    monkeypatch.setattr(converted_workdir, "write_params", fail)
     code, _, errors = command(golden_dir / "voicegan-1000000-G.ckpt", "-o", tmp_path / "out")
     assert code == 2 and errors == "convert_checkpoint.py: no space left on device.\n"
     assert list(tmp_path.iterdir()) == []

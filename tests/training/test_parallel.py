@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from socket_ports import free_port
-from systems import SYSTEMS, exact_enough, make_system, quick_compilation, random_batch, run_steps, trained_params
+from systems import BATCH, SYSTEMS, exact_enough, make_system, quick_compilation, run_steps, trained_params
 
 from evc_jax.errors import ConfigError
 from evc_jax.training import parallel
+from evc_jax.training.synthetic import synthetic_batch
 
 STEPS = 20
 PROCESSES = 4
@@ -75,7 +76,7 @@ def _run_pmap(system, devices):
     state = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(devices)), first)
     metrics = []
     for i in range(STEPS):
-        split = jax.tree.map(lambda leaf: leaf.reshape(8, -1, *leaf.shape[1:]), random_batch(system, seed=i))
+        split = jax.tree.map(lambda leaf: leaf.reshape(8, -1, *leaf.shape[1:]), synthetic_batch(system, BATCH, seed=i))
         state, step_metrics = mapped(state, split, jax.random.key(7))
         metrics.append(jax.tree.map(lambda leaf: leaf[0], jax.device_get(step_metrics)))
     return jax.tree.map(lambda leaf: leaf[0], trained_params(jax.device_get(state))), metrics
@@ -118,7 +119,7 @@ def test_replicas_agree_after_a_step():
     system = make_system("voicegan")
     mesh = parallel.device_mesh()
     state = parallel.init_replicated(system.init, jax.random.key(0), mesh)
-    batch = parallel.shard_batch(random_batch(system), mesh)
+    batch = parallel.shard_batch(synthetic_batch(system, BATCH), mesh)
     state, _ = parallel.map_step(system.step, mesh)(state, batch, jax.random.key(7))
     for leaf in jax.tree.leaves(trained_params(state)):
         first, *others = [np.asarray(shard.data) for shard in leaf.addressable_shards]
@@ -149,7 +150,7 @@ def test_steps_with_the_same_key_are_the_same():
     state = jax.jit(system.init)(jax.random.key(0))
     mesh = parallel.device_mesh(jax.devices()[:1])
     step = parallel.map_step(lambda s, b, k: (s, system.step(s, b, k)[1]), mesh)
-    batch = parallel.shard_batch(random_batch(system), mesh)
+    batch = parallel.shard_batch(synthetic_batch(system, BATCH), mesh)
     losses = []
     for key in (jax.random.key(1), jax.random.key(1), jax.random.key(2)):
         state, metrics = step(state, batch, key)

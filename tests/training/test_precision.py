@@ -4,13 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from systems import SYSTEMS, make_system, quick_compilation, random_batch
+from systems import BATCH, SYSTEMS, make_system, quick_compilation
 from voices import train_voices, write_voices
 
 from evc_jax.training import parallel
 from evc_jax.training.checkpoints import load_for_inference
 from evc_jax.training.config import OptimizerConfig
 from evc_jax.training.state import make_optimizer, update_ema
+from evc_jax.training.synthetic import synthetic_batch
 
 STEPS = 200
 LAST = 20  # a single step's loss is noise
@@ -24,7 +25,7 @@ def _train(name, dtype):
     mesh = parallel.device_mesh(jax.devices()[:1])
     step = parallel.map_step(system.step, mesh)
     state = parallel.init_replicated(system.init, jax.random.key(0), mesh)
-    batches = [parallel.shard_batch(random_batch(system, seed=i), mesh) for i in range(BATCHES)]
+    batches = [parallel.shard_batch(synthetic_batch(system, BATCH, seed=i), mesh) for i in range(BATCHES)]
     metrics = []
     for i in range(STEPS):
         state, out = step(state, batches[i % BATCHES], jax.random.key(7))

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 from systems import load_config
@@ -17,7 +16,8 @@ from systems import load_config
 from evc_jax.errors import ConfigError
 from evc_jax.training import parallel
 from evc_jax.training.flops import count_reduced_bytes
-from evc_jax.training.scaling import CLUSTERS, StepCost, example_batch, predict, reduction_s, step_cost, without_data
+from evc_jax.training.scaling import CLUSTERS, StepCost, predict, reduction_s, step_cost
+from evc_jax.training.synthetic import system_without_data
 
 ROOT = Path(__file__).resolve().parents[2]
 COST = StepCost("waveglow", 10**6, 16, 59.1e12, 1000, 1, 400_000_000, 10**6)
@@ -40,7 +40,7 @@ def test_bytes_that_devices_average():
 def test_costs_of_every_system_without_data(name):
     config = load_config(name, "tiny")
     cost = step_cost(config)
-    system = without_data(config)
+    system = system_without_data(config)
     critic_steps = getattr(system.options, "critic_steps", 0)
     assert (cost.system, cost.samples) == (name, config.batch_size * max(1, critic_steps))
     assert cost.flops > 2 * cost.weights and cost.synchronisations == critic_steps + 1
@@ -53,14 +53,6 @@ def test_accumulation_doubles_the_work_but_not_the_communication():
     once, twice = step_cost(config), step_cost(dataclasses.replace(config, accumulate=2))
     assert twice.flops == pytest.approx(2 * once.flops, rel=1e-6) and twice.input_bytes == 2 * once.input_bytes
     assert twice.reduced_bytes == pytest.approx(once.reduced_bytes, rel=1e-2)
-
-
-def test_batches_are_those_that_the_pipelines_make():
-    system = without_data(load_config("codegan", "tiny"))
-    batch = next(iter(system.data("train", 4)))
-    expected = example_batch(system, 4)
-    assert all(batch[name].shape == leaf.shape for name, leaf in expected.items())
-    assert np.issubdtype(batch["emotion"].dtype, np.integer) and batch["codes"].dtype == np.float32
 
 
 def test_compute_at_a_share_of_the_peak():

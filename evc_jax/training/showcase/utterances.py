@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from evc_jax import griffin_lim, pitch, windows
 from evc_jax.audio import AudioConfig
-from evc_jax.data.extraction import PCM_SCALE
+from evc_jax.data.extraction import from_pcm
 from evc_jax.data.pipeline import pad
 from evc_jax.data.source import audio_config, dataset_info, open_split
 from evc_jax.pitch import LogF0Statistics
@@ -154,7 +154,7 @@ def _cut(tag: str, record: Mapping[str, Any], frames: int, config: AudioConfig) 
         title=", ".join([record["utterance_id"], *known]),
         mel=mel,
         f0_hz=record["f0_hz"][start : start + frames],
-        audio=record["audio"][first:last].astype(np.float32) / np.float32(PCM_SCALE),
+        audio=from_pcm(record["audio"][first:last]),
         embedding=record["speaker_embedding"],
         statistics=LogF0Statistics(float(record["log_f0_mean"]), float(record["log_f0_std"])),
     )

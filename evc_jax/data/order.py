@@ -1,0 +1,68 @@
+"""Which record comes when, in passes that differ, and whole batches of records that are in memory."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Int
+
+
+class Order:
+    """An endless sequence of records: one permutation of them after the other."""
+
+    def __init__(self, records: int, seed: int):
+        self._records = records
+        self._permutation = functools.lru_cache(maxsize=4)(
+            lambda epoch: np.random.default_rng((seed, epoch)).permutation(records)
+        )
+
+    def __call__(self, index: int) -> int:
+        """The record at a place of the sequence."""
+        epoch, place = divmod(index, self._records)
+        return int(self._permutation(epoch)[place])
+
+    def many(self, indices: Int[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
+        """The records at several places."""
+        epochs, places = np.divmod(indices, self._records)
+        found = np.empty_like(places)
+        for epoch in np.unique(epochs):
+            now = epochs == epoch
+            found[now] = self._permutation(int(epoch))[places[now]]
+        return found
+
+
+@runtime_checkable
+class Table(Protocol):
+    """Records in memory, of which many can be had at once."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int | np.ndarray) -> dict[str, Any]:
+        """The record of a number; of an array of numbers the records, stacked."""
+
+
+@dataclass(frozen=True)
+class TableBatches:
+    """Batches of a table by their numbers; a record at a time, Python would be slower than a small network's step.
+
+    Attributes:
+      table: the records.
+      order: in which they come; their own, in a single pass, if None.
+      first, step: a batch continues with every `step`-th sample, the first batch begins with `first`.
+      size: samples in a batch.
+    """
+
+    table: Table
+    order: Order | None
+    first: int
+    step: int
+    size: int
+
+    def __call__(self, batch: int) -> dict[str, np.ndarray]:
+        """The batch of this number, with `index` and `record` as `pipeline.build` has them."""
+        index = self.first + self.step * (batch * self.size + np.arange(self.size, dtype=np.int64))
+        record = index if self.order is None else self.order.many(index)
+        return {**self.table[record], "record": record, "index": index}
