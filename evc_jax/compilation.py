@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import platform
@@ -42,6 +43,24 @@ def enable_cache() -> None:
 
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+@functools.cache
+def memory_first() -> dict[str, str]:
+    """Options for `jax.jit` that have XLA's CPU backend schedule for little memory rather than for many things at once.
+
+    Of worth where each operation fills all cores by itself. Empty on other devices, and where XLA lacks the option.
+    """
+    import jax
+
+    options = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
+    if jax.default_backend() != "cpu":
+        return {}
+    try:
+        jax.jit(lambda x: x, compiler_options=options).lower(0).compile()
+    except jax.errors.JaxRuntimeError:
+        return {}
+    return options
 
 
 def _processor() -> str:

@@ -13,10 +13,12 @@ from jaxtyping import Float
 
 from evc_jax.bundle import Bundle, TrainedNetwork
 from evc_jax.chunks import cut_chunks, exactly
+from evc_jax.compilation import memory_first
 from evc_jax.denoiser import HOP_SAMPLES, WINDOW_SAMPLES, Denoiser, bias_spectrum
 from evc_jax.griffin_lim import GriffinLim
 from evc_jax.models.network import Network
-from evc_jax.models.waveglow import WaveGlowConfig, noise_shapes
+from evc_jax.models.waveglow_config import WaveGlowConfig
+from evc_jax.models.waveglow_synthesis import SynthesisWeights, noise_shapes, synthesise
 from evc_jax.wishes import DEFAULT_SIGMA
 
 # WaveGlow is compiled for these lengths only. Recordings longer than the last one are cut into chunks.
@@ -50,8 +52,8 @@ class WaveGlowVocoder:
         self.config: WaveGlowConfig = trained.config
         self.sigma = sigma
         self.denoiser = denoiser
-        self._params = trained.params
-        self._infer = compiled_inference(trained.network)
+        self._weights = synthesis_weights(trained)
+        self._synthesise = compiled_synthesis(self.config)
 
     def __call__(self, mel: Float[np.ndarray, "T F"], samples: int, seed: int) -> Float[np.ndarray, " S"]:
         return np.concatenate(list(self.stream([mel], len(mel), samples, seed)))
@@ -79,15 +81,14 @@ class WaveGlowVocoder:
         size, stride = self.chunk_frames(frames), self.config.upsample_stride
         if frames < size:
             mels = [*mels, np.zeros((size - frames, self.config.mel_bands), np.float32)]
-        params = jax.device_put(self._params)
         noise = _FrameNoise(seed, (stride // self.config.group_samples, self.config.group_samples))
         for chunk, mel in cut_chunks(mels, max(frames, size), size, *self.context_frames()):
             parts = self._split(noise.frames(chunk.start, chunk.start + size))
-            sound = np.asarray(self._infer(params, mel[None], parts, np.float32(self.sigma)))[0]
+            sound = np.asarray(self._synthesise(self._weights, mel[None], parts, np.float32(self.sigma)))[0]
             yield sound[(chunk.first - chunk.start) * stride : (chunk.end - chunk.start) * stride]
 
     def _split(self, noise: np.ndarray) -> tuple[Float[np.ndarray, "1 G _"], ...]:
-        """The noise [G, C] as `WaveGlow.infer` takes it."""
+        """The noise [G, C] as `synthesise` takes it."""
         widths = [shape[-1] for shape in noise_shapes(self.config, 1, 1)]
         return tuple(np.split(noise[None], np.cumsum(widths)[:-1], axis=-1))
 
@@ -108,10 +109,26 @@ class _FrameNoise:
         return np.random.Generator(counter).standard_normal(self._shape, dtype=np.float32)
 
 
+_WEIGHTS: weakref.WeakKeyDictionary[TrainedNetwork, SynthesisWeights] = weakref.WeakKeyDictionary()
+
+
+def synthesis_weights(trained: TrainedNetwork) -> SynthesisWeights:
+    """A network's weights as `synthesise` takes them, on the device; computed once per network."""
+    if trained not in _WEIGHTS:
+        _WEIGHTS[trained] = _compiled_folding(trained.network)(trained.params)
+    return _WEIGHTS[trained]
+
+
 @functools.cache
-def compiled_inference(network: Network) -> Callable:
-    """The jit-compiled `WaveGlow.infer` of a network; one per network, so that a new vocoder compiles nothing."""
-    return jax.jit(functools.partial(network.apply, method="infer"))
+def _compiled_folding(network: Network) -> Callable:
+    return jax.jit(functools.partial(network.apply, method="synthesis_weights"))
+
+
+@functools.cache
+def compiled_synthesis(config: WaveGlowConfig) -> Callable:
+    """The jit-compiled `synthesise`; one per configuration, so that a new vocoder compiles nothing."""
+    # Scheduled otherwise, a CPU computes at once what all layers hear: 400 MB for a second of sound, a fifth slower.
+    return jax.jit(lambda weights, *inputs: synthesise(weights, config, *inputs), compiler_options=memory_first())
 
 
 def make_vocoder(

@@ -10,6 +10,7 @@ from evc_jax import audio, vocoder
 from evc_jax.audio import AudioConfig
 from evc_jax.bundle import load_bundle
 from evc_jax.errors import BundleError
+from evc_jax.models.waveglow_synthesis import synthesise
 from bundles import tiny_bundle, tone, write_bundle  # noqa: F401
 
 CONFIG = AudioConfig()
@@ -66,11 +67,11 @@ def test_waveglow_context_covers_what_the_output_depends_on(waveglow):
     synthesiser = vocoder.WaveGlowVocoder(waveglow, sigma=1.0)
     before, after = synthesiser.context_frames()
     frame, frames = 12, 24
-    shapes = vocoder.noise_shapes(waveglow.config, 1, frames)
-    noise = tuple(np.random.default_rng(0).standard_normal(shape).astype(np.float32) for shape in shapes)
+    shapes, weights = vocoder.noise_shapes(waveglow.config, 1, frames), vocoder.synthesis_weights(waveglow)
+    noise = tuple(jax.random.normal(jax.random.key(0), shape) for shape in shapes)
 
     def loudness(mel):
-        out = waveglow.network.apply(waveglow.params, mel, noise, method="infer")
+        out = synthesise(weights, waveglow.config, mel, noise)
         return (out[0, frame * 256 : (frame + 1) * 256] ** 2).sum()
 
     mel = np.random.default_rng(1).uniform(size=(1, frames, 80)).astype(np.float32)

@@ -21,6 +21,7 @@ from evc_jax.models.resampling import Resampling, random_resample
 from evc_jax.models.speechsplit import F0Converter, SpeechSplit
 from evc_jax.models.voicegan import VoiceDiscriminator, VoiceGenerator
 from evc_jax.models.waveglow import WaveGlow, waveglow_loss
+from evc_jax.models.waveglow_synthesis import synthesise
 
 ADAM_RATE = 1e-4
 CANCELLATION_FLOOR = 1e-2
@@ -162,9 +163,10 @@ def check_waveglow(golden: Golden) -> Report:
 
     keys = sorted((k for k in golden if k.startswith("infer_noise_")), key=lambda k: int(k.rpartition("_")[2]))
     noise = tuple(jnp.asarray(golden[key]).swapaxes(1, 2) for key in keys)
-    infer = jax.jit(lambda p, sigma: network.apply(p, mel, noise, sigma, method="infer"))
-    report.output("infer_audio", infer(params, float(golden["infer_sigma"])), golden["infer_audio"])
-    report.output("infer_audio_sigma0", infer(params, 0.0), golden["infer_audio_sigma0"])
+    weights = jax.jit(lambda p: network.apply(p, method="synthesis_weights"))(params)
+    infer = jax.jit(lambda sigma: synthesise(weights, config, mel, noise, sigma))
+    report.output("infer_audio", infer(float(golden["infer_sigma"])), golden["infer_audio"])
+    report.output("infer_audio_sigma0", infer(0.0), golden["infer_audio_sigma0"])
     return report
 
 

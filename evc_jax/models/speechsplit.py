@@ -86,8 +86,9 @@ class Decoder(nnx.Module):
         self.lstm = BiLSTM(inputs, width, layers=layers, dtype=config.dtype, rngs=rngs)
         self.projection = Linear(2 * width, outputs, gain=1.0, dtype=config.dtype, rngs=rngs)
 
-    def __call__(self, x: Float[Array, "B T I"]) -> Float[Array, "B T O"]:
-        return at_least_float32(self.projection(self.lstm(x)))
+    def __call__(self, *codes: Float[Array, "B _N _C"], frames: int) -> Float[Array, "B T O"]:
+        """`frames` frames, during which each code is held for equally long."""
+        return at_least_float32(self.projection(self.lstm(*codes, frames=frames)))
 
 
 class SpeechSplit(nnx.Module):
@@ -132,17 +133,16 @@ class SpeechSplit(nnx.Module):
     def decode(self, codes: Codes, speaker_embedding: Float[Array, "B E"]) -> Float[Array, "B T F"]:
         """Codes and a voice to a log-mel spectrogram."""
         config = self.config
-        content = jnp.repeat(codes.content, config.content.factor, axis=1)
-        rhythm = jnp.repeat(codes.rhythm, config.rhythm.factor, axis=1)
-        pitch = jnp.repeat(codes.pitch, config.pitch.factor, axis=1)
-        frames = content.shape[1]
-        if rhythm.shape[1] != frames or pitch.shape[1] != frames:
+        content = codes.content.shape[1] * config.content.factor
+        rhythm = codes.rhythm.shape[1] * config.rhythm.factor
+        pitch = codes.pitch.shape[1] * config.pitch.factor
+        if rhythm != content or pitch != content:
             raise ConfigError(
-                f"The codes stand for {frames} (content), {rhythm.shape[1]} (rhythm) and {pitch.shape[1]} (pitch) "
-                "frames; they must be equally long."
+                f"The codes stand for {content} (content), {rhythm} (rhythm) and {pitch} (pitch) frames; they must be "
+                "equally long."
             )
-        voice = jnp.broadcast_to(speaker_embedding[:, None], (*content.shape[:2], speaker_embedding.shape[-1]))
-        return self.decoder(jnp.concatenate([content, rhythm, pitch, voice], axis=-1))
+        voice = speaker_embedding[:, None]
+        return self.decoder(codes.content, codes.rhythm, codes.pitch, voice, frames=content)
 
     def __call__(
         self,
@@ -183,9 +183,7 @@ class F0Converter(nnx.Module):
         _check_resamplings(resamplings, self.config.pitch.blocks)
         rhythm = self.rhythm(rhythm_mel)
         pitch = self.pitch(f0_onehot, resamplings, self.config.resampling)
-        rhythm = jnp.repeat(rhythm, self.config.rhythm.factor, axis=1)
-        pitch = jnp.repeat(pitch, self.config.pitch.factor, axis=1)
-        return self.decoder(jnp.concatenate([rhythm, pitch], axis=-1))
+        return self.decoder(rhythm, pitch, frames=rhythm_mel.shape[1])
 
 
 def _resample(x: Array, resampling: Resampling, config: ResamplingConfig) -> Array:

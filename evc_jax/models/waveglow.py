@@ -6,78 +6,21 @@ squeezed into groups of samples; G is the number of groups, `S // group_samples`
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax import lax
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
 from evc_jax.errors import ConfigError
+from evc_jax.models.coupling import CouplingWeights, couple
 from evc_jax.models.layers import Conv1d, ConvTranspose1d, Stack, WeightNormConv1d, at_least_float32
 from evc_jax.models.pytree import record
+from evc_jax.models.waveglow_config import WaveGlowConfig
+from evc_jax.models.waveglow_synthesis import SynthesisWeights, fold_condition
 
-
-@dataclasses.dataclass(frozen=True)
-class WaveGlowConfig:
-    """Sizes; the defaults are the reference's.
-
-    Attributes:
-      group_samples: samples that are squeezed into one step.
-      early_every: after this many flows, and again after as many, ...
-      early_channels: ... this many channels leave early.
-      wn_layers, wn_channels, wn_kernel: the dilated network inside each coupling.
-      upsample_kernel, upsample_stride: transposed convolution from mel frames to samples; the stride is the hop.
-      dtype: type of the arithmetic; parameters, log-determinants and results stay float32.
-    """
-
-    mel_bands: int = 80
-    flows: int = 12
-    group_samples: int = 8
-    early_every: int = 4
-    early_channels: int = 2
-    wn_layers: int = 8
-    wn_channels: int = 256
-    wn_kernel: int = 3
-    upsample_kernel: int = 1024
-    upsample_stride: int = 256
-    dtype: str = "float32"
-
-    def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.name not in ("dtype", "early_channels") and value < 1:
-                raise ConfigError(f"{field.name} is {value}; expected at least 1.")
-        if self.group_samples % 2 or self.early_channels % 2 or self.early_channels < 0:
-            raise ConfigError(
-                f"group_samples is {self.group_samples} and early_channels {self.early_channels}; both must be even, "
-                "as every coupling halves the channels."
-            )
-        if self.wn_kernel % 2 == 0:
-            raise ConfigError(f"wn_kernel is {self.wn_kernel}; use an odd number.")
-        if self.upsample_stride % self.group_samples:
-            raise ConfigError(
-                f"group_samples is {self.group_samples}; it must divide upsample_stride, {self.upsample_stride}."
-            )
-        if self.upsample_kernel < self.upsample_stride:
-            raise ConfigError(
-                f"upsample_kernel is {self.upsample_kernel}; expected at least upsample_stride, {self.upsample_stride}."
-            )
-        if self.channels(self.flows - 1) < 2:
-            raise ConfigError(
-                f"{self.flows} flows that lose {self.early_channels} channels every {self.early_every} leave none of "
-                f"{self.group_samples}; use fewer flows or a larger group_samples."
-            )
-
-    def leaves_early(self, flow: int) -> bool:
-        """Whether channels leave just before this flow."""
-        return flow > 0 and flow % self.early_every == 0
-
-    def channels(self, flow: int) -> int:
-        """Channels that this flow works on."""
-        return self.group_samples - self.early_channels * (flow // self.early_every)
+__all__ = ["CouplingNet", "Invertible1x1", "WaveGlow", "WaveGlowConfig", "WaveGlowOutput", "waveglow_loss"]
 
 
 @record
@@ -109,10 +52,9 @@ class Invertible1x1(nnx.Module):
         log_det = jnp.linalg.slogdet(self.kernel[...])[1]
         return x @ self.kernel[...].astype(self.dtype), x.shape[0] * x.shape[1] * log_det
 
-    def inverse(self, y: Float[Array, "B G C"]) -> Float[Array, "B G C"]:
-        """Undoes the product; the inverse is taken in float32 at least."""
-        inverse = jnp.linalg.inv(at_least_float32(self.kernel[...]))
-        return y @ inverse.astype(self.dtype)
+    def inverse(self) -> Float[Array, "C C"]:
+        """The matrix that undoes the product."""
+        return jnp.linalg.inv(at_least_float32(self.kernel[...]))
 
 
 class CouplingNet(nnx.Module):
@@ -121,7 +63,6 @@ class CouplingNet(nnx.Module):
     def __init__(self, half: int, config: WaveGlowConfig, *, rngs: nnx.Rngs):
         width, layers = config.wn_channels, config.wn_layers
         conv = functools.partial(WeightNormConv1d, dtype=config.dtype, rngs=rngs)
-        self.width = width
         self.start = conv(half, width, 1)
         self.condition = conv(config.mel_bands * config.group_samples, 2 * width * layers, 1)
         self.dilated = Stack([conv(width, 2 * width, config.wn_kernel, dilation=2**i) for i in range(layers)])
@@ -132,23 +73,31 @@ class CouplingNet(nnx.Module):
         self.end.kernel[...] = jnp.zeros_like(self.end.kernel[...])
         self.end.bias[...] = jnp.zeros_like(self.end.bias[...])
 
-    def __call__(self, x: Float[Array, "B G H"], mel: Float[Array, "B G M"]) -> Float[Array, "B G H2"]:
-        width, last = self.width, len(self.dilated) - 1
-        hidden, condition = self.start(x), self.condition(mel)
-        skipped = jnp.zeros_like(hidden)
-        for index, (dilated, residual_skip) in enumerate(zip(self.dilated, self.residual_skip, strict=True)):
-            offset = 2 * width * index
-            gates = dilated(hidden) + lax.slice_in_dim(condition, offset, offset + 2 * width, axis=2)
-            result = residual_skip(jnp.tanh(gates[..., :width]) * jax.nn.sigmoid(gates[..., width:]))
-            if index < last:
-                hidden = hidden + result[..., :width]
-                result = result[..., width:]
-            skipped = skipped + result
-        return self.end(skipped)
+    def weights(self) -> CouplingWeights:
+        """The kernels, normalised, with neighbouring linear maps multiplied into one."""
+        width = self.start.bias.shape[0]
+        enter = jnp.concatenate([self.start.kernel()[0], self.start.bias[...][None]])
+        first, *later = (dilated.kernel() for dilated in self.dilated)
+        leave = self.end.kernel[...][0]
+        mixes, biases, mel_bias = [], [], jnp.split(self.condition.bias[...], len(self.dilated))
+        for residual_skip in self.residual_skip:
+            kernel, bias = residual_skip.kernel()[0], residual_skip.bias[...]
+            residual, skip = kernel.shape[1] - width, slice(-width, None)
+            mixes.append(jnp.concatenate([kernel[:, :residual], kernel[:, skip] @ leave], axis=1))
+            biases.append(jnp.concatenate([bias[:residual], bias[skip] @ leave]))
+        return CouplingWeights(
+            enter=enter,
+            dilated=(jnp.einsum("iw,kwo->kio", enter, first), *later),
+            condition=tuple(jnp.split(self.condition.kernel()[0], len(self.dilated), axis=1)),
+            bias=tuple(dilated.bias[...] + mel for dilated, mel in zip(self.dilated, mel_bias, strict=True)),
+            mix=tuple(mixes),
+            mix_bias=tuple(biases),
+            end_bias=self.end.bias[...],
+        )
 
 
 class WaveGlow(nnx.Module):
-    """The vocoder in both directions."""
+    """The vocoder, from audio to noise; the way back is in `waveglow_synthesis`."""
 
     def __init__(self, config: WaveGlowConfig, *, rngs: nnx.Rngs):
         self.config = config
@@ -178,36 +127,22 @@ class WaveGlow(nnx.Module):
             x, log_det = mixer(x)
             half = config.channels(flow) // 2
             kept, changed = x[..., :half], x[..., half:]
-            bias, log_s = jnp.split(coupling(kept, condition), 2, axis=-1)
+            weights = jax.tree.map(lambda leaf: leaf.astype(x.dtype), coupling.weights())
+            bias, log_s = jnp.split(couple(weights, kept, functools.partial(jnp.matmul, condition)), 2, axis=-1)
             x = jnp.concatenate([kept, jnp.exp(log_s) * changed + bias], axis=-1)
             log_s_sums.append(at_least_float32(log_s).sum())
             log_dets.append(log_det)
         z = at_least_float32(jnp.concatenate([*early, x], axis=-1))
         return WaveGlowOutput(z, jnp.stack(log_s_sums), jnp.stack(log_dets))
 
-    def infer(
-        self, mel: Float[Array, "B T F"], noise: tuple[Float[Array, "B G _"], ...], sigma: float | Array = 1.0
-    ) -> Float[Array, "B S"]:
-        """Noise to audio, `S = T * upsample_stride`.
-
-        Args:
-          noise: as `draw_noise` makes it, of unit variance.
-          sigma: standard deviation that the noise is given.
-        """
+    def synthesis_weights(self) -> SynthesisWeights:
+        """What `waveglow_synthesis.synthesise` takes in place of the parameters."""
         config = self.config
-        groups = mel.shape[1] * config.upsample_stride // config.group_samples
-        condition = self._condition(mel, groups)
-        latest, *earlier = [sigma * part.astype(condition.dtype) for part in noise]
-        x = latest
-        for flow in reversed(range(config.flows)):
-            half = config.channels(flow) // 2
-            kept, changed = x[..., :half], x[..., half:]
-            bias, log_s = jnp.split(self.couplings[flow](kept, condition), 2, axis=-1)
-            x = jnp.concatenate([kept, (changed - bias) * jnp.exp(-log_s)], axis=-1)
-            x = self.mixers[flow].inverse(x)
-            if config.leaves_early(flow):
-                x = jnp.concatenate([earlier.pop(0), x], axis=-1)
-        return at_least_float32(x.reshape(x.shape[0], -1))
+        condition = functools.partial(fold_condition, self.upsample.kernel[...], self.upsample.bias[...], config)
+        return SynthesisWeights(
+            couplings=tuple(condition(coupling.weights()) for coupling in self.couplings),
+            unmix=tuple(mixer.inverse() for mixer in self.mixers),
+        )
 
     def _condition(self, mel: Array, groups: int) -> Array:
         """The upsampled mel, squeezed like the audio: [B, T, F] -> [B, G, group_samples * F]."""
@@ -219,22 +154,6 @@ class WaveGlow(nnx.Module):
                 f"at least one frame per {self.config.upsample_stride} samples."
             )
         return upsampled[:, :samples].reshape(mel.shape[0], groups, -1)
-
-
-def noise_shapes(config: WaveGlowConfig, batch: int, frames: int) -> tuple[tuple[int, int, int], ...]:
-    """Shapes [B, G, C] of the noise that `WaveGlow.infer` takes: the last flow's, then what joins on the way back."""
-    groups = frames * config.upsample_stride // config.group_samples
-    joins = sum(config.leaves_early(flow) for flow in range(config.flows)) if config.early_channels else 0
-    widths = [config.channels(config.flows - 1)] + [config.early_channels] * joins
-    return tuple((batch, groups, width) for width in widths)
-
-
-def draw_noise(
-    key: Key[Array, ""], config: WaveGlowConfig, batch: int, frames: int
-) -> tuple[Float[Array, "B G _"], ...]:
-    """Standard normal noise for `WaveGlow.infer`."""
-    shapes = noise_shapes(config, batch, frames)
-    return tuple(jax.random.normal(jax.random.fold_in(key, i), shape) for i, shape in enumerate(shapes))
 
 
 def waveglow_loss(output: WaveGlowOutput, sigma: float = 1.0) -> Float[Array, ""]:

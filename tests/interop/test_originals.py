@@ -19,7 +19,8 @@ from evc_jax.interop.parity import relative_error, within
 from evc_jax.interop.torch_names import to_torch
 from evc_jax.models import voice_encoder
 from evc_jax.models.network import Network
-from evc_jax.models.waveglow import WaveGlow, WaveGlowConfig, noise_shapes
+from evc_jax.models.waveglow import WaveGlow, WaveGlowConfig
+from evc_jax.models.waveglow_synthesis import noise_shapes, synthesise
 
 torch = pytest.importorskip("torch", reason="needs the extra dev")
 modules = pytest.importorskip("original_modules")
@@ -148,7 +149,12 @@ def test_waveglow_in_every_form(tmp_path):
     noise = tuple(rng.standard_normal(shape).astype(np.float32) for shape in noise_shapes(first[1].config, 1, 5))
     mel = rng.standard_normal((1, 5, 4)).astype(np.float32)
     network = network_of(first[1])
-    speak = jax.jit(lambda params: network.apply(params, mel, noise, method="infer"))
+    weights = jax.jit(functools.partial(network.apply, method="synthesis_weights"))
+    synthesis = jax.jit(lambda weights, *inputs: synthesise(weights, network.config, *inputs))
+
+    def speak(params):
+        return synthesis(weights(params), mel, noise)
+
     expected = speak(first[1].params)
     for name, converted in others:
         assert converted.config == first[1].config, name
@@ -208,7 +214,8 @@ def test_nvidias_model_at_its_full_size():
         assert weight.layout.ours(state[weight.name]).shape == expected.shape, weight.name
     noise = tuple(jax.ShapeDtypeStruct(shape, np.float32) for shape in noise_shapes(config, 1, 4))
     mel = jax.ShapeDtypeStruct((1, 4, 80), np.float32)
-    sound = jax.eval_shape(lambda p, m, z: network.apply(p, m, z, method="infer"), network.shapes(), mel, noise)
+    weights = jax.eval_shape(lambda params: network.apply(params, method="synthesis_weights"), network.shapes())
+    sound = jax.eval_shape(lambda w, m, z: synthesise(w, config, m, z), weights, mel, noise)
     assert sound.shape == (1, 4 * 256) and network.count() > 87e6
 
 
