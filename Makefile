@@ -13,7 +13,7 @@ test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(VENV)/installed-dev
-	$(BIN)/python -m flake8 evc_jax configs scripts tests
+	$(BIN)/python -m flake8 evc_jax benchmarks configs scripts tests
 
 $(VENV)/installed: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)

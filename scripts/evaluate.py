@@ -3,7 +3,8 @@
     python scripts/evaluate.py --data datasets --datasets ravdess,emodb [--report transfer] [--bundle DIR]
 
 Reports: `emotions` (does an emotion move the voice as its speaker would?), `transfer` (does each aspect follow the
-recording that it is taken from?), `dials` (does each dial move what it says?).
+recording that it is taken from?), `dials` (does each dial move what it says?), `vocoders` (how well does sound survive
+them? `--waveglow DIR` adds a training).
 """
 
 import argparse
@@ -17,6 +18,7 @@ from evc_jax.errors import EvcError
 from evc_jax.evaluation.dial_report import evaluate_dials
 from evc_jax.evaluation.report import evaluate_emotions
 from evc_jax.evaluation.transfer_report import evaluate_transfer
+from evc_jax.evaluation.vocoder_report import evaluate_vocoders
 
 FIELDS = ("audio", "f0_hz", "speaker", "emotion", "speaker_embedding", "text_id")
 
@@ -28,6 +30,9 @@ def main() -> int:
         "emotions": lambda converter, records: evaluate_emotions(converter, records, arguments.strength),
         "transfer": lambda converter, records: evaluate_transfer(converter, records, arguments.pairs),
         "dials": lambda converter, records: evaluate_dials(converter, records, arguments.recordings),
+        "vocoders": lambda converter, records: evaluate_vocoders(
+            converter.bundle, records, arguments.waveglow, arguments.recordings
+        ),
     }
     try:
         source = open_split(arguments.data, arguments.datasets, "test", FIELDS)
@@ -43,10 +48,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="datasets", help="folder of the datasets; default: datasets")
     parser.add_argument("--datasets", default="ravdess,emodb", help="names joined by commas; default: ravdess,emodb")
-    parser.add_argument("--report", choices=("emotions", "transfer", "dials"), default="emotions")
+    parser.add_argument("--report", choices=("emotions", "transfer", "dials", "vocoders"), default="emotions")
     parser.add_argument("--strength", type=float, default=1.0, help="of the emotions; default: 1")
     parser.add_argument("--pairs", type=int, default=24, help="to transfer between; default: 24")
-    parser.add_argument("--recordings", type=int, default=16, help="to turn the dials on; default: 16")
+    parser.add_argument("--recordings", type=int, default=16, help="for dials and vocoders; default: 16")
+    parser.add_argument("--waveglow", action="append", default=[], metavar="DIR", help="a training to measure as well")
     parser.add_argument("--bundle", help="default: the bundle that comes with the package")
     return parser
 

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # Trains every network from corpora on disk and gathers them into a bundle.
 #
-#   scripts/train_bundle.sh CORPORA RUNS BUNDLE [VARIANT]
+#   scripts/train_bundle.sh CORPORA RUNS BUNDLE [VARIANT [VOCODER]]
 #
 # CORPORA holds ravdess/ emodb/ librispeech/ ljspeech/ as they are distributed; RUNS takes the datasets and the trainings;
-# VARIANT is small (the default; hours on two CPU cores) or full (for an accelerator). What is finished is not done
-# again, so that the same command goes on after an interruption.
+# VARIANT is small (the default; hours on two CPU cores) or full (for an accelerator); VOCODER is WaveGlow's where it is
+# another one, e.g. light. What is finished is not done again, so that the same command goes on after an interruption.
 set -euo pipefail
 if [ $# -lt 3 ]; then
   sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
   exit 2
 fi
-corpora=$1 runs=$2 bundle=$3 variant=${4:-small}
+corpora=$1 runs=$2 bundle=$3 variant=${4:-small} vocoder=${5:-${4:-small}}
 data="$runs/datasets"
 here=$(dirname "$0")
 
@@ -28,7 +28,7 @@ done
 train speechsplit
 train f0_converter
 train voicegan
-train waveglow
+variant=$vocoder train waveglow
 train codegan --config.options.speechsplit="$runs/speechsplit"
 evc bundle --speechsplit "$runs/speechsplit" --f0-converter "$runs/f0_converter" --voicegan "$runs/voicegan" \
   --waveglow "$runs/waveglow" --codegan "$runs/codegan" --data "$data" --datasets ravdess,emodb,librispeech,ljspeech \

@@ -1,7 +1,11 @@
 """Fixtures shared by all tests: where the golden vectors and the real recordings are, if they are there at all."""
 
 import os
+import sys
 from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # for `benchmarks`, which is not installed
 
 # Set before anything imports JAX: eight simulated devices prove data parallelism on any machine.
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
@@ -11,7 +15,6 @@ from jaxtyping import install_import_hook  # noqa: E402
 
 install_import_hook("evc_jax", "beartype.beartype")
 
-ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("EVC_SHARED", ROOT.parent / "shared"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,10 @@ from jaxtyping import Float
 
 from evc_jax import alignment, audio, pitch
 from evc_jax.audio import AudioConfig
+from evc_jax.errors import ConfigError
+
+PESQ_RATE_HZ = 16_000
+WORST_PESQ = 1.0
 
 
 def mel_l1(
@@ -21,6 +26,36 @@ def mel_l1(
     frames = min(audio.frames_of(len(reference), config), audio.frames_of(len(other), config))
     mels = [np.clip(audio.log_mel(x, config)[:frames], 0, 1) for x in (reference, other)]
     return float(np.abs(mels[0] - mels[1]).mean())
+
+
+def pesq_is_installed() -> bool:
+    """Whether `pesq` can be measured; its package has to be compiled, so that evc_jax does not ask for it."""
+    return importlib.util.find_spec("pesq") is not None
+
+
+def pesq(reference: Float[np.ndarray, " Sa"], other: Float[np.ndarray, " Sb"], rate_hz: int) -> float:
+    """How good people would find the other recording: wide-band PESQ (ITU-T P.862.2), from about 1 to 4.64.
+
+    The longer one is cut, and the level does not count. `WORST_PESQ` where PESQ finds too little speech to judge.
+
+    Raises:
+      ConfigError: the package `pesq` is not installed.
+    """
+    if not pesq_is_installed():
+        raise ConfigError(
+            "PESQ needs the package pesq, which is not installed; run `pip install pesq`, with a C compiler at hand."
+        )
+    from pesq import PesqError
+    from pesq import pesq as measure
+
+    samples = min(len(reference), len(other))
+    sounds = [audio.as_mono(x[:samples], rate_hz, PESQ_RATE_HZ) for x in (reference, other)]
+    if not all(map(np.any, sounds)):  # pure silence is not a case that the package foresees
+        return WORST_PESQ
+    try:
+        return float(measure(PESQ_RATE_HZ, *sounds, "wb"))
+    except PesqError:
+        return WORST_PESQ
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import AbstractMesh, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from evc_jax.errors import ConfigError
@@ -79,7 +79,7 @@ def mean_gradients(loss: Callable, params: Any, inputs: Any, parts: int) -> tupl
     return mean_over_devices(jax.tree.map(lambda leaf: leaf / parts, total))
 
 
-def map_step(step: Callable, mesh: Mesh) -> Callable:
+def map_step(step: Callable, mesh: Mesh | AbstractMesh) -> Callable:
     """Compiles `step(state, batch, key) -> (state, metrics)` for all devices; the state is donated."""
     # check_vma=False: with it, gradients of replicated parameters arrive already summed, and `pmean` would then be n
     # times too large. The tests prove that replicas agree.

@@ -1,10 +1,14 @@
 """Launch arguments: settings behind the variant, and what is refused."""
 
+import math
+
+import jax
 import pytest
 from systems import CONFIGS, load_config
 
 from evc_jax.errors import ConfigError
-from evc_jax.models.waveglow import WaveGlowConfig
+from evc_jax.models.network import Network
+from evc_jax.models.waveglow import WaveGlow, WaveGlowConfig
 from evc_jax.training.config import released
 
 
@@ -58,6 +62,16 @@ def test_wrong_settings_are_refused(argument, message):
 @pytest.mark.parametrize("variant", ["full", "small", "tiny"])
 def test_every_variant_is_complete(path, variant):
     assert load_config(path.stem, variant).system == path.stem
+
+
+def test_the_light_vocoder_is_the_full_one_at_an_eighth_of_the_rate():
+    full, light = (load_config("waveglow", variant).network_config(WaveGlowConfig) for variant in ("full", "light"))
+    assert light.group_samples == 8 * full.group_samples and light.early_channels == 8 * full.early_channels
+    parameters = [
+        sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(Network(WaveGlow, config).shapes()))
+        for config in (full, light)
+    ]
+    assert 0.8 < parameters[1] / parameters[0] < 1.3
 
 
 def test_precision_is_a_matter_of_training():

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        (["--config=configs/waveglow.py:huge"], "This config has no variant 'huge'; it has: full, small, tiny."),
+        (["--config=configs/waveglow.py:huge"], "This config has no variant 'huge'; it has: full, light, small, tiny."),
         (["--config=configs/waveglow.py:tiny", "--config.bach=3"], "The config has no key \"'bach'\""),
         (["--config=configs/waveglow.py:tiny", "--config.batch_size=0"], "batch_size is 0; expected at least 1."),
         (["--config=configs/none.py:tiny"], "No such file or directory: 'configs/none.py'"),

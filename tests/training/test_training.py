@@ -124,5 +124,5 @@ def test_impossible_settings_are_refused(name, changes, message):
 
 
 def test_unknown_variant_is_refused():
-    with pytest.raises(ConfigError, match="no variant 'huge'; it has: full, small, tiny"):
+    with pytest.raises(ConfigError, match="no variant 'huge'; it has: full, light, small, tiny"):
         load_config("waveglow", "huge")

@@ -1,0 +1,1 @@
+"""What evc_jax costs, measured beside what one would otherwise use: `python -m benchmarks --help`."""

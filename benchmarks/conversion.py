@@ -1,0 +1,97 @@
+"""Conversion of a short recording with the bundle loaded and everything compiled.
+
+    python -m benchmarks.conversion
+
+The rate is seconds of sound a second: above 1 is faster than real time. First whole conversions, from samples in
+memory to samples, by what a user can choose; then the same from features that are at hand, as when one recording is
+converted several times; then the parts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.harness import MIN_ROUNDS, Contender, Work, compare, parser, result, run
+from benchmarks.recordings import speech
+from evc_jax import audio, pitch, speaker, windows
+from evc_jax.bundle import load_bundle
+from evc_jax.compilation import enable_cache
+from evc_jax.conversion import Converter
+from evc_jax.features import Features
+from evc_jax.wishes import Wishes
+
+
+def choices(converter: Converter) -> dict[str, Wishes]:
+    """What a user may ask for, as far as the bundle has it."""
+    found = {"rebuilt, griffin-lim": Wishes(vocoder="griffin-lim")}
+    if converter.emotions:
+        found["emotion, griffin-lim"] = Wishes(emotion=converter.emotions[0], vocoder="griffin-lim")
+    if converter.bundle.has("waveglow"):
+        wishes = {"emotion": converter.emotions[0]} if converter.emotions else {}
+        found["emotion, waveglow" if wishes else "rebuilt, waveglow"] = Wishes(vocoder="waveglow", **wishes)
+    return found
+
+
+def parts(converter: Converter, samples: np.ndarray, features: Features) -> dict[str, Callable[[], Any]]:
+    """The pieces of a conversion, each from what is at hand before it."""
+    config, conversions = converter.bundle.audio, choices(converter)
+    wishes = list(conversions.values())[-1]
+    statistics = pitch.log_f0_statistics(features.f0_hz)
+    convert = converter.window_converter(features.embedding, statistics, wishes)
+    mels, tracks = windows.split(features.mel), windows.split(features.f0_hz)
+    found: dict[str, Callable[[], Any]] = {
+        "features": lambda: converter.extract(samples, config.sample_rate_hz),
+        "  of that mel": lambda: audio.log_mel(features.audio, config),
+        "  of that F0": lambda: pitch.estimate_f0(features.audio, config),
+        "  of that embedding": lambda: speaker.embed(samples),
+        "networks": lambda: convert(mels, tracks),
+    }
+    for name in dict.fromkeys(each.vocoder for each in conversions.values()):
+        vocoder = converter.wished_vocoder(Wishes(vocoder=name))
+        found[name] = lambda vocoder=vocoder: vocoder(features.mel, len(features.audio), 0)
+    return found
+
+
+def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    enable_cache()
+    converter = Converter(load_bundle(arguments.bundle))
+    rate_hz = converter.sample_rate_hz
+    samples = speech(0.5 if arguments.quick else arguments.clip_s, rate_hz)
+    features = converter.extract(samples, rate_hz)
+    conversions = choices(converter)
+    whole = {
+        name: lambda wishes=wishes: converter.convert_features(converter.extract(samples, rate_hz), wishes)
+        for name, wishes in conversions.items()
+    }
+    onward = {
+        name: lambda wishes=wishes: converter.convert_features(features, wishes)
+        for name, wishes in conversions.items()
+    }
+    clip = f"{len(samples) / rate_hz:g} s"
+    subjects = {
+        f"conversion of {clip}": whole,
+        f"conversion of {clip}, features at hand": onward,
+        f"parts of a conversion of {clip}": parts(converter, samples, features),
+    }
+    results = []
+    for subject, calls in subjects.items():
+        contenders = [Contender(name, lambda call=call: call) for name, call in calls.items()]
+        timings = compare(contenders, arguments.seconds / len(subjects), 1 if arguments.quick else MIN_ROUNDS)
+        results.append(result(Work(subject, len(samples) / rate_hz, "s of sound"), timings))
+    return results
+
+
+def options() -> argparse.ArgumentParser:
+    made = parser(__doc__)
+    made.add_argument("--bundle", metavar="DIR", help="default: the bundle that comes with the package")
+    made.add_argument("--clip-s", type=float, default=3.0, help="length of the recording; default: 3")
+    return made
+
+
+if __name__ == "__main__":
+    sys.exit(run(measure, options()))

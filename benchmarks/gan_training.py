@@ -1,0 +1,86 @@
+"""Training steps of CodeGAN and VoiceGAN, beside plain PyTorch.
+
+    python -m benchmarks.gan_training
+    python -m benchmarks.gan_training --systems voicegan --batch 256
+
+A step is five updates of the critic, each with a gradient penalty, and one of the generator, in the sizes of the
+`full` configs. The original is `benchmarks.torch_gans`: the same losses from the same weights; on a GPU also with its
+generator compiled by PyTorch, which compiles nothing that is differentiated twice, as the critic is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks.harness import Contender, Work, compare, parser, result, run
+from benchmarks.systems import load_config, training_step
+from evc_jax.errors import ConfigError
+from evc_jax.training.config import TrainConfig
+from evc_jax.training.scaling import step_cost
+from evc_jax.training.synthetic import system_without_data
+
+SYSTEMS = ("codegan", "voicegan")
+
+
+def theirs(config: TrainConfig, batch: dict[str, np.ndarray], compiled: bool = False) -> Contender:
+    def prepare():
+        import torch
+
+        from benchmarks import torch_gans
+
+        torch.set_float32_matmul_precision("high")  # TF32 on GPUs, as JAX has it; nothing on CPUs
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        system = system_without_data(config)
+        training, updates = torch_gans.build(system, device), torch_gans.updates(batch, device)
+        if compiled:
+            training.generator.compile()
+        half = torch.autocast(device, torch.bfloat16, enabled=config.compute_dtype == "bfloat16")
+
+        def call():
+            with half:
+                losses = training.step(torch_gans.draw(updates, system.model))
+            return {name: loss.item() for name, loss in losses.items()}
+
+        return call
+
+    return Contender("PyTorch, generator compiled" if compiled else "PyTorch", prepare, original=not compiled)
+
+
+def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    results = []
+    for name in arguments.systems.split(","):
+        if name not in SYSTEMS:
+            raise ConfigError(f"--systems has {name!r}; expected {' or '.join(SYSTEMS)}, or both joined by a comma.")
+        config = load_config(name, arguments)
+        ours, batch = training_step("evc_jax", config)
+        contenders = [ours]
+        if importlib.util.find_spec("torch"):
+            contenders.append(theirs(config, batch))
+            if jax.default_backend() == "gpu":
+                contenders.append(theirs(config, batch, compiled=True))
+        details = {
+            "batch": config.batch_size,
+            "dtype": config.compute_dtype,
+            "gflop": round(step_cost(config).flops / 1e9, 3),
+        }
+        subject = f"{name} training step, {config.batch_size} samples to each update"
+        results.append(result(Work(subject, 1, "steps", details), compare(contenders, arguments.seconds)))
+    return results
+
+
+def options() -> argparse.ArgumentParser:
+    made = parser(__doc__)
+    made.add_argument("--systems", default=",".join(SYSTEMS), help="joined by commas; default: both")
+    made.add_argument("--batch", type=int, default=16, help="samples of each update; default: 16")
+    made.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the arithmetic")
+    return made
+
+
+if __name__ == "__main__":
+    sys.exit(run(measure, options()))

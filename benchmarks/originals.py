@@ -1,0 +1,120 @@
+"""The PyTorch originals, imported from a checkout that the user has; nothing of them is part of this project."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+from evc_jax.errors import ConfigError
+from evc_jax.models.speechsplit_config import SpeechSplitConfig
+from evc_jax.models.waveglow import WaveGlowConfig
+
+# A file that tells a repository.
+WAVEGLOW = ("glow.py", "https://github.com/NVIDIA/waveglow")
+SPEECHSPLIT = ("solver.py", "https://github.com/auspicious3000/SpeechSplit")
+
+
+def waveglow(reference: Path, config: WaveGlowConfig) -> Any:
+    """NVIDIA's WaveGlow of these sizes, a `torch.nn.Module`, with the weights it starts a training with."""
+    glow = _module(reference, WAVEGLOW, "glow")
+    with _orthonormal_start():
+        return glow.WaveGlow(
+            config.mel_bands,
+            config.flows,
+            config.group_samples,
+            config.early_every,
+            config.early_channels,
+            {"n_layers": config.wn_layers, "n_channels": config.wn_channels, "kernel_size": config.wn_kernel},
+        )
+
+
+def waveglow_module(reference: Path) -> ModuleType:
+    """The file with the network and its loss."""
+    return _module(reference, WAVEGLOW, "glow")
+
+
+@contextlib.contextmanager
+def on_cpu() -> Iterator[None]:
+    """WaveGlow's synthesis names CUDA's tensor types; meanwhile they are the CPU's."""
+    import torch
+
+    if torch.cuda.is_available():
+        yield
+        return
+    before = torch.cuda.FloatTensor
+    torch.cuda.FloatTensor = torch.FloatTensor
+    try:
+        yield
+    finally:
+        torch.cuda.FloatTensor = before
+
+
+def speechsplit(reference: Path, config: SpeechSplitConfig) -> tuple[Any, Any, Callable]:
+    """The authors' autoencoder of these sizes, their random resampling and their quantisation of F0.
+
+    Their decoder's width and the numbers of blocks and layers are fixed at those that `config` has by default.
+    """
+    checkout = find(reference, *SPEECHSPLIT)
+    with _importable(checkout):
+        hparams = importlib.import_module("hparams").hparams
+        model, utils = importlib.import_module("model"), importlib.import_module("utils")
+    content, rhythm, pitch, resampling = config.content, config.rhythm, config.pitch, config.resampling
+    sizes = {
+        "dim_enc": content.width, "dim_neck": content.neck, "freq": content.factor,
+        "dim_enc_2": rhythm.width, "dim_neck_2": rhythm.neck, "freq_2": rhythm.factor,
+        "dim_enc_3": pitch.width, "dim_neck_3": pitch.neck, "freq_3": pitch.factor,
+        "dim_freq": config.mel_bands, "dim_f0": config.f0_classes, "dim_spk_emb": config.embedding_channels,
+        "chs_grp": config.group_channels,
+        "min_len_seg": resampling.min_segment_frames, "max_len_seg": resampling.max_segment_frames,
+        "max_len_seq": resampling.max_length_frames, "max_len_pad": resampling.padded_frames,
+    }
+    settings = SimpleNamespace(**{**hparams.values(), **sizes})
+    return model.Generator_3(settings), model.InterpLnr(settings), utils.quantize_f0_torch
+
+
+def speechsplit_utils(reference: Path) -> ModuleType:
+    """The file with the functions that SpeechSplit's `make_spect_f0.py` computes mel and F0 with."""
+    return _module(reference, SPEECHSPLIT, "utils")
+
+
+def find(reference: Path, file: str, address: str) -> Path:
+    """The folder that holds `file`: `reference` itself or one right below it.
+
+    Raises:
+      ConfigError: there is none.
+    """
+    for folder in (reference, *sorted(reference.glob("*"))):
+        if (folder / file).is_file():
+            return folder
+    raise ConfigError(f"--reference {reference} holds no {file}; give a checkout of {address}, or a folder with one.")
+
+
+def _module(reference: Path, repository: tuple[str, str], name: str) -> ModuleType:
+    with _importable(find(reference, *repository)):
+        return importlib.import_module(name)
+
+
+@contextlib.contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+@contextlib.contextmanager
+def _orthonormal_start() -> Iterator[None]:
+    """`torch.qr` may be gone from today's PyTorch."""
+    import torch
+
+    with contextlib.ExitStack() as stack:
+        if not hasattr(torch, "qr"):
+            torch.qr = torch.linalg.qr
+            stack.callback(delattr, torch, "qr")
+        yield

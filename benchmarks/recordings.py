@@ -1,0 +1,32 @@
+"""Speech to measure with: the demonstration that comes with the package, or a folder of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+import evc_jax
+from evc_jax import audio
+from evc_jax.folders import recordings_in
+
+DEMO = Path(evc_jax.__file__).parent / "assets" / "demo.wav"
+
+
+def speech(seconds: float, sample_rate_hz: int) -> np.ndarray:
+    """So much of the demonstration, from the beginning again where it ends; float32."""
+    samples = audio.load(DEMO, sample_rate_hz)
+    return np.resize(samples, max(1, round(seconds * sample_rate_hz)))
+
+
+def clips(folder: Path | None, sample_rate_hz: int, count: int) -> list[np.ndarray]:
+    """The first recordings of a folder, evenly over it; without a folder three lengths of the demonstration.
+
+    Raises:
+      EvcError: there are none, or one cannot be read.
+    """
+    if folder is None:
+        return [speech(seconds, sample_rate_hz) for seconds in (2.0, 4.0, 6.0)][:count]
+    files = recordings_in(folder)
+    chosen = np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int)
+    return [audio.load(files[i], sample_rate_hz) for i in chosen]

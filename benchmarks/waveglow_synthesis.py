@@ -1,0 +1,91 @@
+"""WaveGlow from mel-spectrogram to waveform, beside NVIDIA's.
+
+    python -m benchmarks.waveglow_synthesis --reference waveglow
+    python -m benchmarks.waveglow_synthesis --variant light
+
+Weights are random: how fast it is does not depend on them. The original runs as its `inference.py` has it, without
+weight normalisation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks import originals
+from benchmarks.harness import Contender, Work, compare, parser, result, run
+from benchmarks.systems import load_config
+from evc_jax.models.network import Network
+from evc_jax.models.waveglow import WaveGlow, WaveGlowConfig
+from evc_jax.models.waveglow_synthesis import draw_noise
+from evc_jax.vocoder import compiled_synthesis
+
+
+def ours(config: WaveGlowConfig, mel: np.ndarray) -> Contender:
+    def prepare():
+        network = Network(WaveGlow, config)
+        key = jax.random.key(0)
+        params = jax.tree.map(lambda leaf: 0.05 * jax.random.normal(key, leaf.shape), network.shapes())
+        weights = jax.jit(lambda params: network.apply(params, method="synthesis_weights"))(params)
+        noise = jax.jit(lambda key: draw_noise(key, config, *mel.shape[:2]))(jax.random.key(1))
+        compiled = compiled_synthesis(config).lower(weights, mel, noise, 0.6).compile()
+        return lambda: np.asarray(compiled(weights, mel, noise, 0.6))
+
+    return Contender("evc_jax", prepare)
+
+
+def theirs(reference, config: WaveGlowConfig, mel: np.ndarray) -> Contender:
+    def prepare():
+        import torch
+
+        network = originals.waveglow(reference, config)
+        network = network.remove_weightnorm(network).eval()
+        spectrogram = torch.from_numpy(mel.swapaxes(1, 2).copy())
+
+        def call():
+            with torch.no_grad(), originals.on_cpu():
+                return network.infer(spectrogram, sigma=0.6).numpy()
+
+        return call
+
+    return Contender("NVIDIA/waveglow", prepare, original=True)
+
+
+def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    config = load_config("waveglow", arguments, arguments.variant).network_config(WaveGlowConfig)
+    if arguments.channels:
+        config = dataclasses.replace(config, wn_channels=arguments.channels)
+    frames = 8 if arguments.quick else round(arguments.clip_s * arguments.rate_hz / config.upsample_stride)
+    mel = np.random.default_rng(0).normal(size=(arguments.batch, frames, config.mel_bands)).astype(np.float32)
+    contenders = [ours(config, mel)]
+    if arguments.reference:
+        contenders.append(theirs(arguments.reference, config, mel))
+    samples = arguments.batch * frames * config.upsample_stride
+    sizes = f"{config.flows} flows, groups of {config.group_samples}, {config.wn_channels} channels"
+    work = Work(
+        f"WaveGlow synthesis, {sizes}, {arguments.batch} x {frames} frames",
+        samples,
+        "samples",
+        {"parameters": sum(leaf.size for leaf in jax.tree.leaves(Network(WaveGlow, config).shapes()))},
+    )
+    return [result(work, compare(contenders, arguments.seconds))]
+
+
+def options() -> argparse.ArgumentParser:
+    made = parser(__doc__)
+    made.add_argument("--variant", default="full", help="of configs/waveglow.py; default: full, with --quick tiny")
+    made.add_argument("--channels", type=int, help="of the coupling networks; default: the variant's")
+    made.add_argument("--batch", type=int, default=1, help="clips at once; default: 1")
+    made.add_argument("--clip-s", type=float, default=10.0, help="length of a clip; default: 10")
+    made.add_argument("--rate-hz", type=int, default=16_000, help="of the clip; default: 16000")
+    made.set_defaults(dtype="float32")  # what trained networks are run in
+    return made
+
+
+if __name__ == "__main__":
+    sys.exit(run(measure, options()))
