@@ -1,4 +1,4 @@
-"""Where compiled programs are kept."""
+"""Where compiled programs are kept, and how they are scheduled."""
 
 from pathlib import Path
 
@@ -51,3 +51,19 @@ def test_a_place_that_cannot_be_written_is_no_error(monkeypatch, tmp_path):
     before = jax.config.jax_compilation_cache_dir
     compilation.enable_cache()
     assert jax.config.jax_compilation_cache_dir == before
+
+
+def test_other_devices_and_versions_schedule_as_they_like(monkeypatch):
+    compilation.memory_first.cache_clear()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert compilation.memory_first() == {}
+    monkeypatch.undo()
+    compilation.memory_first.cache_clear()
+
+    def refuse(*args, **kwargs):
+        raise jax.errors.JaxRuntimeError("No such compile option")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jax, "jit", refuse)
+        assert compilation.memory_first() == {}
+    compilation.memory_first.cache_clear()

@@ -10,6 +10,8 @@ from evc_jax import audio, vocoder
 from evc_jax.audio import AudioConfig
 from evc_jax.bundle import load_bundle
 from evc_jax.errors import BundleError
+from evc_jax.models.network import Network
+from evc_jax.models.waveglow import WaveGlow, WaveGlowConfig
 from evc_jax.models.waveglow_synthesis import synthesise
 from bundles import tiny_bundle, tone, write_bundle  # noqa: F401
 
@@ -90,8 +92,6 @@ def test_waveglow_length_and_seed(waveglow, samples):
 
 
 def test_the_reference_waveglow_sees_24480_samples_and_three_frames(waveglow):
-    from evc_jax.models.waveglow import WaveGlowConfig
-
     synthesiser = vocoder.WaveGlowVocoder(dataclasses.replace(waveglow, config=WaveGlowConfig()))
     after = -(-24480 // 256)
     assert synthesiser.context_frames() == (after + 3, after)
@@ -102,3 +102,15 @@ def test_a_bundle_without_waveglow_says_so(tmp_path):
     bundle = load_bundle(write_bundle(tmp_path / "b", names=("voicegan",)))
     with pytest.raises(BundleError, match="has no waveglow network"):
         vocoder.make_vocoder("waveglow", bundle)
+
+
+def test_what_layers_hear_is_not_all_computed_at_once():
+    """Scheduled for concurrency, XLA's CPU backend would keep what 4 x 6 layers hear of every frame."""
+    config = WaveGlowConfig(flows=4, wn_layers=6, wn_channels=32)
+    frames, network = 64, Network(WaveGlow, config)
+    weights = jax.eval_shape(lambda params: network.apply(params, method="synthesis_weights"), network.shapes())
+    noise = tuple(jax.ShapeDtypeStruct(shape, np.float32) for shape in vocoder.noise_shapes(config, 1, frames))
+    mel = jax.ShapeDtypeStruct((1, frames, config.mel_bands), np.float32)
+    compiled = vocoder.compiled_synthesis(config).lower(weights, mel, noise, 1.0).compile()
+    heard_bytes = 4 * 6 * frames * 32 * 2 * config.wn_channels * 4
+    assert compiled.memory_analysis().temp_size_in_bytes < heard_bytes / 4
