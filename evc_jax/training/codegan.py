@@ -143,7 +143,7 @@ class CodeGANSystem(GanSystem):
 
 
 class CodeSource:
-    """Windows of codes as a grain source."""
+    """Windows of codes, one or several at a time: an `order.Table`."""
 
     def __init__(self, split: EncodedSplit):
         self._split = split
@@ -151,7 +151,7 @@ class CodeSource:
     def __len__(self) -> int:
         return len(self._split.codes)
 
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+    def __getitem__(self, index: int | np.ndarray) -> dict[str, Any]:
         return {"codes": self._split.codes[index], "emotion": self._split.emotion[index]}
 
     def __repr__(self) -> str:
