@@ -31,7 +31,7 @@ def load_config(name: str, arguments: argparse.Namespace, variant: str = "full")
 def training_step(name: str, config: TrainConfig) -> tuple[Contender, dict[str, np.ndarray]]:
     """A contender that makes one step after the other, and the batch it makes them on."""
     system = system_without_data(config)
-    batch = synthetic_batch(system, config.batch_size)
+    batch = synthetic_batch(system, config.batch_size * config.accumulate)
 
     def prepare():
         mesh = parallel.device_mesh()

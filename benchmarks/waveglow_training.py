@@ -17,6 +17,7 @@ import numpy as np
 from benchmarks import originals
 from benchmarks.harness import Contender, Work, compare, parser, result, run
 from benchmarks.systems import load_config, training_step
+from evc_jax.errors import ConfigError
 from evc_jax.models.waveglow import WaveGlowConfig
 from evc_jax.training.config import TrainConfig
 
@@ -46,13 +47,19 @@ def theirs(reference, config: TrainConfig, batch: dict[str, np.ndarray]) -> Cont
 def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     config = load_config("waveglow", arguments)
     options = {**config.options, "segment_samples": 2048 if arguments.quick else arguments.segment}
-    config = dataclasses.replace(config, options=options)
+    if config.batch_size % arguments.accumulate:
+        raise ConfigError(f"--accumulate is {arguments.accumulate}; it must divide the batch, {config.batch_size}.")
+    # The original keeps no moving average.
+    config = dataclasses.replace(config, options=options, ema_decay=0.0, accumulate=arguments.accumulate)
+    config = dataclasses.replace(config, batch_size=config.batch_size // arguments.accumulate)
     ours, batch = training_step("evc_jax", config)
     contenders = [ours]
     if arguments.reference:
         contenders.append(theirs(arguments.reference, config, batch))
-    sizes = f"{config.batch_size} x {options['segment_samples']:,} samples"
-    work = Work(f"WaveGlow training step, {sizes}", config.batch_size, "segments", {"dtype": config.compute_dtype})
+    segments = len(batch["audio"])
+    sizes = f"{segments} x {options['segment_samples']:,} samples"
+    details = {"dtype": config.compute_dtype, "accumulate": config.accumulate}
+    work = Work(f"WaveGlow training step, {sizes}", segments, "segments", details)
     return [result(work, compare(contenders, arguments.seconds))]
 
 
@@ -60,6 +67,7 @@ def options() -> argparse.ArgumentParser:
     made = parser(__doc__)
     made.add_argument("--batch", type=int, default=12, help="segments; default: 12")
     made.add_argument("--segment", type=int, default=12_000, help="samples of each; default: 12000")
+    made.add_argument("--accumulate", type=int, default=1, help="micro-batches of evc_jax's batch; default: 1")
     made.add_argument("--dtype", default="float32", help="compute_dtype of evc_jax; default: float32")
     return made
 
