@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import Contender, Work, compare, parser, result, run
-from benchmarks.recordings import speech
+from benchmarks.recordings import speech, with_recording
 from evc_jax import audio
 from evc_jax.bundle import load_bundle
 from evc_jax.compilation import CACHE_VARIABLE
@@ -88,10 +88,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def options() -> argparse.ArgumentParser:
-    made = parser(__doc__)
-    made.add_argument("--bundle", metavar="DIR", help="default: the bundle that comes with the package")
-    made.add_argument("--clip-s", type=float, default=3.0, help="length of the recording; default: 3")
-    return made
+    return with_recording(parser(__doc__))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import MIN_ROUNDS, Contender, Work, compare, parser, result, run
-from benchmarks.recordings import speech
+from benchmarks.recordings import speech, with_recording
 from evc_jax import audio, pitch, speaker, windows
 from evc_jax.bundle import load_bundle
 from evc_jax.compilation import enable_cache
@@ -87,10 +87,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def options() -> argparse.ArgumentParser:
-    made = parser(__doc__)
-    made.add_argument("--bundle", metavar="DIR", help="default: the bundle that comes with the package")
-    made.add_argument("--clip-s", type=float, default=3.0, help="length of the recording; default: 3")
-    return made
+    return with_recording(parser(__doc__))
 
 
 if __name__ == "__main__":

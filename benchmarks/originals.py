@@ -21,16 +21,14 @@ SPEECHSPLIT = ("solver.py", "https://github.com/auspicious3000/SpeechSplit")
 
 def waveglow(reference: Path, config: WaveGlowConfig) -> Any:
     """NVIDIA's WaveGlow of these sizes, a `torch.nn.Module`, with the weights it starts a training with."""
-    glow = _module(reference, WAVEGLOW, "glow")
-    with _orthonormal_start():
-        return glow.WaveGlow(
-            config.mel_bands,
-            config.flows,
-            config.group_samples,
-            config.early_every,
-            config.early_channels,
-            {"n_layers": config.wn_layers, "n_channels": config.wn_channels, "kernel_size": config.wn_kernel},
-        )
+    return waveglow_module(reference).WaveGlow(
+        config.mel_bands,
+        config.flows,
+        config.group_samples,
+        config.early_every,
+        config.early_channels,
+        {"n_layers": config.wn_layers, "n_channels": config.wn_channels, "kernel_size": config.wn_kernel},
+    )
 
 
 def waveglow_module(reference: Path) -> ModuleType:
@@ -106,15 +104,3 @@ def _importable(folder: Path) -> Iterator[None]:
         yield
     finally:
         sys.path.remove(str(folder))
-
-
-@contextlib.contextmanager
-def _orthonormal_start() -> Iterator[None]:
-    """`torch.qr` may be gone from today's PyTorch."""
-    import torch
-
-    with contextlib.ExitStack() as stack:
-        if not hasattr(torch, "qr"):
-            torch.qr = torch.linalg.qr
-            stack.callback(delattr, torch, "qr")
-        yield

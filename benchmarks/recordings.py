@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,13 @@ def speech(seconds: float, sample_rate_hz: int) -> np.ndarray:
     """So much of the demonstration, from the beginning again where it ends; float32."""
     samples = audio.load(DEMO, sample_rate_hz)
     return np.resize(samples, max(1, round(seconds * sample_rate_hz)))
+
+
+def with_recording(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """The parser with options of what is converted, and with what."""
+    parser.add_argument("--bundle", metavar="DIR", help="default: the bundle that comes with the package")
+    parser.add_argument("--clip-s", type=float, default=3.0, help="length of the recording; default: 3")
+    return parser
 
 
 def clips(folder: Path | None, sample_rate_hz: int, count: int) -> list[np.ndarray]:

@@ -75,7 +75,7 @@ class WaveGlowVocoder:
         config = self.config
         groups = config.flows * (config.wn_kernel // 2) * (2**config.wn_layers - 1)
         couplings = -(-groups * config.group_samples // config.upsample_stride)
-        return couplings + -(-config.upsample_kernel // config.upsample_stride) - 1, couplings
+        return couplings + config.upsample_taps - 1, couplings
 
     def _chunks(self, mels: Iterable[np.ndarray], frames: int, seed: int) -> Iterator[Float[np.ndarray, " s"]]:
         size, stride = self.chunk_frames(frames), self.config.upsample_stride

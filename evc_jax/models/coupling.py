@@ -12,6 +12,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from evc_jax.models import convolution
 from evc_jax.models.layers import conv1d
 from evc_jax.models.pytree import record
 
@@ -52,7 +53,7 @@ def couple(
     hidden, result = x @ weights.enter, weights.end_bias
     for layer, (kernel, mix) in enumerate(zip(weights.dilated, weights.mix, strict=True)):
         if layer == 0:
-            heard = _neighbours(x, len(kernel)) @ kernel.reshape(-1, kernel.shape[-1])
+            heard = convolution.conv1d(x, kernel, padding=len(kernel) // 2)
         else:
             reach = 2**layer * (len(kernel) // 2)
             heard = conv1d(hidden, kernel, padding=(reach, reach), dilation=2**layer)
@@ -63,12 +64,6 @@ def couple(
             hidden = hidden + mixed[..., :width]
         result = result + mixed[..., width:]
     return result
-
-
-def _neighbours(x: Float[Array, "B G C"], count: int) -> Float[Array, "B G C2"]:
-    """Each step with its neighbours, zeros beyond the ends."""
-    padded = jnp.pad(x, ((0, 0), (count // 2, count // 2), (0, 0)))
-    return jnp.concatenate([padded[:, tap : tap + x.shape[1]] for tap in range(count)], axis=-1)
 
 
 def _sigmoid(x: Array) -> Array:

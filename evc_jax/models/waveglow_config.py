@@ -58,6 +58,11 @@ class WaveGlowConfig:
                 f"{self.group_samples}; use fewer flows or a larger group_samples."
             )
 
+    @property
+    def upsample_taps(self) -> int:
+        """Mel frames that a sample hears."""
+        return -(-self.upsample_kernel // self.upsample_stride)
+
     def leaves_early(self, flow: int) -> bool:
         """Whether channels leave just before this flow."""
         return flow > 0 and flow % self.early_every == 0

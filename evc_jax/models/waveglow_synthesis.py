@@ -42,7 +42,7 @@ def fold_condition(
       config: whose `upsample_stride` and `group_samples` count.
       weights: whose `condition` is to be folded.
     """
-    bands, samples, taps = config.mel_bands, config.group_samples, _taps(config)
+    bands, samples, taps = config.mel_bands, config.group_samples, config.upsample_taps
     groups = config.upsample_stride // samples
     phases = jnp.pad(kernel, ((0, taps * config.upsample_stride - len(kernel)), (0, 0), (0, 0)))
     phases = phases.reshape(taps, groups, samples, bands, bands).transpose(0, 3, 1, 2, 4)
@@ -73,7 +73,7 @@ def synthesise(
     weights = jax.tree.map(lambda leaf: leaf.astype(config.dtype), weights)
     batch, frames, _ = mel.shape
     groups = frames * config.upsample_stride // config.group_samples
-    heard = _frames_and_before(mel.astype(config.dtype), _taps(config))
+    heard = _frames_and_before(mel.astype(config.dtype), config.upsample_taps)
 
     def condition(kernel):
         return (heard @ kernel).reshape(batch, groups, -1)
@@ -88,11 +88,6 @@ def synthesise(
         if config.leaves_early(flow):
             x = jnp.concatenate([earlier.pop(0), x], axis=-1)
     return at_least_float32(x.reshape(batch, -1))
-
-
-def _taps(config: WaveGlowConfig) -> int:
-    """Mel frames that a sample hears."""
-    return -(-config.upsample_kernel // config.upsample_stride)
 
 
 def _frames_and_before(mel: Float[Array, "B T F"], taps: int) -> Float[Array, "B T C"]:
