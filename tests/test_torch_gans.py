@@ -1,8 +1,5 @@
 """The PyTorch training step that ours is timed against computes the same losses and gradients."""
 
-import importlib.util
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +14,6 @@ from evc_jax.models.voicegan import VoiceDiscriminator, VoiceGANConfig, VoiceGen
 from evc_jax.training.config import OptimizerConfig
 
 torch = pytest.importorskip("torch")
-ROOT = Path(__file__).resolve().parent.parent
 BATCH, FRAMES = 4, 8
 VOICE = VoiceGANConfig(noise_dim=5, embedding_dim=6, generator_widths=(7,), discriminator_widths=(8, 9))
 CODE = CodeGANConfig(
@@ -36,10 +32,9 @@ CLASS_WEIGHTS = np.array([1.0, 0.5, 2.0], np.float32)
 
 @pytest.fixture(scope="module")
 def plain():
-    spec = importlib.util.spec_from_file_location("plain_torch_gans", ROOT / "benchmarks" / "torch_gans.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    from benchmarks import torch_gans
+
+    return torch_gans
 
 
 def _players(networks, torch_players, config, weights):
