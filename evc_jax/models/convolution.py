@@ -7,7 +7,10 @@ on processors. Every tap costs a copy of the input: of no weight next to a produ
 
 from __future__ import annotations
 
+import math
+
 import jax.numpy as jnp
+from flax import nnx
 from jaxtyping import Array, Float
 
 from evc_jax.models import layers
@@ -36,25 +39,6 @@ def conv1d(
     return jnp.einsum("btwgi,wigo->btgo", windows, kernel).reshape(batch, frames, outputs)
 
 
-def conv_transpose1d(
-    x: Float[Array, "B T I"], kernel: Float[Array, "W I O"], *, stride: int, padding: int = 0
-) -> Float[Array, "B T2 O"]:
-    """Transposed convolution; `T2 = (T - 1) * stride + W - 2 * padding`.
-
-    Each frame's contributions to the output, `stride` frames of it at a time, are added where they overlap.
-    """
-    (batch, frames, inputs), (width, _, outputs) = x.shape, kernel.shape
-    blocks = -(-width // stride)
-    kernel = jnp.pad(kernel, ((0, blocks * stride - width), (0, 0), (0, 0)))
-    contributions = x @ kernel.swapaxes(0, 1).reshape(inputs, -1)
-    shifted = (
-        jnp.pad(part, ((0, 0), (block, blocks - 1 - block), (0, 0)))
-        for block, part in enumerate(jnp.split(contributions, blocks, axis=-1))
-    )
-    y = sum(shifted).reshape(batch, -1, outputs)
-    return y[:, padding : padding + (frames - 1) * stride + width - 2 * padding]
-
-
 class Conv1d(layers.Conv1d):
     """`layers.Conv1d` as a matrix product."""
 
@@ -64,9 +48,37 @@ class Conv1d(layers.Conv1d):
         return conv1d(x.astype(self.dtype), kernel, **sizes) + bias
 
 
-class ConvTranspose1d(layers.ConvTranspose1d):
-    """`layers.ConvTranspose1d` as a matrix product."""
+class ConvTranspose1d(nnx.Module):
+    """Transposed convolution over time, kernel [W, I, O]; output `(T - 1) * stride + W - 2 * padding` frames.
+
+    Computed as an ordinary convolution that yields `stride` output frames at a time (its polyphase form): with
+    strides in the hundreds the zero-stuffed form would multiply almost nothing but zeros.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        stride: int,
+        rngs: nnx.Rngs,
+        padding: int = 0,
+        dtype: str = "float32",
+    ):
+        bound = 1.0 / math.sqrt(outputs * kernel)
+        self.kernel = layers.uniform(rngs, (kernel, inputs, outputs), bound)
+        self.bias = layers.uniform(rngs, (outputs,), bound)
+        self.stride, self.padding = stride, padding
+        self.dtype = jnp.dtype(dtype)
 
     def __call__(self, x: Float[Array, "B T I"]) -> Float[Array, "B T2 O"]:
-        kernel, bias = self.kernel[...].astype(self.dtype), self.bias[...].astype(self.dtype)
-        return conv_transpose1d(x.astype(self.dtype), kernel, stride=self.stride, padding=self.padding) + bias
+        width, inputs, outputs = self.kernel.shape
+        taps = -(-width // self.stride)
+        kernel = jnp.pad(self.kernel[...], ((0, taps * self.stride - width), (0, 0), (0, 0))).astype(self.dtype)
+        phases = kernel.reshape(taps, self.stride, inputs, outputs)[::-1]
+        phases = phases.transpose(0, 2, 1, 3).reshape(taps, inputs, self.stride * outputs)
+        y = conv1d(x.astype(self.dtype), phases, padding=taps - 1)
+        y = y.reshape(x.shape[0], -1, outputs)
+        length = (x.shape[1] - 1) * self.stride + width - 2 * self.padding
+        return y[:, self.padding : self.padding + length] + self.bias[...].astype(self.dtype)

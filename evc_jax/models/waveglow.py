@@ -14,8 +14,9 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from evc_jax.errors import ConfigError
+from evc_jax.models.convolution import ConvTranspose1d
 from evc_jax.models.coupling import CouplingWeights, couple
-from evc_jax.models.layers import Conv1d, ConvTranspose1d, Stack, WeightNormConv1d, at_least_float32
+from evc_jax.models.layers import Conv1d, Stack, WeightNormConv1d, at_least_float32
 from evc_jax.models.pytree import record
 from evc_jax.models.waveglow_config import WaveGlowConfig
 from evc_jax.models.waveglow_synthesis import SynthesisWeights, fold_condition

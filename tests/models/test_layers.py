@@ -7,11 +7,11 @@ import pytest
 from flax import nnx
 
 from evc_jax.interop import torch_names as names
+from evc_jax.models.convolution import ConvTranspose1d
 from evc_jax.models.layers import (
     LSTM,
     BiLSTM,
     Conv1d,
-    ConvTranspose1d,
     GroupNorm,
     InstanceNorm,
     Linear,

@@ -71,7 +71,7 @@ def test_log_determinant_is_the_jacobians(apply, params, mel):
         return apply(params, audio[None], mel[:1]).z.reshape(-1)
 
     audio = 0.3 * jax.random.normal(jax.random.key(4), (samples,))
-    jacobian = jax.jit(jax.jacfwd(latent))(audio)
+    jacobian = jax.jit(jax.jacrev(latent))(audio)
     output = apply(params, audio[None], mel[:1])
     expected = np.linalg.slogdet(np.asarray(jacobian, np.float64))[1]
     np.testing.assert_allclose(output.log_s_sum.sum() + output.log_det_w.sum(), expected, rtol=1e-4)
