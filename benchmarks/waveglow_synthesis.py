@@ -39,21 +39,24 @@ def ours(config: WaveGlowConfig, mel: np.ndarray) -> Contender:
     return Contender("evc_jax", prepare)
 
 
-def theirs(reference, config: WaveGlowConfig, mel: np.ndarray) -> Contender:
+def theirs(reference, config: WaveGlowConfig, mel: np.ndarray, compiled: bool) -> Contender:
     def prepare():
         import torch
 
         network = originals.waveglow(reference, config)
-        network = network.remove_weightnorm(network).eval()
-        spectrogram = torch.from_numpy(mel.swapaxes(1, 2).copy())
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        network = network.remove_weightnorm(network).eval().to(device)
+        infer = torch.compile(network.infer) if compiled else network.infer
+        spectrogram = torch.from_numpy(mel.swapaxes(1, 2).copy()).to(device)
 
         def call():
             with torch.no_grad(), originals.on_cpu():
-                return network.infer(spectrogram, sigma=0.6).numpy()
+                return infer(spectrogram, sigma=0.6).cpu().numpy()
 
         return call
 
-    return Contender("NVIDIA/waveglow", prepare, original=True)
+    name = "NVIDIA/waveglow, torch.compile" if compiled else "NVIDIA/waveglow"
+    return Contender(name, prepare, original=not compiled)
 
 
 def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -64,7 +67,9 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     mel = np.random.default_rng(0).normal(size=(arguments.batch, frames, config.mel_bands)).astype(np.float32)
     contenders = [ours(config, mel)]
     if arguments.reference:
-        contenders.append(theirs(arguments.reference, config, mel))
+        contenders.append(theirs(arguments.reference, config, mel, compiled=False))
+        if jax.default_backend() == "gpu":
+            contenders.append(theirs(arguments.reference, config, mel, compiled=True))
     samples = arguments.batch * frames * config.upsample_stride
     sizes = f"{config.flows} flows, groups of {config.group_samples}, {config.wn_channels} channels"
     work = Work(

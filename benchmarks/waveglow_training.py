@@ -2,7 +2,8 @@
 
     python -m benchmarks.waveglow_training --reference waveglow
 
-Forward, loss, backward and Adam on a batch of noise: how fast it is does not depend on the numbers.
+Forward, loss, backward and Adam on a batch of noise: how fast it is does not depend on the numbers. On a GPU
+both may multiply float32 in TF32, and `torch.compile` is a third contender.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import dataclasses
 import sys
 from typing import Any
 
+import jax
 import numpy as np
 
 from benchmarks import originals
@@ -21,53 +23,75 @@ from evc_jax.errors import ConfigError
 from evc_jax.models.waveglow import WaveGlowConfig
 from evc_jax.training.config import TrainConfig
 
+CPU_SEGMENTS = 2
 
-def theirs(reference, config: TrainConfig, batch: dict[str, np.ndarray]) -> Contender:
+
+def theirs(reference, config: TrainConfig, batch: dict[str, np.ndarray], compiled: bool) -> Contender:
     def prepare():
         import torch
 
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.set_float32_matmul_precision("high")  # TF32 on GPUs, as JAX has it; nothing on CPUs
         module = originals.waveglow_module(reference)
-        network = originals.waveglow(reference, config.network_config(WaveGlowConfig))
+        network = originals.waveglow(reference, config.network_config(WaveGlowConfig)).to(device)
+        forward = torch.compile(network) if compiled else network
         loss_of = module.WaveGlowLoss(1.0)
         optimizer = torch.optim.Adam(network.parameters(), lr=config.optimizer.learning_rate)
-        audio, mel = torch.from_numpy(batch["audio"]), torch.from_numpy(batch["mel"].swapaxes(1, 2).copy())
+        arrays = (batch["mel"].swapaxes(1, 2).copy(), batch["audio"])
+        inputs = tuple(torch.from_numpy(array).to(device) for array in arrays)
+        half = torch.autocast(device.type, torch.bfloat16, enabled=config.compute_dtype == "bfloat16")
 
         def call():
             network.zero_grad()
-            loss = loss_of(network((mel, audio)))
+            with half:
+                loss = loss_of(forward(inputs))
             loss.backward()
             optimizer.step()
             return loss.item()
 
         return call
 
-    return Contender("NVIDIA/waveglow", prepare, original=True)
+    name = "NVIDIA/waveglow, torch.compile" if compiled else "NVIDIA/waveglow"
+    return Contender(name, prepare, original=not compiled)
 
 
 def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     config = load_config("waveglow", arguments)
-    options = {**config.options, "segment_samples": 2048 if arguments.quick else arguments.segment}
-    if config.batch_size % arguments.accumulate:
-        raise ConfigError(f"--accumulate is {arguments.accumulate}; it must divide the batch, {config.batch_size}.")
+    segments, accumulate = config.batch_size, arguments.accumulate or _micro_batches(config.batch_size)
+    if segments % accumulate:
+        raise ConfigError(f"--accumulate is {accumulate}; it must divide the batch, {segments}.")
+    options = {
+        **config.options,
+        "segment_samples": 2048 if arguments.quick else arguments.segment,
+        "rematerialise": arguments.rematerialise,
+    }
     # The original keeps no moving average.
-    config = dataclasses.replace(config, options=options, ema_decay=0.0, accumulate=arguments.accumulate)
-    config = dataclasses.replace(config, batch_size=config.batch_size // arguments.accumulate)
+    config = dataclasses.replace(config, options=options, ema_decay=0.0, accumulate=accumulate)
+    config = dataclasses.replace(config, batch_size=segments // accumulate)
     ours, batch = training_step("evc_jax", config)
     contenders = [ours]
     if arguments.reference:
-        contenders.append(theirs(arguments.reference, config, batch))
-    segments = len(batch["audio"])
+        contenders.append(theirs(arguments.reference, config, batch, compiled=False))
+        if jax.default_backend() == "gpu":
+            contenders.append(theirs(arguments.reference, config, batch, compiled=True))
     sizes = f"{segments} x {options['segment_samples']:,} samples"
-    details = {"dtype": config.compute_dtype, "accumulate": config.accumulate}
+    details = {"dtype": config.compute_dtype, "accumulate": accumulate, "rematerialise": arguments.rematerialise}
     work = Work(f"WaveGlow training step, {sizes}", segments, "segments", details)
     return [result(work, compare(contenders, arguments.seconds))]
+
+
+def _micro_batches(segments: int) -> int:
+    """As a CPU likes them: so small that much of what a micro-batch computes stays in the caches."""
+    small = CPU_SEGMENTS * jax.device_count()
+    return segments // small if jax.default_backend() == "cpu" and segments % small == 0 else 1
 
 
 def options() -> argparse.ArgumentParser:
     made = parser(__doc__)
     made.add_argument("--batch", type=int, default=12, help="segments; default: 12")
     made.add_argument("--segment", type=int, default=12_000, help="samples of each; default: 12000")
-    made.add_argument("--accumulate", type=int, default=1, help="micro-batches of evc_jax's batch; default: 1")
+    made.add_argument("--accumulate", type=int, help="micro-batches of evc_jax's batch; default: of 2 on a CPU, else 1")
+    made.add_argument("--rematerialise", action="store_true", help="compute couplings again instead of keeping them")
     made.add_argument("--dtype", default="float32", help="compute_dtype of evc_jax; default: float32")
     return made
 

@@ -123,7 +123,8 @@ def _backward(reverse, residuals, hidden_gradient):
         later.astype(recurrent.dtype),
         preferred_element_type=hidden.dtype,
     )
-    return projected_gradient, projected_gradient.sum((0, 1)), recurrent_gradient.astype(recurrent.dtype)
+    bias_gradient = projected_gradient.reshape(-1, gates.shape[-1]).sum(0)
+    return projected_gradient, bias_gradient, recurrent_gradient.astype(recurrent.dtype)
 
 
 lstm_scan.defvjp(_forward, _backward)

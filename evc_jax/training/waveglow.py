@@ -20,10 +20,17 @@ from evc_jax.training.single import Batch, Metrics, SingleNetworkSystem
 
 @dataclass(frozen=True)
 class Options:
-    """Segments of `segment_samples`, and the standard deviation `sigma` of the latent's prior."""
+    """What is learnt from.
+
+    Attributes:
+      segment_samples: length of the segments.
+      sigma: standard deviation of the latent's prior.
+      rematerialise: a third more arithmetic for a fraction of the memory; see `WaveGlow`.
+    """
 
     segment_samples: int = 12_000
     sigma: float = 1.0
+    rematerialise: bool = False
 
 
 class WaveGlowSystem(SingleNetworkSystem):
@@ -37,7 +44,9 @@ class WaveGlowSystem(SingleNetworkSystem):
     def loss(self, params: Any, batch: Batch, keys: jax.Array) -> tuple[jax.Array, Metrics]:
         """Negative log-likelihood per latent value, without the prior's constant."""
         del keys  # nothing in this loss is random
-        loss = waveglow_loss(self.network.apply(params, batch["audio"], batch["mel"]), self.options.sigma)
+        options = self.options
+        output = self.network.apply(params, batch["audio"], batch["mel"], rematerialise=options.rematerialise)
+        loss = waveglow_loss(output, options.sigma)
         return loss, {"loss": loss}
 
     def data(self, split: str, batch_size: int, first_sample: int = 0) -> grain.IterDataset:

@@ -83,6 +83,23 @@ def test_loss_is_the_negative_log_likelihood(apply, params, mel):
     np.testing.assert_allclose(waveglow_loss(output, sigma=2.0), -log_likelihood / output.z.size, rtol=1e-5)
 
 
+def test_rematerialising_keeps_less_but_changes_no_gradient(network, params, mel):
+    mel = jnp.tile(mel, (1, 100, 1))
+    audio = 0.3 * jax.random.normal(jax.random.key(5), (2, mel.shape[1] * TINY.upsample_stride))
+
+    def gradients(rematerialise):
+        def loss(params):
+            return waveglow_loss(network.apply(params, audio, mel, rematerialise=rematerialise))
+
+        value, pull = jax.vjp(loss, params)
+        return jax.jit(pull)(jnp.ones_like(value)), sum(leaf.nbytes for leaf in jax.tree.leaves(pull))
+
+    (kept, much), (again, little) = gradients(False), gradients(True)
+    assert little < much / 3
+    for actual, expected in zip(jax.tree.leaves(again), jax.tree.leaves(kept), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_starts_with_couplings_that_do_nothing(network, apply, mel):
     output = apply(network.init(jax.random.key(0)), jnp.ones((2, 64)), mel)
     np.testing.assert_array_equal(output.log_s_sum, 0)
