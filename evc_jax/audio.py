@@ -23,7 +23,7 @@ from evc_jax.errors import AudioError
 MIN_DURATION_S = 0.1
 MAX_CHANNELS = 64
 HIGHPASS_ORDER = 5
-BLOCK_FRAMES = 2048
+BLOCK_FRAMES = 128
 RESAMPLING_QUALITY = "HQ"
 # Beyond 4 GB a WAV file needs 64-bit sizes.
 MAX_WAV_BYTES = 2**32 - 2**16
@@ -213,7 +213,7 @@ def frame(audio: Float[np.ndarray, " S"], window: int, hop: int) -> Float[np.nda
 
 
 def blocks(frames: np.ndarray) -> Iterator[np.ndarray]:
-    """Blocks of at most `BLOCK_FRAMES` frames, so that an hour's spectra need not be in memory at once."""
+    """Blocks of at most `BLOCK_FRAMES` frames, whose spectra fit into a processor's cache."""
     return (frames[start : start + BLOCK_FRAMES] for start in range(0, len(frames), BLOCK_FRAMES))
 
 
@@ -262,8 +262,10 @@ def mel_of_conditioned(samples: Float[np.ndarray, " S"], config: AudioConfig) ->
 
 def mel_of_frames(frames: Float[np.ndarray, "T window"], config: AudioConfig) -> Float[np.ndarray, "T F"]:
     """Log-mel spectrogram of the frames of a conditioned recording; see `log_mel`."""
+    from scipy import fft  # in float32 more than twice as fast as NumPy's
+
     window, filters = _window(config.window_samples), mel_filters(config).T
-    spectra = (np.fft.rfft((block * window).astype(np.float32), axis=1) for block in blocks(frames))
+    spectra = (fft.rfft((block * window).astype(np.float32), axis=1) for block in blocks(frames))
     mel = np.concatenate([np.abs(spectrum) @ filters for spectrum in spectra])
     decibels = 20 * np.log10(np.maximum(config.mel_floor, mel)) - config.reference_db
     return ((decibels + config.range_db) / config.range_db).astype(np.float32)

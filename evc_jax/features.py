@@ -65,7 +65,7 @@ def extract(
     level_dbfs = levels.active_level_dbfs(filtered, config)
     gain = levels.gain_to_level(level_dbfs, np.abs(recorded).max(), config)
     samples = recorded * np.float32(gain)
-    conditioned = audio_lib.condition(samples, config, seed)
+    conditioned = audio_lib.dithered(filtered * gain, config, seed)
     return Features(
         audio=samples,
         mel=np.clip(audio_lib.mel_of_conditioned(conditioned, config), 0, 1),

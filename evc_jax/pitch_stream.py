@@ -32,7 +32,7 @@ class RegisterMeter:
         self._filter = ZeroPhase(
             *audio_lib.highpass_design(pitch.HIGHPASS_ORDER, pitch.REGISTER_HIGHPASS_HZ, config.sample_rate_hz)
         )
-        self._framer = Framer(config.window_samples, config.hop_samples)
+        self._framer = Framer(config.window_samples, pitch.REGISTER_HOPS * config.hop_samples)
         self._candidates = Spool(_CANDIDATES)
         self._loudest = 0.0
 
@@ -55,7 +55,7 @@ class RegisterMeter:
             for hz, count in zip(*np.unique(found, return_counts=True), strict=True):
                 counts[float(hz)] = counts.get(float(hz), 0) + int(count)
         self._candidates.close()
-        if sum(counts.values()) < pitch.MIN_VOICED_FRAMES:
+        if sum(counts.values()) < pitch.MIN_REGISTER_FRAMES:
             return pitch.DEFAULT_QUARTILES_HZ
         return _percentile(counts, 0.25), _percentile(counts, 0.75)
 

@@ -35,8 +35,9 @@ PARTIAL_FRAMES = 160
 PARTIALS_PER_S = 1.3
 PARTIAL_STEP_FRAMES = round(SAMPLE_RATE_HZ / PARTIALS_PER_S / MEL_HOP_SAMPLES)
 MIN_COVERAGE = 0.75
-# The encoder is compiled for these numbers of partials only, whatever the length of the recording.
-BATCH_SIZES = (4, 8)
+# The encoder is compiled for these numbers of partials only, whatever the length of the recording. Five rows are what
+# XLA multiplies at once on a CPU: a sixth takes as long as five more.
+BATCH_SIZES = (1, 3, 5)
 
 WEIGHTS = Path(__file__).resolve().parent / "assets" / "voice_encoder.npz"
 
@@ -174,10 +175,10 @@ def _mel_analysis() -> tuple[np.ndarray, np.ndarray]:
 def encode(partials: Float[np.ndarray, "N T F"]) -> Float[np.ndarray, "N E"]:
     """The embedding of each partial utterance's power mel spectrogram."""
     encoder = _compiled_encoder()
-    size = next((size for size in BATCH_SIZES if len(partials) <= size), BATCH_SIZES[-1])
     embeddings = []
-    for start in range(0, len(partials), size):
-        batch = partials[start : start + size]
+    for start in range(0, len(partials), BATCH_SIZES[-1]):
+        batch = partials[start : start + BATCH_SIZES[-1]]
+        size = next(size for size in BATCH_SIZES if size >= len(batch))
         padded = np.pad(batch, ((0, size - len(batch)), (0, 0), (0, 0)))
         embeddings.append(np.asarray(encoder(padded))[: len(batch)])
     return np.concatenate(embeddings)

@@ -41,6 +41,28 @@ def test_finds_known_tones(f0_hz, gain):
     np.testing.assert_allclose(np.median(found_hz[found_hz > 0]), f0_hz, rtol=0.01)
 
 
+@pytest.mark.parametrize("rate_hz, hop, window", [(8000, 128, 512), (24000, 300, 1200), (48000, 600, 2400)])
+@pytest.mark.parametrize("f0_hz", [75.0, 440.0])
+def test_finds_tones_at_other_rates(f0_hz, rate_hz, hop, window):
+    config = AudioConfig(sample_rate_hz=rate_hz, hop_samples=hop, window_samples=window, mel_max_hz=rate_hz / 2)
+    f0_found_hz = pitch.estimate_f0(voice(f0_hz, 1.0, rate_hz), config)
+    np.testing.assert_allclose(np.median(f0_found_hz[f0_found_hz > 0]), f0_hz, rtol=0.01)
+
+
+@pytest.mark.parametrize("peak", [1e-5, 1.0])
+def test_the_strongest_period(peak):
+    times_s = np.arange(1024) / 16000
+    found_hz = [
+        float(pitch.strongest_hz(peak * frame[None], 16000)[0])
+        for frame in (
+            *(np.sin(2 * np.pi * f0_hz * times_s) for f0_hz in (80, 200, 500)),
+            np.random.default_rng(0).normal(size=1024),
+            np.zeros(1024),
+        )
+    ]
+    assert found_hz == [80, 200, 500, 0, 0]
+
+
 @pytest.mark.parametrize("f0_hz", [110.0, 220.0])
 def test_mains_hum_is_not_a_voice(f0_hz):
     times_s = np.arange(32000) / 16000

@@ -101,7 +101,7 @@ def test_partials_cover_the_recording(samples):
 
 
 def test_a_partial_does_not_depend_on_its_batch():
-    partials = np.random.default_rng(0).uniform(0, 0.05, (9, 160, 40)).astype(np.float32)
+    partials = np.random.default_rng(0).uniform(0, 0.05, (8, 160, 40)).astype(np.float32)
     together = speaker.encode(partials)
     alone = np.concatenate([speaker.encode(partial[None]) for partial in partials])
     np.testing.assert_allclose(together, alone, atol=1e-5)
