@@ -45,10 +45,18 @@ status() {
   if [ -f "$run/exit" ]; then
     state=$(cat "$run/exit")
   elif [ -f "$run/pid" ]; then
-    # After a reboot the number may be another process's.
-    if grep -qs host.sh "/proc/$(cat "$run/pid")/cmdline"; then state=running; else state=lost; fi
+    if is_alive; then state=running; else state=lost; fi
   fi
   echo "evc-host $state $(hostname)"
+}
+
+# After a reboot the number may be another process's.
+is_alive() { [ -f "$run/pid" ] && grep -qs host.sh "/proc/$(cat "$run/pid")/cmdline"; }
+
+# Returns when it is gone, or what asks for its state next would still find it running.
+kill_training() {
+  signal KILL
+  for _ in $(seq 100); do is_alive || break; sleep 0.1; done
 }
 
 # signal NAME: to the training and the shell that waits for it, if they run.
@@ -62,6 +70,6 @@ case ${1:-} in
   log) tail -n 40 "$run/log" ;;
   follow) tail -n 100 -F "$run/log" ;;
   stop) signal TERM ;;
-  kill) signal KILL ;;
+  kill) kill_training ;;
   *) sed -n '2,/^set/{s/^# \{0,1\}//p;}' "$0" >&2 && exit 2 ;;
 esac

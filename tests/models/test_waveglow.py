@@ -84,14 +84,14 @@ def test_loss_is_the_negative_log_likelihood(apply, params, mel):
 
 
 def test_rematerialising_keeps_less_but_changes_no_gradient(network, params, mel):
-    mel = jnp.tile(mel, (1, 100, 1))
+    mel = jnp.tile(mel, (1, 20, 1))
     audio = 0.3 * jax.random.normal(jax.random.key(5), (2, mel.shape[1] * TINY.upsample_stride))
 
     def gradients(rematerialise):
         def loss(params):
             return waveglow_loss(network.apply(params, audio, mel, rematerialise=rematerialise))
 
-        value, pull = jax.vjp(loss, params)
+        value, pull = jax.jit(lambda params: jax.vjp(loss, params))(params)
         return jax.jit(pull)(jnp.ones_like(value)), sum(leaf.nbytes for leaf in jax.tree.leaves(pull))
 
     (kept, much), (again, little) = gradients(False), gradients(True)
