@@ -78,18 +78,19 @@ def plot(curves: dict[str, Any], path: Path) -> None:
             style: dict[str, Any] = {"color": f"C{color}"}
             arithmetic, bandwidth = zip(*(limits_s(curve, point) for point in curve["points"]), strict=True)
             times = [point["seconds"] for point in curve["points"]]
-            time_axis.loglog(sizes, times, marker="o", markersize=3, label=name, **style)
+            time_axis.loglog(sizes, times, marker="o", markersize=3, **style)
             time_axis.loglog(sizes, arithmetic, linestyle="--", linewidth=1, **style)
             time_axis.loglog(sizes, bandwidth, linestyle=":", linewidth=1, **style)
             memory = [point["peak_bytes"] / 1e6 for point in curve["points"]]
-            memory_axis.loglog(sizes, memory, marker="o", markersize=3, **style)
+            memory_axis.loglog(sizes, memory, marker="o", markersize=3, label=name, **style)
         time_axis.set(title=f"{what} by {against}")
-        time_axis.legend(frameon=False, fontsize="small")
         ticks = sorted({point["size"] for curve in named.values() for point in curve["points"]})
         memory_axis.set(xlabel=SIZES[against], xticks=ticks, xticklabels=ticks)
         memory_axis.xaxis.set_minor_locator(plt.NullLocator())
         low, high = (math.log10(limit) for limit in memory_axis.get_ylim())
-        memory_axis.set_ylim(10 ** math.floor(low), 10 ** math.ceil(high))  # whole decades, as growth may be little
+        memory_axis.set_ylim(10 ** (math.floor(low) - 1), 10 ** math.ceil(high))  # whole decades, as growth may be little
+        # Below the lines of memory there is room.
+        memory_axis.legend(frameon=False, fontsize="small", ncols=2, loc="lower right")
     axes[0, 0].set(ylabel="time, s")
     axes[1, 0].set(ylabel="peak memory, MB")
     figure.savefig(path, metadata={"Date": None})
