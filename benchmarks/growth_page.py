@@ -87,9 +87,9 @@ def plot(curves: dict[str, Any], path: Path) -> None:
         ticks = sorted({point["size"] for curve in named.values() for point in curve["points"]})
         memory_axis.set(xlabel=SIZES[against], xticks=ticks, xticklabels=ticks)
         memory_axis.xaxis.set_minor_locator(plt.NullLocator())
+        # Whole decades, as growth may be little, and one more below the lines, for the legend.
         low, high = (math.log10(limit) for limit in memory_axis.get_ylim())
-        memory_axis.set_ylim(10 ** (math.floor(low) - 1), 10 ** math.ceil(high))  # whole decades, as growth may be little
-        # Below the lines of memory there is room.
+        memory_axis.set_ylim(10 ** (math.floor(low) - 1), 10 ** math.ceil(high))
         memory_axis.legend(frameon=False, fontsize="small", ncols=2, loc="lower right")
     axes[0, 0].set(ylabel="time, s")
     axes[1, 0].set(ylabel="peak memory, MB")
