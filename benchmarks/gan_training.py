@@ -15,9 +15,9 @@ import importlib.util
 import sys
 from typing import Any
 
-import jax
 import numpy as np
 
+from benchmarks import originals
 from benchmarks.harness import Contender, Work, compare, parser, result, run
 from benchmarks.systems import load_config, training_step
 from evc_jax.errors import ConfigError
@@ -28,19 +28,17 @@ from evc_jax.training.synthetic import system_without_data
 SYSTEMS = ("codegan", "voicegan")
 
 
-def theirs(config: TrainConfig, batch: dict[str, np.ndarray], compiled: bool = False) -> Contender:
-    def prepare():
+def theirs(config: TrainConfig, batch: dict[str, np.ndarray]) -> list[Contender]:
+    def prepare(compiled: bool):
         import torch
 
         from benchmarks import torch_gans
 
-        torch.set_float32_matmul_precision("high")  # TF32 on GPUs, as JAX has it; nothing on CPUs
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        system = system_without_data(config)
+        system, device = system_without_data(config), originals.device()
         training, updates = torch_gans.build(system, device), torch_gans.updates(batch, device)
         if compiled:
             training.generator.compile()
-        half = torch.autocast(device, torch.bfloat16, enabled=config.compute_dtype == "bfloat16")
+        half = torch.autocast(device.type, torch.bfloat16, enabled=config.compute_dtype == "bfloat16")
 
         def call():
             with half:
@@ -49,7 +47,7 @@ def theirs(config: TrainConfig, batch: dict[str, np.ndarray], compiled: bool = F
 
         return call
 
-    return Contender("PyTorch, generator compiled" if compiled else "PyTorch", prepare, original=not compiled)
+    return originals.contenders("PyTorch", prepare, what="generator compiled")
 
 
 def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -61,9 +59,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         ours, batch = training_step("evc_jax", config)
         contenders = [ours]
         if importlib.util.find_spec("torch"):
-            contenders.append(theirs(config, batch))
-            if jax.default_backend() == "gpu":
-                contenders.append(theirs(config, batch, compiled=True))
+            contenders += theirs(config, batch)
         details = {
             "batch": config.batch_size,
             "dtype": config.compute_dtype,

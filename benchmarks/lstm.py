@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from benchmarks import originals
 from benchmarks.harness import Contender, Work, compare, parser, result, run
 from evc_jax.models.recurrent import BiLSTM, lstm
 from evc_jax.models.recurrent_cudnn import on_cuda
@@ -55,8 +56,7 @@ def theirs(arguments: argparse.Namespace) -> Contender:
     def prepare():
         import torch
 
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        torch.set_float32_matmul_precision("high")  # TF32 on GPUs, as JAX has it; nothing on CPUs
+        device = originals.device()
         sizes = (arguments.inputs, arguments.hidden, arguments.layers)
         network = torch.nn.LSTM(*sizes, batch_first=True, bidirectional=True).to(device)
         x = torch.from_numpy(draw_layers(arguments)[1]).to(device).requires_grad_(not arguments.forward)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +11,9 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import jax
+
+from benchmarks.harness import Contender
 from evc_jax.errors import ConfigError
 from evc_jax.models.speechsplit_config import SpeechSplitConfig
 from evc_jax.models.waveglow import WaveGlowConfig
@@ -17,6 +21,28 @@ from evc_jax.models.waveglow import WaveGlowConfig
 # A file that tells a repository.
 WAVEGLOW = ("glow.py", "https://github.com/NVIDIA/waveglow")
 SPEECHSPLIT = ("solver.py", "https://github.com/auspicious3000/SpeechSplit")
+
+
+def contenders(name: str, prepare: Callable[[bool], Callable[[], Any]], what: str = "torch.compile") -> list[Contender]:
+    """The original as it is, which the others are compared with, and on a GPU also compiled by PyTorch.
+
+    Args:
+      name: of the original.
+      prepare: as of `Contender`, told whether to compile.
+      what: the compiled contender's name after the original's.
+    """
+    made = [Contender(name, functools.partial(prepare, False), original=True)]
+    if jax.default_backend() == "gpu":
+        made.append(Contender(f"{name}, {what}", functools.partial(prepare, True)))
+    return made
+
+
+def device() -> Any:
+    """The `torch.device` to compute on; a GPU may multiply float32 in TF32 from now on, as JAX has it."""
+    import torch
+
+    torch.set_float32_matmul_precision("high")
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def waveglow(reference: Path, config: WaveGlowConfig) -> Any:

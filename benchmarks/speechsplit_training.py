@@ -14,8 +14,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from benchmarks import originals
 from benchmarks.harness import Contender, Work, compare, parser, result, run
 from benchmarks.systems import load_config, training_step
@@ -40,14 +38,12 @@ def make_config(arguments: argparse.Namespace) -> TrainConfig:
     )
 
 
-def theirs(reference: Path, config: TrainConfig, compiled: bool) -> Contender:
-    def prepare():
+def theirs(reference: Path, config: TrainConfig) -> list[Contender]:
+    def prepare(compiled: bool):
         import torch
         from torch.nn.functional import mse_loss
 
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        torch.set_float32_matmul_precision("high")  # TF32 on GPUs, as JAX has it; nothing on CPUs
-        system = system_without_data(config)
+        system, device = system_without_data(config), originals.device()
         network, resample, quantize = originals.speechsplit(reference, system.model)
         network, resample = network.to(device).train(), resample.to(device).train()
         forward = torch.compile(network) if compiled else network
@@ -70,7 +66,7 @@ def theirs(reference: Path, config: TrainConfig, compiled: bool) -> Contender:
 
         return call
 
-    return Contender("SpeechSplit, torch.compile" if compiled else "SpeechSplit", prepare, original=not compiled)
+    return originals.contenders("SpeechSplit", prepare)
 
 
 def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -78,9 +74,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     batch, frames = config.batch_size, config.network_config(SpeechSplitConfig).resampling.padded_frames
     contenders = [training_step("evc_jax", config)[0]]
     if arguments.reference:
-        contenders.append(theirs(arguments.reference, config, compiled=False))
-        if jax.default_backend() == "gpu":
-            contenders.append(theirs(arguments.reference, config, compiled=True))
+        contenders += theirs(arguments.reference, config)
     details = {
         "batch": batch,
         "frames": frames,

@@ -249,7 +249,7 @@ def codegan_losses(weights: GanWeights, class_weights: torch.Tensor) -> tuple[Ca
     return critic_loss, generator_loss
 
 
-def build(system: GanSystem, device: str) -> Training:
+def build(system: GanSystem, device: torch.device) -> Training:
     """The training of the same networks and losses as `system`'s, with weights that PyTorch draws."""
     config, weights = system.model, system.options.weights
     if isinstance(config, VoiceGANConfig):
@@ -261,7 +261,7 @@ def build(system: GanSystem, device: str) -> Training:
     return Training(generator, discriminator, *losses, system.config.optimizer, system.config.ema_decay)
 
 
-def updates(batch: dict[str, np.ndarray], device: str) -> list[Samples]:
+def updates(batch: dict[str, np.ndarray], device: torch.device) -> list[Samples]:
     """A batch of ours [B, critic_steps, ...] as one for each update of the critic, codes as [B, C, T]."""
     tensors = {name: torch.from_numpy(value).to(device) for name, value in batch.items() if name != "index"}
     tensors |= {name: tensors[name].long() for name in ("emotion", "sex") if name in tensors}

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -39,12 +40,11 @@ def ours(config: WaveGlowConfig, mel: np.ndarray) -> Contender:
     return Contender("evc_jax", prepare)
 
 
-def theirs(reference, config: WaveGlowConfig, mel: np.ndarray, compiled: bool) -> Contender:
-    def prepare():
+def theirs(reference: Path, config: WaveGlowConfig, mel: np.ndarray) -> list[Contender]:
+    def prepare(compiled: bool):
         import torch
 
-        network = originals.waveglow(reference, config)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        network, device = originals.waveglow(reference, config), originals.device()
         network = network.remove_weightnorm(network).eval().to(device)
         infer = torch.compile(network.infer) if compiled else network.infer
         spectrogram = torch.from_numpy(mel.swapaxes(1, 2).copy()).to(device)
@@ -55,8 +55,7 @@ def theirs(reference, config: WaveGlowConfig, mel: np.ndarray, compiled: bool) -
 
         return call
 
-    name = "NVIDIA/waveglow, torch.compile" if compiled else "NVIDIA/waveglow"
-    return Contender(name, prepare, original=not compiled)
+    return originals.contenders("NVIDIA/waveglow", prepare)
 
 
 def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -67,9 +66,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     mel = np.random.default_rng(0).normal(size=(arguments.batch, frames, config.mel_bands)).astype(np.float32)
     contenders = [ours(config, mel)]
     if arguments.reference:
-        contenders.append(theirs(arguments.reference, config, mel, compiled=False))
-        if jax.default_backend() == "gpu":
-            contenders.append(theirs(arguments.reference, config, mel, compiled=True))
+        contenders += theirs(arguments.reference, config, mel)
     samples = arguments.batch * frames * config.upsample_stride
     sizes = f"{config.flows} flows, groups of {config.group_samples}, {config.wn_channels} channels"
     work = Work(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -26,13 +27,11 @@ from evc_jax.training.config import TrainConfig
 CPU_SEGMENTS = 2
 
 
-def theirs(reference, config: TrainConfig, batch: dict[str, np.ndarray], compiled: bool) -> Contender:
-    def prepare():
+def theirs(reference: Path, config: TrainConfig, batch: dict[str, np.ndarray]) -> list[Contender]:
+    def prepare(compiled: bool):
         import torch
 
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        torch.set_float32_matmul_precision("high")  # TF32 on GPUs, as JAX has it; nothing on CPUs
-        module = originals.waveglow_module(reference)
+        module, device = originals.waveglow_module(reference), originals.device()
         network = originals.waveglow(reference, config.network_config(WaveGlowConfig)).to(device)
         forward = torch.compile(network) if compiled else network
         loss_of = module.WaveGlowLoss(1.0)
@@ -51,8 +50,7 @@ def theirs(reference, config: TrainConfig, batch: dict[str, np.ndarray], compile
 
         return call
 
-    name = "NVIDIA/waveglow, torch.compile" if compiled else "NVIDIA/waveglow"
-    return Contender(name, prepare, original=not compiled)
+    return originals.contenders("NVIDIA/waveglow", prepare)
 
 
 def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -71,9 +69,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     ours, batch = training_step("evc_jax", config)
     contenders = [ours]
     if arguments.reference:
-        contenders.append(theirs(arguments.reference, config, batch, compiled=False))
-        if jax.default_backend() == "gpu":
-            contenders.append(theirs(arguments.reference, config, batch, compiled=True))
+        contenders += theirs(arguments.reference, config, batch)
     sizes = f"{segments} x {options['segment_samples']:,} samples"
     details = {"dtype": config.compute_dtype, "accumulate": accumulate, "rematerialise": arguments.rematerialise}
     work = Work(f"WaveGlow training step, {sizes}", segments, "segments", details)

@@ -184,6 +184,14 @@ def test_a_folder_without_the_original_is_refused(original, monkeypatch, capsys,
     assert originals.find(tmp_path, *original) == originals.find(tmp_path / "checkout", *original)
 
 
+def test_a_gpu_has_the_original_compiled_as_well(monkeypatch):
+    assert [each.name for each in originals.contenders("net", lambda compiled: compiled)] == ["net"]
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    plain, compiled = originals.contenders("net", lambda compiled: compiled)
+    assert (plain.name, plain.original, plain.prepare()) == ("net", True, False)
+    assert (compiled.name, compiled.original, compiled.prepare()) == ("net, torch.compile", False, True)
+
+
 def test_an_unknown_system_is_refused(monkeypatch, capsys):
     from benchmarks import gan_training, reading
 

@@ -1,8 +1,9 @@
-"""Convolutions over short sequences as matrix products.
+"""Convolutions as matrix products.
 
-They compute what those of `evc_jax.models.layers` do, from the same parameters. Their derivatives of any order are
-matrix products again, where those of a strided or grouped convolution are dilated ones, for which XLA has no fast code
-on processors. Every tap costs a copy of the input: of no weight next to a product with many channels.
+Their derivatives of any order are matrix products again, where those of a strided, grouped or transposed convolution
+are dilated ones, for which XLA has no fast code on processors. `Conv1d` computes what `evc_jax.models.layers` has
+under the same name, from the same parameters, and suits short sequences: every tap costs a copy of the input, of no
+weight next to a product with many channels. `ConvTranspose1d` is the only one there is.
 """
 
 from __future__ import annotations

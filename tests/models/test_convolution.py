@@ -46,6 +46,26 @@ def test_convolution(kernel, sizes):
     _assert_same(module, reference, jax.random.normal(jax.random.key(1), (BATCH, FRAMES, CHANNELS)))
 
 
+class ZeroStuffed(convolution.ConvTranspose1d):
+    """The same from the definition: zeros between the frames, then the kernel backwards over them."""
+
+    def __call__(self, x):
+        width = self.kernel.shape[0]
+        y = jax.lax.conv_general_dilated(
+            x, self.kernel[...][::-1], (1,), [(width - 1 - self.padding,) * 2],
+            lhs_dilation=(self.stride,), dimension_numbers=("NWC", "WIO", "NWC"), precision="highest",
+        )  # fmt: skip
+        return y + self.bias[...]
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(4, 2, 1), (3, 2, 0), (5, 1, 2), (2, 3, 0)])
+def test_transposed_convolution(kernel, stride, padding):
+    kinds = convolution.ConvTranspose1d, ZeroStuffed
+    sizes = {"stride": stride, "padding": padding, "rngs": nnx.Rngs(0)}
+    module, reference = (kind(CHANNELS, OUTPUTS, kernel, **sizes) for kind in kinds)
+    _assert_same(module, reference, jax.random.normal(jax.random.key(1), (BATCH, FRAMES, CHANNELS)))
+
+
 def test_half_precision_stays_half():
     for kind, sizes in ((convolution.Conv1d, {}), (convolution.ConvTranspose1d, {"stride": 2})):
         module = kind(CHANNELS, OUTPUTS, 3, dtype="bfloat16", rngs=nnx.Rngs(0), **sizes)
