@@ -214,7 +214,7 @@ def _waveglow_config(name: str) -> WaveGlowConfig:
 @functools.cache
 def _weights(config: WaveGlowConfig) -> TrainedNetwork:
     network = Network(WaveGlow, config)
-    return TrainedNetwork(network, config, jax.jit(network.init)(jax.random.key(0)))
+    return TrainedNetwork(network, config, network.init(jax.random.key(0)))
 
 
 def _frames(length_s: float, config: WaveGlowConfig) -> int:

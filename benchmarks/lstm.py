@@ -16,17 +16,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from benchmarks import originals
 from benchmarks.harness import Contender, Work, compare, parser, result, run
+from evc_jax.models.initial import Keys
 from evc_jax.models.recurrent import BiLSTM, lstm
 from evc_jax.models.recurrent_cudnn import on_cuda
 
 
 def draw_layers(arguments: argparse.Namespace) -> tuple[Any, np.ndarray]:
     """Weights of all layers, and input."""
-    module = BiLSTM(arguments.inputs, arguments.hidden, layers=arguments.layers, rngs=nnx.Rngs(0))
+    module = BiLSTM(arguments.inputs, arguments.hidden, layers=arguments.layers, keys=Keys(0))
     layers = [getattr(module, str(index)).weights() for index in range(arguments.layers)]
     shape = (arguments.batch, arguments.frames, arguments.inputs)
     return layers, np.random.default_rng(0).normal(size=shape).astype(np.float32)

@@ -26,7 +26,7 @@ def get_config(variant: str):
             small=WaveGlowConfig(flows=6, early_every=2, wn_layers=6, wn_channels=64, upsample_kernel=512),
             tiny=WaveGlowConfig(flows=4, early_every=2, wn_layers=2, wn_channels=16, upsample_kernel=256),
         ),
-        options=Options(segment_samples=pick(variant, full=12_000, light=16_000, small=8_000, tiny=4_000)),
+        options=Options(segment_samples=pick(variant, full=12_000, light=16_000, small=8_000, tiny=2_000)),
         best_metric="loss",
         data=DataConfig(datasets=("ljspeech", "librispeech")),
         optimizer=OptimizerConfig(

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from evc_jax.errors import ConfigError
 from evc_jax.models.convolution import Conv1d, ConvTranspose1d
 from evc_jax.models.gan import Verdict
+from evc_jax.models.initial import Keys
 from evc_jax.models.layers import InstanceNorm, Linear, Stack, at_least_float32, leaky_relu
 
 SLOPE = 0.01
@@ -118,9 +119,9 @@ class NormedConv(nnx.Module):
 class AdaptiveInstanceNorm(nnx.Module):
     """Instance normalisation whose scale and bias a condition chooses (Huang and Belongie, arXiv 1703.06868)."""
 
-    def __init__(self, channels: int, conditions: int, *, rngs: nnx.Rngs, dtype: str):
+    def __init__(self, channels: int, conditions: int, *, keys: Keys, dtype: str):
         self.norm = InstanceNorm(channels, affine=False)
-        self.style = Linear(conditions, 2 * channels, dtype=dtype, rngs=rngs)
+        self.style = Linear(conditions, 2 * channels, dtype=dtype, keys=keys)
 
     def __call__(self, x: Float[Array, "B T C"], condition: Float[Array, "B K"]) -> Float[Array, "B T C"]:
         scale, bias = jnp.split(self.style(condition)[:, None], 2, axis=-1)
@@ -130,12 +131,12 @@ class AdaptiveInstanceNorm(nnx.Module):
 class ResidualBlock(nnx.Module):
     """Convolution, adaptive normalisation, ReLU, twice; added to the input at unit variance."""
 
-    def __init__(self, channels: int, config: CodeGANConfig, *, rngs: nnx.Rngs):
+    def __init__(self, channels: int, config: CodeGANConfig, *, keys: Keys):
         kernel, dtype = config.residual_kernel, config.dtype
-        self.conv1 = Conv1d(channels, channels, kernel, dtype=dtype, rngs=rngs)
-        self.norm1 = AdaptiveInstanceNorm(channels, config.emotions, dtype=dtype, rngs=rngs)
-        self.conv2 = Conv1d(channels, channels, kernel, dtype=dtype, rngs=rngs)
-        self.norm2 = AdaptiveInstanceNorm(channels, config.emotions, dtype=dtype, rngs=rngs)
+        self.conv1 = Conv1d(channels, channels, kernel, dtype=dtype, keys=keys)
+        self.norm1 = AdaptiveInstanceNorm(channels, config.emotions, dtype=dtype, keys=keys)
+        self.conv2 = Conv1d(channels, channels, kernel, dtype=dtype, keys=keys)
+        self.norm2 = AdaptiveInstanceNorm(channels, config.emotions, dtype=dtype, keys=keys)
 
     def __call__(self, x: Float[Array, "B T C"], condition: Float[Array, "B K"]) -> Float[Array, "B T C"]:
         hidden = jax.nn.relu(self.norm1(self.conv1(x), condition))
@@ -146,24 +147,24 @@ class ResidualBlock(nnx.Module):
 class CodeGenerator(nnx.Module):
     """Codes of any emotion to codes of the wished one."""
 
-    def __init__(self, config: CodeGANConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: CodeGANConfig, *, keys: Keys):
         self.frame_multiple = config.frame_multiple
         self.adds_input = config.residual
         first, *rest = config.down_widths
-        conv = Conv1d(config.code_channels, first, config.input_kernel, dtype=config.dtype, rngs=rngs)
+        conv = Conv1d(config.code_channels, first, config.input_kernel, dtype=config.dtype, keys=keys)
         down = [NormedConv(conv, first)]
-        resampler = {"dtype": config.dtype, "rngs": rngs, "padding": RESAMPLING_PADDING, "stride": RESAMPLING_STRIDE}
+        resampler = {"dtype": config.dtype, "keys": keys, "padding": RESAMPLING_PADDING, "stride": RESAMPLING_STRIDE}
         for inputs, outputs in itertools.pairwise((first, *rest)):
             down.append(NormedConv(Conv1d(inputs, outputs, RESAMPLING_KERNEL, **resampler), outputs))
         self.down = Stack(down)
         top = config.down_widths[-1]
-        self.residual = Stack([ResidualBlock(top, config, rngs=rngs) for _ in range(config.residual_blocks)])
+        self.residual = Stack([ResidualBlock(top, config, keys=keys) for _ in range(config.residual_blocks)])
         up = []
         for inputs, outputs in itertools.pairwise((top, *config.up_widths)):
             up.append(NormedConv(ConvTranspose1d(inputs, outputs, RESAMPLING_KERNEL, **resampler), outputs))
         self.up = Stack(up)
         last = (top, *config.up_widths)[-1]
-        self.output = Conv1d(last, config.code_channels, 1, dtype=config.dtype, rngs=rngs)
+        self.output = Conv1d(last, config.code_channels, 1, dtype=config.dtype, keys=keys)
 
     def __call__(self, codes: Float[Array, "B T C"], emotion_onehot: Float[Array, "B K"]) -> Float[Array, "B T C"]:
         """Any T; lengths that the halvings do not divide are padded with the last frame and cut again."""
@@ -185,7 +186,7 @@ class CodeDiscriminator(nnx.Module):
     NOTE: the heads' outputs are averaged over time; the original assumes the one length that leaves a single frame.
     """
 
-    def __init__(self, config: CodeGANConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: CodeGANConfig, *, keys: Keys):
         self.min_frames = config.min_frames
         widths = itertools.pairwise((config.code_channels, *config.discriminator_widths))
         layers = []
@@ -199,12 +200,12 @@ class CodeDiscriminator(nnx.Module):
                     padding=0 if index else None,
                     groups=config.discriminator_groups[index],
                     dtype=config.dtype,
-                    rngs=rngs,
+                    keys=keys,
                 )
             )
         self.layers = Stack(layers)
-        self.source = Conv1d(config.discriminator_widths[-1], 1, 1, dtype=config.dtype, rngs=rngs)
-        self.classes = Conv1d(config.discriminator_widths[-1], config.emotions, 1, dtype=config.dtype, rngs=rngs)
+        self.source = Conv1d(config.discriminator_widths[-1], 1, 1, dtype=config.dtype, keys=keys)
+        self.classes = Conv1d(config.discriminator_widths[-1], config.emotions, 1, dtype=config.dtype, keys=keys)
 
     def __call__(self, codes: Float[Array, "B T C"]) -> Verdict:
         if codes.shape[1] < self.min_frames:

@@ -15,6 +15,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from evc_jax.models import layers
+from evc_jax.models.initial import Keys, uniform
 
 
 def conv1d(
@@ -63,13 +64,13 @@ class ConvTranspose1d(nnx.Module):
         kernel: int,
         *,
         stride: int,
-        rngs: nnx.Rngs,
+        keys: Keys,
         padding: int = 0,
         dtype: str = "float32",
     ):
         bound = 1.0 / math.sqrt(outputs * kernel)
-        self.kernel = layers.uniform(rngs, (kernel, inputs, outputs), bound)
-        self.bias = layers.uniform(rngs, (outputs,), bound)
+        self.kernel = uniform(keys, (kernel, inputs, outputs), bound)
+        self.bias = uniform(keys, (outputs,), bound)
         self.stride, self.padding = stride, padding
         self.dtype = jnp.dtype(dtype)
 

@@ -16,6 +16,7 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
 
+from evc_jax.models.initial import Keys, uniform
 from evc_jax.models.network import Network, Params
 from evc_jax.models.recurrent import LSTM, BiLSTM
 
@@ -33,15 +34,9 @@ __all__ = [
     "at_least_float32",
     "conv1d",
     "leaky_relu",
-    "uniform",
 ]
 
 NORM_EPSILON = 1e-5
-
-
-def uniform(rngs: nnx.Rngs, shape: tuple[int, ...], bound: float) -> nnx.Param:
-    """A parameter drawn from U(-bound, bound)."""
-    return nnx.Param(jax.random.uniform(rngs.params(), shape, minval=-bound, maxval=bound))
 
 
 def xavier_bound(fan_in: int, fan_out: int, gain: float) -> float:
@@ -124,11 +119,11 @@ class Stack(nnx.Module):
 class Linear(nnx.Module):
     """`x @ kernel + bias`; Glorot-uniform weights when `gain` is given, else PyTorch's default."""
 
-    def __init__(self, inputs: int, outputs: int, *, rngs: nnx.Rngs, gain: float | None = None, dtype: str = "float32"):
+    def __init__(self, inputs: int, outputs: int, *, keys: Keys, gain: float | None = None, dtype: str = "float32"):
         bound = 1.0 / math.sqrt(inputs)
         weight_bound = bound if gain is None else xavier_bound(inputs, outputs, gain)
-        self.kernel = uniform(rngs, (inputs, outputs), weight_bound)
-        self.bias = uniform(rngs, (outputs,), bound)
+        self.kernel = uniform(keys, (inputs, outputs), weight_bound)
+        self.bias = uniform(keys, (outputs,), bound)
         self.dtype = jnp.dtype(dtype)
 
     def __call__(self, x: Float[Array, "*B I"]) -> Float[Array, "*B O"]:
@@ -144,7 +139,7 @@ class Conv1d(nnx.Module):
         outputs: int,
         kernel: int,
         *,
-        rngs: nnx.Rngs,
+        keys: Keys,
         stride: int = 1,
         padding: int | None = None,
         dilation: int = 1,
@@ -155,8 +150,8 @@ class Conv1d(nnx.Module):
         fan_in = kernel * inputs // groups
         bound = 1.0 / math.sqrt(fan_in)
         weight_bound = bound if gain is None else xavier_bound(fan_in, kernel * outputs, gain)
-        self.kernel = uniform(rngs, (kernel, inputs // groups, outputs), weight_bound)
-        self.bias = uniform(rngs, (outputs,), bound)
+        self.kernel = uniform(keys, (kernel, inputs // groups, outputs), weight_bound)
+        self.bias = uniform(keys, (outputs,), bound)
         self.stride, self.dilation, self.groups = stride, dilation, groups
         self.padding = dilation * (kernel - 1) // 2 if padding is None else padding
         self.dtype = jnp.dtype(dtype)
@@ -180,12 +175,12 @@ class WeightNormConv1d(nnx.Module):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int, *, rngs: nnx.Rngs, dilation: int = 1, dtype: str = "float32"
+        self, inputs: int, outputs: int, kernel: int, *, keys: Keys, dilation: int = 1, dtype: str = "float32"
     ):
         bound = 1.0 / math.sqrt(kernel * inputs)
-        self.direction = uniform(rngs, (kernel, inputs, outputs), bound)
+        self.direction = uniform(keys, (kernel, inputs, outputs), bound)
         self.scale = nnx.Param(jnp.sqrt(jnp.sum(self.direction[...] ** 2, axis=(0, 1))))
-        self.bias = uniform(rngs, (outputs,), bound)
+        self.bias = uniform(keys, (outputs,), bound)
         self.dilation = dilation
         self.padding = dilation * (kernel - 1) // 2
         self.dtype = jnp.dtype(dtype)

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from evc_jax.models.initial import Keys
+
 Params = dict[str, Any]
 
 
@@ -17,7 +19,7 @@ class Network:
     """A module type and its config, seen as pure functions of a parameter tree.
 
     Args:
-      module_type: an `nnx.Module` built as `module_type(config, rngs=...)` whose only state is `nnx.Param`.
+      module_type: an `nnx.Module` built as `module_type(config, keys=...)` whose only state is `nnx.Param`.
       config: its frozen dataclass.
     """
 
@@ -31,7 +33,7 @@ class Network:
 
     def init(self, key: jax.Array) -> Params:
         """Draws the initial parameters."""
-        return nnx.to_pure_dict(nnx.state(self.module_type(self.config, rngs=nnx.Rngs(key)), nnx.Param))
+        return nnx.to_pure_dict(nnx.state(self.module_type(self.config, keys=Keys(key)), nnx.Param))
 
     def shapes(self) -> Params:
         """The parameter tree with `jax.ShapeDtypeStruct` leaves; nothing is allocated."""
@@ -48,7 +50,7 @@ class Network:
         return getattr(module, method)(*args, **kwargs)
 
     def _build_from_zero(self) -> nnx.Module:
-        return self.module_type(self.config, rngs=nnx.Rngs(0))
+        return self.module_type(self.config, keys=Keys(0))
 
 
 def _as_jax(leaf: Any) -> Any:

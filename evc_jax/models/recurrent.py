@@ -22,6 +22,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from evc_jax.errors import ConfigError
+from evc_jax.models.initial import Keys, uniform
 from evc_jax.models.recurrent_cudnn import Weights, compare, cudnn_lstm, on_cuda
 
 VARIABLE = "EVC_LSTM"
@@ -219,13 +220,12 @@ def _run(
 class Direction(nnx.Module):
     """The weights of one layer in one direction of time."""
 
-    def __init__(self, inputs: int, hidden: int, *, rngs: nnx.Rngs):
+    def __init__(self, inputs: int, hidden: int, *, keys: Keys):
         bound = 1.0 / math.sqrt(hidden)
-        draw = functools.partial(jax.random.uniform, minval=-bound, maxval=bound)
-        self.input_kernel = nnx.Param(draw(rngs.params(), (inputs, 4 * hidden)))
-        self.hidden_kernel = nnx.Param(draw(rngs.params(), (hidden, 4 * hidden)))
-        self.input_bias = nnx.Param(draw(rngs.params(), (4 * hidden,)))
-        self.hidden_bias = nnx.Param(draw(rngs.params(), (4 * hidden,)))
+        self.input_kernel = uniform(keys, (inputs, 4 * hidden), bound)
+        self.hidden_kernel = uniform(keys, (hidden, 4 * hidden), bound)
+        self.input_bias = uniform(keys, (4 * hidden,), bound)
+        self.hidden_bias = uniform(keys, (4 * hidden,), bound)
 
     def weights(self) -> tuple[Weights, ...]:
         parameters = (self.input_kernel, self.hidden_kernel, self.input_bias, self.hidden_bias)
@@ -235,9 +235,9 @@ class Direction(nnx.Module):
 class BidirectionalLayer(nnx.Module):
     """The weights of both directions of a layer."""
 
-    def __init__(self, inputs: int, hidden: int, *, rngs: nnx.Rngs):
-        self.forward = Direction(inputs, hidden, rngs=rngs)
-        self.backward = Direction(inputs, hidden, rngs=rngs)
+    def __init__(self, inputs: int, hidden: int, *, keys: Keys):
+        self.forward = Direction(inputs, hidden, keys=keys)
+        self.backward = Direction(inputs, hidden, keys=keys)
 
     def weights(self) -> tuple[Weights, ...]:
         return self.forward.weights() + self.backward.weights()
@@ -256,16 +256,16 @@ class _Layers(nnx.Module):
 class LSTM(_Layers):
     """Unidirectional LSTM of `layers` layers: [B, T, inputs] -> [B, T, hidden], float32."""
 
-    def __init__(self, inputs: int, hidden: int, *, rngs: nnx.Rngs, layers: int = 1, dtype: str = "float32"):
+    def __init__(self, inputs: int, hidden: int, *, keys: Keys, layers: int = 1, dtype: str = "float32"):
         self.depth, self.dtype = layers, jnp.dtype(dtype)
         for index in range(layers):
-            setattr(self, str(index), Direction(inputs if index == 0 else hidden, hidden, rngs=rngs))
+            setattr(self, str(index), Direction(inputs if index == 0 else hidden, hidden, keys=keys))
 
 
 class BiLSTM(_Layers):
     """Bidirectional LSTM of `layers` layers: [B, T, inputs] -> [B, T, 2 * hidden], float32."""
 
-    def __init__(self, inputs: int, hidden: int, *, rngs: nnx.Rngs, layers: int = 1, dtype: str = "float32"):
+    def __init__(self, inputs: int, hidden: int, *, keys: Keys, layers: int = 1, dtype: str = "float32"):
         self.depth, self.dtype = layers, jnp.dtype(dtype)
         for index in range(layers):
-            setattr(self, str(index), BidirectionalLayer(inputs if index == 0 else 2 * hidden, hidden, rngs=rngs))
+            setattr(self, str(index), BidirectionalLayer(inputs if index == 0 else 2 * hidden, hidden, keys=keys))

@@ -14,6 +14,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from evc_jax.errors import ConfigError
+from evc_jax.models.initial import Keys
 from evc_jax.models.layers import BiLSTM, Conv1d, GroupNorm, Linear, Stack, at_least_float32
 from evc_jax.models.pytree import record
 from evc_jax.models.resampling import Resampling, ResamplingConfig, random_resample
@@ -39,8 +40,8 @@ Resamplings = tuple[Resampling, ...]
 class ConvBlock(nnx.Module):
     """Convolution of unchanged length, group normalisation, ReLU."""
 
-    def __init__(self, inputs: int, width: int, config, *, rngs: nnx.Rngs):
-        self.conv = Conv1d(inputs, width, config.kernel, gain=RELU_GAIN, dtype=config.dtype, rngs=rngs)
+    def __init__(self, inputs: int, width: int, config, *, keys: Keys):
+        self.conv = Conv1d(inputs, width, config.kernel, gain=RELU_GAIN, dtype=config.dtype, keys=keys)
         self.norm = GroupNorm(width, width // config.group_channels)
 
     def __call__(self, x: Float[Array, "B T I"]) -> Float[Array, "B T O"]:
@@ -50,12 +51,12 @@ class ConvBlock(nnx.Module):
 class Encoder(nnx.Module):
     """Convolution blocks, a narrow BiLSTM, and down-sampling in time."""
 
-    def __init__(self, inputs: int, encoder: EncoderConfig, config, *, rngs: nnx.Rngs):
+    def __init__(self, inputs: int, encoder: EncoderConfig, config, *, keys: Keys):
         widths = [inputs] + [encoder.width] * encoder.blocks
         self.blocks = Stack(
-            [ConvBlock(a, b, config, rngs=rngs) for a, b in itertools.pairwise(widths)]
+            [ConvBlock(a, b, config, keys=keys) for a, b in itertools.pairwise(widths)]
         )
-        self.lstm = BiLSTM(encoder.width, encoder.neck, layers=encoder.lstm_layers, dtype=config.dtype, rngs=rngs)
+        self.lstm = BiLSTM(encoder.width, encoder.neck, layers=encoder.lstm_layers, dtype=config.dtype, keys=keys)
         self.neck, self.factor = encoder.neck, encoder.factor
 
     def codes(self, hidden: Float[Array, "B T C"]) -> Float[Array, "B Tc Cc"]:
@@ -81,10 +82,10 @@ class Encoder(nnx.Module):
 class Decoder(nnx.Module):
     """BiLSTM and a linear map, without an output non-linearity."""
 
-    def __init__(self, inputs: int, outputs: int, config, *, rngs: nnx.Rngs):
+    def __init__(self, inputs: int, outputs: int, config, *, keys: Keys):
         width, layers = config.decoder_width, config.decoder_layers
-        self.lstm = BiLSTM(inputs, width, layers=layers, dtype=config.dtype, rngs=rngs)
-        self.projection = Linear(2 * width, outputs, gain=1.0, dtype=config.dtype, rngs=rngs)
+        self.lstm = BiLSTM(inputs, width, layers=layers, dtype=config.dtype, keys=keys)
+        self.projection = Linear(2 * width, outputs, gain=1.0, dtype=config.dtype, keys=keys)
 
     def __call__(self, *codes: Float[Array, "B _N _C"], frames: int) -> Float[Array, "B T O"]:
         """`frames` frames, during which each code is held for equally long."""
@@ -94,13 +95,13 @@ class Decoder(nnx.Module):
 class SpeechSplit(nnx.Module):
     """The autoencoder. Parameters under `content`, `rhythm`, `pitch` and `decoder`."""
 
-    def __init__(self, config: SpeechSplitConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: SpeechSplitConfig, *, keys: Keys):
         self.config = config
-        self.content = Encoder(config.mel_bands, config.content, config, rngs=rngs)
-        self.rhythm = Encoder(config.mel_bands, config.rhythm, config, rngs=rngs)
-        self.pitch = Encoder(config.f0_classes, config.pitch, config, rngs=rngs)
+        self.content = Encoder(config.mel_bands, config.content, config, keys=keys)
+        self.rhythm = Encoder(config.mel_bands, config.rhythm, config, keys=keys)
+        self.pitch = Encoder(config.f0_classes, config.pitch, config, keys=keys)
         code_channels = sum(e.code_channels for e in (config.content, config.rhythm, config.pitch))
-        self.decoder = Decoder(code_channels + config.embedding_channels, config.mel_bands, config, rngs=rngs)
+        self.decoder = Decoder(code_channels + config.embedding_channels, config.mel_bands, config, keys=keys)
 
     def encode(
         self,
@@ -159,12 +160,12 @@ class SpeechSplit(nnx.Module):
 class F0Converter(nnx.Module):
     """Moves one utterance's pitch onto another's rhythm. Parameters under `rhythm`, `pitch` and `decoder`."""
 
-    def __init__(self, config: F0ConverterConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: F0ConverterConfig, *, keys: Keys):
         self.config = config
-        self.rhythm = Encoder(config.mel_bands, config.rhythm, config, rngs=rngs)
-        self.pitch = Encoder(config.f0_classes, config.pitch, config, rngs=rngs)
+        self.rhythm = Encoder(config.mel_bands, config.rhythm, config, keys=keys)
+        self.pitch = Encoder(config.f0_classes, config.pitch, config, keys=keys)
         inputs = config.rhythm.code_channels + config.pitch.code_channels
-        self.decoder = Decoder(inputs, config.f0_classes, config, rngs=rngs)
+        self.decoder = Decoder(inputs, config.f0_classes, config, keys=keys)
 
     def __call__(
         self,

@@ -14,6 +14,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from evc_jax.models.initial import Keys
 from evc_jax.models.layers import LSTM, Linear, Params
 
 SMALLEST_NORM = 1e-12
@@ -33,9 +34,9 @@ class VoiceEncoderConfig:
 class VoiceEncoder(nnx.Module):
     """A three-layer LSTM, a linear layer on its last state, a rectifier and L2 normalisation."""
 
-    def __init__(self, config: VoiceEncoderConfig, *, rngs: nnx.Rngs):
-        self.lstm = LSTM(config.mel_bands, config.hidden, layers=config.layers, rngs=rngs, dtype=config.dtype)
-        self.linear = Linear(config.hidden, config.embedding_dim, rngs=rngs, dtype=config.dtype)
+    def __init__(self, config: VoiceEncoderConfig, *, keys: Keys):
+        self.lstm = LSTM(config.mel_bands, config.hidden, layers=config.layers, keys=keys, dtype=config.dtype)
+        self.linear = Linear(config.hidden, config.embedding_dim, keys=keys, dtype=config.dtype)
 
     def __call__(self, mel: Float[Array, "B T F"]) -> Float[Array, "B E"]:
         """Embeds partial utterances: power mel spectrograms of one length to non-negative unit vectors."""

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from evc_jax.errors import ConfigError
 from evc_jax.models.gan import Verdict
+from evc_jax.models.initial import Keys
 from evc_jax.models.layers import Linear, Stack, at_least_float32, leaky_relu
 
 SLOPE = 0.02
@@ -48,9 +49,9 @@ class VoiceGANConfig:
 class VoiceGenerator(nnx.Module):
     """Noise and a sex to a non-negative speaker embedding of unit length."""
 
-    def __init__(self, config: VoiceGANConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: VoiceGANConfig, *, keys: Keys):
         widths = (config.noise_dim + config.sexes, *config.generator_widths, config.embedding_dim)
-        self.layers = _linears(widths, config.dtype, rngs)
+        self.layers = _linears(widths, config.dtype, keys)
 
     def __call__(self, noise: Float[Array, "B N"], sex_onehot: Float[Array, "B K"]) -> Float[Array, "B E"]:
         *hidden, last = self.layers
@@ -67,11 +68,11 @@ class VoiceGenerator(nnx.Module):
 class VoiceDiscriminator(nnx.Module):
     """How real an embedding is, and of which sex."""
 
-    def __init__(self, config: VoiceGANConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: VoiceGANConfig, *, keys: Keys):
         widths = (config.embedding_dim, *config.discriminator_widths)
-        self.layers = _linears(widths, config.dtype, rngs)
-        self.source = Linear(widths[-1], 1, dtype=config.dtype, rngs=rngs)
-        self.classes = Linear(widths[-1], config.sexes, dtype=config.dtype, rngs=rngs)
+        self.layers = _linears(widths, config.dtype, keys)
+        self.source = Linear(widths[-1], 1, dtype=config.dtype, keys=keys)
+        self.classes = Linear(widths[-1], config.sexes, dtype=config.dtype, keys=keys)
 
     def __call__(self, embedding: Float[Array, "B E"]) -> Verdict:
         x = embedding
@@ -80,5 +81,5 @@ class VoiceDiscriminator(nnx.Module):
         return Verdict(at_least_float32(self.source(x)), at_least_float32(self.classes(x)))
 
 
-def _linears(widths: tuple[int, ...], dtype: str, rngs: nnx.Rngs) -> Stack:
-    return Stack([Linear(a, b, dtype=dtype, rngs=rngs) for a, b in itertools.pairwise(widths)])
+def _linears(widths: tuple[int, ...], dtype: str, keys: Keys) -> Stack:
+    return Stack([Linear(a, b, dtype=dtype, keys=keys) for a, b in itertools.pairwise(widths)])

@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 from evc_jax.errors import ConfigError
 from evc_jax.models.convolution import ConvTranspose1d
 from evc_jax.models.coupling import CouplingWeights, couple
+from evc_jax.models.initial import Keys
 from evc_jax.models.layers import Conv1d, Stack, WeightNormConv1d, at_least_float32
 from evc_jax.models.pytree import record
 from evc_jax.models.waveglow_config import WaveGlowConfig
@@ -42,8 +43,8 @@ class WaveGlowOutput:
 class Invertible1x1(nnx.Module):
     """A square matrix over the channels, orthonormal with determinant 1 at first (Glow, arXiv 1807.03039)."""
 
-    def __init__(self, channels: int, *, rngs: nnx.Rngs, dtype: str = "float32"):
-        matrix, _ = jnp.linalg.qr(jax.random.normal(rngs.params(), (channels, channels)))
+    def __init__(self, channels: int, *, keys: Keys, dtype: str = "float32"):
+        matrix, _ = jnp.linalg.qr(jax.random.normal(next(keys), (channels, channels)))
         sign = jnp.where(jnp.linalg.det(matrix) < 0, -1.0, 1.0)
         self.kernel = nnx.Param(matrix.at[:, 0].multiply(sign))
         self.dtype = jnp.dtype(dtype)
@@ -61,15 +62,15 @@ class Invertible1x1(nnx.Module):
 class CouplingNet(nnx.Module):
     """WaveNet-like network of dilated, weight-normalised convolutions: half the channels and the mel to [b, log s]."""
 
-    def __init__(self, half: int, config: WaveGlowConfig, *, rngs: nnx.Rngs):
+    def __init__(self, half: int, config: WaveGlowConfig, *, keys: Keys):
         width, layers = config.wn_channels, config.wn_layers
-        conv = functools.partial(WeightNormConv1d, dtype=config.dtype, rngs=rngs)
+        conv = functools.partial(WeightNormConv1d, dtype=config.dtype, keys=keys)
         self.start = conv(half, width, 1)
         self.condition = conv(config.mel_bands * config.group_samples, 2 * width * layers, 1)
         self.dilated = Stack([conv(width, 2 * width, config.wn_kernel, dilation=2**i) for i in range(layers)])
         widths = [2 * width] * (layers - 1) + [width]
         self.residual_skip = Stack([conv(width, outputs, 1) for outputs in widths])
-        self.end = Conv1d(width, 2 * half, 1, dtype=config.dtype, rngs=rngs)
+        self.end = Conv1d(width, 2 * half, 1, dtype=config.dtype, keys=keys)
         # A coupling that starts as the identity keeps early training stable.
         self.end.kernel[...] = jnp.zeros_like(self.end.kernel[...])
         self.end.bias[...] = jnp.zeros_like(self.end.bias[...])
@@ -100,14 +101,14 @@ class CouplingNet(nnx.Module):
 class WaveGlow(nnx.Module):
     """The vocoder, from audio to noise; the way back is in `waveglow_synthesis`."""
 
-    def __init__(self, config: WaveGlowConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: WaveGlowConfig, *, keys: Keys):
         self.config = config
         bands, kernel, stride = config.mel_bands, config.upsample_kernel, config.upsample_stride
-        self.upsample = ConvTranspose1d(bands, bands, kernel, stride=stride, dtype=config.dtype, rngs=rngs)
+        self.upsample = ConvTranspose1d(bands, bands, kernel, stride=stride, dtype=config.dtype, keys=keys)
         flows = range(config.flows)
-        mixers = [Invertible1x1(config.channels(flow), dtype=config.dtype, rngs=rngs) for flow in flows]
+        mixers = [Invertible1x1(config.channels(flow), dtype=config.dtype, keys=keys) for flow in flows]
         self.mixers = Stack(mixers)
-        self.couplings = Stack([CouplingNet(config.channels(flow) // 2, config, rngs=rngs) for flow in flows])
+        self.couplings = Stack([CouplingNet(config.channels(flow) // 2, config, keys=keys) for flow in flows])
 
     def __call__(
         self, audio: Float[Array, "B S"], mel: Float[Array, "B T F"], rematerialise: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,12 +26,10 @@ class MetricsWriter:
         self._total_steps = total_steps
         self._tensorboard = None
         if self._active:
-            from tensorboardX import SummaryWriter
-
             self._lines = _keep_until(self._log, first_step)
             # Its thread ends when the disk is full; a short queue would then block the training instead of telling.
             folder = str(epath.Path(workdir) / "tensorboard")
-            self._tensorboard = SummaryWriter(folder, purge_step=first_step + 1, max_queue=1_000_000)
+            self._tensorboard = _summary_writer()(folder, purge_step=first_step + 1, max_queue=1_000_000)
 
     def train(self, step: int, metrics: Mapping[str, float], timings: Mapping[str, float]) -> None:
         """Logs training metrics, the speed and the time left."""
@@ -79,6 +78,18 @@ class MetricsWriter:
                 log.write(self._lines[-1])
         for name, value in metrics.items():
             self._tensorboard.add_scalar(f"{split}/{name}", value, step)
+
+
+def _summary_writer() -> type:
+    """tensorboardX's writer. Where PyTorch is installed it would import that too, for a second and for nothing."""
+    hidden = {} if "torch" in sys.modules else {"torch": None}
+    sys.modules.update(hidden)
+    try:
+        from tensorboardX import SummaryWriter
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+    return SummaryWriter
 
 
 def _keep_until(log: epath.Path, step: int) -> list[str]:

@@ -97,8 +97,17 @@ def map_evaluation(evaluate: Callable, mesh: Mesh) -> Callable:
 
 
 def init_replicated(init: Callable, key: jax.Array, mesh: Mesh) -> Any:
-    """The first state, the same on every device of every process."""
-    return jax.jit(init, out_shardings=NamedSharding(mesh, P()))(replicate(key, mesh))
+    """The first state, the same on every device of every process.
+
+    Every process computes it, operation by operation: as one program, hundreds of draws would compile for a minute.
+    """
+    sharding = NamedSharding(mesh, P())
+
+    def place(leaf):
+        value = np.asarray(leaf)
+        return jax.make_array_from_callback(value.shape, sharding, lambda _: value.copy())
+
+    return jax.tree.map(place, init(key))
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:

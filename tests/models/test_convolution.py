@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 from evc_jax.models import convolution, layers
+from evc_jax.models.initial import Keys
 
 BATCH, FRAMES, CHANNELS, OUTPUTS = 2, 11, 6, 12
 
@@ -42,7 +43,7 @@ def _assert_same(module, reference, x):
 )
 def test_convolution(kernel, sizes):
     kinds = convolution.Conv1d, layers.Conv1d
-    module, reference = (kind(CHANNELS, OUTPUTS, kernel, rngs=nnx.Rngs(0), **sizes) for kind in kinds)
+    module, reference = (kind(CHANNELS, OUTPUTS, kernel, keys=Keys(0), **sizes) for kind in kinds)
     _assert_same(module, reference, jax.random.normal(jax.random.key(1), (BATCH, FRAMES, CHANNELS)))
 
 
@@ -61,12 +62,12 @@ class ZeroStuffed(convolution.ConvTranspose1d):
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(4, 2, 1), (3, 2, 0), (5, 1, 2), (2, 3, 0)])
 def test_transposed_convolution(kernel, stride, padding):
     kinds = convolution.ConvTranspose1d, ZeroStuffed
-    sizes = {"stride": stride, "padding": padding, "rngs": nnx.Rngs(0)}
+    sizes = {"stride": stride, "padding": padding, "keys": Keys(0)}
     module, reference = (kind(CHANNELS, OUTPUTS, kernel, **sizes) for kind in kinds)
     _assert_same(module, reference, jax.random.normal(jax.random.key(1), (BATCH, FRAMES, CHANNELS)))
 
 
 def test_half_precision_stays_half():
     for kind, sizes in ((convolution.Conv1d, {}), (convolution.ConvTranspose1d, {"stride": 2})):
-        module = kind(CHANNELS, OUTPUTS, 3, dtype="bfloat16", rngs=nnx.Rngs(0), **sizes)
+        module = kind(CHANNELS, OUTPUTS, 3, dtype="bfloat16", keys=Keys(0), **sizes)
         assert module(jnp.ones((BATCH, FRAMES, CHANNELS))).dtype == jnp.bfloat16

@@ -8,6 +8,7 @@ from flax import nnx
 
 from evc_jax.interop import torch_names as names
 from evc_jax.models.convolution import ConvTranspose1d
+from evc_jax.models.initial import Keys, uniform
 from evc_jax.models.layers import (
     LSTM,
     BiLSTM,
@@ -60,7 +61,7 @@ def compare(module, theirs, weights, inputs, *, channels_first=True, tolerance=2
 )
 def test_lstm(hidden, layers, bidirectional):
     theirs = torch.nn.LSTM(4, hidden, layers, batch_first=True, bidirectional=bidirectional)
-    ours = (BiLSTM if bidirectional else LSTM)(4, hidden, layers=layers, rngs=nnx.Rngs(0))
+    ours = (BiLSTM if bidirectional else LSTM)(4, hidden, layers=layers, keys=Keys(0))
     list_weights = names.bilstm_weights if bidirectional else names.lstm_weights
     compare(ours, theirs, list_weights((), "", layers), 4, channels_first=False)
 
@@ -71,7 +72,7 @@ def test_lstm(hidden, layers, bidirectional):
 def test_conv(kernel, stride, padding, dilation, groups):
     theirs = torch.nn.Conv1d(6, 4, kernel, stride, padding, dilation, groups)
     options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    compare(Conv1d(6, 4, kernel, rngs=nnx.Rngs(0), **options), theirs, names.conv_weights((), ""), 6)
+    compare(Conv1d(6, 4, kernel, keys=Keys(0), **options), theirs, names.conv_weights((), ""), 6)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_conv(kernel, stride, padding, dilation, groups):
 )
 def test_conv_transpose(kernel, stride, padding):
     theirs = torch.nn.ConvTranspose1d(3, 5, kernel, stride, padding)
-    ours = ConvTranspose1d(3, 5, kernel, stride=stride, padding=padding, rngs=nnx.Rngs(0))
+    ours = ConvTranspose1d(3, 5, kernel, stride=stride, padding=padding, keys=Keys(0))
     compare(ours, theirs, names.conv_weights((), "", names.CONV_TRANSPOSE), 3)
 
 
@@ -98,13 +99,13 @@ def test_instance_norm():
 
 def test_linear():
     weights = names.linear_weights((), "")
-    compare(Linear(4, 7, rngs=nnx.Rngs(0)), torch.nn.Linear(4, 7), weights, 4, channels_first=False)
+    compare(Linear(4, 7, keys=Keys(0)), torch.nn.Linear(4, 7), weights, 4, channels_first=False)
 
 
 def test_weight_norm():
     theirs = torch.nn.Conv1d(4, 6, 3, padding=2, dilation=2)
     weight = theirs.weight.detach().numpy()
-    module = WeightNormConv1d(4, 6, 3, dilation=2, rngs=nnx.Rngs(0))
+    module = WeightNormConv1d(4, 6, 3, dilation=2, keys=Keys(0))
     norm = np.sqrt((weight**2).sum(axis=(1, 2)))
     params = {
         "direction": jnp.asarray(weight.transpose(2, 1, 0) * 3.0),  # its length must not matter
@@ -117,11 +118,22 @@ def test_weight_norm():
     np.testing.assert_allclose(output, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(7,), (3, 5, 11), (300, 700)])
+def test_parameters_are_jaxs_uniform_numbers(shape):
+    key = jax.random.fold_in(jax.random.key(4), 1)
+    keys = Keys(4)
+    next(keys)
+    drawn = uniform(keys, shape, 0.25)[...]
+    np.testing.assert_array_equal(drawn, jax.random.uniform(key, shape, minval=-0.25, maxval=0.25))
+    traced = jax.jit(lambda key: uniform(Keys(key), shape, 0.25)[...])
+    np.testing.assert_array_equal(traced(jax.random.key(4)), uniform(Keys(4), shape, 0.25)[...])
+
+
 class Tiny(nnx.Module):
     """A network of a single layer."""
 
-    def __init__(self, config, *, rngs):
-        self.layer = Linear(config, 3, rngs=rngs)
+    def __init__(self, config, *, keys):
+        self.layer = Linear(config, 3, keys=keys)
 
     def __call__(self, x):
         return self.layer(x)

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 from jax.experimental import rnn
 
 from evc_jax.errors import ConfigError
 from evc_jax.models import recurrent, recurrent_cudnn
+from evc_jax.models.initial import Keys
 from evc_jax.models.recurrent import LSTM, VARIABLE, BiLSTM, chosen_implementation, lstm
 
 recurrent.UNROLL = 1  # compiles twice as fast, and computes the same
@@ -30,7 +30,7 @@ def cudnn(monkeypatch):
 
 
 def some_layers(kind, layers):
-    module = kind(INPUTS, HIDDEN, layers=layers, rngs=nnx.Rngs(0))
+    module = kind(INPUTS, HIDDEN, layers=layers, keys=Keys(0))
     return [getattr(module, str(index)).weights() for index in range(layers)]
 
 

@@ -32,13 +32,13 @@ CONVOLUTIONS = {
 
 
 class TwoLayers(BiLSTM):
-    def __init__(self, config, *, rngs):
-        super().__init__(6, 4, layers=2, rngs=rngs)
+    def __init__(self, config, *, keys):
+        super().__init__(6, 4, layers=2, keys=keys)
 
 
 class Block(ConvBlock):
-    def __init__(self, config, *, rngs):
-        super().__init__(80, 512, config, rngs=rngs)
+    def __init__(self, config, *, keys):
+        super().__init__(80, 512, config, keys=keys)
 
 
 def shaped(*shape):

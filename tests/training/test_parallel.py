@@ -72,7 +72,7 @@ def test_pmap_of_the_same_step_trains_like_one(name, one_device):
 
 def _run_pmap(system, devices):
     mapped = jax.pmap(system.step, axis_name=parallel.AXIS, in_axes=(0, 0, None), devices=devices)
-    first = jax.jit(system.init)(jax.random.key(0))
+    first = system.init(jax.random.key(0))
     state = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(devices)), first)
     metrics = []
     for i in range(STEPS):
@@ -147,7 +147,7 @@ def test_a_validation_batch_is_brought_to_equal_shares():
 
 def test_steps_with_the_same_key_are_the_same():
     system = make_system("voicegan")
-    state = jax.jit(system.init)(jax.random.key(0))
+    state = system.init(jax.random.key(0))
     mesh = parallel.device_mesh(jax.devices()[:1])
     step = parallel.map_step(lambda s, b, k: (s, system.step(s, b, k)[1]), mesh)
     batch = parallel.shard_batch(synthetic_batch(system, BATCH), mesh)

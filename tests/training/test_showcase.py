@@ -219,11 +219,12 @@ def test_a_validation_split_without_speakers_of_its_own_is_no_obstacle(datasets,
 
 
 def test_one_utterance_is_enough(datasets, opened, monkeypatch):
+    of_two = opened("f0_converter").first[0]
     monkeypatch.setattr(utterances, "UTTERANCES", 1)
     showcase, exported = make("f0_converter", datasets)
     (exhibit,) = showcase(exported)
     # There is no other utterance whose pitch could be laid on this one's rhythm.
-    assert exhibit.image.shape[0] < opened("f0_converter").first[0].image.shape[0]
+    assert exhibit.image.shape[0] < of_two.image.shape[0]
 
 
 class Records:
