@@ -99,7 +99,8 @@ tpus() {
 # on_hosts WORKER COMMAND: runs a command on one host or on all of them.
 on_hosts() { tpus tpu-vm ssh "$name" --worker="$1" --command="$2"; }
 
-# The state of the queued resource, or of its node once that is there; ABSENT or UNKNOWN where there is none to tell.
+# The state of the queued resource, or of its node once that is there. ABSENT: there is no such resource; UNKNOWN: gcloud
+# cannot tell; NODE_UNKNOWN: it can, but not of the node, which may just have been taken away.
 slice_state() {
   local answer
   if ! answer=$(tpus queued-resources describe "$name" --format='value(state.state)' 2>&1); then
@@ -108,7 +109,7 @@ slice_state() {
       *) printf '%s\n' "$answer" >&2 && echo UNKNOWN ;;
     esac
   elif [ "$answer" = ACTIVE ]; then
-    tpus tpu-vm describe "$name" --format='value(state)' 2>/dev/null || echo UNKNOWN
+    tpus tpu-vm describe "$name" --format='value(state)' 2>/dev/null || echo NODE_UNKNOWN
   else
     echo "$answer"
   fi

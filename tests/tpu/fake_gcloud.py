@@ -1,6 +1,7 @@
 """Stands in for gcloud: two hosts are two folders, a bucket is a third, and a plan says what each training does.
 
 All state lies in $FAKE: `calls` (one JSON list per call), `state` of the slice, `hosts/N` (the home folders), `bucket`.
+Where there is a file `vanish`, the node is taken away between two looks.
 """
 
 import json
@@ -46,6 +47,9 @@ def queued_resource(verb, words):
 
 
 def tpu_vm(verb, words):
+    if (FAKE / "vanish").exists():
+        (FAKE / "vanish").unlink()
+        STATE.write_text("SUSPENDED")
     if not STATE.exists() or STATE.read_text() != "ACTIVE":
         fail("the node is not there")
     if verb == "describe":

@@ -132,6 +132,13 @@ def test_a_training_that_runs_is_watched_not_started_again(cloud):
     assert len(cloud.starts()) == 2
 
 
+def test_a_node_that_vanishes_at_the_first_look_is_replaced(cloud):
+    cloud("create", *SLICE)
+    (cloud.folder / "vanish").touch()
+    assert cloud("train", *SLICE, "--", *TRAINING, plan=["finish 100"]).returncode == 0
+    assert len(cloud.starts()) == 1
+
+
 def test_settings_that_cannot_be_trained_are_not_tried_again(cloud):
     done = cloud("train", *SLICE, "--", *TRAINING, plan=["refuse"])
     assert done.returncode == 2
