@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 from pathlib import Path
 
 import jax
@@ -11,7 +10,7 @@ import numpy as np
 
 from benchmarks.harness import Contender
 from evc_jax.training import parallel
-from evc_jax.training.config import TrainConfig, parse
+from evc_jax.training.config import TrainConfig, parse, read
 from evc_jax.training.synthetic import synthetic_batch, system_without_data
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -19,10 +18,7 @@ CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 def load_config(name: str, arguments: argparse.Namespace, variant: str = "full") -> TrainConfig:
     """`configs/NAME.py:VARIANT` in the command line's batch and precision; --quick: `tiny`, a small batch."""
-    spec = importlib.util.spec_from_file_location(name, CONFIGS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = module.get_config("tiny" if arguments.quick else variant)
+    config = read(CONFIGS / f"{name}.py", "tiny" if arguments.quick else variant)
     config.batch_size = 2 * jax.device_count() if arguments.quick else arguments.batch
     config.compute_dtype = arguments.dtype
     return parse(config)

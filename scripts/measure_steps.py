@@ -10,7 +10,6 @@ this and scripts/scaling_table.py. Seconds of threads (cpu_s) hardly depend on w
 """
 
 import argparse
-import importlib.util
 import json
 import os
 import sys
@@ -23,7 +22,7 @@ import numpy as np
 
 from evc_jax.errors import EvcError
 from evc_jax.training import parallel
-from evc_jax.training.config import SYSTEMS, TrainConfig, parse
+from evc_jax.training.config import SYSTEMS, TrainConfig, parse, read
 from evc_jax.training.flops import count_flops, peak_flops_per_s
 from evc_jax.training.synthetic import synthetic_batch, system_without_data
 
@@ -32,10 +31,7 @@ CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 def load_config(name: str, variant: str, **changes) -> TrainConfig:
     """`configs/NAME.py:VARIANT` with some keys changed."""
-    spec = importlib.util.spec_from_file_location(name, CONFIGS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = module.get_config(variant)
+    config = read(CONFIGS / f"{name}.py", variant)
     config.update_from_flattened_dict(changes)
     return parse(config)
 

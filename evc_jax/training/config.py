@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import dataclasses
 import functools
+import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import ml_collections
@@ -126,6 +128,14 @@ def config_dict(system: str, model: Any, options: Any, **settings: Any) -> ml_co
         if found.optimizer[key] is None:  # otherwise the command line could not set it
             found.optimizer[key] = ml_collections.config_dict.placeholder(kind)
     return found
+
+
+def read(file: Path, argument: str) -> ml_collections.ConfigDict:
+    """What the launcher is given by `--config=FILE:ARGUMENT`."""
+    spec = importlib.util.spec_from_file_location(f"config_{file.stem}", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config(argument)
 
 
 def parse(config: ml_collections.ConfigDict) -> TrainConfig:

@@ -1,7 +1,6 @@
 """The five systems at their `tiny` sizes, without data on disk, and training them."""
 
 import contextlib
-import importlib.util
 from pathlib import Path
 
 import jax
@@ -20,10 +19,7 @@ SYSTEMS = ("speechsplit", "f0_converter", "waveglow", "voicegan", "codegan")
 
 def load_config(name, variant="tiny", **changes):
     """The parsed configuration of `configs/NAME.py:VARIANT`, with top-level changes."""
-    spec = importlib.util.spec_from_file_location(f"config_{name}", CONFIGS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = module.get_config(variant)
+    config = training_config.read(CONFIGS / f"{name}.py", variant)
     config.update(changes)
     return training_config.parse(config)
 

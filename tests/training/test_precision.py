@@ -13,7 +13,7 @@ from evc_jax.training.config import OptimizerConfig
 from evc_jax.training.state import make_optimizer, update_ema
 from evc_jax.training.synthetic import synthetic_batch
 
-STEPS = {"waveglow": 120}  # others 200
+STEPS = 200
 LAST = 20  # a single step's loss is noise
 BATCHES = 8
 LOSSES = {"voicegan": ("d_loss",), "codegan": ("g_loss", "d_loss")}
@@ -27,7 +27,7 @@ def _train(name, dtype):
     state = parallel.init_replicated(system.init, jax.random.key(0), mesh)
     batches = [parallel.shard_batch(synthetic_batch(system, BATCH, seed=i), mesh) for i in range(BATCHES)]
     metrics = []
-    for i in range(STEPS.get(name, 200)):
+    for i in range(STEPS):
         state, out = step(state, batches[i % BATCHES], jax.random.key(7))
         metrics.append(out)
     return state, jax.device_get(metrics)
