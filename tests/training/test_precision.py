@@ -33,6 +33,11 @@ def _train(name, dtype):
     return state, jax.device_get(metrics)
 
 
+def _curve(metrics, loss):
+    """Of each step; without the critic's level, whose zero is arbitrary and wanders with every rounding."""
+    return [each[loss] + (each["fake_source"] if loss == "g_loss" else 0.0) for each in metrics]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_bfloat16_ends_within_three_percent_of_float32(name):
@@ -40,8 +45,8 @@ def test_bfloat16_ends_within_three_percent_of_float32(name):
         _, full = _train(name, "float32")
         state, half = _train(name, "bfloat16")
     for loss in LOSSES.get(name, ("loss",)):
-        start, expected = full[0][loss], np.mean([metrics[loss] for metrics in full[-LAST:]])
-        actual = np.mean([metrics[loss] for metrics in half[-LAST:]])
+        (start, *_), expected = _curve(full, loss), np.mean(_curve(full, loss)[-LAST:])
+        actual = np.mean(_curve(half, loss)[-LAST:])
         # A GAN's losses are differences that pass through zero: there the scale is where they started.
         scale = max(abs(expected), abs(start)) if name in LOSSES else abs(expected)
         assert abs(actual - expected) <= 0.03 * scale, loss
