@@ -39,8 +39,8 @@ def _launch(voices, steps):
     return [f"--config={ROOT / 'configs' / 'voicegan.py'}:tiny", *data, *arguments]
 
 
-def _chaos(voices, out, *options):
-    command = [sys.executable, "scripts/chaos_train.py", f"--out={out}", *options, "--", *_launch(voices, 400)]
+def _chaos(voices, out, *options, steps):
+    command = [sys.executable, "scripts/chaos_train.py", f"--out={out}", *options, "--", *_launch(voices, steps)]
     environment = {**os.environ, "EVC_CACHE_DIR": str(out / "cache"), "XLA_FLAGS": ""}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     return done, (out / "report.md").read_text() if done.returncode < 2 else done.stderr
@@ -48,7 +48,7 @@ def _chaos(voices, out, *options):
 
 @pytest.mark.slow
 def test_ten_kills_change_no_number(voices, tmp_path):
-    done, report = _chaos(voices, tmp_path, "--kills=10")
+    done, report = _chaos(voices, tmp_path, "--kills=10", steps=400)
     assert done.returncode == 0, report
     assert report.startswith("# 10 kills: every number is the same")
     assert "while saving" in report and report.count("| -9 |") == 10
@@ -56,7 +56,7 @@ def test_ten_kills_change_no_number(voices, tmp_path):
 
 @pytest.mark.slow
 def test_preemption_saves_and_ends_well(voices, tmp_path):
-    done, report = _chaos(voices, tmp_path, "--kills=2", "--signal=TERM")
+    done, report = _chaos(voices, tmp_path, "--kills=2", "--signal=TERM", steps=150)
     assert done.returncode == 0, report
     rows = [line.split("|")[1:-1] for line in report.splitlines() if line.startswith(("| 1", "| 2"))]
     assert [row[4].strip() for row in rows] == ["0", "0"]
@@ -143,7 +143,7 @@ def test_a_disk_that_fills_up_stops_the_run_with_one_sentence(voices, tmp_path):
         '"$python" -c "import sys; from evc_jax.training.checkpoints import load_for_inference as load; '
         'print(\'readable\', load(sys.argv[1]).step)" "$0/run"; exit $code'
     )
-    command = [*probe, workdir, "sh", "-c", check, workdir, sys.executable, *_launch(voices, 400)]
+    command = [*probe, workdir, "sh", "-c", check, workdir, sys.executable, *_launch(voices, steps)]
     keep = ["--config.keep_checkpoints=400", "--config.checkpoint_every=5"]
     done = subprocess.run([*command, *keep], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2, done.stderr

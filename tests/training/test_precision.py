@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from systems import BATCH, SYSTEMS, make_system, quick_compilation
+from systems import BATCH, SYSTEMS, make_system
 from voices import train_voices, write_voices
 
 from evc_jax.training import parallel
@@ -41,9 +41,8 @@ def _curve(metrics, loss):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_bfloat16_ends_within_three_percent_of_float32(name):
-    with quick_compilation():
-        _, full = _train(name, "float32")
-        state, half = _train(name, "bfloat16")
+    _, full = _train(name, "float32")
+    state, half = _train(name, "bfloat16")
     for loss in LOSSES.get(name, ("loss",)):
         (start, *_), expected = _curve(full, loss), np.mean(_curve(full, loss)[-LAST:])
         actual = np.mean(_curve(half, loss)[-LAST:])
