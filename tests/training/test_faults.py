@@ -143,7 +143,7 @@ def test_a_disk_that_fills_up_stops_the_run_with_one_sentence(voices, tmp_path):
         '"$python" -c "import sys; from evc_jax.training.checkpoints import load_for_inference as load; '
         'print(\'readable\', load(sys.argv[1]).step)" "$0/run"; exit $code'
     )
-    command = [*probe, workdir, "sh", "-c", check, workdir, sys.executable, *_launch(voices, steps)]
+    command = [*probe, workdir, "sh", "-c", check, workdir, sys.executable, *_launch(voices, 400)]
     keep = ["--config.keep_checkpoints=400", "--config.checkpoint_every=5"]
     done = subprocess.run([*command, *keep], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2, done.stderr
