@@ -15,10 +15,10 @@ SMALLEST_DRAW = 65_536
 
 
 class Keys:
-    """A key for every draw, as `flax.nnx.Rngs` gives them.
+    """A key for every draw, the same as `flax.nnx.Rngs` gives.
 
-    Its counter is an array, so that `jax.eval_shape` of a network traces an addition for every parameter: seconds for
-    WaveGlow.
+    This counts in Python. `nnx.Rngs` counts in an array, so that `jax.eval_shape` of a network would trace an addition
+    for every parameter: seconds for WaveGlow.
 
     Args:
       seed: a number or a key.
