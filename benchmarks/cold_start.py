@@ -21,13 +21,13 @@ from typing import Any
 
 from benchmarks.harness import Contender, Work, compare, parser, result, run
 from benchmarks.recordings import speech, with_recording
-from evc_jax import audio
-from evc_jax.bundle import load_bundle
-from evc_jax.compilation import CACHE_VARIABLE
+from evc_jax.audio import io as audio_io
 from evc_jax.errors import EvcError
+from evc_jax.jax_cache import CACHE_VARIABLE
+from evc_jax.pretrained.bundle import load_bundle
 
 # What the script `evc` holds; that one need not be on the path.
-EVC = (sys.executable, "-c", "import sys; from evc_jax.cli import main; sys.exit(main())")
+EVC = (sys.executable, "-c", "import sys; from evc_jax.cli.commands import main; sys.exit(main())")
 
 
 def evc(arguments: list[str], cache: Path) -> None:
@@ -69,7 +69,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         cache, recording, output = (Path(folder) / name for name in ("cache", "in.wav", "out.wav"))
         clip_s = 0.5 if arguments.quick else arguments.clip_s
-        audio.save(recording, speech(clip_s, bundle.audio.sample_rate_hz), bundle.audio.sample_rate_hz)
+        audio_io.save(recording, speech(clip_s, bundle.audio.sample_rate_hz), bundle.audio.sample_rate_hz)
         command = ["convert", str(recording), "-o", str(output), "--bundle", str(bundle.path)]
         if bundle.has("codegan"):
             command += ["--emotion", bundle.emotions[0]]

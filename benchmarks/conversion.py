@@ -18,22 +18,25 @@ import numpy as np
 
 from benchmarks.harness import MIN_ROUNDS, Contender, Work, compare, parser, result, run
 from benchmarks.recordings import speech, with_recording
-from evc_jax import audio, pitch, speaker, windows
-from evc_jax.bundle import load_bundle
-from evc_jax.compilation import enable_cache
-from evc_jax.conversion import Converter
-from evc_jax.features import Features
-from evc_jax.wishes import Wishes
+from evc_jax.audio.chunking import split_windows
+from evc_jax.audio.mel import log_mel
+from evc_jax.conversion.converter import Converter
+from evc_jax.conversion.options import ConversionOptions
+from evc_jax.features import pitch, speaker
+from evc_jax.features.extract import Features
+from evc_jax.features.f0_codes import log_f0_statistics
+from evc_jax.jax_cache import enable_cache
+from evc_jax.pretrained.bundle import load_bundle
 
 
-def choices(converter: Converter) -> dict[str, Wishes]:
+def choices(converter: Converter) -> dict[str, ConversionOptions]:
     """What a user may ask for, as far as the bundle has it."""
-    found = {"rebuilt, griffin-lim": Wishes(vocoder="griffin-lim")}
+    found = {"rebuilt, griffin-lim": ConversionOptions(vocoder="griffin-lim")}
     if converter.emotions:
-        found["emotion, griffin-lim"] = Wishes(emotion=converter.emotions[0], vocoder="griffin-lim")
+        found["emotion, griffin-lim"] = ConversionOptions(emotion=converter.emotions[0], vocoder="griffin-lim")
     if converter.bundle.has("waveglow"):
         wishes = {"emotion": converter.emotions[0]} if converter.emotions else {}
-        found["emotion, waveglow" if wishes else "rebuilt, waveglow"] = Wishes(vocoder="waveglow", **wishes)
+        found["emotion, waveglow" if wishes else "rebuilt, waveglow"] = ConversionOptions(vocoder="waveglow", **wishes)
     return found
 
 
@@ -41,18 +44,18 @@ def parts(converter: Converter, samples: np.ndarray, features: Features) -> dict
     """The pieces of a conversion, each from what is at hand before it."""
     config, conversions = converter.bundle.audio, choices(converter)
     wishes = list(conversions.values())[-1]
-    statistics = pitch.log_f0_statistics(features.f0_hz)
+    statistics = log_f0_statistics(features.f0_hz)
     convert = converter.window_converter(features.embedding, statistics, wishes)
-    mels, tracks = windows.split(features.mel), windows.split(features.f0_hz)
+    mels, tracks = split_windows(features.mel), split_windows(features.f0_hz)
     found: dict[str, Callable[[], Any]] = {
         "features": lambda: converter.extract(samples, config.sample_rate_hz),
-        "  of that mel": lambda: audio.log_mel(features.audio, config),
+        "  of that mel": lambda: log_mel(features.audio, config),
         "  of that F0": lambda: pitch.estimate_f0(features.audio, config),
         "  of that embedding": lambda: speaker.embed(samples),
         "networks": lambda: convert(mels, tracks),
     }
     for name in dict.fromkeys(each.vocoder for each in conversions.values()):
-        vocoder = converter.wished_vocoder(Wishes(vocoder=name))
+        vocoder = converter.wished_vocoder(ConversionOptions(vocoder=name))
         found[name] = lambda vocoder=vocoder: vocoder(features.mel, len(features.audio), 0)
     return found
 
@@ -69,8 +72,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         for name, wishes in conversions.items()
     }
     onward = {
-        name: lambda wishes=wishes: converter.convert_features(features, wishes)
-        for name, wishes in conversions.items()
+        name: lambda wishes=wishes: converter.convert_features(features, wishes) for name, wishes in conversions.items()
     }
     clip = f"{len(samples) / rate_hz:g} s"
     subjects = {

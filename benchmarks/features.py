@@ -20,10 +20,12 @@ import numpy as np
 
 from benchmarks.harness import Contender, Work, compare, parser, result, run
 from benchmarks.recordings import clips
-from evc_jax import audio, features, pitch, speaker
-from evc_jax.audio import AudioConfig
-from evc_jax.data.runners import WORKER_ENVIRONMENT
+from evc_jax.audio.config import AudioConfig
+from evc_jax.audio.mel import log_mel
+from evc_jax.data.prepare.local_runner import WORKER_ENVIRONMENT
 from evc_jax.errors import ConfigError
+from evc_jax.features import extract as extraction
+from evc_jax.features import pitch, speaker
 
 # SpeechSplit's ranges of F0, and the middle F0 between them.
 MALE_RANGE_HZ, FEMALE_RANGE_HZ = (50, 250), (100, 600)
@@ -36,8 +38,8 @@ Analysis = Callable[[np.ndarray], Any]
 def ours(config: AudioConfig) -> dict[str, Analysis]:
     """What each subject is here."""
     return {
-        ALL: lambda samples: features.extract(samples, config.sample_rate_hz, config),
-        MEL: lambda samples: audio.log_mel(samples, config),
+        ALL: lambda samples: extraction.extract(samples, config.sample_rate_hz, config),
+        MEL: lambda samples: log_mel(samples, config),
         F0: lambda samples: pitch.estimate_f0(samples, config),
         EMBEDDING: speaker.embed,
     }

@@ -23,7 +23,7 @@ from benchmarks.systems import load_config, training_step
 from evc_jax.errors import ConfigError
 from evc_jax.training.config import TrainConfig
 from evc_jax.training.scaling import step_cost
-from evc_jax.training.synthetic import system_without_data
+from evc_jax.training.systems.fake_data import system_without_data
 
 SYSTEMS = ("codegan", "voicegan")
 

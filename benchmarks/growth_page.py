@@ -1,6 +1,6 @@
 """Prints the tables of docs/performance.md that `benchmarks.growth` measured, and draws its picture.
 
-    python -m benchmarks.growth_page --measured docs/measured_growth.json --plot docs/performance.svg
+python -m benchmarks.growth_page --measured docs/measured_growth.json --plot docs/performance.svg
 """
 
 from __future__ import annotations

@@ -21,21 +21,23 @@ import numpy as np
 from benchmarks.harness import Contender, compare
 from benchmarks.recordings import speech
 from benchmarks.systems import load_config
-from evc_jax import audio, windows
-from evc_jax.bundle import TrainedNetwork, load_bundle
-from evc_jax.chunks import plan_chunks
-from evc_jax.compilation import enable_cache
-from evc_jax.conversion import Converter
-from evc_jax.models.codes import replace_codes, select_codes
+from evc_jax.audio import io as audio_io
+from evc_jax.audio.chunking import WINDOW_FRAMES, plan_chunks, window_starts
+from evc_jax.audio.mel import frame_count
+from evc_jax.conversion.converter import Converter
+from evc_jax.conversion.options import ConversionOptions
+from evc_jax.conversion.streaming import BATCH_WINDOWS, convert_file
+from evc_jax.jax_cache import enable_cache
 from evc_jax.models.network import Network
-from evc_jax.models.waveglow import WaveGlow, WaveGlowConfig
-from evc_jax.models.waveglow_synthesis import draw_noise
-from evc_jax.streaming import BATCH_WINDOWS, convert_file
+from evc_jax.models.speechsplit.codes import replace_codes, select_codes
+from evc_jax.models.waveglow.config import WaveGlowConfig
+from evc_jax.models.waveglow.network import WaveGlow
+from evc_jax.models.waveglow.synthesis import draw_noise
+from evc_jax.pretrained.bundle import TrainedNetwork, load_bundle
 from evc_jax.training import parallel
 from evc_jax.training.flops import count_flops
-from evc_jax.training.synthetic import synthetic_batch, system_without_data
-from evc_jax.vocoder import WaveGlowVocoder, compiled_synthesis, synthesis_weights
-from evc_jax.wishes import Wishes
+from evc_jax.training.systems.fake_data import synthetic_batch, system_without_data
+from evc_jax.vocoders.waveglow import WaveGlowVocoder, compiled_synthesis, synthesis_weights
 
 CLIP_FRAMES = 32  # of synthesis against batch; half a second
 RATE_HZ = 16_000
@@ -75,21 +77,21 @@ def synthesis_by_length(name: str, length_s: int, seconds: float, quick: bool) -
 
 
 def conversion_by_length(name: str, length_s: int, seconds: float, quick: bool) -> Point:
-    """`evc_jax.streaming.convert_file` with the embedded bundle, to another emotion, file to file."""
+    """`evc_jax.conversion.streaming.convert_file` with the embedded bundle, to another emotion, file to file."""
     enable_cache()
     converter = Converter(load_bundle())
     rate_hz = converter.sample_rate_hz
-    wishes = Wishes(emotion=converter.emotions[-1], vocoder=name)
+    wishes = ConversionOptions(emotion=converter.emotions[-1], vocoder=name)
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "out.wav"
         for duration_s in {min(length_s, WARM_UP_S), length_s}:
-            audio.save(Path(folder) / f"{duration_s}.wav", speech(duration_s, rate_hz), rate_hz)
+            audio_io.save(Path(folder) / f"{duration_s}.wav", speech(duration_s, rate_hz), rate_hz)
 
         def convert(duration_s: int) -> None:
             convert_file(converter, Path(folder) / f"{duration_s}.wav", output, wishes, progress=False)
 
         measured = _once(convert, length_s)
-    frames = audio.frames_of(length_s * rate_hz, converter.bundle.audio)
+    frames = frame_count(length_s * rate_hz, converter.bundle.audio)
     work = _window_work(converter, frames)
     if name == "waveglow":
         spoken = _vocoder_work(converter.wished_vocoder(wishes), frames)
@@ -170,7 +172,7 @@ def _vocoder_work(vocoder: WaveGlowVocoder, frames: int) -> Point:
 
 def _window_work(converter: Converter, frames: int) -> Point:
     """FLOPs and bytes of SpeechSplit and CodeGAN on all windows; the hearing and the rest, on the CPU, are left out."""
-    count = len(windows.starts(frames))
+    count = len(window_starts(frames))
     bands, classes = converter.bundle.audio.mel_bands, converter.recoder.f0_classes
     speechsplit, codegan = (converter.bundle.network(name) for name in ("speechsplit", "codegan"))
 
@@ -180,11 +182,11 @@ def _window_work(converter: Converter, frames: int) -> Point:
         codes = replace_codes(codes, converter.bundle.code, moved)
         return speechsplit.network.apply(params[0], codes, voice, method="decode")
 
-    shapes = [(windows.WINDOW_FRAMES, bands), (windows.WINDOW_FRAMES, classes), (256,), (len(converter.emotions),)]
+    shapes = [(WINDOW_FRAMES, bands), (WINDOW_FRAMES, classes), (256,), (len(converter.emotions),)]
     inputs = [jax.ShapeDtypeStruct((1, *shape), jnp.float32) for shape in shapes]
     params = speechsplit.params, codegan.params
     weights = sum(leaf.nbytes for leaf in jax.tree.leaves(params))
-    sound_features = 2 * 4 * windows.WINDOW_FRAMES * bands
+    sound_features = 2 * 4 * WINDOW_FRAMES * bands
     calls = -(-count // BATCH_WINDOWS)
     return {
         "flops": count * count_flops(convert, params, *inputs),

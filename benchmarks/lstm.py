@@ -19,14 +19,14 @@ import numpy as np
 
 from benchmarks import originals
 from benchmarks.harness import Contender, Work, compare, parser, result, run
-from evc_jax.models.initial import Keys
-from evc_jax.models.recurrent import BiLSTM, lstm
-from evc_jax.models.recurrent_cudnn import on_cuda
+from evc_jax.models.lstm import BiLSTM, run_lstm
+from evc_jax.models.lstm_cudnn import on_cuda
+from evc_jax.models.network import KeySequence
 
 
 def draw_layers(arguments: argparse.Namespace) -> tuple[Any, np.ndarray]:
     """Weights of all layers, and input."""
-    module = BiLSTM(arguments.inputs, arguments.hidden, layers=arguments.layers, keys=Keys(0))
+    module = BiLSTM(arguments.inputs, arguments.hidden, layers=arguments.layers, keys=KeySequence(0))
     layers = [getattr(module, str(index)).weights() for index in range(arguments.layers)]
     shape = (arguments.batch, arguments.frames, arguments.inputs)
     return layers, np.random.default_rng(0).normal(size=shape).astype(np.float32)
@@ -37,7 +37,7 @@ def ours(implementation: str, arguments: argparse.Namespace, outputs: dict[str, 
         layers, x = draw_layers(arguments)
 
         def hidden(x, layers):
-            return lstm([x], layers, arguments.frames, jnp.dtype(arguments.dtype), implementation)
+            return run_lstm([x], layers, arguments.frames, jnp.dtype(arguments.dtype), implementation)
 
         def total(x, layers):
             states = hidden(x, layers)

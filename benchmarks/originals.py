@@ -15,8 +15,8 @@ import jax
 
 from benchmarks.harness import Contender
 from evc_jax.errors import ConfigError
-from evc_jax.models.speechsplit_config import SpeechSplitConfig
-from evc_jax.models.waveglow import WaveGlowConfig
+from evc_jax.models.speechsplit.config import SpeechSplitConfig
+from evc_jax.models.waveglow.config import WaveGlowConfig
 
 # A file that tells a repository.
 WAVEGLOW = ("glow.py", "https://github.com/NVIDIA/waveglow")
@@ -89,13 +89,23 @@ def speechsplit(reference: Path, config: SpeechSplitConfig) -> tuple[Any, Any, C
         model, utils = importlib.import_module("model"), importlib.import_module("utils")
     content, rhythm, pitch, resampling = config.content, config.rhythm, config.pitch, config.resampling
     sizes = {
-        "dim_enc": content.width, "dim_neck": content.neck, "freq": content.factor,
-        "dim_enc_2": rhythm.width, "dim_neck_2": rhythm.neck, "freq_2": rhythm.factor,
-        "dim_enc_3": pitch.width, "dim_neck_3": pitch.neck, "freq_3": pitch.factor,
-        "dim_freq": config.mel_bands, "dim_f0": config.f0_classes, "dim_spk_emb": config.embedding_channels,
+        "dim_enc": content.width,
+        "dim_neck": content.neck,
+        "freq": content.factor,
+        "dim_enc_2": rhythm.width,
+        "dim_neck_2": rhythm.neck,
+        "freq_2": rhythm.factor,
+        "dim_enc_3": pitch.width,
+        "dim_neck_3": pitch.neck,
+        "freq_3": pitch.factor,
+        "dim_freq": config.mel_bands,
+        "dim_f0": config.f0_classes,
+        "dim_spk_emb": config.embedding_channels,
         "chs_grp": config.group_channels,
-        "min_len_seg": resampling.min_segment_frames, "max_len_seg": resampling.max_segment_frames,
-        "max_len_seq": resampling.max_length_frames, "max_len_pad": resampling.padded_frames,
+        "min_len_seg": resampling.min_segment_frames,
+        "max_len_seg": resampling.max_segment_frames,
+        "max_len_seq": resampling.max_length_frames,
+        "max_len_pad": resampling.padded_frames,
     }
     settings = SimpleNamespace(**{**hparams.values(), **sizes})
     return model.Generator_3(settings), model.InterpLnr(settings), utils.quantize_f0_torch

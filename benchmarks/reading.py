@@ -27,11 +27,10 @@ from benchmarks.harness import Contender, Work, compare, parser, result, run
 from benchmarks.systems import load_config, training_step
 from benchmarks.voices import prepare_voices
 from evc_jax.data import pipeline
-from evc_jax.data.source import open_split
+from evc_jax.data.dataset import open_split
 from evc_jax.errors import ConfigError
-from evc_jax.training.config import SYSTEMS, TrainConfig
-from evc_jax.training.reading import reading_options
-from evc_jax.training.synthetic import system_without_data
+from evc_jax.training.config import SYSTEMS, TrainConfig, reading_options
+from evc_jax.training.systems.fake_data import system_without_data
 
 # A turn reads many times as much as is prepared ahead, or it would only find what is there already.
 TURNS_AHEAD = 16

@@ -7,16 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-import evc_jax
-from evc_jax import audio
-from evc_jax.folders import recordings_in
+from evc_jax.audio import io as audio_io
+from evc_jax.files import ASSETS, recordings_in
 
-DEMO = Path(evc_jax.__file__).parent / "assets" / "demo.wav"
+DEMO = ASSETS / "demo.wav"
 
 
 def speech(seconds: float, sample_rate_hz: int) -> np.ndarray:
     """So much of the demonstration, from the beginning again where it ends; float32."""
-    samples = audio.load(DEMO, sample_rate_hz)
+    samples = audio_io.load(DEMO, sample_rate_hz)
     return np.resize(samples, max(1, round(seconds * sample_rate_hz)))
 
 
@@ -37,4 +36,4 @@ def clips(folder: Path | None, sample_rate_hz: int, count: int) -> list[np.ndarr
         return [speech(seconds, sample_rate_hz) for seconds in (2.0, 4.0, 6.0)][:count]
     files = recordings_in(folder)
     chosen = np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int)
-    return [audio.load(files[i], sample_rate_hz) for i in chosen]
+    return [audio_io.load(files[i], sample_rate_hz) for i in chosen]

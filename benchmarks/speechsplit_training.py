@@ -18,10 +18,10 @@ from benchmarks import originals
 from benchmarks.harness import Contender, Work, compare, parser, result, run
 from benchmarks.systems import load_config, training_step
 from evc_jax.config import to_mapping
-from evc_jax.models.speechsplit import SpeechSplitConfig
+from evc_jax.models.speechsplit.config import SpeechSplitConfig
 from evc_jax.training.config import TrainConfig
 from evc_jax.training.scaling import step_cost
-from evc_jax.training.synthetic import synthetic_batch, system_without_data
+from evc_jax.training.systems.fake_data import synthetic_batch, system_without_data
 
 
 def make_config(arguments: argparse.Namespace) -> TrainConfig:

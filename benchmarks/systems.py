@@ -10,15 +10,15 @@ import numpy as np
 
 from benchmarks.harness import Contender
 from evc_jax.training import parallel
-from evc_jax.training.config import TrainConfig, parse, read
-from evc_jax.training.synthetic import synthetic_batch, system_without_data
+from evc_jax.training.config import TrainConfig, load_config_file, parse
+from evc_jax.training.systems.fake_data import synthetic_batch, system_without_data
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 
 def load_config(name: str, arguments: argparse.Namespace, variant: str = "full") -> TrainConfig:
     """`configs/NAME.py:VARIANT` in the command line's batch and precision; --quick: `tiny`, a small batch."""
-    config = read(CONFIGS / f"{name}.py", "tiny" if arguments.quick else variant)
+    config = load_config_file(CONFIGS / f"{name}.py", "tiny" if arguments.quick else variant)
     config.batch_size = 2 * jax.device_count() if arguments.quick else arguments.batch
     config.compute_dtype = arguments.dtype
     return parse(config)

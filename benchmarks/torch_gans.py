@@ -1,6 +1,6 @@
 """VoiceGAN and CodeGAN with their training steps in plain PyTorch, as one would write them down.
 
-Weights are named like the originals', so that `evc_jax.interop.torch_gans` turns ours into these.
+Weights are named like the originals', so that `evc_jax.torch_import.torch_gans` turns ours into these.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from evc_jax.models import codegan, voicegan
-from evc_jax.models.codegan import CodeGANConfig
-from evc_jax.models.gan import GanWeights
-from evc_jax.models.voicegan import VoiceGANConfig
+from evc_jax.models.gan import codegan, voicegan
+from evc_jax.models.gan.codegan import CodeGANConfig
+from evc_jax.models.gan.losses import GanWeights
+from evc_jax.models.gan.voicegan import VoiceGANConfig
 from evc_jax.training.config import OptimizerConfig
-from evc_jax.training.gan import GanSystem
+from evc_jax.training.systems.gan import GanSystem
 
 Samples = dict[str, torch.Tensor]
 Losses = dict[str, torch.Tensor]
@@ -100,9 +100,7 @@ class CodeGenerator(nn.Module):
         for inputs, outputs in itertools.pairwise((top, *config.up_widths)):
             up += _normed(nn.ConvTranspose1d(inputs, outputs, kernel, stride, padding))
         up.append(nn.Conv1d(config.up_widths[-1], config.code_channels, 1))
-        blocks = [
-            ResidualBlock(top, config.residual_kernel, config.emotions) for _ in range(config.residual_blocks)
-        ]
+        blocks = [ResidualBlock(top, config.residual_kernel, config.emotions) for _ in range(config.residual_blocks)]
         self.main = nn.ModuleList([nn.Sequential(*down), *blocks, nn.Sequential(*up)])
 
     def forward(self, codes: torch.Tensor, emotion: torch.Tensor) -> torch.Tensor:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from evc_jax import audio
-from evc_jax.data.builder import prepare
+from evc_jax.audio import io as audio_io
+from evc_jax.data.prepare.builder import prepare
 
 NAME, SPEAKERS_PER_SEX, RATE_HZ = "voices", 4, 16000
 
@@ -21,7 +21,7 @@ def prepare_voices(folder: Path, recordings: int) -> str:
         for take in range(recordings):
             file = folder / f"{number}-{take}.wav"
             f0_hz = (100.0, 200.0)[number % 2] * generator.uniform(0.8, 1.2)
-            audio.save(file, buzz(f0_hz, generator.uniform(2.5, 5.0), generator), RATE_HZ)
+            audio_io.save(file, buzz(f0_hz, generator.uniform(2.5, 5.0), generator), RATE_HZ)
             rows.append({"path": str(file), "speaker": str(number), "sex": sex, "emotion": "neutral", "text": "a"})
     table = folder / "voices.csv"
     with table.open("w", newline="") as file:

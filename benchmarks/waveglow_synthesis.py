@@ -22,9 +22,10 @@ from benchmarks import originals
 from benchmarks.harness import Contender, Work, compare, parser, result, run
 from benchmarks.systems import load_config
 from evc_jax.models.network import Network
-from evc_jax.models.waveglow import WaveGlow, WaveGlowConfig
-from evc_jax.models.waveglow_synthesis import draw_noise
-from evc_jax.vocoder import compiled_synthesis
+from evc_jax.models.waveglow.config import WaveGlowConfig
+from evc_jax.models.waveglow.network import WaveGlow
+from evc_jax.models.waveglow.synthesis import draw_noise
+from evc_jax.vocoders.waveglow import compiled_synthesis
 
 
 def ours(config: WaveGlowConfig, mel: np.ndarray) -> Contender:

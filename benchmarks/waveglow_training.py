@@ -21,7 +21,7 @@ from benchmarks import originals
 from benchmarks.harness import Contender, Work, compare, parser, result, run
 from benchmarks.systems import load_config, training_step
 from evc_jax.errors import ConfigError
-from evc_jax.models.waveglow import WaveGlowConfig
+from evc_jax.models.waveglow.config import WaveGlowConfig
 from evc_jax.training.config import TrainConfig
 
 CPU_SEGMENTS = 2

@@ -8,9 +8,9 @@ small  for a CPU or a laptop GPU; what the embedded bundle was trained with
 tiny   for tests
 """
 
-from evc_jax.models.codegan import CodeGANConfig
-from evc_jax.training.codegan import Options
+from evc_jax.models.gan.codegan import CodeGANConfig
 from evc_jax.training.config import DataConfig, OptimizerConfig, config_dict, from_argument, pick
+from evc_jax.training.systems.codegan import Options
 
 # The numbers of code channels and emotions follow from the frozen SpeechSplit and the options.
 MODELS = {

@@ -7,9 +7,9 @@ small  for a CPU or a laptop GPU; what the embedded bundle was trained with
 tiny   for tests
 """
 
-from evc_jax.models.speechsplit import EncoderConfig, SpeechSplitConfig
+from evc_jax.models.speechsplit.config import EncoderConfig, SpeechSplitConfig
 from evc_jax.training.config import DataConfig, OptimizerConfig, config_dict, from_argument, pick
-from evc_jax.training.speechsplit import Options
+from evc_jax.training.systems.speechsplit import Options
 
 MODELS = {
     "full": SpeechSplitConfig(),

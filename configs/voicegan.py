@@ -7,9 +7,9 @@ small  for a CPU or a laptop GPU; what the embedded bundle was trained with
 tiny   for tests
 """
 
-from evc_jax.models.voicegan import VoiceGANConfig
+from evc_jax.models.gan.voicegan import VoiceGANConfig
 from evc_jax.training.config import DataConfig, OptimizerConfig, config_dict, from_argument, pick
-from evc_jax.training.voicegan import Options
+from evc_jax.training.systems.voicegan import Options
 
 
 @from_argument

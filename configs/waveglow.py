@@ -9,9 +9,9 @@ small  for a CPU or a laptop GPU; what the embedded bundle was trained with
 tiny   for tests
 """
 
-from evc_jax.models.waveglow import WaveGlowConfig
+from evc_jax.models.waveglow.config import WaveGlowConfig
 from evc_jax.training.config import DataConfig, OptimizerConfig, config_dict, from_argument, pick
-from evc_jax.training.waveglow import Options
+from evc_jax.training.systems.waveglow import Options
 
 
 @from_argument

@@ -8,7 +8,7 @@ __all__ = ["Converter", "__version__"]
 def __getattr__(name: str):
     # Lazy: `import evc_jax` (and with it `evc --help`) must not pay for JAX.
     if name == "Converter":
-        from evc_jax.conversion import Converter
+        from evc_jax.conversion.converter import Converter
 
         return Converter
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

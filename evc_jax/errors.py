@@ -30,3 +30,8 @@ class CheckpointError(EvcError):
 
 class TrainingError(EvcError):
     """A training that cannot go on: its loss is not a number, or its disk is full."""
+
+
+def one_line(error: BaseException) -> str:
+    """The message of another library's error as part of a sentence: one line of at most 160 characters."""
+    return " ".join(str(error).split())[:160].rstrip(". ") or type(error).__name__

@@ -108,7 +108,7 @@ def _saving(workdir: Path) -> bool:
 
 
 def _report(calm: Path, killed: Path, rows: list[dict], file: Path) -> int:
-    from evc_jax.training.metrics import LOG_FILE, TIMINGS
+    from evc_jax.training.metrics_writer import LOG_FILE, TIMINGS
 
     def metrics(workdir: Path) -> list[dict]:
         return [{k: v for k, v in r.items() if k not in TIMINGS} for r in _records(workdir / LOG_FILE)]

@@ -17,7 +17,7 @@ from zipfile import BadZipFile
 # Float32 on a CPU is what the golden vectors were computed with.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-from evc_jax.interop import golden_checks  # noqa: E402
+from evc_jax.torch_import import golden_checks
 
 
 def main() -> int:

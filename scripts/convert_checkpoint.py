@@ -11,7 +11,7 @@ import sys
 # Nothing here is worth an accelerator.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-from evc_jax.interop.conversion_command import main  # noqa: E402
+from evc_jax.torch_import.conversion_command import main
 
 if __name__ == "__main__":
     sys.exit(main())

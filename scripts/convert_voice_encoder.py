@@ -11,12 +11,14 @@ import sys
 from pathlib import Path
 
 from evc_jax.errors import EvcError
-from evc_jax.interop.originals import convert
 from evc_jax.models import voice_encoder
+from evc_jax.torch_import.originals import convert
 
 FAILED = 2
 SYSTEM = "voice_encoder"
-ASSET = Path(voice_encoder.__file__).resolve().parent.parent / "assets" / "voice_encoder.npz"
+from evc_jax.files import ASSETS
+
+ASSET = ASSETS / "voice_encoder.npz"
 
 
 def main() -> int:
@@ -30,8 +32,11 @@ def main() -> int:
         print(f"convert_voice_encoder.py: {error}", file=sys.stderr)
         return FAILED
     if converted.system != SYSTEM:
-        print(f"convert_voice_encoder.py: {arguments.checkpoint} holds {converted.title}; give Resemblyzer's "
-              "pretrained.pt.", file=sys.stderr)
+        print(
+            f"convert_voice_encoder.py: {arguments.checkpoint} holds {converted.title}; give Resemblyzer's "
+            "pretrained.pt.",
+            file=sys.stderr,
+        )
         return FAILED
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     voice_encoder.save_params(arguments.output, converted.params)

@@ -1,6 +1,6 @@
 """Converts the embedded recording to every emotion and two sampled voices, and writes a page to listen to them.
 
-    python scripts/demo.py [--out demo] [--bundle DIR]
+python scripts/demo.py [--out demo] [--bundle DIR]
 """
 
 from __future__ import annotations
@@ -11,17 +11,20 @@ import sys
 import time
 from pathlib import Path
 
-from evc_jax import audio, gallery, plotting
-from evc_jax.compilation import enable_cache
-from evc_jax.conversion import Conversion, Converter
+from evc_jax.audio import io as audio_io
+from evc_jax.audio import plotting
+from evc_jax.conversion.converter import Conversion, Converter
+from evc_jax.conversion.options import ConversionOptions
 from evc_jax.errors import EvcError
+from evc_jax.evaluation import gallery
 from evc_jax.evaluation.metrics import f0_summary
-from evc_jax.features import Features
-from evc_jax.wishes import Wishes
+from evc_jax.features.extract import Features
+from evc_jax.files import ASSETS
+from evc_jax.jax_cache import enable_cache
 
 SENTENCE = "The letter came this morning, and nobody knows who could have sent it."
 STRENGTH = 2.0  # what the embedded bundle does at 1 is hard to hear
-RECORDING = Path(audio.__file__).parent / "assets" / "demo.wav"
+RECORDING = ASSETS / "demo.wav"
 
 
 def main() -> int:
@@ -43,24 +46,24 @@ def make_demo(output: Path, bundle: str | None = None) -> Path:
     enable_cache()
     converter = Converter.load(bundle)
     rate_hz = converter.sample_rate_hz
-    features = converter.extract(audio.load(RECORDING, rate_hz), rate_hz)
+    features = converter.extract(audio_io.load(RECORDING, rate_hz), rate_hz)
     output.mkdir(parents=True, exist_ok=True)
 
-    def convert(title: str, options: str, wishes: Wishes) -> gallery.Item:
+    def convert(title: str, options: str, wishes: ConversionOptions) -> gallery.Item:
         result = converter.convert_features(features, wishes)
         print(f"{title} ({time.perf_counter() - started:.0f} s)", flush=True)
         return _write(output, title, options, result)
 
     emotions = [
-        convert(name, f"--emotion {name} --strength {STRENGTH:g}", Wishes(name, STRENGTH))
+        convert(name, f"--emotion {name} --strength {STRENGTH:g}", ConversionOptions(name, STRENGTH))
         for name in converter.emotions
     ]
     voices = [
-        convert(f"{sex} voice", f"--voice sampled:{sex} --seed 1", Wishes(voice=f"sampled:{sex}", seed=1))
+        convert(f"{sex} voice", f"--voice sampled:{sex} --seed 1", ConversionOptions(voice=f"sampled:{sex}", seed=1))
         for sex in ("female", "male")
         if converter.bundle.has("voicegan")
     ]
-    originals = [_write_source(output, features, converter), convert("rebuilt", "", Wishes())]
+    originals = [_write_source(output, features, converter), convert("rebuilt", "", ConversionOptions())]
     sections = [
         gallery.Section("The recording", "As it is, and through the networks with nothing changed.", tuple(originals)),
         gallery.Section("Emotions", f"CodeGAN at strength {STRENGTH:g}; words and voice stay.", tuple(emotions)),
@@ -78,7 +81,7 @@ def make_demo(output: Path, bundle: str | None = None) -> Path:
 
 def _write(output: Path, title: str, options: str, result: Conversion) -> gallery.Item:
     name = title.replace(" ", "-")
-    audio.save(output / f"{name}.wav", result.audio, result.sample_rate_hz)
+    audio_io.save(output / f"{name}.wav", result.audio, result.sample_rate_hz)
     plotting.draw_panels(output / f"{name}.png", [plotting.Panel("", result.mel, result.f0_hz)], result.config)
     command = " ".join(f"evc convert source.wav {options} -o {name}.wav".split())
     return gallery.Item(title, _melody(result.f0_hz), f"{name}.wav", f"{name}.png", command)

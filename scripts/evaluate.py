@@ -11,14 +11,14 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable
 
-from evc_jax.compilation import enable_cache
-from evc_jax.conversion import Converter
-from evc_jax.data.source import open_split
+from evc_jax.conversion.converter import Converter
+from evc_jax.data.dataset import open_split
 from evc_jax.errors import EvcError
-from evc_jax.evaluation.dial_report import evaluate_dials
-from evc_jax.evaluation.report import evaluate_emotions
-from evc_jax.evaluation.transfer_report import evaluate_transfer
-from evc_jax.evaluation.vocoder_report import evaluate_vocoders
+from evc_jax.evaluation.controls import evaluate_dials
+from evc_jax.evaluation.emotions import evaluate_emotions
+from evc_jax.evaluation.transfer import evaluate_transfer
+from evc_jax.evaluation.vocoders import evaluate_vocoders
+from evc_jax.jax_cache import enable_cache
 
 FIELDS = ("audio", "f0_hz", "speaker", "emotion", "speaker_embedding", "text_id")
 

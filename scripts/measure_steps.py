@@ -22,16 +22,16 @@ import numpy as np
 
 from evc_jax.errors import EvcError
 from evc_jax.training import parallel
-from evc_jax.training.config import SYSTEMS, TrainConfig, parse, read
+from evc_jax.training.config import SYSTEMS, TrainConfig, load_config_file, parse
 from evc_jax.training.flops import count_flops, peak_flops_per_s
-from evc_jax.training.synthetic import synthetic_batch, system_without_data
+from evc_jax.training.systems.fake_data import synthetic_batch, system_without_data
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 
 def load_config(name: str, variant: str, **changes) -> TrainConfig:
     """`configs/NAME.py:VARIANT` with some keys changed."""
-    config = read(CONFIGS / f"{name}.py", variant)
+    config = load_config_file(CONFIGS / f"{name}.py", variant)
     config.update_from_flattened_dict(changes)
     return parse(config)
 

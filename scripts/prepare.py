@@ -2,7 +2,7 @@
 
 import sys
 
-from evc_jax.cli import main
+from evc_jax.cli.commands import main
 
 if __name__ == "__main__":
     sys.exit(main(["prepare", *sys.argv[1:]]))

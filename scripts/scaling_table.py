@@ -13,11 +13,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from measure_steps import load_config  # noqa: E402
+from measure_steps import load_config
 
-from evc_jax.errors import EvcError  # noqa: E402
-from evc_jax.training.config import SYSTEMS, TrainConfig  # noqa: E402
-from evc_jax.training.scaling import CLUSTERS, StepCost, predict, step_cost  # noqa: E402
+from evc_jax.errors import EvcError
+from evc_jax.training.config import SYSTEMS, TrainConfig
+from evc_jax.training.scaling import CLUSTERS, StepCost, predict, step_cost
 
 DEVICES = (1, 8, 32, 256)
 PLOTTED = tuple(2**power for power in range(9))

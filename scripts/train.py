@@ -69,7 +69,7 @@ def main(argv: list[str]) -> None:
     try:
         config = training_config.parse(_load(_CONFIG))
         # After the config is checked: a wrong key must not cost JAX's start-up.
-        from evc_jax.compilation import enable_cache
+        from evc_jax.jax_cache import enable_cache
         from evc_jax.training.loop import train
         from evc_jax.training.parallel import connect
 

@@ -1,11 +1,9 @@
 """Fixtures shared by all tests: where the golden vectors and the real recordings are, if they are there at all."""
 
 import os
-import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # for `benchmarks`, which is not installed
 
 # Set before anything imports JAX: eight simulated devices prove data parallelism on any machine.
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
@@ -35,3 +33,11 @@ def golden_dir() -> Path:
 def data_dir() -> Path:
     """Real recordings in the layouts of their corpora."""
     return _folder("data")
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory) -> Path:
+    """A bundle directory with every network that converts."""
+    from support.tiny_bundles import write_bundle
+
+    return write_bundle(tmp_path_factory.mktemp("bundles") / "tiny")

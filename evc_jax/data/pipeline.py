@@ -18,11 +18,11 @@ from typing import Any
 import grain
 import numpy as np
 
-from evc_jax.data.extraction import from_pcm
-from evc_jax.data.order import Order, TableBatches
-from evc_jax.data.source import SpeakerTable
+from evc_jax.audio.io import from_pcm
+from evc_jax.data.dataset import SpeakerTable
+from evc_jax.data.sampling import Order, TableBatches
 from evc_jax.errors import ConfigError, DataError
-from evc_jax.pitch import LogF0Statistics, normalize_f0
+from evc_jax.features.f0_codes import LogF0Statistics, normalize_f0
 
 # What `source.open_split` needs to decode for each pipeline.
 SPEECHSPLIT_FIELDS = ("mel", "f0_hz", "speaker_embedding", "log_f0_mean", "log_f0_std")

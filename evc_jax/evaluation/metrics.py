@@ -8,23 +8,24 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from evc_jax import alignment, audio, pitch
-from evc_jax.audio import AudioConfig
+from evc_jax.audio import io as audio_io
+from evc_jax.audio.config import AudioConfig
+from evc_jax.audio.mel import frame_count, log_mel
 from evc_jax.errors import ConfigError
+from evc_jax.features import dtw
+from evc_jax.features.f0_codes import MIN_VOICED_FRAMES
 
 PESQ_RATE_HZ = 16_000
 WORST_PESQ = 1.0
 
 
-def mel_l1(
-    reference: Float[np.ndarray, " Sa"], other: Float[np.ndarray, " Sb"], config: AudioConfig
-) -> float:
+def mel_l1(reference: Float[np.ndarray, " Sa"], other: Float[np.ndarray, " Sb"], config: AudioConfig) -> float:
     """Mean absolute difference of the clipped log-mels; 0.01 is 1 dB. The longer one is cut.
 
     Recordings are compared as they are: match their levels first where the level is not the question.
     """
-    frames = min(audio.frames_of(len(reference), config), audio.frames_of(len(other), config))
-    mels = [np.clip(audio.log_mel(x, config)[:frames], 0, 1) for x in (reference, other)]
+    frames = min(frame_count(len(reference), config), frame_count(len(other), config))
+    mels = [np.clip(log_mel(x, config)[:frames], 0, 1) for x in (reference, other)]
     return float(np.abs(mels[0] - mels[1]).mean())
 
 
@@ -49,7 +50,7 @@ def pesq(reference: Float[np.ndarray, " Sa"], other: Float[np.ndarray, " Sb"], r
     from pesq import pesq as measure
 
     samples = min(len(reference), len(other))
-    sounds = [audio.as_mono(x[:samples], rate_hz, PESQ_RATE_HZ) for x in (reference, other)]
+    sounds = [audio_io.to_mono(x[:samples], rate_hz, PESQ_RATE_HZ) for x in (reference, other)]
     if not all(map(np.any, sounds)):  # pure silence is not a case that the package foresees
         return WORST_PESQ
     try:
@@ -108,10 +109,10 @@ def f0_correlation(
     Recordings are aligned by their mel-spectrograms. NaN with fewer than `pitch.MIN_VOICED_FRAMES` common frames, or
     where a melody is flat.
     """
-    path = alignment.find_path(reference_mel, other_mel)
+    path = dtw.find_path(reference_mel, other_mel)
     a, b = reference_hz[path.reference], other_hz[path.other]
     both = (a > 0) & (b > 0)
-    if both.sum() < pitch.MIN_VOICED_FRAMES:
+    if both.sum() < MIN_VOICED_FRAMES:
         return float("nan")
     a, b = np.log(a[both].astype(np.float64)), np.log(b[both].astype(np.float64))
     spread = a.std() * b.std()
@@ -122,5 +123,5 @@ def timing_distance_s(
     reference_mel: Float[np.ndarray, "Ta F"], other_mel: Float[np.ndarray, "Tb F"], config: AudioConfig
 ) -> float:
     """How far apart in time two recordings say the same, on average along their alignment."""
-    path = alignment.find_path(reference_mel, other_mel)
+    path = dtw.find_path(reference_mel, other_mel)
     return float(np.abs(path.reference - path.other).mean()) * config.hop_samples / config.sample_rate_hz

@@ -16,9 +16,8 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
 
-from evc_jax.models.initial import Keys, uniform
-from evc_jax.models.network import Network, Params
-from evc_jax.models.recurrent import LSTM, BiLSTM
+from evc_jax.models.lstm import LSTM, BiLSTM
+from evc_jax.models.network import KeySequence, Network, Params, uniform
 
 __all__ = [
     "LSTM",
@@ -119,7 +118,9 @@ class Stack(nnx.Module):
 class Linear(nnx.Module):
     """`x @ kernel + bias`; Glorot-uniform weights when `gain` is given, else PyTorch's default."""
 
-    def __init__(self, inputs: int, outputs: int, *, keys: Keys, gain: float | None = None, dtype: str = "float32"):
+    def __init__(
+        self, inputs: int, outputs: int, *, keys: KeySequence, gain: float | None = None, dtype: str = "float32"
+    ):
         bound = 1.0 / math.sqrt(inputs)
         weight_bound = bound if gain is None else xavier_bound(inputs, outputs, gain)
         self.kernel = uniform(keys, (inputs, outputs), weight_bound)
@@ -139,7 +140,7 @@ class Conv1d(nnx.Module):
         outputs: int,
         kernel: int,
         *,
-        keys: Keys,
+        keys: KeySequence,
         stride: int = 1,
         padding: int | None = None,
         dilation: int = 1,
@@ -169,13 +170,13 @@ class Conv1d(nnx.Module):
 
 
 class WeightNormConv1d(nnx.Module):
-    """"Same" convolution whose kernel is `scale * direction / |direction|`, the norm per output channel.
+    """ "Same" convolution whose kernel is `scale * direction / |direction|`, the norm per output channel.
 
     Source: Salimans and Kingma, arXiv 1602.07868, equation 2.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int, *, keys: Keys, dilation: int = 1, dtype: str = "float32"
+        self, inputs: int, outputs: int, kernel: int, *, keys: KeySequence, dilation: int = 1, dtype: str = "float32"
     ):
         bound = 1.0 / math.sqrt(kernel * inputs)
         self.direction = uniform(keys, (kernel, inputs, outputs), bound)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
-from typing import Any
+from typing import Any, TypeVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-
-from evc_jax.models.initial import Keys
+from jaxtyping import Array, ArrayLike, Float
 
 Params = dict[str, Any]
 
@@ -33,7 +34,7 @@ class Network:
 
     def init(self, key: jax.Array) -> Params:
         """Draws the initial parameters."""
-        return nnx.to_pure_dict(nnx.state(self.module_type(self.config, keys=Keys(key)), nnx.Param))
+        return nnx.to_pure_dict(nnx.state(self.module_type(self.config, keys=KeySequence(key)), nnx.Param))
 
     def shapes(self) -> Params:
         """The parameter tree with `jax.ShapeDtypeStruct` leaves; nothing is allocated."""
@@ -50,8 +51,76 @@ class Network:
         return getattr(module, method)(*args, **kwargs)
 
     def _build_from_zero(self) -> nnx.Module:
-        return self.module_type(self.config, keys=Keys(0))
+        return self.module_type(self.config, keys=KeySequence(0))
 
 
 def _as_jax(leaf: Any) -> Any:
     return jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf
+
+
+SMALLEST_DRAW = 65_536
+
+
+class KeySequence:
+    """A key for every draw, the same as `flax.nnx.Rngs` gives.
+
+    This counts in Python. `nnx.Rngs` counts in an array, so that `jax.eval_shape` of a network would trace an addition
+    for every parameter: seconds for WaveGlow.
+
+    Args:
+      seed: a number or a key.
+    """
+
+    def __init__(self, seed: int | Array):
+        self._key = jax.random.key(seed) if isinstance(seed, int) else seed
+        self._count = 0
+
+    def __next__(self) -> Array:
+        self._count += 1
+        return jax.random.fold_in(self._key, self._count - 1)
+
+
+def uniform(keys: KeySequence, shape: tuple[int, ...], bound: float) -> nnx.Param:
+    """A parameter drawn from U(-bound, bound)."""
+    key = next(keys)
+    if isinstance(key, jax.core.Tracer):
+        return nnx.Param(jax.random.uniform(key, shape, minval=-bound, maxval=bound))
+    # A program for every power of two, where JAX would compile one for every shape. A value depends on the key and on
+    # its place alone, so these are the same numbers.
+    size = math.prod(shape)
+    drawn = _draw(key, max(SMALLEST_DRAW, 1 << (size - 1).bit_length()), -bound, bound)
+    return nnx.Param(jnp.asarray(np.asarray(drawn)[:size].reshape(shape)))
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _draw(key: Array, count: int, low: ArrayLike, high: ArrayLike) -> Float[Array, " count"]:
+    return jax.random.uniform(key, (count,), minval=low, maxval=high)
+
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True)
+def pytree_dataclass(cls: type[T]) -> type[T]:
+    """Makes `cls` a frozen dataclass and a pytree whose leaves are its fields.
+
+    Unflattening does not run `__init__`: inside JAX's transformations the leaves are shapes, axes or placeholders,
+    which would not pass the run-time check of the annotations.
+    """
+    cls = dataclasses.dataclass(frozen=True)(cls)
+    names = tuple(field.name for field in dataclasses.fields(cls))
+
+    def flatten_with_keys(value):
+        return tuple((jax.tree_util.GetAttrKey(name), getattr(value, name)) for name in names), None
+
+    def flatten(value):
+        return tuple(getattr(value, name) for name in names), None
+
+    def unflatten(_, leaves):
+        value = object.__new__(cls)
+        for name, leaf in zip(names, leaves, strict=True):
+            object.__setattr__(value, name, leaf)
+        return value
+
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+    return cls

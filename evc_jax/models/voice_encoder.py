@@ -14,8 +14,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from evc_jax.models.initial import Keys
-from evc_jax.models.layers import LSTM, Linear, Params
+from evc_jax.models.layers import LSTM, Linear
+from evc_jax.models.network import KeySequence, Params
 
 SMALLEST_NORM = 1e-12
 
@@ -34,7 +34,7 @@ class VoiceEncoderConfig:
 class VoiceEncoder(nnx.Module):
     """A three-layer LSTM, a linear layer on its last state, a rectifier and L2 normalisation."""
 
-    def __init__(self, config: VoiceEncoderConfig, *, keys: Keys):
+    def __init__(self, config: VoiceEncoderConfig, *, keys: KeySequence):
         self.lstm = LSTM(config.mel_bands, config.hidden, layers=config.layers, keys=keys, dtype=config.dtype)
         self.linear = Linear(config.hidden, config.embedding_dim, keys=keys, dtype=config.dtype)
 

@@ -10,14 +10,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from evc_jax import __version__
-from evc_jax.aspects import ASPECT_NAMES
+from evc_jax.conversion.options import ASPECT_NAMES, BOUNDS, ConversionOptions
 from evc_jax.errors import EvcError
 from evc_jax.serving import metrics
 from evc_jax.serving.recordings import FORMATS, TooLongError
 from evc_jax.serving.routes import router
 from evc_jax.serving.service import Service
 from evc_jax.serving.voices import NAMED_VOICES
-from evc_jax.wishes import BOUNDS, VOCODERS, Wishes
+from evc_jax.vocoders import VOCODERS
 
 _DESCRIPTION = """\
 Emotional voice cloning: the same sentence with another emotion and another voice. Uploads and answers exist in memory
@@ -66,7 +66,7 @@ async def info(request: Request) -> dict[str, Any]:
         "version": __version__,
         "emotions": service.converter.emotions,
         "dials": {
-            name: {"lowest": low, "highest": high, "default": getattr(Wishes, name)}
+            name: {"lowest": low, "highest": high, "default": getattr(ConversionOptions, name)}
             for name, (low, high) in BOUNDS.items()
         },
         "voices": NAMED_VOICES if samples_voices else NAMED_VOICES[:1],

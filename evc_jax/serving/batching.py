@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, Int
 
-from evc_jax.bundle import Bundle
-from evc_jax.recoding import BATCH_SIZES, Recoder, WindowInputs, batches
+from evc_jax.conversion.engine import BATCH_SIZES, ConversionEngine, WindowInputs, batches
+from evc_jax.pretrained.bundle import Bundle
 from evc_jax.serving import deadline
 from evc_jax.serving.admission import Cores
 
@@ -128,7 +128,7 @@ class Batcher:
                 each.result.set_result(result)
 
 
-class BatchingRecoder(Recoder):
+class BatchingRecoder(ConversionEngine):
     """A `Recoder` whose callers in several threads share device calls.
 
     Batches of another size are other programs, whose results differ by rounding, which a vocoder makes larger. Where

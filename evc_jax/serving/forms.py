@@ -9,9 +9,9 @@ from fastapi import Depends, Form, Header, HTTPException, Request
 from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from evc_jax.conversion.options import BOUNDS, ConversionOptions
 from evc_jax.errors import ConfigError
 from evc_jax.serving.recordings import FORMATS
-from evc_jax.wishes import BOUNDS, Wishes
 
 MULTIPART = "multipart/form-data"
 MEDIA_TYPES = {"wav": "audio/wav", "flac": "audio/flac"}
@@ -73,10 +73,10 @@ def _dial(name: str, text: str) -> Any:
 
 
 def sound_wishes(
-    seed: Annotated[int, Form(ge=0, lt=2**32, description="Of everything random.")] = Wishes.seed,
+    seed: Annotated[int, Form(ge=0, lt=2**32, description="Of everything random.")] = ConversionOptions.seed,
     vocoder: Annotated[str | None, Form(description="See /info; default: the bundle's better one.")] = None,
-    sigma: Annotated[float, _dial("sigma", "WaveGlow's noise.")] = Wishes.sigma,
-    denoise: Annotated[float, _dial("denoise", "How much of WaveGlow's hum to take out.")] = Wishes.denoise,
+    sigma: Annotated[float, _dial("sigma", "WaveGlow's noise.")] = ConversionOptions.sigma,
+    denoise: Annotated[float, _dial("denoise", "How much of WaveGlow's hum to take out.")] = ConversionOptions.denoise,
 ) -> dict[str, Any]:
     """The wishes that every request may have."""
     return {"seed": seed, "vocoder": vocoder, "sigma": sigma, "denoise": denoise}
@@ -87,14 +87,16 @@ def conversion_wishes(
     emotion: Annotated[str | None, Form(description="See /info; default: as it is.")] = None,
     strength: Annotated[
         float, _dial("strength", "0 keeps the source's prosody, 1 is the emotion, more exaggerates.")
-    ] = Wishes.strength,
-    timbre: Annotated[float, _dial("timbre", "0 keeps the source's voice, 1 takes the other.")] = Wishes.timbre,
+    ] = ConversionOptions.strength,
+    timbre: Annotated[
+        float, _dial("timbre", "0 keeps the source's voice, 1 takes the other.")
+    ] = ConversionOptions.timbre,
     pitch_range: Annotated[
         float, _dial("pitch_range", "Width of the melody: 0 is flat, 1 neutral.")
-    ] = Wishes.pitch_range,
-    pitch_shift: Annotated[float, _dial("pitch_shift", "Semitones up.")] = Wishes.pitch_shift,
-    rate: Annotated[float, _dial("rate", "1.2 is faster and shorter by that factor.")] = Wishes.rate,
-    flatten: Annotated[float, _dial("flatten", "1 is the reference's fake neutral.")] = Wishes.flatten,
+    ] = ConversionOptions.pitch_range,
+    pitch_shift: Annotated[float, _dial("pitch_shift", "Semitones up.")] = ConversionOptions.pitch_shift,
+    rate: Annotated[float, _dial("rate", "1.2 is faster and shorter by that factor.")] = ConversionOptions.rate,
+    flatten: Annotated[float, _dial("flatten", "1 is the reference's fake neutral.")] = ConversionOptions.flatten,
 ) -> dict[str, Any]:
     """All fields of `Wishes` but the voice."""
     dials = {"strength": strength, "timbre": timbre, "pitch_range": pitch_range, "pitch_shift": pitch_shift}

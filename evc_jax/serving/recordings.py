@@ -7,7 +7,7 @@ import io
 import numpy as np
 from jaxtyping import Float
 
-from evc_jax.audio import as_mono, check_duration, check_shape, mix, write_blocks
+from evc_jax.audio.io import check_duration, check_shape, mix, to_mono, write_blocks
 from evc_jax.errors import AudioError
 
 MIN_RATE_HZ, MAX_RATE_HZ = 1000, 192_000
@@ -41,7 +41,7 @@ def decode(data: bytes, sample_rate_hz: int, max_seconds: float | int) -> Float[
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
             mono = _read_mono(file, max_seconds)
-            return as_mono(mono, file.samplerate, sample_rate_hz)
+            return to_mono(mono, file.samplerate, sample_rate_hz)
     except (soundfile.SoundFileError, OSError, TypeError, OverflowError) as error:
         raise AudioError("the upload cannot be read as audio; send a WAV, FLAC, OGG or MP3 recording.") from error
 

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, File, Form, HTTPException, Request, Resp
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
+from evc_jax.conversion.options import ORIGINAL_VOICE
 from evc_jax.errors import ConfigError
 from evc_jax.serving.admission import Ticket
 from evc_jax.serving.deadline import ExpiredError
@@ -24,7 +25,6 @@ from evc_jax.serving.forms import (
 )
 from evc_jax.serving.service import Service
 from evc_jax.serving.voices import check_named
-from evc_jax.wishes import ORIGINAL_VOICE
 
 DRAIN_S = 5
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import uvicorn
 
-from evc_jax.bundle import Bundle
 from evc_jax.errors import ConfigError
+from evc_jax.pretrained.bundle import Bundle
 from evc_jax.serving.app import make_app
 from evc_jax.serving.service import Service
 from evc_jax.serving.settings import ServerSettings

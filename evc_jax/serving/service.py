@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from evc_jax import pitch, windows
-from evc_jax.aspects import Aspects
-from evc_jax.bundle import Bundle
-from evc_jax.conversion import Converter
+from evc_jax.audio.chunking import split_windows
+from evc_jax.conversion.converter import Converter
+from evc_jax.conversion.options import ConversionOptions, TransferAspects
+from evc_jax.conversion.voices import EMBEDDING_SIZE, mean_voice
 from evc_jax.errors import AudioError
-from evc_jax.features import Features
+from evc_jax.features.extract import Features
+from evc_jax.features.f0_codes import log_f0_statistics
+from evc_jax.pretrained.bundle import Bundle
 from evc_jax.serving import deadline
 from evc_jax.serving.admission import Admission, Cores, Ticket
 from evc_jax.serving.batching import BatchingRecoder
@@ -24,8 +26,6 @@ from evc_jax.serving.metrics import Metrics
 from evc_jax.serving.recordings import TooLongError, decode, encode
 from evc_jax.serving.settings import ServerSettings
 from evc_jax.serving.voices import RequestVoices
-from evc_jax.voices import EMBEDDING_SIZE, mean_voice
-from evc_jax.wishes import Wishes
 
 
 class Service:
@@ -64,11 +64,11 @@ class Service:
         rate_hz = self.converter.sample_rate_hz
         features = self.converter.extract(_buzz(rate_hz), rate_hz)
         for emotion in (None, *self.converter.emotions[:1]):
-            wishes = Wishes(emotion=emotion)
-            statistics = pitch.log_f0_statistics(features.f0_hz)
-            cut = windows.split(features.mel), windows.split(features.f0_hz)
+            wishes = ConversionOptions(emotion=emotion)
+            statistics = log_f0_statistics(features.f0_hz)
+            cut = split_windows(features.mel), split_windows(features.f0_hz)
             self._recoder.compile(self.converter.window_inputs(*cut, features.embedding, statistics, wishes))
-        self.converter.synthesise(features.mel, len(features.audio), Wishes())
+        self.converter.synthesise(features.mel, len(features.audio), ConversionOptions())
 
     async def compute(self, ticket: Ticket, work: Callable[..., bytes], *arguments: Any) -> bytes:
         """Runs one of the methods below in a thread, once a core is free.
@@ -101,7 +101,7 @@ class Service:
           EvcError: an upload, a wish or the bundle does not allow it.
           ExpiredError: the time is over.
         """
-        wishes = Wishes(**wished, voice=np.ones(EMBEDDING_SIZE, np.float32) if voice_files else voice)
+        wishes = ConversionOptions(**wished, voice=np.ones(EMBEDDING_SIZE, np.float32) if voice_files else voice)
         wishes.check(self.bundle)
         features = self._hear("recording", recording)
         if voice_files:
@@ -109,11 +109,9 @@ class Service:
         deadline.check()
         return self._write(self.converter.convert_features(features, wishes).audio, container)
 
-    def transfer(
-        self, source: bytes, target: bytes, aspects: str, wished: Mapping[str, Any], container: str
-    ) -> bytes:
+    def transfer(self, source: bytes, target: bytes, aspects: str, wished: Mapping[str, Any], container: str) -> bytes:
         """Aspects of one uploaded recording put on another one; see `convert` for arguments and errors."""
-        parsed, wishes = Aspects.parse(aspects), Wishes(**wished)
+        parsed, wishes = TransferAspects.parse(aspects), ConversionOptions(**wished)
         self.converter.check_transfer(parsed, wishes)
         heard = self._hear("source", source), self._hear("target", target)
         deadline.check()

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from evc_jax.bundle import Bundle
+from evc_jax.conversion.options import ORIGINAL_VOICE, SAMPLED_VOICE, SEXES, Voice
+from evc_jax.conversion.voices import Voices
 from evc_jax.errors import ConfigError
-from evc_jax.voices import Voices
-from evc_jax.wishes import ORIGINAL_VOICE, SAMPLED_VOICE, SEXES, Voice
+from evc_jax.pretrained.bundle import Bundle
 
 REMEMBERED_VOICES = 256
 NAMED_VOICES = (ORIGINAL_VOICE, *(SAMPLED_VOICE + sex for sex in SEXES))

@@ -16,35 +16,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 from orbax.checkpoint import checkpoint_managers as policies
 
-from evc_jax.errors import CheckpointError, TrainingError
+from evc_jax.errors import CheckpointError, TrainingError, one_line
+from evc_jax.pretrained.workdir import absolute
 from evc_jax.training.parallel import wait_for_all
-from evc_jax.training.resuming import check_resumable
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a finished (or running) training offers to a bundle or to another system.
-
-    Attributes:
-      system: which system was trained.
-      config: the run's whole configuration, as a plain mapping.
-      networks: per network its settings, as a plain mapping.
-      params: per network its parameters, NumPy arrays.
-      step: the checkpoint's step.
-      metrics: the newest validation metrics at or before that step.
-    """
-
-    system: str
-    config: dict[str, Any]
-    networks: dict[str, dict[str, Any]]
-    params: dict[str, Any]
-    step: int
-    metrics: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -146,13 +124,13 @@ class Checkpoints:
             try:
                 stored = json.loads((self._folder / str(step) / "description" / "metadata").read_text())
             except (OSError, ValueError) as error:
-                damaged[step] = _one_line(error)
+                damaged[step] = one_line(error)
                 continue
             check_resumable(stored, description, self.workdir)
             try:
                 state, progress = self._read(step, like)
             except Exception as error:  # Orbax and TensorStore raise many kinds for a file that is cut short
-                damaged[step] = _one_line(error)
+                damaged[step] = one_line(error)
                 continue
             self._set_aside(damaged)
             return Restored(step, state, progress, damaged)
@@ -246,64 +224,43 @@ def _fingerprint(tree: Any) -> jax.Array:
     return total
 
 
-def load_for_inference(workdir: epath.PathLike) -> Trained:
-    """Reads the newest checkpoint of a work directory without building the system that wrote it.
-
-    Raises:
-      CheckpointError: there is none, or it is damaged.
-    """
-    folder = epath.Path(workdir) / "checkpoints"
-    steps = sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit()) if folder.exists() else []
-    if not steps:
-        raise CheckpointError(f"{workdir} holds no checkpoint; train into it first with scripts/train.py.")
-    newest = absolute(folder / str(steps[-1]))
-    try:
-        description = json.loads((newest / "description" / "metadata").read_text())
-        params = _read_arrays(newest / "exported")
-    except Exception as error:  # Orbax and TensorStore raise many kinds for a file that is cut short
-        raise CheckpointError(
-            f"The checkpoint {newest} cannot be read ({_one_line(error)}); remove it, and the one before it is used."
-        ) from error
-    return Trained(
-        system=description["config"]["system"],
-        config=description["config"],
-        networks=description["networks"],
-        params=params,
-        step=steps[-1],
-        metrics=validation_metrics(workdir, steps[-1]),
-    )
-
-
-def absolute(path: epath.Path) -> epath.Path:
-    """The path as Orbax wants it; one in a bucket is absolute already, and `resolve` would take it for a local one."""
-    return path if "://" in str(path) else path.resolve()
-
-
-def _read_arrays(folder: epath.Path) -> dict[str, Any]:
-    """A saved tree as NumPy arrays, whatever devices wrote it."""
-    handler = ocp.PyTreeCheckpointHandler()
-    shapes = handler.metadata(folder).tree
-    as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
-    tree = handler.restore(folder, args=ocp.args.PyTreeRestore(restore_args=as_numpy))
-    handler.close()
-    return tree
-
-
-def validation_metrics(workdir: epath.PathLike, step: int) -> dict[str, float]:
-    """The newest validation metrics at or before `step`; empty where there was no validation."""
-    log = epath.Path(workdir) / "metrics.jsonl"
-    newest: dict[str, float] = {}
-    for line in log.read_text().splitlines() if log.exists() else []:
-        record = json.loads(line)
-        if record["split"] == "validation" and record["step"] <= step:
-            newest = {key: value for key, value in record.items() if key not in ("split", "step")}
-    return newest
-
-
 def _tells_of_full_disk(error: BaseException) -> bool:
     text = str(error).lower()
     return any(sign in text for sign in ("no space left", "disk quota", "resource_exhausted: error writing"))
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:160].rstrip(". ") or type(error).__name__
+def check_resumable(stored: dict[str, Any], wanted: dict[str, Any], workdir: epath.Path) -> None:
+    """The networks and the state's layout must be those of the checkpoint; rates, steps, data and sizes may change.
+
+    Args:
+      stored: config and network settings of the checkpoint.
+      wanted: those of the run that wants to go on.
+      workdir: of both.
+
+    Raises:
+      CheckpointError: it names every key that differs.
+    """
+    pairs = {}
+    for key in ("system", "model"):
+        pairs |= _differences(stored["config"].get(key), wanted["config"].get(key), f"config.{key}")
+    had, has = (bool(side["config"].get("ema_decay")) for side in (stored, wanted))
+    if had != has:
+        pairs["config.ema_decay"] = (stored["config"].get("ema_decay"), wanted["config"]["ema_decay"])
+    if not pairs and stored["networks"] != wanted["networks"]:
+        pairs = _differences(stored["networks"], wanted["networks"], "networks")
+    if pairs:
+        listed = ", ".join(f"{key} ({old!r} there, {new!r} now)" for key, (old, new) in pairs.items())
+        raise CheckpointError(
+            f"{workdir} holds a training with another {listed}; choose another --workdir or the same settings."
+        )
+
+
+def _differences(old: Any, new: Any, path: str) -> dict[str, tuple[Any, Any]]:
+    """The keys at which two nested mappings differ, with both values."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        same = list(old) == list(new) if isinstance(old, list | tuple) and isinstance(new, list | tuple) else old == new
+        return {} if same else {path: (old, new)}
+    pairs: dict[str, tuple[Any, Any]] = {}
+    for key in sorted(old.keys() | new.keys()):
+        pairs |= _differences(old.get(key), new.get(key), f"{path}.{key}")
+    return pairs

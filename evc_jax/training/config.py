@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jax
 import ml_collections
 
 from evc_jax.config import from_mapping, to_mapping
@@ -114,7 +115,7 @@ class TrainConfig:
         return from_mapping(kind, {**self.model, "dtype": self.compute_dtype}, "config.model")
 
 
-def released(model: Any) -> dict[str, Any]:
+def inference_config(model: Any) -> dict[str, Any]:
     """Settings of a trained network as others use it: float32, whatever it was trained in."""
     return to_mapping(dataclasses.replace(model, dtype="float32"))
 
@@ -130,7 +131,7 @@ def config_dict(system: str, model: Any, options: Any, **settings: Any) -> ml_co
     return found
 
 
-def read(file: Path, argument: str) -> ml_collections.ConfigDict:
+def load_config_file(file: Path, argument: str) -> ml_collections.ConfigDict:
     """What the launcher is given by `--config=FILE:ARGUMENT`."""
     spec = importlib.util.spec_from_file_location(f"config_{file.stem}", file)
     module = importlib.util.module_from_spec(spec)
@@ -214,3 +215,21 @@ def _keep_tuples(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _keep_tuples(item) for key, item in value.items()}
     return tuple(_keep_tuples(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def reading_options(config: TrainConfig, split: str, first_sample: int = 0) -> dict[str, Any]:
+    """The options of `pipeline.build` that do not depend on the system.
+
+    Args:
+      config: of the training.
+      split: "train" is read endlessly, from `first_sample` on; another one once, in order.
+      first_sample: how many samples all processes together have taken before.
+    """
+    return {
+        "seed": config.seed,
+        "process_index": jax.process_index(),
+        "process_count": jax.process_count(),
+        "train": split == "train",
+        "read_threads": config.data.read_threads,
+        "first_sample": first_sample,
+    }

@@ -13,15 +13,15 @@ import numpy as np
 from etils import epath
 
 from evc_jax.config import to_mapping
-from evc_jax.data.source import audio_config
+from evc_jax.data.dataset import audio_config
 from evc_jax.errors import ConfigError, TrainingError
 from evc_jax.training import parallel
 from evc_jax.training.checkpoints import Checkpoints, Restored
 from evc_jax.training.config import TrainConfig
 from evc_jax.training.flops import count_flops, peak_flops_per_s
-from evc_jax.training.metrics import MetricsWriter
+from evc_jax.training.metrics_writer import MetricsWriter
 from evc_jax.training.preemption import Preemption
-from evc_jax.training.progress import NotFinite, Progress, mean_metrics, stopped_by
+from evc_jax.training.step_stats import NotFinite, Progress, mean_metrics, stopped_by
 
 
 @runtime_checkable
@@ -53,15 +53,15 @@ class System(Protocol):
 def build_system(config: TrainConfig, workdir: epath.Path) -> System:
     """The system that the configuration names; `workdir` is where it may keep what it computes once."""
     if config.system == "speechsplit":
-        from evc_jax.training.speechsplit import SpeechSplitSystem as kind
+        from evc_jax.training.systems.speechsplit import SpeechSplitSystem as kind
     elif config.system == "f0_converter":
-        from evc_jax.training.f0_converter import F0ConverterSystem as kind
+        from evc_jax.training.systems.f0_converter import F0ConverterSystem as kind
     elif config.system == "voicegan":
-        from evc_jax.training.voicegan import VoiceGANSystem as kind
+        from evc_jax.training.systems.voicegan import VoiceGANSystem as kind
     elif config.system == "codegan":
-        from evc_jax.training.codegan import CodeGANSystem as kind
+        from evc_jax.training.systems.codegan import CodeGANSystem as kind
     else:
-        from evc_jax.training.waveglow import WaveGlowSystem as kind
+        from evc_jax.training.systems.waveglow import WaveGlowSystem as kind
     return kind(config, workdir)
 
 
@@ -222,7 +222,7 @@ class Run:
 
     @functools.cached_property
     def _showcase(self) -> Callable[[Any], Iterable[Any]]:
-        from evc_jax.training.showcase import build_showcase
+        from evc_jax.training.samples import build_showcase
 
         return build_showcase(self.config, self.system.networks(), self.workdir)
 

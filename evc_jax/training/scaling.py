@@ -11,10 +11,9 @@ from jax.sharding import AbstractMesh
 from evc_jax.errors import ConfigError
 from evc_jax.training import parallel
 from evc_jax.training.config import TrainConfig
-from evc_jax.training.flops import count_flops, count_loop_iterations, count_reduced_bytes
-from evc_jax.training.gan import GanSystem
-from evc_jax.training.hardware import find_accelerator
-from evc_jax.training.synthetic import batch_shapes, system_without_data
+from evc_jax.training.flops import count_flops, count_loop_iterations, count_reduced_bytes, find_accelerator
+from evc_jax.training.systems.fake_data import batch_shapes, system_without_data
+from evc_jax.training.systems.gan import GanSystem
 
 
 @dataclass(frozen=True)

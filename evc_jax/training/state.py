@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from evc_jax.models.pytree import record
+from evc_jax.models.network import pytree_dataclass
 from evc_jax.training.config import OptimizerConfig
 
 Params = Any
 
 
-@record
+@pytree_dataclass
 class TrainState:
     """One network, its optimiser, and the moving average of its parameters (None without one)."""
 
@@ -24,7 +24,7 @@ class TrainState:
     ema: Params
 
 
-@record
+@pytree_dataclass
 class GanState:
     """Two players, each with its own optimiser, and the moving average of the generator (None without one)."""
 

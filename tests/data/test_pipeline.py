@@ -3,7 +3,8 @@ import itertools
 import numpy as np
 import pytest
 
-from evc_jax.data.extraction import from_pcm, to_pcm
+from evc_jax.audio.io import from_pcm, to_pcm
+from evc_jax.data.dataset import SpeakerTable
 from evc_jax.data.pipeline import (
     BalancedVoices,
     CropConfig,
@@ -12,9 +13,8 @@ from evc_jax.data.pipeline import (
     speechsplit_pipeline,
     waveglow_pipeline,
 )
-from evc_jax.data.source import SpeakerTable
 from evc_jax.errors import ConfigError, DataError
-from evc_jax.pitch import LogF0Statistics, normalize_f0
+from evc_jax.features.f0_codes import LogF0Statistics, normalize_f0
 
 BANDS = 4
 

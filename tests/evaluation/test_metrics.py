@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evc_jax.audio import AudioConfig
+from evc_jax.audio.config import AudioConfig
 from evc_jax.evaluation import metrics
 
 CONFIG = AudioConfig()

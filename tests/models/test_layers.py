@@ -6,19 +6,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from evc_jax.interop import torch_names as names
-from evc_jax.models.convolution import ConvTranspose1d
-from evc_jax.models.initial import Keys, uniform
-from evc_jax.models.layers import (
-    LSTM,
-    BiLSTM,
-    Conv1d,
-    GroupNorm,
-    InstanceNorm,
-    Linear,
-    Network,
-    WeightNormConv1d,
-)
+from evc_jax.models.conv_matmul import ConvTranspose1d
+from evc_jax.models.layers import LSTM, BiLSTM, Conv1d, GroupNorm, InstanceNorm, Linear, WeightNormConv1d
+from evc_jax.models.network import KeySequence, Network, uniform
+from evc_jax.torch_import import torch_names
 
 torch = pytest.importorskip("torch")
 
@@ -30,8 +21,8 @@ def compare(module, theirs, weights, inputs, *, channels_first=True, tolerance=2
     state = {name: value.detach().numpy() for name, value in theirs.state_dict().items()}
     graph, _ = nnx.split(module, nnx.Param)
     # PyTorch names the tensors of a bare module without a prefix.
-    weights = [names.Weight(w.path, w.name.removeprefix("."), w.layout) for w in weights]
-    params = jax.tree.map(jnp.asarray, names.from_torch(state, weights))
+    weights = [torch_names.Weight(w.path, w.name.removeprefix("."), w.layout) for w in weights]
+    params = jax.tree.map(jnp.asarray, torch_names.from_torch(state, weights))
     x = np.random.default_rng(0).standard_normal((BATCH, FRAMES, inputs)).astype(np.float32)
 
     def turned(tensor):
@@ -51,18 +42,16 @@ def compare(module, theirs, weights, inputs, *, channels_first=True, tolerance=2
     output, param_grads, x_grad = run(params, x, cotangent)
     np.testing.assert_allclose(output, expected.detach().numpy(), atol=tolerance)
     np.testing.assert_allclose(x_grad, torch_x.grad.numpy(), atol=tolerance)
-    for name, gradient in names.to_torch(param_grads, weights).items():
+    for name, gradient in torch_names.to_torch(param_grads, weights).items():
         theirs_grad = dict(theirs.named_parameters())[name].grad.numpy()
         np.testing.assert_allclose(gradient, theirs_grad, atol=10 * tolerance, err_msg=name)
 
 
-@pytest.mark.parametrize(
-    ("hidden", "layers", "bidirectional"), [(1, 1, True), (5, 3, True), (5, 2, False)]
-)
+@pytest.mark.parametrize(("hidden", "layers", "bidirectional"), [(1, 1, True), (5, 3, True), (5, 2, False)])
 def test_lstm(hidden, layers, bidirectional):
     theirs = torch.nn.LSTM(4, hidden, layers, batch_first=True, bidirectional=bidirectional)
-    ours = (BiLSTM if bidirectional else LSTM)(4, hidden, layers=layers, keys=Keys(0))
-    list_weights = names.bilstm_weights if bidirectional else names.lstm_weights
+    ours = (BiLSTM if bidirectional else LSTM)(4, hidden, layers=layers, keys=KeySequence(0))
+    list_weights = torch_names.bilstm_weights if bidirectional else torch_names.lstm_weights
     compare(ours, theirs, list_weights((), "", layers), 4, channels_first=False)
 
 
@@ -72,7 +61,7 @@ def test_lstm(hidden, layers, bidirectional):
 def test_conv(kernel, stride, padding, dilation, groups):
     theirs = torch.nn.Conv1d(6, 4, kernel, stride, padding, dilation, groups)
     options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    compare(Conv1d(6, 4, kernel, keys=Keys(0), **options), theirs, names.conv_weights((), ""), 6)
+    compare(Conv1d(6, 4, kernel, keys=KeySequence(0), **options), theirs, torch_names.conv_weights((), ""), 6)
 
 
 @pytest.mark.parametrize(
@@ -80,32 +69,32 @@ def test_conv(kernel, stride, padding, dilation, groups):
 )
 def test_conv_transpose(kernel, stride, padding):
     theirs = torch.nn.ConvTranspose1d(3, 5, kernel, stride, padding)
-    ours = ConvTranspose1d(3, 5, kernel, stride=stride, padding=padding, keys=Keys(0))
-    compare(ours, theirs, names.conv_weights((), "", names.CONV_TRANSPOSE), 3)
+    ours = ConvTranspose1d(3, 5, kernel, stride=stride, padding=padding, keys=KeySequence(0))
+    compare(ours, theirs, torch_names.conv_weights((), "", torch_names.CONV_TRANSPOSE), 3)
 
 
 @pytest.mark.parametrize("groups", [1, 3, 12])
 def test_group_norm(groups):
     theirs = torch.nn.GroupNorm(groups, 12)
     torch.nn.init.normal_(theirs.weight)
-    compare(GroupNorm(12, groups), theirs, names.norm_weights((), ""), 12)
+    compare(GroupNorm(12, groups), theirs, torch_names.norm_weights((), ""), 12)
 
 
 def test_instance_norm():
     theirs = torch.nn.InstanceNorm1d(5, affine=True)
     torch.nn.init.normal_(theirs.weight)
-    compare(InstanceNorm(5), theirs, names.norm_weights((), ""), 5)
+    compare(InstanceNorm(5), theirs, torch_names.norm_weights((), ""), 5)
 
 
 def test_linear():
-    weights = names.linear_weights((), "")
-    compare(Linear(4, 7, keys=Keys(0)), torch.nn.Linear(4, 7), weights, 4, channels_first=False)
+    weights = torch_names.linear_weights((), "")
+    compare(Linear(4, 7, keys=KeySequence(0)), torch.nn.Linear(4, 7), weights, 4, channels_first=False)
 
 
 def test_weight_norm():
     theirs = torch.nn.Conv1d(4, 6, 3, padding=2, dilation=2)
     weight = theirs.weight.detach().numpy()
-    module = WeightNormConv1d(4, 6, 3, dilation=2, keys=Keys(0))
+    module = WeightNormConv1d(4, 6, 3, dilation=2, keys=KeySequence(0))
     norm = np.sqrt((weight**2).sum(axis=(1, 2)))
     params = {
         "direction": jnp.asarray(weight.transpose(2, 1, 0) * 3.0),  # its length must not matter
@@ -121,12 +110,12 @@ def test_weight_norm():
 @pytest.mark.parametrize("shape", [(7,), (3, 5, 11), (300, 700)])
 def test_parameters_are_jaxs_uniform_numbers(shape):
     key = jax.random.fold_in(jax.random.key(4), 1)
-    keys = Keys(4)
+    keys = KeySequence(4)
     next(keys)
     drawn = uniform(keys, shape, 0.25)[...]
     np.testing.assert_array_equal(drawn, jax.random.uniform(key, shape, minval=-0.25, maxval=0.25))
-    traced = jax.jit(lambda key: uniform(Keys(key), shape, 0.25)[...])
-    np.testing.assert_array_equal(traced(jax.random.key(4)), uniform(Keys(4), shape, 0.25)[...])
+    traced = jax.jit(lambda key: uniform(KeySequence(key), shape, 0.25)[...])
+    np.testing.assert_array_equal(traced(jax.random.key(4)), uniform(KeySequence(4), shape, 0.25)[...])
 
 
 class Tiny(nnx.Module):

@@ -6,17 +6,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from bundles import tiny_bundle, tone  # noqa: F401
+from support.tiny_bundles import tone
 
-from evc_jax.bundle import load_bundle
-from evc_jax.conversion import Converter
-from evc_jax.pitch import log_f0_statistics
-from evc_jax.recoding import concatenate
+from evc_jax.audio.chunking import split_windows
+from evc_jax.conversion.converter import Converter
+from evc_jax.conversion.engine import concatenate
+from evc_jax.conversion.options import ConversionOptions
+from evc_jax.features.f0_codes import log_f0_statistics
+from evc_jax.pretrained.bundle import load_bundle
 from evc_jax.serving import deadline
 from evc_jax.serving.admission import Cores
 from evc_jax.serving.batching import PART_WINDOWS, Batcher, BatchingRecoder
-from evc_jax.windows import split
-from evc_jax.wishes import Wishes
 
 
 def slowly(x, y):
@@ -84,14 +84,17 @@ def test_closing_finishes_what_waits():
 
 
 @pytest.fixture(scope="module")
-def windows(tiny_bundle):  # noqa: F811
+def windows(tiny_bundle):
     """A converter, and the windows of three requests with different wishes."""
     converter = Converter(load_bundle(tiny_bundle))
     inputs = []
     for i, emotion in enumerate((None, "happy", "sad")):
         features = converter.extract(tone(0.6 + 1.5 * i, f0_hz=120 + 60 * i, seed=i), 16000)
-        cut, statistics = (split(features.mel), split(features.f0_hz)), log_f0_statistics(features.f0_hz)
-        inputs.append(converter.window_inputs(*cut, features.embedding, statistics, Wishes(emotion=emotion)))
+        cut, statistics = (
+            (split_windows(features.mel), split_windows(features.f0_hz)),
+            log_f0_statistics(features.f0_hz),
+        )
+        inputs.append(converter.window_inputs(*cut, features.embedding, statistics, ConversionOptions(emotion=emotion)))
     return converter, inputs
 
 

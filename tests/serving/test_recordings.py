@@ -4,10 +4,10 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from bundles import tone
-from uploads import as_bytes, flac_bomb, hostile
+from support.tiny_bundles import tone
+from support.uploads import as_bytes, flac_bomb, hostile
 
-from evc_jax import audio
+from evc_jax.audio import io as audio_io
 from evc_jax.errors import AudioError
 from evc_jax.serving.recordings import TooLongError, decode, encode
 
@@ -26,14 +26,14 @@ from evc_jax.serving.recordings import TooLongError, decode, encode
 def test_samples_are_those_of_the_file(tmp_path, container, rate_hz, channels, options):
     data = as_bytes(np.stack([tone(7.0, rate_hz, seed=i) for i in range(channels)], -1), rate_hz, container, **options)
     (tmp_path / "file").write_bytes(data)
-    np.testing.assert_array_equal(decode(data, 16000, 10), audio.load(tmp_path / "file", 16000))
+    np.testing.assert_array_equal(decode(data, 16000, 10), audio_io.load(tmp_path / "file", 16000))
 
 
 @pytest.mark.parametrize("container", ["wav", "flac"])
 @pytest.mark.parametrize("level", [0.1, 3.0])
 def test_bytes_are_those_of_the_file(tmp_path, container, level):
     sound = tone(1.0, level=level)
-    audio.save(tmp_path / f"out.{container}", sound, 16000)
+    audio_io.save(tmp_path / f"out.{container}", sound, 16000)
     assert encode(sound, 16000, container) == (tmp_path / f"out.{container}").read_bytes()
 
 

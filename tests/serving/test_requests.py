@@ -10,22 +10,21 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from bundles import tiny_bundle, tone  # noqa: F401
-from uploads import as_bytes, hostile, recording
+from support.tiny_bundles import tone
+from support.uploads import as_bytes, command_line, conversion, hostile, recording
 
 pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
 
-import httpx  # noqa: E402
-from prometheus_client.parser import text_string_to_metric_families  # noqa: E402
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
-from evc_jax import audio, jobs  # noqa: E402
-from evc_jax.bundle import load_bundle  # noqa: E402
-from evc_jax.conversion import Converter  # noqa: E402
-from evc_jax.serving.app import make_app  # noqa: E402
-from evc_jax.serving.service import Service  # noqa: E402
-from evc_jax.serving.settings import ServerSettings  # noqa: E402
-from evc_jax.wishes import Wishes  # noqa: E402
+from evc_jax.audio import io as audio_io
+from evc_jax.conversion.converter import Converter
+from evc_jax.pretrained.bundle import load_bundle
+from evc_jax.serving.app import make_app
+from evc_jax.serving.service import Service
+from evc_jax.serving.settings import ServerSettings
 
 LIMITS = {"max_upload_mb": 1, "max_seconds": 10, "queue": 16, "timeout_s": 300, "workers": 2}
 
@@ -52,20 +51,15 @@ class Client:
         return self.send(conversion(data, headers, voices, **fields))[0]
 
 
-def conversion(data, headers=None, voices=(), **fields):
-    files = [("recording", ("name", data))] + [("voice_file", ("name", voice)) for voice in voices]
-    return {"method": "POST", "url": "/convert", "files": files, "data": fields, "headers": headers}
-
-
 @pytest.fixture(scope="module")
-def client(tiny_bundle):  # noqa: F811
+def client(tiny_bundle):
     service = Service(load_bundle(tiny_bundle), ServerSettings(**LIMITS))
     yield Client(service)
     service.close()
 
 
 @pytest.fixture
-def small(tiny_bundle):  # noqa: F811
+def small(tiny_bundle):
     """Makes clients of servers with narrower limits."""
     services = []
 
@@ -78,15 +72,6 @@ def small(tiny_bundle):  # noqa: F811
         service.close()
 
 
-def command_line(converter, folder, data, suffix=".wav", **wishes):
-    """The file that `evc convert` writes."""
-    (folder / "in.wav").write_bytes(data)
-    job = jobs.Job(folder / "in.wav", folder / f"out{suffix}")
-    (outcome,) = jobs.run([job], converter, Wishes(**wishes))
-    assert outcome.error is None
-    return job.output.read_bytes()
-
-
 REQUESTS = (
     {},
     {"emotion": "happy"},
@@ -97,7 +82,7 @@ REQUESTS = (
 
 
 @pytest.fixture(scope="module")
-def converter(tiny_bundle):  # noqa: F811
+def converter(tiny_bundle):
     return Converter(load_bundle(tiny_bundle))
 
 
@@ -129,7 +114,9 @@ def test_transfers(client, converter, tmp_path):
     for aspects in ("F", "RFU"):
         request = {"method": "POST", "url": "/transfer", "files": files, "data": {"aspects": aspects, "seed": 1}}
         (answer,) = client.send(request)
-        audio.save(tmp_path / "out.wav", converter.transfer(source, 16000, target, 16000, aspects, seed=1).audio, 16000)
+        audio_io.save(
+            tmp_path / "out.wav", converter.transfer(source, 16000, target, 16000, aspects, seed=1).audio, 16000
+        )
         assert answer.content == (tmp_path / "out.wav").read_bytes()
     (answer,) = client.send(request | {"data": {"aspects": "X"}})
     assert answer.status_code == 422 and "aspects are 'X'" in answer.json()["detail"]

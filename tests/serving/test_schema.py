@@ -1,14 +1,13 @@
 """The API does what its OpenAPI document says, whatever is sent; schemathesis makes up the requests."""
 
 import pytest
-from bundles import tiny_bundle  # noqa: F401
 
 schemathesis = pytest.importorskip("schemathesis")
 hypothesis = pytest.importorskip("hypothesis")
 # Bytes that fit the description of an upload are hardly ever a recording.
 positive_data_acceptance = pytest.importorskip("schemathesis.specs.openapi.checks").positive_data_acceptance
 
-from evc_jax.bundle import load_bundle  # noqa: E402
+from evc_jax.pretrained.bundle import load_bundle  # noqa: E402
 from evc_jax.serving.app import make_app  # noqa: E402
 from evc_jax.serving.service import Service  # noqa: E402
 from evc_jax.serving.settings import ServerSettings  # noqa: E402
@@ -17,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def operations(tiny_bundle):  # noqa: F811
+def operations(tiny_bundle):
     """What the document describes, by method and path."""
     service = Service(load_bundle(tiny_bundle), ServerSettings(max_upload_mb=1, max_seconds=10, timeout_s=60))
     schema = schemathesis.openapi.from_asgi("/openapi.json", make_app(service))

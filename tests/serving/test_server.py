@@ -10,16 +10,14 @@ import sys
 import time
 
 import pytest
-from bundles import tiny_bundle  # noqa: F401
-from test_requests import command_line, conversion
-from uploads import recording
+from support.uploads import command_line, conversion, recording
 
 httpx = pytest.importorskip("httpx")
 pytest.importorskip("uvicorn")
 
-from evc_jax.bundle import load_bundle  # noqa: E402
-from evc_jax.cli import main  # noqa: E402
-from evc_jax.conversion import Converter  # noqa: E402
+from evc_jax.cli.commands import main  # noqa: E402
+from evc_jax.conversion.converter import Converter  # noqa: E402
+from evc_jax.pretrained.bundle import load_bundle  # noqa: E402
 
 CLIENTS = 50
 
@@ -30,7 +28,17 @@ class Server:
     def __init__(self, bundle, folder, *options):
         (folder / "tmp").mkdir()
         self.folder = folder / "tmp"
-        command = [sys.executable, "-m", "evc_jax.cli", "serve", "--port", "0", "--bundle", str(bundle), *options]
+        command = [
+            sys.executable,
+            "-m",
+            "evc_jax.cli.commands",
+            "serve",
+            "--port",
+            "0",
+            "--bundle",
+            str(bundle),
+            *options,
+        ]
         environment = os.environ | {"TMPDIR": str(self.folder)}
         self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, cwd=folder)
         lines = iter(self.process.stderr.readline, "")
@@ -45,7 +53,7 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(tiny_bundle, tmp_path_factory):  # noqa: F811
+def server(tiny_bundle, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVC_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         server = Server(tiny_bundle, tmp_path_factory.mktemp("server"), "--queue", "20", "--timeout", "600")
@@ -54,7 +62,7 @@ def server(tiny_bundle, tmp_path_factory):  # noqa: F811
 
 
 @pytest.mark.slow
-def test_fifty_clients_then_sigterm(server, tiny_bundle, tmp_path):  # noqa: F811
+def test_fifty_clients_then_sigterm(server, tiny_bundle, tmp_path):
     wishes = [{"emotion": emotion, "strength": strength} for emotion in ("happy", "sad") for strength in (0.5, 1.0)]
     datas = [recording(0.6 + 0.5 * i, f0_hz=120.0 + 20 * i) for i in range(len(wishes))]
     converter = Converter(load_bundle(tiny_bundle))
@@ -88,7 +96,7 @@ def test_fifty_clients_then_sigterm(server, tiny_bundle, tmp_path):  # noqa: F81
         server.send({"method": "GET", "url": "/health"})
 
 
-def test_addresses_that_cannot_be(tiny_bundle, capsys):  # noqa: F811
+def test_addresses_that_cannot_be(tiny_bundle, capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert main(["serve", "--port", port, "--bundle", str(tiny_bundle)]) == 2

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from evc_jax.cli import main
+from evc_jax.cli.commands import main
 from evc_jax.errors import ConfigError
 from evc_jax.serving.settings import ServerSettings
 
@@ -34,7 +34,7 @@ import importlib.util
 real = importlib.util.find_spec
 importlib.util.find_spec = lambda name: None if name in ABSENT else real(name)
 import evc_jax.conversion, evc_jax.serving.recordings, evc_jax.cli
-sys.exit(evc_jax.cli.main(["serve"]))
+sys.exit(evc_jax.cli.commands.main(["serve"]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2

@@ -4,12 +4,13 @@ import math
 
 import jax
 import pytest
-from systems import CONFIGS, load_config
+from support.tiny_systems import CONFIGS, load_config
 
 from evc_jax.errors import ConfigError
 from evc_jax.models.network import Network
-from evc_jax.models.waveglow import WaveGlow, WaveGlowConfig
-from evc_jax.training.config import released
+from evc_jax.models.waveglow.config import WaveGlowConfig
+from evc_jax.models.waveglow.network import WaveGlow
+from evc_jax.training.config import inference_config
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_wrong_settings_are_refused(argument, message):
     with pytest.raises(ConfigError, match=message):
         config = load_config("codegan", argument)
         from evc_jax.config import from_mapping
-        from evc_jax.training.codegan import Options
+        from evc_jax.training.systems.codegan import Options
 
         from_mapping(Options, config.options, "config.options")
 
@@ -77,5 +78,5 @@ def test_the_light_vocoder_is_the_full_one_at_an_eighth_of_the_rate():
 def test_precision_is_a_matter_of_training():
     config = load_config("waveglow", "tiny,compute_dtype=bfloat16")
     model = config.network_config(WaveGlowConfig)
-    assert model.dtype == "bfloat16" and released(model)["dtype"] == "float32"
+    assert model.dtype == "bfloat16" and inference_config(model)["dtype"] == "float32"
     assert "dtype" not in config.model

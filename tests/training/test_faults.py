@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from voices import records, saved_steps, train_voices, write_voices
+from support.tiny_voices import records, saved_steps, train_voices, write_voices
 
 from evc_jax.errors import CheckpointError, TrainingError
+from evc_jax.pretrained.workdir import load_for_inference
 from evc_jax.training import checkpoints
-from evc_jax.training.checkpoints import load_for_inference
 
 ROOT = Path(__file__).resolve().parents[2]
 # A mount of its own, if the system lets us: a file system of 3 MB for the command.

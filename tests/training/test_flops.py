@@ -8,17 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from systems import load_config
+from support.tiny_systems import load_config
 
+from evc_jax.models.lstm import BiLSTM, lstm_scan
 from evc_jax.models.network import Network
-from evc_jax.models.recurrent import BiLSTM, lstm_scan
-from evc_jax.models.speechsplit import ConvBlock, SpeechSplitConfig
-from evc_jax.models.waveglow import WaveGlow, WaveGlowConfig, waveglow_loss
-from evc_jax.models.waveglow_synthesis import noise_shapes, synthesise
+from evc_jax.models.speechsplit.config import SpeechSplitConfig
+from evc_jax.models.speechsplit.network import ConvBlock
+from evc_jax.models.waveglow.config import WaveGlowConfig
+from evc_jax.models.waveglow.network import WaveGlow, waveglow_loss
+from evc_jax.models.waveglow.synthesis import noise_shapes, synthesise
 from evc_jax.training import parallel
-from evc_jax.training.flops import count_flops, count_loop_iterations, peak_flops_per_s
-from evc_jax.training.hardware import find_accelerator
-from evc_jax.training.synthetic import batch_shapes, system_without_data
+from evc_jax.training.flops import count_flops, count_loop_iterations, find_accelerator, peak_flops_per_s
+from evc_jax.training.systems.fake_data import batch_shapes, system_without_data
 
 CONVOLUTIONS = {
     "same": {},

@@ -6,7 +6,7 @@ import sys
 
 def test_tensorboard_does_not_bring_pytorch():
     code = (
-        "import sys; from evc_jax.training.metrics import _summary_writer as make; make();"
+        "import sys; from evc_jax.training.metrics_writer import _summary_writer as make; make();"
         "assert 'tensorboardX' in sys.modules and 'torch' not in sys.modules;"
         "import torch; make(); assert sys.modules['torch'] is torch"
     )

@@ -9,17 +9,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from socket_ports import free_port
-from systems import BATCH, SYSTEMS, exact_enough, make_system, quick_compilation, run_steps, trained_params
+from support.socket_ports import free_port
+from support.tiny_systems import BATCH, SYSTEMS, exact_enough, make_system, quick_compilation, run_steps, trained_params
 
 from evc_jax.errors import ConfigError
 from evc_jax.training import parallel
-from evc_jax.training.synthetic import synthetic_batch
+from evc_jax.training.systems.fake_data import synthetic_batch
 
 STEPS = 20
 PROCESSES = 4
 TOLERANCE = 1e-5
-WORKER = Path(__file__).with_name("process_worker.py")
+WORKER = Path(__file__).parents[1] / "support" / "process_worker.py"
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -4,14 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from systems import BATCH, SYSTEMS, make_system
-from voices import train_voices, write_voices
+from support.tiny_systems import BATCH, SYSTEMS, make_system
+from support.tiny_voices import train_voices, write_voices
 
+from evc_jax.pretrained.workdir import load_for_inference
 from evc_jax.training import parallel
-from evc_jax.training.checkpoints import load_for_inference
 from evc_jax.training.config import OptimizerConfig
 from evc_jax.training.state import make_optimizer, update_ema
-from evc_jax.training.synthetic import synthetic_batch
+from evc_jax.training.systems.fake_data import synthetic_batch
 
 STEPS = 200
 LAST = 20  # a single step's loss is noise
@@ -77,7 +77,5 @@ def test_the_average_is_what_is_validated_and_released(tmp_path):
 
 
 def test_clipping_can_be_switched_in_a_resumed_training():
-    states = [
-        make_optimizer(OptimizerConfig(clip_norm=norm), 10).init({"w": jnp.zeros(3)}) for norm in (None, 1.0)
-    ]
+    states = [make_optimizer(OptimizerConfig(clip_norm=norm), 10).init({"w": jnp.zeros(3)}) for norm in (None, 1.0)]
     assert jax.tree.structure(states[0]) == jax.tree.structure(states[1])

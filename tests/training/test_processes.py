@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from socket_ports import free_port
-from voices import records, saved_steps, train_voices, write_voices
+from support.socket_ports import free_port
+from support.tiny_voices import records, saved_steps, train_voices, write_voices
 
 ROOT = Path(__file__).resolve().parents[2]
 PROCESSES = 4

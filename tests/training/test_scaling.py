@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 import pytest
 from jax.sharding import PartitionSpec as P
-from systems import load_config
+from support.tiny_systems import load_config
 
 from evc_jax.errors import ConfigError
 from evc_jax.training import parallel
 from evc_jax.training.flops import count_reduced_bytes
 from evc_jax.training.scaling import CLUSTERS, StepCost, predict, reduction_s, step_cost
-from evc_jax.training.synthetic import system_without_data
+from evc_jax.training.systems.fake_data import system_without_data
 
 ROOT = Path(__file__).resolve().parents[2]
 COST = StepCost("waveglow", 10**6, 16, 59.1e12, 1000, 1, 400_000_000, 10**6)

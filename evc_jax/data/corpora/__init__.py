@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evc_jax.data.corpora import common_voice, crema_d, emodb, esd, iemocap, libri, ljspeech, own, ravdess, vctk
-from evc_jax.data.corpora.corpus import Corpus
-from evc_jax.data.recordings import EMOTIONS, SEXES, Recording, require_unique
+from evc_jax.data.corpora import common_voice, crema_d, custom, emodb, esd, iemocap, libri, ljspeech, ravdess, vctk
+from evc_jax.data.corpora.base import Corpus
+from evc_jax.data.corpora.recording import EMOTIONS, SEXES, Recording, require_unique
 from evc_jax.errors import DataError
 
 __all__ = ["CORPORA", "EMOTIONS", "SEXES", "Corpus", "Recording", "read_corpus"]
@@ -30,8 +30,8 @@ CORPORA = {
         libri.LIBRITTS,
         libri.LIBRITTS_R,
         common_voice.CORPUS,
-        own.FOLDER,
-        own.MANIFEST,
+        custom.FOLDER,
+        custom.MANIFEST,
     )
 }
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from evc_jax.data.corpora.corpus import Corpus
-from evc_jax.data.recordings import AUDIO_SUFFIXES, Recording, sentence_id, sex_named
+from evc_jax.data.corpora.base import Corpus
+from evc_jax.data.corpora.recording import AUDIO_SUFFIXES, Recording, sentence_id, sex_named
 from evc_jax.errors import DataError
 
 _PARTS = {"dev.tsv": "validation", "test.tsv": "test"}

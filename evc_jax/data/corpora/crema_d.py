@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from evc_jax.data.corpora.corpus import Corpus, unpacked
-from evc_jax.data.recordings import Recording, audio_files, emotion_named, sex_named
+from evc_jax.data.corpora.base import Corpus, unpacked
+from evc_jax.data.corpora.recording import Recording, audio_files, emotion_named, sex_named
 
 # One file of the release ends in _X instead of _XX.
 _NAME = re.compile(r"(\d{4})_([A-Z]{3})_([A-Z]{3})_(LO|MD|HI|XX?)")

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from evc_jax.data.corpora.corpus import Corpus
-from evc_jax.data.recordings import Recording, audio_files
+from evc_jax.data.corpora.base import Corpus
+from evc_jax.data.corpora.recording import Recording, audio_files
 
 _NAME = re.compile(r"(\d\d)([ab]\d\d)([NFTWAEL])([a-z])")
 _MEN = ("03", "10", "11", "12", "15")

@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from evc_jax.data.corpora.corpus import Corpus, unpacked
-from evc_jax.data.recordings import Recording, audio_files, emotion_named
+from evc_jax.data.corpora.base import Corpus, unpacked
+from evc_jax.data.corpora.recording import Recording, audio_files, emotion_named
 
 _SENTENCES = 350
 _LAST_MANDARIN_SPEAKER = 10

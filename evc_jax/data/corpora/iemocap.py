@@ -14,8 +14,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from evc_jax.data.corpora.corpus import Corpus, unpacked
-from evc_jax.data.recordings import Recording, audio_files, emotion_named, sentence_id, sex_named
+from evc_jax.data.corpora.base import Corpus, unpacked
+from evc_jax.data.corpora.recording import Recording, audio_files, emotion_named, sentence_id, sex_named
 
 _NAME = re.compile(r"(Ses\d\d)[MF]_(impro|script)\w*_([MF])\w+")
 _SUMMARY = re.compile(r"\[[\d.]+ - [\d.]+\]\t(\w+)\t(\w+)\t")

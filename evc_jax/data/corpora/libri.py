@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from evc_jax.data.corpora.corpus import Corpus, unpacked
-from evc_jax.data.recordings import Recording, audio_files, sex_named, utterance_id
+from evc_jax.data.corpora.base import Corpus, unpacked
+from evc_jax.data.corpora.recording import Recording, audio_files, sex_named, utterance_id
 
 _SPLITS = {"train": "train", "dev": "validation", "test": "test"}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from evc_jax.data.corpora.corpus import Corpus, unpacked
-from evc_jax.data.recordings import Recording, audio_files
+from evc_jax.data.corpora.base import Corpus, unpacked
+from evc_jax.data.corpora.recording import Recording, audio_files
 
 
 def _read(root: Path, prefix: str) -> Iterator[Recording]:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from evc_jax.data.corpora.corpus import Corpus
-from evc_jax.data.recordings import Recording, audio_files
+from evc_jax.data.corpora.base import Corpus
+from evc_jax.data.corpora.recording import Recording, audio_files
 
 _NAME = re.compile(r"03-01-(\d\d)-(\d\d)-(\d\d)-(\d\d)-(\d\d)")
 _EMOTIONS = dict(
@@ -44,7 +44,6 @@ def _read(root: Path, prefix: str) -> Iterator[Recording]:
 CORPUS = Corpus(
     "ravdess",
     "CC BY-NC-SA 4.0",
-    "expected Actor_NN/03-01-EE-II-SS-RR-AA.wav from Audio_Speech_Actors_01-24.zip,"
-    " https://zenodo.org/records/1188976",
+    "expected Actor_NN/03-01-EE-II-SS-RR-AA.wav from Audio_Speech_Actors_01-24.zip, https://zenodo.org/records/1188976",
     _read,
 )

@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from evc_jax.data.corpora.corpus import Corpus, unpacked
-from evc_jax.data.recordings import Recording, audio_files, sentence_id, sex_named
+from evc_jax.data.corpora.base import Corpus, unpacked
+from evc_jax.data.corpora.recording import Recording, audio_files, sentence_id, sex_named
 
 _NAME = re.compile(r"((?:p|s)\d+)_(\d+)(?:_mic[12])?")
 

@@ -1,0 +1,1 @@
+"""Samples: reading, writing, spectrograms, loudness and pauses. No networks, no JAX."""

@@ -1,0 +1,213 @@
+"""Reading and writing recordings."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int16
+
+from evc_jax.errors import AudioError
+
+MIN_DURATION_S = 0.1
+
+
+MAX_CHANNELS = 64
+
+
+RESAMPLING_QUALITY = "HQ"
+
+
+# Beyond 4 GB a WAV file needs 64-bit sizes.
+MAX_WAV_BYTES = 2**32 - 2**16
+
+
+def load(path: str | os.PathLike, sample_rate_hz: int) -> Float[np.ndarray, " S"]:
+    """Reads a recording of any format, rate and channel count that libsndfile knows.
+
+    Returns:
+      float32 mono samples at `sample_rate_hz`.
+
+    Raises:
+      AudioError: the file is missing, empty, no recording, too short, or holds NaN or infinite samples.
+    """
+    import soundfile
+
+    path = check_file(path)
+    try:
+        samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, OSError, TypeError) as error:
+        raise unreadable(path) from error
+    try:
+        return to_mono(samples, rate_hz, sample_rate_hz)
+    except AudioError as error:
+        raise AudioError(f"{path}: {error}") from error
+
+
+def check_file(path: str | os.PathLike) -> Path:
+    """The path, if a file with something in it lies there.
+
+    Raises:
+      AudioError: the file is missing or empty, or a folder.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise AudioError(f"{path} is a folder; give a recording.")
+    if not path.is_file():
+        raise AudioError(f"{path} does not exist; give the path of a recording.")
+    if path.stat().st_size == 0:
+        raise AudioError(f"{path} is an empty file; give a recording.")
+    return path
+
+
+def unreadable(path: Path) -> AudioError:
+    """The error for a file that libsndfile cannot read."""
+    return AudioError(f"{path} cannot be read as audio; give a WAV, FLAC, OGG or MP3 recording.")
+
+
+def to_mono(audio: np.ndarray, rate_hz: int, sample_rate_hz: int) -> Float[np.ndarray, " S"]:
+    """Turns an array of samples into float32 mono at `sample_rate_hz`.
+
+    Args:
+      audio: [S] or [S, channels], floating point (full scale 1) or integer (full scale of its type).
+      rate_hz: its sample rate.
+      sample_rate_hz: the wanted sample rate.
+
+    Raises:
+      AudioError: another shape or type, NaN or infinite samples, fewer than `MIN_DURATION_S` seconds.
+    """
+    import soxr
+
+    audio = np.asarray(audio)
+    check_shape(audio)
+    check_rate(rate_hz)
+    check_duration(len(audio), rate_hz)
+    mono = mix(audio)
+    if rate_hz != sample_rate_hz:
+        mono = soxr.resample(mono, rate_hz, sample_rate_hz, quality=RESAMPLING_QUALITY)
+    return np.ascontiguousarray(mono, dtype=np.float32)
+
+
+def check_shape(audio: np.ndarray) -> None:
+    """Raises AudioError unless the audio is [samples] or [samples, channels]."""
+    if audio.ndim not in (1, 2) or (audio.ndim == 2 and not 1 <= audio.shape[1] <= MAX_CHANNELS):
+        raise AudioError(f"the audio has shape {audio.shape}; expected [samples] or [samples, channels].")
+
+
+def check_rate(rate_hz: int) -> None:
+    """Raises AudioError for a rate that is none."""
+    if rate_hz <= 0:
+        raise AudioError(f"the sample rate is {rate_hz}; expected a positive number of samples a second.")
+
+
+def check_duration(samples: int, rate_hz: int) -> None:
+    """Raises AudioError for fewer than `MIN_DURATION_S` seconds."""
+    if samples < MIN_DURATION_S * rate_hz:
+        raise AudioError(f"the recording lasts {samples / rate_hz:.3f} s; give one of at least {MIN_DURATION_S} s.")
+
+
+def mix(audio: np.ndarray) -> Float[np.ndarray, " S"]:
+    """Floating-point mono of samples of any type and channel count, at their own rate.
+
+    Raises:
+      AudioError: another type, NaN or infinite samples.
+    """
+    audio = _as_float(audio)
+    if not np.isfinite(audio).all():
+        raise AudioError("the recording holds NaN or infinite samples; export it again.")
+    return audio if audio.ndim == 1 else audio.mean(axis=1)
+
+
+def _as_float(audio: np.ndarray) -> np.ndarray:
+    if np.issubdtype(audio.dtype, np.floating):
+        return audio
+    if not np.issubdtype(audio.dtype, np.integer):
+        raise AudioError(f"the samples are of type {audio.dtype}; expected floating point or integers.")
+    info = np.iinfo(audio.dtype)
+    middle = (int(info.max) + int(info.min) + 1) // 2
+    return (audio.astype(np.float64) - middle) / (int(info.max) - middle + 1)
+
+
+def save(path: str | os.PathLike, audio: Float[np.ndarray, " S"], rate_hz: int) -> None:
+    """Writes a 16-bit WAV or FLAC file, whole or not at all.
+
+    Peaks above 1 are scaled down, never wrapped or cut.
+
+    Raises:
+      AudioError: another suffix, or a place that cannot be written.
+    """
+    save_blocks(path, [audio], len(audio), float(np.abs(audio).max(initial=0.0)), rate_hz)
+
+
+def save_blocks(
+    path: str | os.PathLike, blocks: Iterable[Float[np.ndarray, " _"]], samples: int, peak: float, rate_hz: int
+) -> None:
+    """Does what `save` does for sound that comes in blocks and whose length and peak are known.
+
+    A WAV file of more than 4 GB is written as RF64, which players know as WAV.
+
+    Raises:
+      AudioError: another suffix, or a place that cannot be written.
+    """
+    import soundfile
+
+    path = check_output(path)
+    beside = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_blocks(beside, blocks, samples, peak, rate_hz, path.suffix.lower().removeprefix("."))
+        os.replace(beside, path)
+    except (soundfile.SoundFileError, OSError) as error:
+        raise AudioError(f"{path} cannot be written ({error}); give a place that can.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+
+
+def write_blocks(
+    file: Path | io.BytesIO,
+    blocks: Iterable[Float[np.ndarray, " _"]],
+    samples: int,
+    peak: float,
+    rate_hz: int,
+    container: str,
+) -> None:
+    """Writes sound to a place on disk or in memory; `container` is "wav" or "flac", the rest as in `save_blocks`."""
+    import soundfile
+
+    if container == "wav" and 2 * samples > MAX_WAV_BYTES:
+        container = "rf64"
+    with soundfile.SoundFile(file, "w", rate_hz, 1, subtype="PCM_16", format=container.upper()) as sound:
+        for block in blocks:
+            sound.write(block / peak if peak > 1 else block)
+
+
+def check_output(path: str | os.PathLike) -> Path:
+    """The path, if its suffix names a format that is written.
+
+    Raises:
+      AudioError: another suffix.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".wav", ".flac"):
+        raise AudioError(f"{path} cannot be written; name it .wav or .flac.")
+    return path
+
+
+# Full scale of the stored 16-bit audio.
+PCM_SCALE = 32767.0
+
+
+def to_pcm(audio: Float[np.ndarray, " S"]) -> Int16[np.ndarray, " S"]:
+    """Samples as a dataset stores them; what lies beyond full scale is cut."""
+    return np.rint(np.clip(audio, -1, 1) * PCM_SCALE).astype(np.int16)
+
+
+def from_pcm(pcm: Int16[np.ndarray, " S"]) -> Float[np.ndarray, " S"]:
+    """The samples that a dataset stores, float32 within [-1, 1]."""
+    return pcm.astype(np.float32) / np.float32(PCM_SCALE)

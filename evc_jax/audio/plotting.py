@@ -1,0 +1,216 @@
+"""Pictures of recordings: mel-spectrograms with the F0 on top, and F0 contours. Drawn without a display."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from evc_jax.audio.config import AudioConfig
+
+F0_AXIS_HZ = (50.0, 500.0)
+DARK_INK = "#24292f"
+_INK = "#7d8590"  # readable on white and on black, as the background is transparent
+_F0_COLOUR = "#7df9ff"
+_MEL_RANGE = (0.1, 0.9)  # of the mel's [0, 1]: what the colours span
+_SCREEN_DPI = 100
+
+Picture = UInt8[np.ndarray, "H W 3"]
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One recording in a picture.
+
+    Attributes:
+      title: written above it; may be empty.
+      mel: in [0, 1].
+      f0_hz: 0 where unvoiced; as many frames as the mel.
+      reference_f0_hz: another contour to compare with, drawn thin and dashed; None draws none.
+    """
+
+    title: str
+    mel: Float[np.ndarray, "T F"]
+    f0_hz: Float[np.ndarray, " T"]
+    reference_f0_hz: Float[np.ndarray, " T"] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """One F0 contour in a picture of several; 0 where unvoiced. `style` is Matplotlib's line style."""
+
+    label: str
+    f0_hz: Float[np.ndarray, " T"]
+    colour: str
+    style: str = "-"
+    width: float = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class CurvePanel:
+    """F0 contours over the pale mel-spectrogram, in [0, 1], whose timing they share."""
+
+    title: str
+    mel: Float[np.ndarray, "T F"]
+    curves: tuple[Curve, ...]
+
+
+def draw_panels(
+    path: str | os.PathLike, panels: Sequence[Panel], config: AudioConfig, size_inches: tuple[float, float] = (7.0, 2.2)
+) -> None:
+    """Draws panels below each other on one time axis; the file appears whole or not at all.
+
+    Args:
+      path: PNG file to write.
+      panels: from top to bottom.
+      config: frame rate and frequency range of the mels.
+      size_inches: width of the picture and height of a panel.
+    """
+    width, height = size_inches
+    figure = new_figure(width, height * len(panels))
+    figure.patch.set_alpha(0)
+    rows = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
+    for axes, panel in zip(rows, panels, strict=True):
+        _draw_panel(axes, panel, config, _INK)
+    _label_time(rows[-1], _INK)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=110)
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_bytes(picture.getvalue())
+    beside.replace(path)
+
+
+def picture_of_panels(
+    panels: Sequence[Panel], config: AudioConfig, title: str = "", size_inches: tuple[float, float] = (8.0, 1.75)
+) -> Picture:
+    """The panels below each other on one time axis and one scale of decibels, as pixels on white.
+
+    Args:
+      panels: from top to bottom.
+      config: frame rate, frequency range and decibels of the mels.
+      title: of the whole picture.
+      size_inches: width of the picture and height of a panel.
+    """
+    width, height = size_inches
+    figure = new_figure(width, height * len(panels) + 0.6, title)
+    rows = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
+    for axes, panel in zip(rows, panels, strict=True):
+        image = _draw_panel(axes, panel, config, DARK_INK)
+    _label_time(rows[-1], DARK_INK)
+    bar = figure.colorbar(image, ax=list(rows), pad=0.02, aspect=15 * len(panels), extend="both")
+    levels_db = np.arange(-100, 100, 20)
+    positions = (levels_db - config.reference_db) / config.range_db + 1
+    shown = (positions >= _MEL_RANGE[0]) & (positions <= _MEL_RANGE[1])
+    bar.set_ticks(positions[shown], labels=[f"{db:g}" for db in levels_db[shown]])
+    bar.set_label("mel magnitude in dB", color=DARK_INK, fontsize=9)
+    bar.ax.tick_params(colors=DARK_INK, labelsize=8)
+    return render(figure)
+
+
+def picture_of_curves(
+    panels: Sequence[CurvePanel],
+    config: AudioConfig,
+    title: str = "",
+    f0_range_hz: tuple[float, float] = F0_AXIS_HZ,
+    size_inches: tuple[float, float] = (8.0, 2.6),
+) -> Picture:
+    """F0 contours to compare, each panel with its legend, as pixels on white; see `picture_of_panels`."""
+    width, height = size_inches
+    figure = new_figure(width, height * len(panels) + 0.5, title)
+    rows = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
+    for axes, panel in zip(rows, panels, strict=True):
+        _draw_mel(axes.twinx(), panel.mel, config, cmap="Greys", vmin=0.2, vmax=1.8).set_yticks([])
+        axes.set_zorder(1)
+        axes.patch.set_visible(False)
+        for curve in panel.curves:
+            _draw_f0(axes, curve.f0_hz, config, curve.colour, curve.width, curve.style, curve.label)
+        _f0_axis(axes, DARK_INK, f0_range_hz, ticks_hz=(50, 75, 100, 150, 200, 300, 400, 600))
+        axes.grid(axis="y", color=DARK_INK, alpha=0.15, linewidth=0.6)
+        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8.5, labelcolor=DARK_INK)
+        _finish(axes, panel.title, DARK_INK)
+    _label_time(rows[-1], DARK_INK)
+    return render(figure)
+
+
+def new_figure(width_inches: float, height_inches: float, title: str = ""):
+    """A Matplotlib figure on Agg's canvas, laid out by itself; nothing global is touched."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width_inches, height_inches), dpi=_SCREEN_DPI, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    if title:
+        # A name may hold dollar signs, which would start a formula.
+        figure.suptitle(title, color=DARK_INK, fontsize=11, x=0.01, ha="left", parse_math=False)
+    return figure
+
+
+def render(figure) -> Picture:
+    """The pixels of a figure of `new_figure`."""
+    figure.canvas.draw()
+    return np.array(figure.canvas.buffer_rgba())[..., :3]
+
+
+def _draw_panel(axes, panel: Panel, config: AudioConfig, ink: str):
+    """Draws the panel; returns the image of the mel, for a colour bar."""
+    low, high = _MEL_RANGE
+    _draw_mel(axes, panel.mel, config, cmap="magma", vmin=low, vmax=high)
+    axes.set_yticks(*_frequency_ticks(config))
+    axes.set_ylabel("kHz", color=ink, fontsize=8)
+    melody = axes.twinx()
+    _draw_f0(melody, panel.f0_hz, config, "black", 3.2, alpha=0.6)
+    _draw_f0(melody, panel.f0_hz, config, _F0_COLOUR, 1.6)
+    if panel.reference_f0_hz is not None:
+        _draw_f0(melody, panel.reference_f0_hz, config, "white", 1.0, (0, (4, 2)))
+    _f0_axis(melody, ink)
+    _finish(axes, panel.title, ink)
+    _finish(melody, "", ink)
+    return axes.images[0]
+
+
+def _draw_mel(axes, mel: np.ndarray, config: AudioConfig, **colours):
+    extent = (0, len(mel) * config.hop_samples / config.sample_rate_hz, 0, mel.shape[1])
+    axes.imshow(mel.T, origin="lower", aspect="auto", extent=extent, **colours)
+    return axes
+
+
+def _draw_f0(axes, f0_hz: np.ndarray, config: AudioConfig, colour: str, width: float, style="-", label=None, alpha=1.0):
+    times_s = (np.arange(len(f0_hz)) + 0.5) * config.hop_samples / config.sample_rate_hz
+    voiced_hz = np.where(f0_hz > 0, f0_hz, np.nan)
+    axes.plot(times_s, voiced_hz, color=colour, linewidth=width, linestyle=style, label=label, alpha=alpha)
+
+
+def _f0_axis(axes, ink: str, range_hz=F0_AXIS_HZ, ticks_hz=(50, 100, 200, 400)) -> None:
+    axes.set_yscale("log")
+    inside_hz = [hz for hz in ticks_hz if range_hz[0] <= hz <= range_hz[1]]
+    axes.set_yticks(inside_hz, [f"{hz}" for hz in inside_hz])
+    axes.set_ylim(range_hz)
+    axes.minorticks_off()
+    axes.set_ylabel("F0 in Hz", color=ink, fontsize=8)
+
+
+def _finish(axes, title: str, ink: str) -> None:
+    if title:
+        axes.set_title(title, color=ink, fontsize=9, loc="left", parse_math=False)
+    axes.tick_params(colors=ink, labelsize=7 if ink == _INK else 8)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _label_time(axes, ink: str) -> None:
+    axes.set_xlabel("time in s", color=ink, fontsize=8)
+
+
+def _frequency_ticks(config: AudioConfig) -> tuple[list[float], list[str]]:
+    """Positions in bands and labels in kHz, at the band whose filter peaks nearest."""
+    from evc_jax.audio.mel import mel_filters
+
+    peaks = mel_filters(config).argmax(1) * config.sample_rate_hz / config.window_samples
+    wanted_hz = [hz for hz in (500, 1000, 2000, 4000) if hz < config.mel_max_hz]
+    return [float(np.abs(peaks - hz).argmin()) + 0.5 for hz in wanted_hz], [f"{hz / 1000:g}" for hz in wanted_hz]

@@ -1,0 +1,203 @@
+"""Many recordings in one go: which file each becomes, and converting them one after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from evc_jax.audio import io as audio_io
+from evc_jax.conversion.options import ConversionOptions
+from evc_jax.conversion.sources import FileSource
+from evc_jax.errors import AudioError, ConfigError, EvcError
+from evc_jax.files import RECORDING_SUFFIXES, recordings_in
+
+OUTPUT_SUFFIXES = (".wav", ".flac")
+# Longer recordings are never in memory as a whole.
+STREAMED_S = 120.0
+
+
+@runtime_checkable
+class RecordingConverter(Protocol):
+    """What is needed of `conversion.Converter`, whose import would cost JAX's."""
+
+    sample_rate_hz: int
+
+    def extract(self, audio: Any, rate_hz: int) -> Any: ...
+
+    def convert_features(self, features: Any, wishes: ConversionOptions) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """One recording to convert and the file to write."""
+
+    source: Path
+    output: Path
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a job.
+
+    Attributes:
+      job: the job.
+      error: the sentence of what went wrong; None when the output is there.
+      duration_s: of the output.
+      seconds: that the conversion took.
+    """
+
+    job: Job
+    error: str | None = None
+    duration_s: float = 0.0
+    seconds: float = 0.0
+
+
+def plan_outputs(inputs: Sequence[str], output: str, references: Sequence[str] = ()) -> list[Job]:
+    """Decides what is written where; looks at names only, and refuses to overwrite a source.
+
+    Args:
+      inputs: recordings and folders, which are searched for recordings at any depth.
+      output: for a single recording a .wav or .flac file to write; else a folder, made where its parent exists. Inside
+        it recordings keep their names, with the suffix .wav.
+      references: other files and folders that must not be overwritten, those that lend their voice.
+
+    Raises:
+      ConfigError: nothing to convert, or an output that cannot be.
+    """
+    target = Path(output)
+    sources = [found for name in inputs for found in _search(Path(name), target)]
+    if not target.is_dir() and target.suffix.lower() in (*OUTPUT_SUFFIXES, *RECORDING_SUFFIXES):
+        jobs = [_single(inputs, target)]
+    else:
+        jobs = _into_folder(sources, target)
+    originals = [source for source, _ in sources] + [Path(name) for name in references]
+    for job in jobs:
+        check_overwrites(job.output, originals)
+    return jobs
+
+
+def check_overwrites(output: Path, originals: Sequence[Path]) -> None:
+    """Raises ConfigError where an output would replace a recording that is needed, or one in a folder of them."""
+    place = output.resolve()
+    for original in originals:
+        inside = original.is_dir() and original.resolve() in place.parents
+        if place == original.resolve() or (inside and place.exists()):
+            raise ConfigError(f"{output} would overwrite a recording that is needed; give another -o.")
+    if output.is_dir():
+        raise ConfigError(f"{output} is a folder where a recording is to be written; give another -o.")
+
+
+def plan_single(output: str, originals: Sequence[str]) -> Path:
+    """The one .wav or .flac file to write, which must not be one of the originals.
+
+    Raises:
+      ConfigError: it cannot be written there.
+    """
+    target = Path(output)
+    if target.suffix.lower() not in OUTPUT_SUFFIXES:
+        raise ConfigError(f"{target} cannot be written; name the output .wav or .flac.")
+    _check_parent(target)
+    check_overwrites(target, [Path(name) for name in originals])
+    return target
+
+
+def run(
+    jobs: Sequence[Job],
+    converter: RecordingConverter,
+    wishes: ConversionOptions,
+    after: Callable | None = None,
+    progress: bool = False,
+) -> Iterator[Result]:
+    """Converts job by job; a recording that cannot be converted does not stop the others.
+
+    Recordings of more than `STREAMED_S` are streamed, unless `after` wants to see the conversion.
+
+    Args:
+      jobs: what `plan` returned.
+      converter: see `conversion.Converter`.
+      wishes: for every recording alike.
+      after: called as after(job, conversion) once the output is written, e.g. to draw it.
+      progress: whether to draw a progress bar for each recording that is streamed.
+    """
+    for job in jobs:
+        started = time.perf_counter()
+        try:
+            if after is None and (FileSource(job.source).duration_s() or 0) > STREAMED_S:
+                duration_s = _stream(job, converter, wishes, progress)
+            else:
+                duration_s = _convert(job, converter, wishes, after)
+        except (EvcError, OSError) as error:
+            yield Result(job, error=_naming(job.source, str(error)))
+        else:
+            yield Result(job, None, duration_s, time.perf_counter() - started)
+
+
+def _convert(job: Job, converter: RecordingConverter, wishes: ConversionOptions, after: Callable | None) -> float:
+    result = converter.convert_features(extract_features(job.source, converter), wishes)
+    audio_io.save(job.output, result.audio, converter.sample_rate_hz)
+    if after is not None:
+        after(job, result)
+    return len(result.audio) / converter.sample_rate_hz
+
+
+def _stream(job: Job, converter: RecordingConverter, wishes: ConversionOptions, progress: bool) -> float:
+    from evc_jax.conversion.streaming import convert_file
+
+    return convert_file(converter, job.source, job.output, wishes, progress)
+
+
+def extract_features(path: Path, converter: RecordingConverter) -> Any:
+    """The features of a recording.
+
+    Raises:
+      AudioError: it cannot be used; the message names it.
+    """
+    try:
+        return converter.extract(audio_io.load(path, converter.sample_rate_hz), converter.sample_rate_hz)
+    except AudioError as error:
+        raise AudioError(_naming(path, str(error))) from error
+
+
+def _search(path: Path, target: Path) -> list[tuple[Path, Path]]:
+    """Recordings under `path` with their names in the output folder; what lies in `target` is an earlier run's."""
+    if not path.is_dir():
+        return [(path, Path(path.name))]
+    found = [file for file in recordings_in(path) if target in (path, *path.parents) or target not in file.parents]
+    if not found:
+        raise ConfigError(f"The folder {path} holds only outputs of earlier runs; give another.")
+    return [(file, file.relative_to(path)) for file in found]
+
+
+def _single(inputs: Sequence[str], target: Path) -> Job:
+    if len(inputs) > 1 or Path(inputs[0]).is_dir():
+        raise ConfigError(f"Several recordings cannot become the one file {target}; give a folder as -o.")
+    return Job(Path(inputs[0]), plan_single(str(target), ()))
+
+
+def _into_folder(sources: list[tuple[Path, Path]], folder: Path) -> list[Job]:
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file, neither a folder nor named .wav or .flac; give another -o.")
+    _check_parent(folder)
+    taken: set[Path] = set()
+    jobs = []
+    for source, name in sources:
+        output = folder / name.with_suffix(".wav")
+        number = 2
+        while output in taken:
+            output = folder / name.with_name(f"{name.stem}-{number}.wav")
+            number += 1
+        taken.add(output)
+        jobs.append(Job(source, output))
+    return jobs
+
+
+def _check_parent(path: Path) -> None:
+    if not path.resolve().parent.is_dir():
+        raise ConfigError(f"The folder {path.resolve().parent} does not exist; make it, or give another -o.")
+
+
+def _naming(source: Path, message: str) -> str:
+    return message if str(source) in message else f"{source}: {message}"

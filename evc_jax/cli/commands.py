@@ -1,0 +1,255 @@
+"""The `evc` command. JAX is imported only once the arguments are known to be right, so that help is instant."""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import dataclasses
+import gc
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from evc_jax.cli.parser import FAILED, build_parser
+from evc_jax.conversion import voice_store
+from evc_jax.conversion.options import BOUNDS, ORIGINAL_VOICE, ConversionOptions, TransferAspects, check_voice
+from evc_jax.errors import ConfigError, EvcError
+from evc_jax.pretrained.bundle import NETWORKS, Bundle, load_bundle
+
+INTERRUPTED = 130
+# New objects before Python looks for garbage; its own default is 700.
+COLLECTOR_THRESHOLD = 100_000
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit code: 0 all done, 2 something the user can mend, 130 interrupted."""
+    if argv is None:
+        _spare_the_collector()
+    arguments = build_parser().parse_args(argv)
+    try:
+        return _COMMANDS[arguments.command](arguments)
+    except EvcError as error:
+        print(f"evc {arguments.command}: {error}", file=sys.stderr)
+        return FAILED
+    except OSError as error:  # a full disk, a folder that may not be written
+        print(f"evc {arguments.command}: {error}.", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print(f"evc {arguments.command}: interrupted.", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _spare_the_collector() -> None:
+    """Loading so many modules makes nothing that is garbage, yet a third of a conversion would go to searching them.
+
+    The last search is at the program's end, for what the system takes back anyway.
+    """
+    gc.set_threshold(COLLECTOR_THRESHOLD, 20, 20)
+    atexit.register(gc.freeze)
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    from evc_jax.cli import batch
+
+    voices = [voice_store.locate(voice, arguments.voices_dir) for voice in arguments.voice or [ORIGINAL_VOICE]]
+    wishes = ConversionOptions(
+        emotion=arguments.emotion,
+        voice=voices if len(voices) > 1 else voices[0],
+        seed=arguments.seed,
+        vocoder=arguments.vocoder,
+        **{name: getattr(arguments, name) for name in BOUNDS},
+    )
+    planned = batch.plan_outputs(arguments.inputs, arguments.output, voices)
+    bundle = load_bundle(arguments.bundle)
+    wishes.check(bundle)
+    converter = _converter(bundle)
+    # A reference that cannot be used is one error, not one per input.
+    converter.voices.resolve(wishes.voice, wishes.seed)
+    outcomes = batch.run(planned, converter, wishes, _draw if arguments.plot else None, sys.stderr.isatty())
+    return _report(outcomes, len(planned))
+
+
+def _report(outcomes, total: int) -> int:
+    from tqdm import tqdm
+
+    failed = 0
+    bar = tqdm(outcomes, total=total, unit="recording", leave=False, disable=total < 2 or not sys.stderr.isatty())
+    for outcome in bar:
+        if outcome.error is None:
+            line = f"{outcome.job.output}: {outcome.duration_s:.1f} s of sound in {outcome.seconds:.1f} s"
+            bar.write(line, file=sys.stdout)
+        else:
+            failed += 1
+            bar.write(f"evc convert: {outcome.error}", file=sys.stderr)
+    if failed and total > 1:
+        print(f"evc convert: {failed} of {total} recordings could not be converted.", file=sys.stderr)
+    return FAILED if failed else 0
+
+
+def _draw(job, result) -> None:
+    from evc_jax.audio.plotting import Panel, draw_panels
+
+    panels = [
+        Panel("source", result.source.mel, result.source.f0_hz),
+        Panel(job.output.stem, result.mel, result.f0_hz),
+    ]
+    draw_panels(job.output.with_suffix(".png"), panels, result.config)
+
+
+def _transfer(arguments: argparse.Namespace) -> int:
+    from evc_jax.audio import io as audio_io
+    from evc_jax.cli import batch
+
+    aspects = TransferAspects.parse(arguments.aspects)
+    wishes = ConversionOptions(
+        seed=arguments.seed, vocoder=arguments.vocoder, sigma=arguments.sigma, denoise=arguments.denoise
+    )
+    output = batch.plan_single(arguments.output, [arguments.source, arguments.target])
+    converter = _converter(load_bundle(arguments.bundle))
+    converter.check_transfer(aspects, wishes)
+    source, target = (batch.extract_features(Path(path), converter) for path in (arguments.source, arguments.target))
+    result = converter.transfer_features(source, target, aspects, wishes)
+    audio_io.save(output, result.audio, converter.sample_rate_hz)
+    if arguments.plot:
+        from evc_jax.audio.plotting import Panel, draw_panels
+
+        panels = [Panel(name, each.mel, each.f0_hz) for name, each in (("source", source), ("target", target))]
+        panels.append(Panel(f"{output.stem} ({aspects})", result.mel, result.f0_hz))
+        draw_panels(output.with_suffix(".png"), panels, result.config)
+    print(f"{output}: {len(result.audio) / converter.sample_rate_hz:.1f} s of sound")
+    return 0
+
+
+def _voices(arguments: argparse.Namespace) -> int:
+    if arguments.list:
+        found = voice_store.names(arguments.voices_dir)
+        for name, file in found.items():
+            print(f"{name}\t{file}")
+        if not found:
+            folder = arguments.voices_dir or voice_store.voices_dir()
+            print(f"evc voices: there are none in {folder}.", file=sys.stderr)
+        return 0
+    names = _names_of_voices(arguments)
+    folder = arguments.voices_dir or voice_store.voices_dir()
+    bundle = load_bundle(arguments.bundle)
+    if arguments.recordings:
+        voices = _converter(bundle).voices.clone(arguments.recordings)[None]
+    else:
+        bundle.require("voicegan")
+        voices = _converter(bundle).sample_voices(arguments.number, arguments.sex, arguments.seed)
+
+    from evc_jax.conversion.voices import write_voices
+
+    for file in write_voices(folder, names, voices):
+        print(file)
+    return 0
+
+
+def _names_of_voices(arguments: argparse.Namespace) -> list[str]:
+    """What the voices will be called; all that can be wrong with the arguments is found here."""
+    name = arguments.name if arguments.name is None else voice_store.check_name(arguments.name)
+    if arguments.recordings:
+        if arguments.sex or arguments.number > 1:
+            raise ConfigError("Either recordings or a sex to sample make a voice; give --from or --sex, not both.")
+        if name is None:
+            raise ConfigError("A voice of recordings needs a name; give --name.")
+        return [name]
+    if not arguments.sex:
+        raise ConfigError("Nothing says which voice to write; give --from with recordings, or --sex to sample one.")
+    if name is None:
+        return [f"{arguments.sex}-{arguments.seed}-{i}" for i in range(arguments.number)]
+    return [name] if arguments.number == 1 else [f"{name}-{i}" for i in range(arguments.number)]
+
+
+def _similarity(arguments: argparse.Namespace) -> int:
+    voices = [voice_store.locate(name, arguments.voices_dir) for name in (arguments.a, arguments.b)]
+    for voice in voices:
+        if voice == ORIGINAL_VOICE:
+            raise ConfigError(f"{voice!r} is no recording to compare; give a recording, a folder or a voice.")
+        check_voice(voice)
+    resolve = _converter(load_bundle(arguments.bundle)).voices.resolve
+
+    from evc_jax.evaluation.speakers import compare
+
+    result = compare(*(resolve(voice) for voice in voices))
+    print(json.dumps(dataclasses.asdict(result)) if arguments.json else result)
+    return 0
+
+
+def _prepare(arguments: argparse.Namespace) -> int:
+    from evc_jax.data.prepare.builder import prepare
+
+    report = prepare(
+        arguments.corpus,
+        arguments.path,
+        arguments.output,
+        dataset_name=arguments.name,
+        embedder=arguments.embedder,
+        workers=arguments.workers,
+        progress=sys.stderr.isatty() if arguments.progress is None else arguments.progress,
+        runner=arguments.runner,
+        beam_options=arguments.beam_options,
+        tell=lambda line: print(line, file=sys.stderr),
+    )
+    print(report)
+    return 0
+
+
+def _bundle(arguments: argparse.Namespace) -> int:
+    from evc_jax.training import export
+
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns of metadata that nobody needs
+    workdirs = {name: getattr(arguments, name) for name in NETWORKS if getattr(arguments, name)}
+    datasets = tuple(name for name in (arguments.datasets or "").split(",") if name)
+    description = export.export_bundle(
+        workdirs,
+        arguments.output,
+        data_dir=arguments.data,
+        datasets=datasets,
+        licence=arguments.licence,
+        storage_dtype=arguments.storage,
+    )
+    print(f"{arguments.output}: {', '.join(description['networks'])}; default vocoder {description['default_vocoder']}")
+    for key, value in description["evaluation"].items():
+        print(f"  {key}: {value}")
+    return 0
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from evc_jax.serving.settings import LIMITS, ServerSettings, require_extra
+
+    require_extra()
+    settings = ServerSettings(**{name: getattr(arguments, name) for name in (*LIMITS, "exact")})
+    bundle = _converter(load_bundle(arguments.bundle)).bundle
+
+    from evc_jax.serving.server import serve
+
+    serve(bundle, arguments.host, arguments.port, settings, lambda line: print(f"evc serve: {line}", file=sys.stderr))
+    return 0
+
+
+def _converter(bundle: Bundle):
+    # Orbax and XLA say things that are of no use to somebody who converts a recording.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from evc_jax.conversion.converter import Converter
+    from evc_jax.jax_cache import enable_cache
+
+    enable_cache()
+    return Converter(bundle)
+
+
+_COMMANDS = {
+    "convert": _convert,
+    "transfer": _transfer,
+    "voices": _voices,
+    "similarity": _similarity,
+    "prepare": _prepare,
+    "bundle": _bundle,
+    "serve": _serve,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

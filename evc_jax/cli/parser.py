@@ -1,0 +1,305 @@
+"""The arguments of the `evc` command, and the texts that teach it. Imports nothing slow."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+from evc_jax import __version__
+from evc_jax.conversion.options import BOUNDS, MAX_STRENGTH, SEXES, ConversionOptions
+from evc_jax.data.corpora import CORPORA
+from evc_jax.data.prepare.local_runner import BEAM_RUNNERS, LOCAL
+from evc_jax.errors import EvcError
+from evc_jax.pretrained.bundle import NETWORKS, STORAGE_DTYPES, embedded_path, load_bundle
+from evc_jax.serving import settings
+from evc_jax.vocoders import VOCODERS
+
+FAILED = 2
+MAX_SEED = 2**32 - 1
+
+_EPILOG = """\
+from a recording to another one:
+  evc convert hello.wav --emotion angry -o angry.wav
+  evc convert hello.wav --emotion sad --strength 0.5 --voice sampled:female -o out.wav
+  evc convert hello.wav --pitch-shift 3 --rate 1.2 -o higher_and_faster.wav
+  evc transfer plain.wav acted.wav --aspects RF -o out.wav
+  evc voices --name anna --from anna/*.wav
+  evc convert recordings/ --voice anna -o converted
+
+from a corpus to a bundle of your own:
+  evc prepare ravdess RAVDESS_FOLDER -o datasets
+  python scripts/train.py --config=configs/speechsplit.py:small --workdir=runs/ss
+  evc bundle --speechsplit runs/ss --codegan runs/cg --voicegan runs/vg -o my_bundle
+  evc convert hello.wav --bundle my_bundle --emotion happy -o happy.wav
+
+`evc COMMAND --help` explains each command."""
+
+_CONVERT_EPILOG = """\
+examples:
+  evc convert hello.wav -o same.wav                          the source, rebuilt
+  evc convert hello.wav --emotion angry -o angry.wav
+  evc convert hello.wav --emotion sad --strength 0.5 --plot -o out.wav
+  evc convert hello.mp3 --voice reference.wav -o cloned.wav  another person's voice
+  evc convert hello.wav --voice a1.wav --voice a2.wav -o out.wav     their mean; or a folder: --voice recordings/
+  evc convert hello.wav --voice anna --timbre 0.5 -o out.wav         half way to a voice of `evc voices`
+  evc convert a.wav b.flac folder/ --voice sampled:female --seed 3 -o converted
+
+Dials are independent of each other, and one in its neutral position changes nothing.
+A recording that cannot be converted is named and the others go on; the exit code is then 2."""
+
+_TRANSFER_EPILOG = """\
+examples, for two recordings of the same sentence:
+  evc transfer plain.wav acted.wav --aspects F -o out.wav      plain.wav with the melody of acted.wav
+  evc transfer plain.wav acted.wav --aspects RF -o out.wav     with its rhythm, too; as long as acted.wav
+  evc transfer mine.wav yours.wav --aspects U -o out.wav       my sentence in your voice
+  evc transfer mine.wav yours.wav --aspects RFU --plot -o out.wav
+
+What is not named comes from SOURCE. How high a voice lies on the whole belongs to the voice, not to the melody."""
+
+_VOICES_EPILOG = """\
+examples:
+  evc voices --name anna --from a.wav b.wav folder/   the mean voice of recordings of one speaker
+  evc convert hello.wav --voice anna -o out.wav
+  evc voices -n 8 --sex female --seed 1               voices that nobody has: female-1-0 to female-1-7
+  evc voices --list
+
+Voices are files NAME.npy in $EVC_VOICES_DIR, else in evc_jax/voices of the user's data folder ($XDG_DATA_HOME, usually
+~/.local/share), else where -o says. The same seed and sex give the same voices."""
+
+_SIMILARITY_EPILOG = """\
+examples:
+  evc similarity a.wav b.wav
+  evc similarity cloned.wav anna --json
+
+Each is a recording, a folder of recordings of one speaker, or a voice of `evc voices`."""
+
+_PREPARE_EPILOG = """\
+examples:
+  evc prepare ravdess RAVDESS_FOLDER                 reads the corpus as it is distributed
+  evc prepare common_voice cv-corpus-17.0/en         one language of a release
+  evc prepare folder MY_SPEECH --name mine           MY_SPEECH/SPEAKER/EMOTION/*.wav
+  evc prepare manifest speech.csv --name mine        columns: path, speaker, sex, emotion, text"""
+
+_BUNDLE_EPILOG = """\
+example:
+  evc bundle --speechsplit runs/ss --codegan runs/cg --voicegan runs/vg --waveglow runs/wg \\
+      --data datasets --datasets ravdess,emodb -o my_bundle
+
+With --datasets both vocoders resynthesise recordings of the test split, and the one whose mel-spectrogram comes closer
+becomes the bundle's default."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(FAILED, f"{self.prog}: {message.rstrip('.')}; see `{self.prog} --help`.\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = _Parser(
+        prog="evc",
+        description="Emotional voice cloning: the same sentence with another emotion and another voice.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"evc_jax {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    _add_convert(commands)
+    _add_transfer(commands)
+    _add_voices(commands)
+    _add_similarity(commands)
+    _add_prepare(commands)
+    _add_bundle(commands)
+    _add_serve(commands)
+    return parser
+
+
+def _add(commands, name: str, summary: str, epilog: str) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _add_convert(commands) -> None:
+    parser = _add(commands, "convert", "convert recordings", _CONVERT_EPILOG)
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="recordings (WAV, FLAC, MP3, OGG, ...) and folders")
+    parser.add_argument(
+        "-o", "--output", required=True, help="a .wav or .flac file for one recording, else a folder for all"
+    )
+    parser.add_argument("--emotion", help=f"one of the bundle's emotions{_embedded_emotions()}; default: as it is")
+    _add_dial(parser, "strength", f"0 keeps the source's prosody, 1 is the emotion, up to {MAX_STRENGTH:g} exaggerates")
+    parser.add_argument(
+        "--voice",
+        action="append",
+        help="original, sampled:female, sampled:male, a reference recording, a folder of them, or a voice of "
+        "`evc voices`; several times for the mean of several; default: original",
+    )
+    _add_dial(parser, "timbre", "0 keeps the source's voice, 1 takes that of --voice, between lie mixtures")
+    _add_dial(parser, "pitch_range", "width of the melody: 0 is flat, 1 neutral")
+    _add_dial(parser, "pitch_shift", "semitones up; 0 is neutral")
+    _add_dial(parser, "rate", "1 is neutral, 1.2 is faster and shorter by that factor")
+    _add_dial(parser, "flatten", "0 is neutral, 1 the reference's fake neutral, a tenth of the pitch code")
+    _add_sound_options(parser)
+    _add_voices_dir(parser)
+    _add_bundle_option(parser)
+
+
+def _add_transfer(commands) -> None:
+    summary = "take rhythm, pitch or timbre from another recording of the same sentence"
+    parser = _add(commands, "transfer", summary, _TRANSFER_EPILOG)
+    parser.add_argument("source", metavar="SOURCE.wav", help="recording that is changed")
+    parser.add_argument("target", metavar="TARGET.wav", help="recording that the aspects are taken from")
+    parser.add_argument(
+        "--aspects", default="RFU", metavar="RFU", help="letters of R (rhythm), F (pitch), U (timbre); default: RFU"
+    )
+    parser.add_argument("-o", "--output", required=True, help="a .wav or .flac file")
+    _add_sound_options(parser)
+    _add_bundle_option(parser)
+
+
+def _add_sound_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=_integer(0, MAX_SEED), default=0, help="of everything random; default: 0")
+    parser.add_argument("--vocoder", choices=VOCODERS, help="default: the bundle's better one")
+    _add_dial(parser, "sigma", "WaveGlow's noise")
+    _add_dial(parser, "denoise", "how much of WaveGlow's hum to take out, such as 0.1")
+    parser.add_argument(
+        "--plot",
+        action="store_true",
+        help="draw recordings and output beside the output (.png); the whole recording is then kept in memory",
+    )
+
+
+def _add_dial(parser: argparse.ArgumentParser, name: str, text: str) -> None:
+    """A number of `Wishes` with its bounds and its default."""
+    low, high = BOUNDS[name]
+    default = getattr(ConversionOptions, name)
+    parser.add_argument(
+        "--" + name.replace("_", "-"),
+        type=_number(low, high),
+        default=default,
+        help=f"{text}; from {low:g} to {high:g}, default: {default:g}",
+    )
+
+
+def _add_voices(commands) -> None:
+    parser = _add(commands, "voices", "write voices, from recordings or sampled from VoiceGAN", _VOICES_EPILOG)
+    parser.add_argument("--name", help="the voice's name; sampled voices have SEX-SEED-NUMBER without one")
+    parser.add_argument(
+        "--from", dest="recordings", nargs="+", metavar="RECORDING", help="recordings and folders of one speaker"
+    )
+    parser.add_argument("--sex", choices=SEXES, help="sample voices of this sex")
+    parser.add_argument("-n", "--number", type=_integer(1, 10_000), default=1, help="how many; default: 1")
+    parser.add_argument("--seed", type=_integer(0, MAX_SEED), default=0, help="another seed, other voices; default: 0")
+    parser.add_argument("--list", action="store_true", help="list the voices that --voice finds by name")
+    parser.add_argument(
+        "-o", "--output", "--voices-dir", dest="voices_dir", metavar="DIR", help="folder; default: where --voice looks"
+    )
+    _add_bundle_option(parser)
+
+
+def _add_similarity(commands) -> None:
+    parser = _add(commands, "similarity", "compare two voices", _SIMILARITY_EPILOG)
+    parser.add_argument("a", metavar="A.wav", help="recording, folder or voice")
+    parser.add_argument("b", metavar="B.wav", help="recording, folder or voice")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    _add_voices_dir(parser)
+    _add_bundle_option(parser)
+
+
+def _add_voices_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--voices-dir", metavar="DIR", help="where names of voices are looked up; see `evc voices`")
+
+
+def _add_prepare(commands) -> None:
+    parser = _add(commands, "prepare", "make a training dataset from a corpus", _PREPARE_EPILOG)
+    parser.add_argument("corpus", help=f"one of {', '.join(CORPORA)}")
+    parser.add_argument("path", help="where the corpus lies, also gs://...; for manifest the CSV file")
+    parser.add_argument("-o", "--output", default="datasets", help="folder that collects datasets; default: datasets")
+    parser.add_argument("--name", help="the dataset's name; default: the corpus's")
+    parser.add_argument("--embedder", choices=("jax", "resemblyzer"), default="jax", help="default: jax")
+    parser.add_argument("--workers", type=_integer(1, 4096), help="processes of this machine; default: all cores")
+    parser.add_argument(
+        "--progress", action=argparse.BooleanOptionalAction, help="draw a bar; default: where a terminal watches"
+    )
+    parser.add_argument(
+        "--runner",
+        choices=(LOCAL, *BEAM_RUNNERS),
+        default=LOCAL,
+        help=f"who does the work: this machine, or a cluster through Apache Beam; default: {LOCAL}",
+    )
+    parser.add_argument(
+        "--beam-options", default="", metavar="OPTIONS", help='for the Beam runner, as in ="--project=P --region=R"'
+    )
+
+
+def _add_bundle(commands) -> None:
+    parser = _add(commands, "bundle", "gather trained networks into a bundle", _BUNDLE_EPILOG)
+    for name in NETWORKS:
+        option = "--" + name.replace("_", "-")
+        parser.add_argument(option, metavar="WORKDIR", required=name == "speechsplit", help=f"{name}'s training")
+    parser.add_argument("-o", "--output", required=True, help="the bundle's directory; a bundle there is replaced")
+    parser.add_argument("--data", default="datasets", metavar="DIR", help="folder of the datasets; default: datasets")
+    parser.add_argument("--datasets", help="names, joined by commas, whose test split chooses the default vocoder")
+    parser.add_argument("--licence", help="of the bundle; default: named after the data's licences")
+    parser.add_argument(
+        "--storage", choices=STORAGE_DTYPES, default="float32", help="float16 halves the size; default: float32"
+    )
+
+
+def _add_serve(commands) -> None:
+    parser = _add(commands, "serve", "answer conversions over HTTP", settings.EPILOG)
+    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for all of this machine's; default: 127.0.0.1")
+    parser.add_argument("--port", type=_integer(0, 65535), default=8000, help="0 is any free one; default: 8000")
+    for name, limit in settings.LIMITS.items():
+        option = "--" + name.removesuffix("_s").replace("_", "-")
+        default = getattr(settings.ServerSettings, name)
+        number = (_integer if isinstance(default, int) else _number)(limit.low, limit.high)
+        text = f"{limit.text}; default: {default:g}"
+        parser.add_argument(option, dest=name, metavar="N", type=number, default=default, help=text)
+    exact = "share only what gives the very bits of `evc convert`, not all that is equal up to rounding; default: yes"
+    parser.add_argument("--exact", action=argparse.BooleanOptionalAction, default=True, help=exact)
+    _add_bundle_option(parser)
+
+
+def _add_bundle_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--bundle", metavar="DIR", help="default: the bundle that comes with the package")
+
+
+def _embedded_emotions() -> str:
+    """The embedded bundle's emotions for the help text, where there is one."""
+    try:
+        return f" ({', '.join(load_bundle().emotions)})" if embedded_path().is_dir() else ""
+    except EvcError:
+        return ""
+
+
+def _number(low: float, high: float):
+    def convert(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} was given, expected a number from {low:g} to {high:g}")
+        return value
+
+    return convert
+
+
+def _integer(low: int, high: int):
+    def convert(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} was given, expected a whole number from {low} to {high}")
+        return value
+
+    return convert

@@ -1,0 +1,1 @@
+"""A recording and options in, a recording out."""

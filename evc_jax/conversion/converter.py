@@ -1,0 +1,287 @@
+"""Recording and wishes in, recording out: another emotion, another voice, any length.
+
+The path: features -> dials of rate and melody -> F0 normalised over the recording -> windows of 192 frames ->
+SpeechSplit codes -> CodeGAN on some of them -> SpeechSplit decoder with a speaker embedding -> cross-faded mel ->
+vocoder.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from evc_jax.audio import pauses
+from evc_jax.audio.chunking import join_windows, split_windows
+from evc_jax.audio.config import AudioConfig
+from evc_jax.audio.mel import frame_count
+from evc_jax.conversion import controls
+from evc_jax.conversion.engine import ConversionEngine, WindowInputs
+from evc_jax.conversion.options import ConversionOptions, TransferAspects, Voice
+from evc_jax.conversion.transfer import transfer_mel
+from evc_jax.conversion.voices import Voices
+from evc_jax.features import extract as extraction
+from evc_jax.features import pitch, time_warp
+from evc_jax.features.extract import Features
+from evc_jax.features.f0_codes import LogF0Statistics, log_f0_statistics, normalize_f0, quantize_f0
+from evc_jax.features.harmonics import move_harmonics
+from evc_jax.pretrained.bundle import Bundle, load_bundle
+from evc_jax.vocoders import DEFAULT_SIGMA, Vocoder, make_vocoder
+from evc_jax.vocoders import waveglow as waveglow_vocoder
+
+FAKE_NEUTRAL_GAIN = 0.1  # emo-clone's demo multiplies the pitch code with it
+
+WindowConverter = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Conversion:
+    """A converted recording.
+
+    Attributes:
+      audio: float32 [S], as long as the source divided by the wished rate, at the source's level,
+        and silent where the source is for a while (see `silence.py`).
+      sample_rate_hz: its rate.
+      mel: the mel-spectrogram it was synthesised from, in [0, 1].
+      embedding: the voice it was decoded with.
+      source: features of the source.
+      config: the settings of the mel.
+    """
+
+    audio: Float[np.ndarray, " S"]
+    sample_rate_hz: int
+    mel: Float[np.ndarray, "T F"]
+    embedding: Float[np.ndarray, " C"]
+    source: Features
+    config: AudioConfig
+
+    @functools.cached_property
+    def f0_hz(self) -> Float[np.ndarray, " T"]:
+        """F0 of the output, 0 where unvoiced; estimated when first asked for."""
+        return pitch.estimate_f0(self.audio, self.config)
+
+
+@dataclass(frozen=True, eq=False)
+class Transfer(Conversion):
+    """A recording with aspects of another one, as long as the rhythm's owner.
+
+    Attributes:
+      target: features of the recording that the aspects come from.
+      aspects: which they are.
+    """
+
+    target: Features
+    aspects: TransferAspects
+
+
+class Converter:
+    """Converts recordings with one bundle; make it once and use it often, the first call compiles.
+
+    Example:
+      converter = Converter.load()
+      result = converter.convert(samples, 44100, emotion="sad", strength=0.7, voice="sampled:female")
+    """
+
+    def __init__(self, bundle: Bundle):
+        self.bundle = bundle
+        self.voices = Voices(bundle)
+        self.recoder = ConversionEngine(bundle)
+
+    @classmethod
+    def load(cls, bundle: str | os.PathLike | Bundle | None = None) -> Converter:
+        """Opens a bundle directory; None is the one shipped with the package.
+
+        Raises:
+          BundleError: see `bundle.load_bundle`.
+        """
+        return cls(bundle if isinstance(bundle, Bundle) else load_bundle(bundle))
+
+    @property
+    def emotions(self) -> tuple[str, ...]:
+        """The names that `emotion` takes."""
+        return self.bundle.emotions if self.bundle.has("codegan") else ()
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """The rate of every output."""
+        return self.bundle.audio.sample_rate_hz
+
+    def convert(
+        self,
+        audio: np.ndarray,
+        rate_hz: int,
+        *,
+        emotion: str | None = None,
+        strength: float | int = 1.0,
+        voice: Voice | Sequence[Voice] = "original",
+        seed: int = 0,
+        vocoder: str | None = None,
+        sigma: float | int = DEFAULT_SIGMA,
+        denoise: float | int = 0.0,
+        pitch_range: float | int = 1.0,
+        pitch_shift: float | int = 0.0,
+        rate: float | int = 1.0,
+        timbre: float | int = 1.0,
+        flatten: float | int = 0.0,
+    ) -> Conversion:
+        """Converts one recording.
+
+        Args:
+          audio: [S] or [S, channels], float or integer samples.
+          rate_hz: their rate; the output has the bundle's.
+          emotion, strength, voice, seed, vocoder, sigma, denoise, pitch_range, pitch_shift, rate, timbre, flatten: see
+            `Wishes`.
+
+        Raises:
+          EvcError: the recording, a wish or the bundle does not allow it; the message says what to do.
+        """
+        wishes = ConversionOptions(
+            emotion=emotion,
+            strength=strength,
+            voice=voice,
+            seed=seed,
+            vocoder=waveglow_vocoder,
+            sigma=sigma,
+            denoise=denoise,
+            pitch_range=pitch_range,
+            pitch_shift=pitch_shift,
+            rate=rate,
+            timbre=timbre,
+            flatten=flatten,
+        )
+        wishes.check(self.bundle)
+        return self.convert_features(self.extract(audio, rate_hz), wishes)
+
+    def extract(self, audio: np.ndarray, rate_hz: int) -> Features:
+        """The features that every conversion of this recording shares."""
+        return extraction.extract(audio, rate_hz, self.bundle.audio)
+
+    def convert_features(self, features: Features, wishes: ConversionOptions) -> Conversion:
+        """Converts a recording whose features are at hand; saves time when it is converted more than once."""
+        wishes.check(self.bundle)
+        samples = time_warp.samples_at_rate(len(features.audio), wishes.rate)
+        frames = frame_count(samples, self.bundle.audio)
+        mel = time_warp.at_rate(features.mel, wishes.rate, frames)
+        f0_hz = time_warp.f0_at_rate(features.f0_hz, wishes.rate, frames)
+        embedding = self.wished_voice(features.embedding, wishes)
+        convert = self.window_converter(embedding, log_f0_statistics(features.f0_hz), wishes)
+        converted = np.clip(join_windows(convert(split_windows(mel), split_windows(f0_hz)), frames), 0, 1)
+        sound = self.synthesise(converted, samples, wishes) / np.float32(features.level_gain)
+        sound = pauses.restore_pauses(sound, features.audio, self.bundle.audio, wishes.rate)
+        return Conversion(sound, self.sample_rate_hz, converted, embedding, features, self.bundle.audio)
+
+    def transfer(
+        self,
+        source: np.ndarray,
+        source_rate_hz: int,
+        target: np.ndarray,
+        target_rate_hz: int,
+        aspects: str = "RFU",
+        *,
+        seed: int = 0,
+        vocoder: str | None = None,
+        sigma: float | int = DEFAULT_SIGMA,
+        denoise: float | int = 0.0,
+    ) -> Transfer:
+        """Takes aspects of one recording over to another one of the same sentence.
+
+        Args:
+          source, target: [S] or [S, channels], float or integer samples.
+          source_rate_hz, target_rate_hz: their rates; the output has the bundle's.
+          aspects: what comes from the target: letters of R (rhythm), F (pitch) and U (timbre).
+          seed, vocoder, sigma, denoise: see `Wishes`.
+
+        Raises:
+          EvcError: a recording, the aspects, a wish or the bundle does not allow it; the message says what to do.
+        """
+        wishes = ConversionOptions(seed=seed, vocoder=waveglow_vocoder, sigma=sigma, denoise=denoise)
+        parsed = TransferAspects.parse(aspects)
+        self.check_transfer(parsed, wishes)
+        recordings = self.extract(source, source_rate_hz), self.extract(target, target_rate_hz)
+        return self.transfer_features(*recordings, parsed, wishes)
+
+    def check_transfer(self, aspects: TransferAspects, wishes: ConversionOptions) -> None:
+        """Raises BundleError unless the bundle can do it; reads no parameters."""
+        wishes.check(self.bundle)
+        if aspects.needs_f0_converter:
+            self.bundle.require("f0_converter")
+
+    def transfer_features(
+        self, source: Features, target: Features, aspects: TransferAspects, wishes: ConversionOptions
+    ) -> Transfer:
+        """`transfer` for recordings whose features are at hand; of the wishes those count that make sound of a mel."""
+        self.check_transfer(aspects, wishes)
+        mel = transfer_mel(source, target, aspects, self.recoder, self.bundle.audio)
+        samples = len((target if aspects.rhythm else source).audio)
+        sound = self.synthesise(mel, samples, wishes) / np.float32(source.level_gain)
+        embedding = (target if aspects.timbre else source).embedding
+        config = self.bundle.audio
+        return Transfer(sound, self.sample_rate_hz, mel, embedding, source, config, target, aspects)
+
+    def wished_voice(self, source: Float[np.ndarray, " C"], wishes: ConversionOptions) -> Float[np.ndarray, " C"]:
+        """The speaker embedding to decode with, given the source's own."""
+        voice = self.voices.resolve(wishes.voice, wishes.seed)
+        return source if voice is None else controls.blend_voices(source, voice, wishes.timbre)
+
+    def window_converter(
+        self, embedding: Float[np.ndarray, " C"], statistics: LogF0Statistics, wishes: ConversionOptions
+    ) -> WindowConverter:
+        """The conversion of windows of one recording, for callers that cut and join windows themselves.
+
+        Args:
+          embedding: the voice to decode with.
+          statistics: of the whole recording's F0.
+          wishes: what to do; their rate is left to the caller (`timing.at_rate`), and so is the blending of voices.
+
+        Returns:
+          a function of mel windows [N, T, F] and F0 windows [N, T] in Hz, both from `windows.split`, that returns the
+          converted mel windows [N, T, F], to be joined by `windows.join` and clipped to [0, 1].
+        """
+
+        def convert(mel: Float[np.ndarray, "N T F"], f0_hz: Float[np.ndarray, "N T"]) -> Float[np.ndarray, "N T F"]:
+            return self.recoder.convert(self.window_inputs(mel, f0_hz, embedding, statistics, wishes))
+
+        return convert
+
+    def window_inputs(
+        self,
+        mel: Float[np.ndarray, "N T F"],
+        f0_hz: Float[np.ndarray, "N T"],
+        embedding: Float[np.ndarray, " C"],
+        statistics: LogF0Statistics,
+        wishes: ConversionOptions,
+    ) -> WindowInputs:
+        """What `window_converter` gives to the networks; inputs of several recordings can be concatenated."""
+        count = len(mel)
+        told_hz = controls.change_pitch(f0_hz, statistics, wishes.pitch_range, wishes.pitch_shift)
+        pitch_gain = 1 - (1 - FAKE_NEUTRAL_GAIN) * wishes.flatten
+        heard_hz = controls.change_pitch(f0_hz, statistics, wishes.pitch_range * pitch_gain, wishes.pitch_shift)
+        mel = move_harmonics(mel, f0_hz, heard_hz, self.bundle.audio)
+        normalized = normalize_f0(told_hz.reshape(-1), statistics).reshape(f0_hz.shape)
+        f0 = np.asarray(quantize_f0(normalized, self.recoder.f0_classes))
+        emotion = np.zeros((count, self.recoder.emotion_classes), np.float32)
+        strength = np.zeros(count, np.float32)
+        if wishes.emotion is not None:
+            emotion[:, self.emotions.index(wishes.emotion)] = 1
+            strength[:] = wishes.strength
+        voice = np.repeat(embedding[None], count, axis=0)
+        return WindowInputs(mel, mel, f0, voice, emotion, strength, np.full(count, pitch_gain, np.float32))
+
+    def synthesise(
+        self, mel: Float[np.ndarray, "T F"], samples: int, wishes: ConversionOptions
+    ) -> Float[np.ndarray, " S"]:
+        """Sound of a mel-spectrogram by the wished vocoder, at the level the mel tells."""
+        return self.wished_vocoder(wishes)(mel, samples, wishes.seed)
+
+    def wished_vocoder(self, wishes: ConversionOptions) -> Vocoder:
+        """The wished vocoder, or the bundle's default."""
+        name = wishes.vocoder or self.bundle.default_vocoder
+        return make_vocoder(name, self.bundle, wishes.sigma, wishes.denoise)
+
+    def sample_voices(self, n: int, sex: str, seed: int = 0) -> Float[np.ndarray, "N C"]:
+        """Draws new voices: see `voices.Voices.sample`."""
+        return self.voices.sample(n, sex, seed)

@@ -1,0 +1,215 @@
+"""Reading prepared datasets: random access to records, speakers and metadata, from one dataset or several."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import operator
+from collections.abc import Sequence
+from typing import Any, SupportsIndex
+
+import numpy as np
+from etils import epath
+from jaxtyping import Float, Int
+
+from evc_jax.audio.config import AudioConfig
+from evc_jax.config import from_mapping
+from evc_jax.errors import DataError
+
+SPEAKERS_FILE = "speakers.npz"
+BUILDER_NAME, VERSION = "speech", "1.0.0"
+DEFAULT_CACHE_BYTES = 2 << 30
+
+
+def dataset_path(data_dir: epath.PathLike, dataset: str) -> epath.Path:
+    """The folder of a dataset's shards (there may be none yet)."""
+    return epath.Path(data_dir) / BUILDER_NAME / dataset / VERSION
+
+
+def open_split(
+    data_dir: epath.PathLike,
+    datasets: str | Sequence[str],
+    split: str,
+    fields: Sequence[str] | None = None,
+    cache_bytes: int = DEFAULT_CACHE_BYTES,
+) -> SplitSource:
+    """Opens one split of one or more datasets for random access.
+
+    Args:
+      data_dir: where `prepare` collected its datasets.
+      datasets: names, or one string of names joined by commas.
+      split: "train", "validation" or "test".
+      fields: the record fields wanted; others are not decoded. All of them if None.
+      cache_bytes: decoded records are kept in memory up to this size; 0 keeps none.
+
+    Raises:
+      DataError: a dataset, its split or a field does not exist.
+    """
+    return SplitSource(str(data_dir), tuple(dataset_names(datasets)), split, tuple(fields or ()), cache_bytes)
+
+
+class SplitSource:
+    """Random access to the records of one split; a grain data source.
+
+    A record is a dict: `mel [T, F]`, `f0_hz [T]` (0 = unvoiced), `speaker_embedding [256]`, `utterance_embedding
+    [256]` float32; `audio [S]` int16 (full scale `extraction.PCM_SCALE`); `log_f0_mean`, `log_f0_std` float; and
+    the strings `speaker sex emotion corpus_emotion text_id text utterance_id`. Arrays are shared: do not write.
+    """
+
+    def __init__(self, data_dir: str, datasets: tuple[str, ...], split: str, fields: tuple[str, ...], cache_bytes: int):
+        self._arguments = (data_dir, datasets, split, fields, cache_bytes)
+        self._parts = [_open_part(data_dir, name, split, fields) for name in datasets]
+        self._starts = np.cumsum([0] + [len(part) for part in self._parts])
+        self._fields, self._cache_bytes, self._cached_bytes = fields, cache_bytes, 0
+        self._cache: dict[int, dict[str, Any]] = {}
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __getitem__(self, index: SupportsIndex) -> dict[str, Any]:
+        index = operator.index(index)
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"record {index} of {len(self)}")
+        index %= len(self)
+        record = self._cache.get(index)
+        if record is None:
+            record = self._read(index)
+            if self._cached_bytes < self._cache_bytes:
+                self._cached_bytes += sum(v.nbytes for v in record.values() if isinstance(v, np.ndarray))
+                self._cache[index] = record
+        return dict(record)
+
+    def __repr__(self) -> str:
+        # grain writes the source's representation into its state, which must not name a machine's folders.
+        _, datasets, split, *_ = self._arguments
+        return f"SplitSource(datasets={datasets}, split={split!r}, records={len(self)})"
+
+    def __reduce__(self):
+        return SplitSource, self._arguments
+
+    def _read(self, index: int) -> dict[str, Any]:
+        part = int(np.searchsorted(self._starts, index, side="right")) - 1
+        record = self._parts[part][index - int(self._starts[part])]
+        return {
+            name: value.decode() if isinstance(value, bytes) else value
+            for name, value in record.items()
+            if not self._fields or name in self._fields
+        }
+
+
+def _open_part(data_dir: str, dataset: str, split: str, fields: tuple[str, ...]):
+    import tensorflow_datasets as tfds
+
+    metadata = dataset_info(data_dir, dataset)
+    if split not in metadata["counts"]:
+        raise DataError(f"Dataset {dataset} has no {split} split; it has {', '.join(metadata['counts'])}.")
+    builder = tfds.builder_from_directory(dataset_path(data_dir, dataset))
+    known = set(builder.info.features)
+    if unknown := sorted(set(fields) - known):
+        raise DataError(f"Dataset {dataset} has no field {', '.join(unknown)}; it has {', '.join(sorted(known))}.")
+    unwanted = {name: tfds.decode.SkipDecoding() for name in known - set(fields)} if fields else None
+    return builder.as_data_source(split, decoders=unwanted)
+
+
+def utterance_ids(
+    data_dir: epath.PathLike, datasets: str | Sequence[str], split: str, records: Int[np.ndarray, " N"]
+) -> list[str]:
+    """The ids of the utterances with these numbers in `open_split`."""
+    source = open_split(data_dir, datasets, split, ("utterance_id",))
+    return [source[int(record)]["utterance_id"] for record in records]
+
+
+@dataclasses.dataclass(frozen=True)
+class SpeakerTable:
+    """The speakers of a split, N of them, ordered by dataset and name.
+
+    Attributes:
+      names: unique over datasets.
+      sexes: "male", "female" or "unknown".
+      utterances: how many each has.
+      embeddings: unit length.
+      log_f0_mean, log_f0_std: of the natural logarithm of F0 in Hz.
+    """
+
+    names: tuple[str, ...]
+    sexes: tuple[str, ...]
+    utterances: Int[np.ndarray, " N"]
+    embeddings: Float[np.ndarray, "N 256"]
+    log_f0_mean: Float[np.ndarray, " N"]
+    log_f0_std: Float[np.ndarray, " N"]
+
+
+def open_speakers(data_dir: epath.PathLike, datasets: str | Sequence[str], split: str) -> SpeakerTable:
+    """Reads the speakers of a split of one or more datasets without touching a record.
+
+    Raises:
+      DataError: a dataset does not exist, or none has speakers in that split.
+    """
+    names = dataset_names(datasets)
+    tables = [_read_speakers(data_dir, name, split) for name in names]
+    columns = {key: np.concatenate([table[key] for table in tables]) for key in tables[0]}
+    if not len(columns["name"]):
+        raise DataError(f"No speaker of {', '.join(names)} is in the {split} split; choose another split or dataset.")
+    return SpeakerTable(
+        names=tuple(columns["name"].tolist()),
+        sexes=tuple(columns["sex"].tolist()),
+        utterances=columns["utterances"],
+        embeddings=columns["embedding"],
+        log_f0_mean=columns["log_f0_mean"],
+        log_f0_std=columns["log_f0_std"],
+    )
+
+
+def _read_speakers(data_dir: epath.PathLike, dataset: str, split: str) -> dict[str, np.ndarray]:
+    dataset_info(data_dir, dataset)
+    with (dataset_path(data_dir, dataset) / SPEAKERS_FILE).open("rb") as file, np.load(file) as table:
+        rows = table["split"] == split
+        return {key: table[key][rows] for key in table.files}
+
+
+def dataset_info(data_dir: epath.PathLike, dataset: str) -> dict[str, Any]:
+    """The metadata of one dataset: corpus, licence, audio settings, counts per split and emotion, failures.
+
+    Raises:
+      DataError: there is no such dataset.
+    """
+    path = dataset_path(data_dir, dataset) / "metadata.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    folder = epath.Path(data_dir) / BUILDER_NAME
+    there = sorted(child.name for child in folder.iterdir() if child.is_dir()) if folder.exists() else []
+    raise DataError(
+        f"There is no dataset {dataset!r} in {data_dir} (there: {', '.join(there) or 'none'}); "
+        "make it with `evc prepare`."
+    )
+
+
+def audio_config(data_dir: epath.PathLike, datasets: str | Sequence[str]) -> AudioConfig:
+    """The audio settings that the datasets were extracted with.
+
+    Raises:
+      DataError: they differ, or a dataset does not exist.
+    """
+    configs = {name: dataset_info(data_dir, name)["audio"] for name in dataset_names(datasets)}
+    (first, config), *others = configs.items()
+    for name, other in others:
+        if other != config:
+            keys = sorted(key for key in config | other if config.get(key) != other.get(key))
+            raise DataError(
+                f"Datasets {first} and {name} were extracted with different audio settings ({', '.join(keys)}); "
+                "prepare one of them again."
+            )
+    return from_mapping(AudioConfig, config, "audio")
+
+
+def dataset_names(datasets: str | Sequence[str]) -> list[str]:
+    """Splits "a,b" into names; a list passes.
+
+    Raises:
+      DataError: no name is given, or one is given twice.
+    """
+    names = datasets.split(",") if isinstance(datasets, str) else list(datasets)
+    names = [name.strip() for name in names if name.strip()]
+    if not names or len(set(names)) < len(names):
+        raise DataError(f"The datasets are given as {datasets!r}; name one or more different ones, joined by commas.")
+    return names

@@ -1,0 +1,132 @@
+"""The work of a preparation on Apache Beam: the functions and files are those of the local runner.
+
+Elements are names of shards and, on the way to speaker statistics, two kilobytes per utterance; recordings and features
+go through files. Each verb is a pipeline, and the driver keeps nothing but the plan.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from etils import epath
+from threadpoolctl import threadpool_limits
+
+from evc_jax.data.prepare.local_runner import BEAM_RUNNERS, LOCAL, WORKER_ENVIRONMENT, environment, part_of
+from evc_jax.data.prepare.storage import is_remote
+from evc_jax.errors import DataError
+
+SPEAKER_PARTS = 64
+# What DirectRunner stands for without Prism, a program that it would fetch from the internet first.
+_DIRECT_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
+
+
+class BeamRunner:
+    """Calls functions on items through one of Beam's runners."""
+
+    def __init__(self, name: str, options: PipelineOptions):
+        self._name, self._options = name, options
+
+    def for_each(self, function: Callable[[Any], None], items: Sequence[Any], done: int, label: str) -> None:
+        del done
+
+        def build(pipeline: beam.Pipeline) -> None:
+            _shuffled(pipeline, items) | f"Write {label}" >> beam.ParDo(_Call(function))
+
+        self._run(build)
+
+    def pool(
+        self,
+        emit: Callable[[Any], Iterable[tuple[str, Any]]],
+        reduce: Callable[[str, Iterable[Any]], Any],
+        save: Callable[[int, Iterable[Any]], None],
+        items: Sequence[Any],
+    ) -> None:
+        def build(pipeline: beam.Pipeline) -> None:
+            (
+                _shuffled(pipeline, items)
+                | "Emit samples" >> beam.FlatMap(emit)
+                | "Gather by key" >> beam.GroupByKey()
+                | "Pool" >> beam.MapTuple(lambda key, values: (part_of(key, SPEAKER_PARTS), reduce(key, values)))
+                | "Gather by part" >> beam.GroupByKey()
+                | "Save parts" >> beam.MapTuple(save)
+            )
+
+        self._run(build)
+
+    def _run(self, build: Callable[[beam.Pipeline], None]) -> None:
+        # Also for workers that are threads or children of this process.
+        with environment(WORKER_ENVIRONMENT):
+            try:
+                with beam.Pipeline(options=self._options) as pipeline:
+                    build(pipeline)
+            except Exception as error:  # each runner has errors of its own
+                reason = str(error).strip().splitlines() or [type(error).__name__]
+                raise DataError(
+                    f"The {self._name} pipeline failed ({reason[-1].rstrip('.')}); what is finished is kept, so "
+                    "mend it and run the same command again."
+                ) from error
+
+
+def beam_runner(name: str, options: str, places: Sequence[epath.PathLike]) -> BeamRunner:
+    """A runner by name.
+
+    Args:
+      name: one of `BEAM_RUNNERS`.
+      options: Beam's options, as on a command line.
+      places: the folders that workers read and write.
+
+    Raises:
+      DataError: there is no such runner, its workers do not see the folders, or Beam refuses the options.
+    """
+    if name not in BEAM_RUNNERS:
+        raise DataError(f"There is no runner {name!r}; choose {LOCAL}, {', '.join(BEAM_RUNNERS)}.")
+    local = [os.fspath(place) for place in places if not is_remote(place)]
+    if name == "DataflowRunner" and local:
+        raise DataError(f"Dataflow's workers do not see {local[0]}; give folders in a bucket (gs://...).")
+    # It prints the tracebacks of errors that are told in one sentence.
+    logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
+    runner = _DIRECT_RUNNER if name == "DirectRunner" else name
+    return BeamRunner(name, _parsed(options, runner))
+
+
+def _parsed(options: str, runner: str) -> PipelineOptions:
+    # Beam prints a page and ends the process.
+    with contextlib.redirect_stderr(io.StringIO()) as printed:
+        try:
+            parsed = PipelineOptions([*shlex.split(options), f"--runner={runner}"])
+            parsed.get_all_options()
+        except (SystemExit, ValueError) as error:
+            reason = (printed.getvalue().strip() or str(error)).splitlines()[-1].split("error: ")[-1]
+            raise DataError(f"Beam's options are {options!r}, which Beam refuses ({reason}); mend them.") from error
+    return parsed
+
+
+def _shuffled(pipeline: beam.Pipeline, items: Sequence[Any]) -> beam.PCollection:
+    # Without it a runner keeps all that one source gives on one worker.
+    return pipeline | "Shards" >> beam.Create(items) | "Distribute" >> beam.Reshuffle()
+
+
+class _Call(beam.DoFn):
+    """Calls a function with one thread per worker, as the local runner's processes do."""
+
+    def __init__(self, function: Callable[[Any], None]):
+        self._function = function
+
+    def setup(self):
+        # JAX reads these when it is first used; the libraries behind NumPy have started already.
+        os.environ.update(WORKER_ENVIRONMENT)
+        self._limits = threadpool_limits(1)
+
+    def process(self, item: Any):
+        self._function(item)
+
+    def teardown(self):
+        self._limits.restore_original_limits()

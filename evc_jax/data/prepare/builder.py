@@ -1,0 +1,283 @@
+"""From a corpus to a complete dataset: plan, extraction, speaker statistics, shards, put in place at once.
+
+Every step leaves files that are whole and named after what they were made from, in a work folder beside the result. A
+run that finds some of them does not make them again, however the one before it ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from etils import epath
+
+from evc_jax.audio.config import AudioConfig
+from evc_jax.config import to_mapping
+from evc_jax.data.corpora import CORPORA
+from evc_jax.data.corpora.recording import SPLITS
+from evc_jax.data.dataset import SPEAKERS_FILE, dataset_info, dataset_path, open_speakers, open_split
+from evc_jax.data.prepare import storage
+from evc_jax.data.prepare.extract import (
+    FEATURES_FOLDER,
+    Extraction,
+    Failure,
+    extract_shard,
+    features_file,
+    read_failures,
+)
+from evc_jax.data.prepare.listing import list_corpus
+from evc_jax.data.prepare.local_runner import LOCAL, Runner
+from evc_jax.data.prepare.plan import PLAN_FILE, Plan, Utterance, embedder_name, settings_fingerprint, write_plan
+from evc_jax.errors import DataError
+
+__all__ = ["PrepareReport", "dataset_info", "open_speakers", "open_split", "prepare"]
+
+METADATA_FORMAT = 1
+MAX_FAILED_FRACTION = 0.05
+# Without it nobody takes a dataset for one; in a bucket it is written last.
+_DESCRIPTION_FILE = "metadata.json"
+_DATASET_NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclasses.dataclass(frozen=True)
+class PrepareReport:
+    """What `prepare` did.
+
+    Attributes:
+      dataset: name under which the dataset is opened.
+      path: the folder that was written.
+      counts: utterances per split.
+      failures: recordings that could not be used.
+      found: recordings that an earlier run had already gone through.
+      seconds: time taken.
+    """
+
+    dataset: str
+    path: epath.Path
+    counts: dict[str, int]
+    failures: tuple[Failure, ...]
+    found: int
+    seconds: float
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{count} {split}" for split, count in self.counts.items())
+        lines = [f"{self.dataset}: {counts} in {self.seconds:.0f} s, {len(self.failures)} unusable -> {self.path}"]
+        return "\n".join(lines + [f"  unusable: {failure.utterance_id}: {failure.reason}" for failure in self.failures])
+
+
+def prepare(
+    name: str,
+    source: str | Path,
+    out_dir: str | Path,
+    *,
+    dataset_name: str | None = None,
+    config: AudioConfig | None = None,
+    embedder: str | Callable[[np.ndarray], np.ndarray] = "jax",
+    workers: int | None = None,
+    progress: bool = True,
+    runner: str = LOCAL,
+    beam_options: str = "",
+    tell: Callable[[str], None] | None = None,
+) -> PrepareReport:
+    """Extracts a corpus and writes it as the TFDS dataset `speech/<dataset_name>` in `out_dir`.
+
+    The dataset appears complete or not at all: an existing one of the same name stays until the new one is written.
+    The same input gives the same bytes, whatever the runner, the number of workers, and however often it was stopped
+    on the way: what is finished is kept in `out_dir/.prepare-<dataset_name>` until the dataset is complete.
+
+    Args:
+      name: corpus layout, a key of `corpora.CORPORA`.
+      source: the corpus's folder (for "manifest" the CSV file), local or in a bucket (gs://...).
+      out_dir: where datasets are collected, local or in a bucket.
+      dataset_name: name of the dataset and prefix of its speakers; the corpus's name if None.
+      config: audio settings; the default ones if None.
+      embedder: "jax", "resemblyzer", or a function [S] -> [256] that another process can import.
+      workers: processes of the local runner; all cores if None.
+      progress: whether the local runner draws a progress bar.
+      runner: "local", or the name of one of Apache Beam's runners.
+      beam_options: options for Apache Beam, as on a command line.
+      tell: called with a sentence on what was found of an earlier run.
+
+    Raises:
+      DataError: the corpus cannot be read, more than 5 % of it is unusable, a name is not usable, or work cannot be
+        handed out.
+    """
+    start = time.monotonic()
+    dataset, config = dataset_name or name, config or AudioConfig()
+    if not _DATASET_NAME.fullmatch(dataset):
+        raise DataError(f"The dataset name {dataset!r} is not usable; use letters, digits, hyphens and underscores.")
+    storage.check_reachable(source)
+    storage.check_reachable(out_dir)
+    listing = list_corpus(name, source, dataset)
+    target = dataset_path(out_dir, dataset)
+    with (
+        _work_folder(epath.Path(out_dir), dataset) as work,
+        _started(runner, workers, progress, beam_options, (source, out_dir)) as started,
+    ):
+        plan = write_plan(work, listing.utterances, settings_fingerprint(config, embedder))
+        extraction = Extraction(str(work), listing.root, config, embedder)
+        found = _extract(plan, extraction, started, tell)
+        extracted = _extracted(plan, listing.utterances, work, source)
+        metadata = _metadata(name, config, embedder, extracted)
+        new = _write(work, plan, extracted.counts, started, dataset, metadata)
+        storage.put_in_place(new, target, work / "old", _DESCRIPTION_FILE)
+    failures, seconds = tuple(extracted.failures), time.monotonic() - start
+    return PrepareReport(dataset, target, metadata["counts"], failures, found, seconds)
+
+
+@contextlib.contextmanager
+def _started(
+    runner: str, workers: int | None, progress: bool, beam_options: str, places: Sequence[str | Path]
+) -> Iterator[Runner]:
+    if runner == LOCAL:
+        from evc_jax.data.prepare.local_runner import local_runner
+
+        if beam_options:
+            raise DataError(f"Beam's options {beam_options!r} are given without a Beam runner; name one, too.")
+        with local_runner(workers, progress) as started:
+            yield started
+        return
+    try:
+        from evc_jax.data.prepare.beam_runner import beam_runner
+    except ImportError as error:
+        raise DataError(f"{runner} needs Apache Beam ({error}); pip install 'evc_jax[beam]'.") from error
+    if workers:
+        raise DataError(f"A number of workers was given to {runner}; say it in Beam's options instead.")
+    yield beam_runner(runner, beam_options, places)
+
+
+@contextlib.contextmanager
+def _work_folder(out_dir: epath.Path, dataset: str) -> Iterator[epath.Path]:
+    """A folder beside the result, so that moving it into place is a rename; it goes once the dataset is there."""
+    work = out_dir / f".prepare-{dataset}"
+    try:
+        storage.make_folder(work / FEATURES_FOLDER)
+    except OSError as error:
+        raise DataError(f"{out_dir} cannot be written ({error}); give another output folder.") from error
+    with storage.locked(work, f"Dataset {dataset} is being prepared in {out_dir} by another process; wait."):
+        storage.undo_interrupted_move(dataset_path(out_dir, dataset), work / "old")
+        try:
+            yield work
+        except BaseException:
+            if not storage.file_names(work / FEATURES_FOLDER):
+                storage.remove_folder(work)
+            raise
+        storage.remove_folder(work)
+
+
+def _extract(plan: Plan, extraction: Extraction, runner: Runner, tell: Callable[[str], None] | None) -> int:
+    """Extracts the shards that are not finished; returns how many utterances are in the others."""
+    folder = epath.Path(extraction.work) / FEATURES_FOLDER
+    names = storage.file_names(folder)
+    files = {features_file(extraction.work, shard).name: shard for shard in plan.shards}
+    # Of other recordings or settings, or half written when a worker was killed.
+    storage.all_at_once(lambda name: (folder / name).unlink(), names - set(files))
+    pending = [shard for name, shard in files.items() if name not in names]
+    total = sum(shard.utterances for shard in plan.shards)
+    found = total - sum(shard.utterances for shard in pending)
+    if found and tell:
+        shards = f"{len(files) - len(pending)} of {len(files)} shards"
+        tell(f"{found} of {total} recordings were extracted by an earlier run and are kept ({shards}).")
+    if pending:
+        runner.for_each(functools.partial(extract_shard, extraction=extraction), pending, found, "features")
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Extracted:
+    """What extraction came to.
+
+    Attributes:
+      counts: usable utterances of each shard of the plan.
+      utterances: the usable ones, ordered by id.
+      failures: the others, ordered by id.
+    """
+
+    counts: list[int]
+    utterances: list[Utterance]
+    failures: list[Failure]
+
+
+def _extracted(plan: Plan, utterances: Sequence[Utterance], work: epath.Path, source: str | Path) -> _Extracted:
+    by_shard = storage.all_at_once(functools.partial(read_failures, work), plan.shards)
+    failures = sorted((failure for some in by_shard for failure in some), key=lambda failure: failure.utterance_id)
+    if len(failures) > MAX_FAILED_FRACTION * len(utterances):
+        # After a repair, or when a disk is back, they get another chance.
+        for shard, some in zip(plan.shards, by_shard, strict=True):
+            if some:
+                features_file(work, shard).unlink()
+        first = "; ".join(failure.reason.rstrip(".") for failure in failures[:3])
+        raise DataError(
+            f"{len(failures)} of the {len(utterances)} recordings in {source} cannot be used, more than "
+            f"{MAX_FAILED_FRACTION:.0%}; repair or remove them (the first: {first})."
+        )
+    failed = {failure.utterance_id for failure in failures}
+    return _Extracted(
+        [shard.utterances - len(some) for shard, some in zip(plan.shards, by_shard, strict=True)],
+        [utterance for utterance in utterances if utterance.utterance_id not in failed],
+        failures,
+    )
+
+
+def _metadata(corpus: str, config: AudioConfig, embedder: str | Callable, extracted: _Extracted) -> dict[str, Any]:
+    splits = Counter(utterance.split for utterance in extracted.utterances)
+    return {
+        "format": METADATA_FORMAT,
+        "corpus": corpus,
+        "licence": CORPORA[corpus].licence,
+        "audio": to_mapping(config),
+        "embedder": embedder_name(embedder),
+        "counts": {split: splits[split] for split in SPLITS if splits[split]},
+        "emotions": dict(sorted(Counter(utterance.emotion for utterance in extracted.utterances).items())),
+        "speakers": len({utterance.speaker for utterance in extracted.utterances}),
+        "failures": [dataclasses.asdict(failure) for failure in extracted.failures],
+    }
+
+
+def _write(
+    work: epath.Path, plan: Plan, counts: Sequence[int], runner: Runner, dataset: str, metadata: dict[str, Any]
+) -> epath.Path:
+    """Writes all of the dataset into a folder of the work folder, with what an earlier run has written of it."""
+    from evc_jax.data.prepare import tfds_writer
+
+    digest = hashlib.sha256(json.dumps([plan.digest, dataset, metadata]).encode()).hexdigest()[:32]
+    speakers, new = (work / f"{kind}-{digest}" for kind in ("speakers", "new"))
+    for name in storage.file_names(work) - {FEATURES_FOLDER, PLAN_FILE, speakers.name, new.name}:
+        storage.remove_folder(work / name)
+    table = _pool_speakers(work, plan, runner, storage.make_folder(speakers))
+    shards = tfds_writer.output_shards(plan.shards, counts)
+    written = storage.file_names(storage.make_folder(new))
+    pending = [shard for shard in shards if tfds_writer.shard_file(new, shard).name not in written]
+    mel_bands = metadata["audio"]["mel_bands"]
+    writing = tfds_writer.Writing(str(work), str(new), str(table), mel_bands)
+    if pending:
+        done = sum(shard.utterances for shard in shards) - sum(shard.utterances for shard in pending)
+        runner.for_each(functools.partial(tfds_writer.write_shard, writing=writing), pending, done, "dataset")
+    table.copy(new / SPEAKERS_FILE, overwrite=True)
+    tfds_writer.write_description(new, dataset, shards, mel_bands, metadata["licence"], metadata)
+    return new
+
+
+def _pool_speakers(work: epath.Path, plan: Plan, runner: Runner, folder: epath.Path) -> epath.Path:
+    """Writes the table of speakers into the folder; returns its file."""
+    from evc_jax.data.prepare.speaker_stats import join_parts, pool_speaker, save_speakers, voice_samples
+
+    table = folder / SPEAKERS_FILE
+    if not table.exists():
+        # Parts that a stopped run has left may have been cut by another runner.
+        storage.remove_folder(folder / "parts")
+        parts = storage.make_folder(folder / "parts")
+        emit = functools.partial(voice_samples, work=str(work))
+        runner.pool(emit, pool_speaker, functools.partial(save_speakers, folder=str(parts)), plan.shards)
+        join_parts(parts, table)
+    return table

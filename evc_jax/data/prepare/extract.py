@@ -1,0 +1,158 @@
+"""Feature extraction of a shard of recordings into one file, the same on every machine of the same kind.
+
+The file is a NumPy archive: per usable utterance `mel/I` and `audio/I`, I counting from 0, and for all of them at once
+what speaker statistics need, `frames`, `f0_hz`, `embedding`; `failures` says which recordings could not be used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import zipfile
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from etils import epath
+
+from evc_jax.audio.config import AudioConfig
+from evc_jax.audio.io import to_pcm
+from evc_jax.data.prepare import storage
+from evc_jax.data.prepare.plan import Utterance, WorkShard, read_utterances
+from evc_jax.errors import EvcError
+
+FEATURES_FOLDER = "features"
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """A recording that could not be used, and why."""
+
+    utterance_id: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Extraction:
+    """What a worker needs to know besides its shard.
+
+    Attributes:
+      work: the work folder, with the plan in it.
+      root: the corpus's folder, which messages leave out.
+      config: audio settings.
+      embedder: name of the speaker embedder, or a function [S] -> [256] that another process can import.
+    """
+
+    work: str
+    root: str
+    config: AudioConfig
+    embedder: str | Callable
+
+
+def features_file(work: epath.PathLike, shard: WorkShard) -> epath.Path:
+    """Where the features of a shard lie once it is finished."""
+    return epath.Path(work) / FEATURES_FOLDER / f"{shard.fingerprint}.npz"
+
+
+def extract_shard(shard: WorkShard, extraction: Extraction) -> None:
+    """Writes the features of a shard, whole or not at all; does nothing where they are already."""
+    file = features_file(extraction.work, shard)
+    if file.exists():
+        return
+    frames, tracks, embeddings, failures = [], [np.zeros(0, np.float32)], [], []
+    with storage.atomic_file(file) as local, zipfile.ZipFile(local, "w") as archive:
+        for utterance in read_utterances(extraction.work, shard):
+            outcome = _extract(utterance, extraction)
+            if isinstance(outcome, str):
+                failures.append((utterance.utterance_id, outcome.replace(extraction.root.rstrip("/") + "/", "")))
+                continue
+            # Written at once, as a shard of audiobook chapters does not fit into memory.
+            _add(archive, f"mel/{len(frames)}", outcome.mel.astype(np.float32))
+            _add(archive, f"audio/{len(frames)}", to_pcm(outcome.audio))
+            frames.append(len(outcome.f0_hz))
+            tracks.append(outcome.f0_hz.astype(np.float32))
+            embeddings.append(outcome.embedding.astype(np.float32))
+        _add(archive, "frames", np.array(frames, np.int64))
+        _add(archive, "f0_hz", np.concatenate(tracks))
+        _add(archive, "embedding", np.array(embeddings, np.float32))
+        _add(archive, "failures", np.array(json.dumps(failures)))
+
+
+def _add(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
+    # A ZipInfo carries a fixed date, so that the same features are the same bytes.
+    with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+        np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def _extract(utterance: Utterance, extraction: Extraction):
+    """The features of a recording, or why it cannot be used."""
+    from evc_jax.audio import io as audio_io
+    from evc_jax.features import extract as extraction
+    from evc_jax.features.speaker import get_embedder
+
+    config, embedder = extraction.config, extraction.embedder
+    embedder = get_embedder(embedder) if isinstance(embedder, str) else embedder
+    try:
+        with storage.local_copy(utterance.source) as file:
+            try:
+                samples = audio_io.load(file, config.sample_rate_hz)
+                return extraction.extract(samples, config.sample_rate_hz, config, embedder=embedder)
+            except EvcError as error:
+                return str(error).replace(str(file), utterance.source)
+    except Exception as error:  # A corpus of millions holds files that break a codec in ways nobody foresaw.
+        return f"{type(error).__name__}: {error}"
+
+
+class ShardFeatures:
+    """The features of a finished shard, and the `utterances` that have some, in the shard's order."""
+
+    def __init__(self, archive: np.lib.npyio.NpzFile, utterances: list[Utterance]):
+        self._archive = archive
+        failed = {failure.utterance_id for failure in _failures(archive)}
+        self.utterances = [utterance for utterance in utterances if utterance.utterance_id not in failed]
+        # An archive reads an array anew each time it is asked.
+        self._f0_hz, self._embeddings = archive["f0_hz"], archive["embedding"]
+        self._ends = np.cumsum(archive["frames"])
+
+    def f0_hz(self, index: int) -> np.ndarray:
+        """[T] float32, 0 where unvoiced."""
+        start = self._ends[index - 1] if index else 0
+        return self._f0_hz[start : self._ends[index]]
+
+    def embedding(self, index: int) -> np.ndarray:
+        """[256] float32."""
+        return self._embeddings[index]
+
+    def mel(self, index: int) -> np.ndarray:
+        """[T, F] float32."""
+        return self._archive[f"mel/{index}"]
+
+    def audio(self, index: int) -> np.ndarray:
+        """[S] int16, full scale `PCM_SCALE`."""
+        return self._archive[f"audio/{index}"]
+
+
+@contextlib.contextmanager
+def open_features(work: epath.PathLike, shard: WorkShard, download: bool = False) -> Iterator[ShardFeatures]:
+    """Opens what `extract_shard` wrote.
+
+    Args:
+      work: the work folder.
+      shard: the finished shard.
+      download: whether all of it will be read, which in a bucket is best done in one go.
+    """
+    with contextlib.ExitStack() as stack:
+        file = features_file(work, shard)
+        source = stack.enter_context(storage.local_copy(file) if download else file.open("rb"))
+        archive = stack.enter_context(np.load(source))
+        yield ShardFeatures(archive, read_utterances(work, shard))
+
+
+def read_failures(work: epath.PathLike, shard: WorkShard) -> list[Failure]:
+    """The recordings of a finished shard that could not be used."""
+    with features_file(work, shard).open("rb") as file, np.load(file) as archive:
+        return _failures(archive)
+
+
+def _failures(archive: np.lib.npyio.NpzFile) -> list[Failure]:
+    return [Failure(*failure) for failure in json.loads(str(archive["failures"]))]

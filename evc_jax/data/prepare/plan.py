@@ -1,0 +1,151 @@
+"""The plan of a preparation: which recordings are extracted together, fixed before anything is read.
+
+Recordings are ordered by split and by the hash of their ids and cut into shards. A shard's features lie in a file that
+is named by a fingerprint of all they depend on: what is there need not be done again, and after a change of recordings,
+settings or code nothing old is found.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from etils import epath
+
+from evc_jax.audio.config import AudioConfig
+from evc_jax.config import to_mapping
+from evc_jax.data.corpora.recording import SPLITS
+from evc_jax.data.prepare import storage
+from evc_jax.data.prepare.splits import sha256_rank
+from evc_jax.features.speaker import WEIGHTS
+
+PLAN_FILE = "plan.jsonl"
+# Few enough utterances that a killed worker loses a minute, few enough shards that listing them takes seconds.
+MIN_SHARD_UTTERANCES, MAX_SHARD_UTTERANCES, MAX_SHARDS = 8, 512, 4096
+# The files of the package whose change changes a dataset.
+CODE = (
+    "audio.py",
+    "audio_config.py",
+    "data/extraction.py",
+    "data/speakers.py",
+    "data/speech.py",
+    "features.py",
+    "levels.py",
+    "models/layers.py",
+    "models/network.py",
+    "models/recurrent.py",
+    "models/recurrent_cudnn.py",
+    "models/voice_encoder.py",
+    "pitch.py",
+    "speaker.py",
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Utterance:
+    """A recording in the plan.
+
+    Attributes:
+      source: the audio file, as workers open it.
+      stamp: changes when the file does.
+      utterance_id, speaker, sex, emotion, corpus_emotion, text_id, text, split: see `recordings.Recording`.
+    """
+
+    source: str
+    stamp: str
+    utterance_id: str
+    speaker: str
+    sex: str
+    emotion: str
+    corpus_emotion: str
+    text_id: str
+    text: str
+    split: str
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkShard:
+    """Recordings that are extracted together.
+
+    Attributes:
+      fingerprint: of everything their features depend on.
+      split: the one they are all in.
+      utterances: how many they are.
+      start_byte, end_byte: where the plan's file lists them.
+    """
+
+    fingerprint: str
+    split: str
+    utterances: int
+    start_byte: int
+    end_byte: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """All shards in order, and a digest of the plan's file and their fingerprints."""
+
+    shards: tuple[WorkShard, ...]
+    digest: str
+
+
+def write_plan(work: epath.Path, utterances: Sequence[Utterance], settings: str) -> Plan:
+    """Writes the plan's file into the work folder.
+
+    Args:
+      work: the folder.
+      utterances: in any order.
+      settings: what features depend on besides recordings, see `settings_fingerprint`.
+    """
+    size = min(MAX_SHARD_UTTERANCES, max(MIN_SHARD_UTTERANCES, -(-len(utterances) // MAX_SHARDS)))
+    ranked = sorted(utterances, key=lambda utterance: sha256_rank(utterance.utterance_id))
+    shards, position, digest = [], 0, hashlib.sha256()
+    with storage.atomic_file(work / PLAN_FILE) as path, path.open("wb") as file:
+        for split in SPLITS:
+            members = [utterance for utterance in ranked if utterance.split == split]
+            for start in range(0, len(members), size):
+                chunk = members[start : start + size]
+                lines = "".join(json.dumps(dataclasses.astuple(utterance)) + "\n" for utterance in chunk).encode()
+                file.write(lines)
+                end = position + len(lines)
+                shards.append(WorkShard(_fingerprint(chunk, settings), split, len(chunk), position, end))
+                digest.update(lines + shards[-1].fingerprint.encode())
+                position = end
+    return Plan(tuple(shards), digest.hexdigest())
+
+
+def read_utterances(work: epath.PathLike, shard: WorkShard) -> list[Utterance]:
+    """The recordings of a shard, in its order."""
+    with (epath.Path(work) / PLAN_FILE).open("rb") as file:
+        file.seek(shard.start_byte)
+        lines = file.read(shard.end_byte - shard.start_byte)
+    return [Utterance(*json.loads(line)) for line in lines.decode().splitlines()]
+
+
+def settings_fingerprint(config: AudioConfig, embedder: str | Callable) -> str:
+    """Names everything but the recordings that features depend on: settings, embedder, our code and weights."""
+    name = embedder if isinstance(embedder, str) else f"{embedder.__module__}.{embedder_name(embedder)}"
+    return json.dumps([to_mapping(config), name, _code_digest()])
+
+
+def embedder_name(embedder: str | Callable) -> str:
+    """What an embedder is called in a dataset's metadata."""
+    return embedder if isinstance(embedder, str) else getattr(embedder, "__name__", "custom")
+
+
+@functools.cache
+def _code_digest() -> str:
+    package = Path(__file__).parents[2]
+    digest = hashlib.sha256(WEIGHTS.read_bytes())
+    for name in CODE:
+        digest.update((package / name).read_bytes())
+    return digest.hexdigest()
+
+
+def _fingerprint(utterances: Sequence[Utterance], settings: str) -> str:
+    recordings = [(utterance.utterance_id, utterance.stamp) for utterance in utterances]
+    return hashlib.sha256(json.dumps([settings, recordings]).encode()).hexdigest()[:32]

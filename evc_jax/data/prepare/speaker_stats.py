@@ -1,0 +1,121 @@
+"""Speakers: statistics over all of their utterances, pooled one speaker at a time, and their table."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
+
+import numpy as np
+from etils import epath
+
+from evc_jax.data.prepare import storage
+from evc_jax.data.prepare.extract import open_features
+from evc_jax.data.prepare.plan import WorkShard
+from evc_jax.features.f0_codes import pool_statistics
+from evc_jax.features.speaker import embed_speaker
+
+
+@dataclasses.dataclass(frozen=True)
+class VoiceSample:
+    """What one utterance tells of its speaker: two kilobytes.
+
+    Attributes:
+      voiced_hz: F0 of the voiced frames.
+      embedding: [256].
+    """
+
+    utterance_id: str
+    sex: str
+    split: str
+    voiced_hz: np.ndarray
+    embedding: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Speaker:
+    """What is known of a speaker over all of their utterances.
+
+    Attributes:
+      embedding: [256], mean of the utterances' embeddings, unit length.
+      log_f0_mean, log_f0_std: of the natural logarithm of F0 in Hz over the voiced frames.
+    """
+
+    name: str
+    sex: str
+    split: str
+    utterances: int
+    embedding: np.ndarray
+    log_f0_mean: float
+    log_f0_std: float
+
+
+def voice_samples(shard: WorkShard, work: str) -> Iterator[tuple[str, VoiceSample]]:
+    """(speaker, sample) of every utterance of a finished shard."""
+    with open_features(work, shard) as features:
+        for index, utterance in enumerate(features.utterances):
+            f0_hz = features.f0_hz(index)
+            sample = VoiceSample(
+                utterance.utterance_id, utterance.sex, utterance.split, f0_hz[f0_hz > 0], features.embedding(index)
+            )
+            yield utterance.speaker, sample
+
+
+def pool_speaker(name: str, samples: Iterable[VoiceSample]) -> Speaker:
+    """The speaker of the samples, which come in any order: they are summed in that of their ids."""
+    ordered = sorted(samples, key=attrgetter("utterance_id"))
+    log_f0 = pool_statistics([sample.voiced_hz for sample in ordered])
+    return Speaker(
+        name=name,
+        sex=ordered[0].sex,
+        split=_only_split(ordered),
+        utterances=len(ordered),
+        embedding=np.asarray(embed_speaker([sample.embedding for sample in ordered]), np.float32),
+        log_f0_mean=float(log_f0.mean),
+        log_f0_std=float(log_f0.std),
+    )
+
+
+def _only_split(samples: Sequence[VoiceSample]) -> str:
+    # A lone speaker's utterances are spread over all splits; as a voice they train.
+    splits = {sample.split for sample in samples}
+    return splits.pop() if len(splits) == 1 else "train"
+
+
+def save_speakers(part: int, speakers: Iterable[Speaker], folder: str) -> None:
+    """Writes part of the table into the folder."""
+    _save(epath.Path(folder) / f"{part:05d}.npz", _columns(speakers))
+
+
+def join_parts(folder: epath.Path, table: epath.Path) -> None:
+    """Joins the parts into one table, ordered by name."""
+    parts = storage.all_at_once(_load, sorted(folder / name for name in storage.file_names(folder)))
+    columns = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    order = np.argsort(columns["name"], kind="stable")
+    _save(table, {key: column[order] for key, column in columns.items()})
+
+
+@functools.lru_cache(maxsize=1)
+def load_speakers(table: str) -> dict[str, Speaker]:
+    """The speakers of a table by name; a table's path is never used for another one."""
+    columns = _load(epath.Path(table))
+    embeddings = columns.pop("embedding")
+    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+    speakers = (dict(zip(columns, row, strict=True)) for row in rows)
+    return {row["name"]: Speaker(**row, embedding=embeddings[i]) for i, row in enumerate(speakers)}
+
+
+def _columns(speakers: Iterable[Speaker]) -> dict[str, np.ndarray]:
+    rows = sorted(speakers, key=attrgetter("name"))
+    return {field.name: np.array([getattr(row, field.name) for row in rows]) for field in dataclasses.fields(Speaker)}
+
+
+def _save(file: epath.Path, columns: dict[str, np.ndarray]) -> None:
+    with storage.atomic_file(file) as local, local.open("wb") as stream:
+        np.savez(stream, **columns)
+
+
+def _load(file: epath.Path) -> dict[str, np.ndarray]:
+    with file.open("rb") as stream, np.load(stream) as table:
+        return dict(table)

@@ -1,0 +1,179 @@
+"""Files of a dataset in the making, on a local disk or in a bucket (`gs://`): whole, or not there at all."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import fcntl
+import logging
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from etils import epath
+from etils.epath import backend
+
+from evc_jax.errors import DataError
+
+# Requests that are under way at once: a bucket answers each after some 50 ms, however many there are.
+REQUESTS = 32
+_DOWNLOAD_BLOCK_BYTES = 1 << 22
+
+
+def is_remote(path: epath.PathLike) -> bool:
+    """Whether the path names something in a bucket."""
+    return "://" in os.fspath(path)
+
+
+def bucket(path: epath.PathLike) -> fsspec.AbstractFileSystem:
+    """The file system behind a path in a bucket."""
+    return backend.fsspec_backend.fs(os.fspath(path))
+
+
+def check_reachable(path: epath.PathLike) -> None:
+    """Makes sure that a bucket can be talked to; a local path passes.
+
+    Raises:
+      DataError: the package for that kind of bucket is missing, or the bucket does not answer.
+    """
+    if not is_remote(path):
+        return
+    # It tells of its retries with tracebacks.
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
+    try:
+        epath.Path(path).exists()
+    except ImportError as error:
+        raise DataError(f"{path} needs a package that is not there ({str(error).rstrip('.')}).") from error
+    except Exception as error:  # each kind of bucket has errors of its own
+        raise DataError(f"{path} cannot be reached ({error}); check its name and your access to it.") from error
+
+
+@contextlib.contextmanager
+def atomic_file(path: epath.PathLike) -> Iterator[Path]:
+    """Gives a local file to write, which lies at `path` once the block has ended well."""
+    if is_remote(path):
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder) / "file"
+            yield local
+            epath.Path(local).copy(path, overwrite=True)
+        return
+    path = Path(path)
+    beside = path.with_name(f".{uuid.uuid4().hex}")
+    try:
+        yield beside
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def local_copy(path: epath.PathLike) -> Iterator[Path]:
+    """Gives a local file that holds what lies at `path`: the file itself where it is local."""
+    if not is_remote(path):
+        yield Path(path)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        # Libraries tell formats by the suffix.
+        local = Path(folder) / f"file{epath.Path(path).suffix}"
+        with epath.Path(path).open("rb") as source, local.open("wb") as copy:
+            shutil.copyfileobj(source, copy, _DOWNLOAD_BLOCK_BYTES)
+        yield local
+
+
+def make_folder(path: epath.PathLike) -> epath.Path:
+    """The folder, made where there is none; buckets have no folders."""
+    if not is_remote(path):
+        Path(path).mkdir(parents=True, exist_ok=True)
+    return epath.Path(path)
+
+
+def remove_folder(path: epath.PathLike) -> None:
+    """Removes a folder and all in it, if it is there."""
+    if is_remote(path):
+        if epath.Path(path).exists():
+            epath.Path(path).rmtree()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def file_names(folder: epath.PathLike) -> set[str]:
+    """The names in a folder, none where it is missing."""
+    folder = epath.Path(folder)
+    if is_remote(folder):
+        # What other processes write does not reach this one's listings.
+        bucket(folder).invalidate_cache()
+    return {child.name for child in folder.iterdir()} if folder.exists() else set()
+
+
+def all_at_once(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+    """The results of many small requests, in the items' order."""
+    with concurrent.futures.ThreadPoolExecutor(REQUESTS) as threads:
+        return list(threads.map(function, items))
+
+
+@contextlib.contextmanager
+def locked(folder: epath.Path, message: str) -> Iterator[None]:
+    """Keeps other processes out of an existing folder. NOTE: a bucket has no locks, so nothing is kept out of one.
+
+    Raises:
+      DataError: with `message`, another process is in it.
+    """
+    if is_remote(folder):
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            # The system releases the lock with the process, however that ends.
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DataError(message) from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def put_in_place(new: epath.Path, target: epath.Path, old: epath.Path, last: str) -> None:
+    """Moves the folder `new` to `target`, whose earlier content goes.
+
+    On a disk that is a rename, and the earlier content waits in `old` for it. NOTE: a bucket cannot rename a folder;
+    there the file named `last`, without which nobody takes the folder for complete, goes first and comes last.
+    """
+    if is_remote(target):
+        _move_objects(new, target, last)
+        return
+    make_folder(target.parent)
+    replaced = target.exists()
+    if replaced:
+        target.rename(old)
+    try:
+        new.rename(target)
+    except OSError:
+        if replaced:
+            old.rename(target)
+        raise
+
+
+def undo_interrupted_move(target: epath.Path, old: epath.Path) -> None:
+    """Puts back what `put_in_place` had taken away when it was killed; else removes what it left."""
+    if not is_remote(target) and old.exists() and not target.exists():
+        old.rename(target)
+    remove_folder(old)
+
+
+def _move_objects(new: epath.Path, target: epath.Path, last: str) -> None:
+    (target / last).unlink(missing_ok=True)
+    names = file_names(new) - {last}
+    all_at_once(lambda name: (target / name).unlink(missing_ok=True), file_names(target))
+    all_at_once(lambda name: _move_object(new / name, target / name), sorted(names))
+    _move_object(new / last, target / last)
+
+
+def _move_object(source: epath.Path, target: epath.Path) -> None:
+    # Not epath's rename, which asks for an existing folder.
+    bucket(source).mv(os.fspath(source), os.fspath(target))

@@ -1,0 +1,86 @@
+"""The one extraction path: a recording becomes its features, for training data and for conversion alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from evc_jax.audio import io as audio_io
+from evc_jax.audio import loudness
+from evc_jax.audio.config import AudioConfig
+from evc_jax.audio.mel import add_dither, highpass, mel_of_conditioned
+from evc_jax.features import pitch, speaker
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the networks know of a recording; T = S // hop + 1.
+
+    Attributes:
+      audio: mono samples at the config's rate, at the config's level.
+      mel: log-mel spectrogram, clipped to [0, 1].
+      f0_hz: fundamental frequency, 0 where unvoiced.
+      embedding: who speaks; non-negative, of unit length.
+      level_gain: what the recording was multiplied with to give `audio`; divide an output by it to return to the
+        recording's own level.
+    """
+
+    audio: Float[np.ndarray, " S"]
+    mel: Float[np.ndarray, "T F"]
+    f0_hz: Float[np.ndarray, " T"]
+    embedding: Float[np.ndarray, " E"]
+    level_gain: float
+
+
+def extract(
+    audio: np.ndarray,
+    rate_hz: int,
+    config: AudioConfig | None = None,
+    embedder: speaker.Embedder | None = None,
+    seed: int = 0,
+) -> Features:
+    """Extracts all features of a recording.
+
+    NOTE: the original takes recordings at the level they come at; here speech is first brought to
+    `config.level_dbfs`, so that corpora match and a conversion does not depend on the microphone's gain. With
+    `level_dbfs=None` the mel is the original's; the embedding always is.
+
+    Args:
+      audio: [S] or [S, channels], floating point or integer.
+      rate_hz: its sample rate.
+      config: what the features are; the default `AudioConfig` when None.
+      embedder: gives the speaker embedding; `speaker.embed` when None.
+      seed: of the dither.
+
+    Returns:
+      the features, all float32, with T = len(features.audio) // hop + 1 frames.
+
+    Raises:
+      AudioError: the recording is malformed, too short or silent.
+    """
+    config = config or AudioConfig()
+    embedder = embedder or speaker.embed
+    recorded = audio_io.to_mono(audio, rate_hz, config.sample_rate_hz)
+    filtered = highpass(recorded, config)
+    level_dbfs = loudness.active_level_dbfs(filtered, config)
+    gain = loudness.gain_to_level(level_dbfs, np.abs(recorded).max(), config)
+    samples = recorded * np.float32(gain)
+    conditioned = add_dither(filtered * gain, config, seed)
+    return Features(
+        audio=samples,
+        mel=np.clip(mel_of_conditioned(conditioned, config), 0, 1),
+        f0_hz=pitch.f0_of_conditioned(conditioned, config),
+        # Resemblyzer has a level rule of its own; after another one it tells speakers apart less well.
+        embedding=embedder(_for_embedder(add_dither(filtered, config, seed), config)),
+        level_gain=gain,
+    )
+
+
+def _for_embedder(conditioned: np.ndarray, config: AudioConfig) -> np.ndarray:
+    """The conditioned waveform at the embedder's rate, which the original embeds, too."""
+    samples = conditioned.astype(np.float32)
+    if config.sample_rate_hz == speaker.SAMPLE_RATE_HZ:
+        return samples
+    return audio_io.to_mono(samples, config.sample_rate_hz, speaker.SAMPLE_RATE_HZ)

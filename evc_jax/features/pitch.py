@@ -1,0 +1,209 @@
+"""Fundamental frequency: estimation by WORLD, normalisation over a speaker, quantisation into classes.
+
+Source: SpeechSplit (arXiv 2004.11284), whose tracker is RAPT with one range per sex. NOTE: here the range comes from
+the recording itself, so that nobody has to know the sex. WORLD: Morise et al. 2016, LoveTrain: Morise 2016 (D4C).
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from evc_jax.audio.config import AudioConfig
+from evc_jax.audio.mel import condition, frame_blocks, frame_count, frame_powers, frame_signal, highpass_design
+
+REGISTER_RANGE_HZ = (60.0, 600.0)
+REGISTER_HIGHPASS_HZ = 75.0
+REGISTER_STRENGTH = 0.6
+REGISTER_RANGE_DB = 25.0
+REGISTER_HOPS = 2  # between the frames that are looked at; quartiles do not need them all
+MIN_REGISTER_FRAMES = 5
+# What a candidate loses in strength for each octave it lies lower: a period's multiples are periods, too.
+OCTAVE_COST = 0.01
+DEFAULT_QUARTILES_HZ = (100.0, 250.0)
+RANGE_FACTORS = (0.7, 1.75)
+# Just above mains hum.
+LOWEST_F0_HZ = 65.0
+HIGHPASS_FACTOR = 0.7
+HIGHPASS_ORDER = 4
+STEPS_PER_FRAME = 4
+# What DIO hears is decimated to this rate, or a little more.
+DIO_RATE_HZ = 4000
+# LoveTrain: a voiced frame has this share of its power up to 7.9 kHz below 4 kHz.
+LOVE_TRAIN_THRESHOLD = 0.85
+LOVE_TRAIN_BOUNDS_HZ = (100.0, 4000.0, 7900.0)
+LOVE_TRAIN_PERIODS = 3
+LOVE_TRAIN_LOWEST_HZ = 40.0
+LOVE_TRAIN_NOISE = 1e-6  # that WORLD adds to every window; here its power is added to every frequency
+LOVE_TRAIN_BLOCK_FRAMES = 128
+VOICED_RANGE_DB = 35.0
+
+
+def estimate_f0(audio: Float[np.ndarray, " S"], config: AudioConfig, seed: int = 0) -> Float[np.ndarray, " T"]:
+    """Fundamental frequency at the spectrogram's frames.
+
+    A first pass over a wide range, by autocorrelation, finds the speaker's register; DIO looks only around its
+    quartiles, in the recording without what lies below that. Voiced are the loud frames that D4C's LoveTrain does
+    not call aperiodic. NOTE: with DIO in the first pass, too, mains hum is taken for the voice in a fifth of
+    LibriSpeech's recordings.
+
+    Args:
+      audio: samples at `config.sample_rate_hz`.
+      config: rate and frames.
+      seed: of the dither.
+
+    Returns:
+      float32 Hz, T = S // hop + 1; 0 where the frame is unvoiced.
+    """
+    return f0_of_conditioned(condition(audio, config, seed), config)
+
+
+def f0_of_conditioned(samples: Float[np.ndarray, " S"], config: AudioConfig) -> Float[np.ndarray, " T"]:
+    """`estimate_f0` of a recording that `audio.condition` has been through already."""
+    low_hz, high_hz = f0_range_hz(*_register_quartiles(samples, config))
+    samples = _without_below(samples, HIGHPASS_FACTOR * low_hz, config)
+    f0_hz, times_s = track(samples, low_hz, high_hz, config)
+    frames = frame_signal(samples, config.window_samples, config.hop_samples)
+    f0_hz = np.where(_loud(frames, VOICED_RANGE_DB), f0_hz, 0)
+    return np.where(periodic(samples, f0_hz, times_s, config), f0_hz, 0).astype(np.float32)
+
+
+def f0_range_hz(low_quartile_hz: float, high_quartile_hz: float) -> tuple[float, float]:
+    """Where the second pass looks for F0, given the quartiles of the first pass's."""
+    low_hz, high_hz = np.multiply((low_quartile_hz, high_quartile_hz), RANGE_FACTORS)
+    return max(float(low_hz), LOWEST_F0_HZ), float(high_hz)
+
+
+def _register_quartiles(samples: np.ndarray, config: AudioConfig) -> tuple[float, float]:
+    """First and third quartile of the F0 of loud, strongly periodic frames, in Hz.
+
+    The autocorrelation is divided by the window's (Boersma 1993). Hum and rumble are filtered out first.
+    """
+    samples = _without_below(samples, REGISTER_HIGHPASS_HZ, config)
+    frames = frame_signal(samples, config.window_samples, REGISTER_HOPS * config.hop_samples)
+    frames = frames[_loud(frames, REGISTER_RANGE_DB)]
+    candidates_hz = np.concatenate([strongest_hz(block, config.sample_rate_hz) for block in frame_blocks(frames)])
+    found_hz = candidates_hz[candidates_hz > 0]
+    if len(found_hz) < MIN_REGISTER_FRAMES:
+        return DEFAULT_QUARTILES_HZ
+    low_hz, high_hz = np.percentile(found_hz, [25, 75])
+    return float(low_hz), float(high_hz)
+
+
+def strongest_hz(frames: Float[np.ndarray, "T window"], rate_hz: int) -> Float[np.ndarray, " T"]:
+    """The period that best explains each frame, as a frequency; 0 where none explains it well."""
+    window = frames.shape[1]
+    first, last = (round(rate_hz / hz) for hz in reversed(REGISTER_RANGE_HZ))
+    last = min(last, window - 2)
+    lags = np.arange(first, last + 1)
+    shape = np.hanning(window + 2)[1:-1].astype(np.float32)
+    correlation = _autocorrelation((frames * shape).astype(np.float32), last + 2) / _autocorrelation(shape, last + 2)
+    before, strength, after = (correlation[:, first + offset : last + 1 + offset] for offset in (-1, 0, 1))
+    is_period = (strength > before) & (strength >= after) & (strength > REGISTER_STRENGTH)
+    scores = np.where(is_period, strength - (OCTAVE_COST * np.log2(lags / first)).astype(np.float32), -1)
+    return np.where(is_period.any(axis=1), rate_hz / lags[scores.argmax(axis=1)], 0)
+
+
+def _autocorrelation(frames: np.ndarray, lags: int) -> np.ndarray:
+    """The first lags of the autocorrelation over the last axis, 1 at lag 0; zero frames give zeros."""
+    from scipy import fft
+
+    size = _even_and_smooth(frames.shape[-1] + lags)  # so long that what wraps around reaches none of them
+    power = np.abs(fft.rfft(frames, size)) ** 2
+    correlation = fft.irfft(power, size)[..., :lags]
+    return correlation / np.maximum(correlation[..., :1], 1e-20)
+
+
+@functools.cache
+def _even_and_smooth(least: int) -> int:
+    """The next even number without prime factors above 5, as Fourier transforms like them."""
+    sizes = (2**a * 3**b * 5**c for a in range(1, 20) for b in range(12) for c in range(8))
+    return min(size for size in sizes if size >= least)
+
+
+def _without_below(samples: np.ndarray, corner_hz: float, config: AudioConfig) -> np.ndarray:
+    """Zero-phase high-pass; C-contiguous float64, as WORLD wants it."""
+    from scipy import signal
+
+    sections, padding = highpass_design(HIGHPASS_ORDER, corner_hz, config.sample_rate_hz)
+    filtered = signal.sosfiltfilt(sections, samples, padlen=min(padding, len(samples) - 1))
+    return np.ascontiguousarray(filtered, dtype=np.float64)
+
+
+def track(
+    samples: Float[np.ndarray, " S"], low_hz: float, high_hz: float, config: AudioConfig
+) -> tuple[Float[np.ndarray, " T"], Float[np.ndarray, " T"]]:
+    """DIO in a range, refined by StoneMask: Hz and seconds of each frame.
+
+    DIO follows F0 in steps of a quarter of a frame; StoneMask looks at each moment alone, so the frames are enough.
+    """
+    import pyworld
+
+    rate_hz = config.sample_rate_hz
+    period_ms = 1000 * config.hop_samples / rate_hz / STEPS_PER_FRAME
+    speed = max(1, rate_hz // DIO_RATE_HZ)
+    f0_hz, times_s = pyworld.dio(
+        samples, rate_hz, f0_floor=low_hz, f0_ceil=high_hz, frame_period=period_ms, speed=speed
+    )
+    frames = frame_count(len(samples), config)
+    f0_hz, times_s = _at_frames(f0_hz, frames), _at_frames(times_s, frames)
+    return pyworld.stonemask(samples, f0_hz, times_s, rate_hz), times_s
+
+
+def _at_frames(track: np.ndarray, frames: int) -> np.ndarray:
+    """Every fourth value; the last one again where WORLD ends a frame early."""
+    kept = track[::STEPS_PER_FRAME][:frames]
+    return np.ascontiguousarray(np.pad(kept, (0, frames - len(kept)), mode="edge"))
+
+
+def periodic(
+    samples: Float[np.ndarray, " S"],
+    f0_hz: Float[np.ndarray, " T"],
+    times_s: Float[np.ndarray, " T"],
+    config: AudioConfig,
+) -> Bool[np.ndarray, " T"]:
+    """Frames with an F0 that D4C's LoveTrain does not call aperiodic: most of their power lies below 4 kHz.
+
+    NOTE: WORLD says so only together with D4C's aperiodicity of all bands, which takes ten times as long.
+    """
+    found = np.zeros(len(f0_hz), bool)
+    samples = samples.astype(np.float32)
+    # Like beside like, as a block's windows are as wide as its lowest F0 wants them.
+    voiced = np.argsort(f0_hz)[np.count_nonzero(f0_hz == 0) :]
+    for start in range(0, len(voiced), LOVE_TRAIN_BLOCK_FRAMES):
+        block = voiced[start : start + LOVE_TRAIN_BLOCK_FRAMES]
+        found[block] = _share_below(samples, f0_hz[block], times_s[block], config.sample_rate_hz) > LOVE_TRAIN_THRESHOLD
+    return found
+
+
+def _share_below(samples: np.ndarray, f0_hz: np.ndarray, times_s: np.ndarray, rate_hz: int) -> np.ndarray:
+    """How much of the power between the outer bounds lies below the middle one, in three periods of each frame."""
+    from scipy import fft
+
+    half = np.floor(LOVE_TRAIN_PERIODS / 2 * rate_hz / f0_hz + 0.5)[:, None]
+    centres = np.floor(times_s * rate_hz + 0.501).astype(int)[:, None]
+    offsets = np.arange(-half.max(), half.max() + 1)
+    cosine = np.cos((2 * np.pi / LOVE_TRAIN_PERIODS / rate_hz * f0_hz[:, None] * offsets).astype(np.float32))
+    # Blackman's window, with the double angle written out.
+    window = np.where(np.abs(offsets) <= half, 0.34 + cosine * (0.5 + 0.16 * cosine), 0)
+    heard = samples[np.clip(centres + offsets.astype(int), 0, len(samples) - 1)] * window
+    heard -= window * (heard.sum(axis=1) / window.sum(axis=1))[:, None]
+    size = 2 << int(np.log2(LOVE_TRAIN_PERIODS * rate_hz / LOVE_TRAIN_LOWEST_HZ + 1))
+    low, middle, high = (int(np.ceil(hz * size / rate_hz)) for hz in LOVE_TRAIN_BOUNDS_HZ)
+    spectrum = fft.rfft(heard, size)[:, low + 1 : high + 1]
+    noise_power = LOVE_TRAIN_NOISE**2 * (window**2).sum(axis=1, keepdims=True)
+    power = spectrum.real**2 + spectrum.imag**2 + noise_power
+    return power[:, : middle - low].sum(axis=1) / power.sum(axis=1)
+
+
+def _loud(frames: np.ndarray, range_db: float) -> np.ndarray:
+    """Frames [T, window] within `range_db` of the loudest one; bool [T]."""
+    powers = frame_powers(frames)
+    return powers > loud_threshold(powers.max(), range_db)
+
+
+def loud_threshold(loudest: float, range_db: float) -> float:
+    """The power that is `range_db` below the loudest one."""
+    return loudest * 10 ** (-range_db / 10)

@@ -1,0 +1,1 @@
+"""CodeGAN, VoiceGAN and their losses."""

@@ -1,0 +1,219 @@
+"""CodeGAN: emotion conversion of SpeechSplit's codes, StarGAN's scheme in one dimension."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from evc_jax.errors import ConfigError
+from evc_jax.models.conv_matmul import Conv1d, ConvTranspose1d
+from evc_jax.models.gan.losses import DiscriminatorOutput
+from evc_jax.models.layers import InstanceNorm, Linear, Stack, at_least_float32, leaky_relu
+from evc_jax.models.network import KeySequence
+
+SLOPE = 0.01
+RESAMPLING_KERNEL = 4
+RESAMPLING_STRIDE = 2
+RESAMPLING_PADDING = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class CodeGANConfig:
+    """Sizes of both players; the defaults are the reference's for pitch and rhythm codes together.
+
+    Attributes:
+      code_channels: channels of the codes that are converted.
+      emotions: number of emotions.
+      down_widths: the generator's way down: the first convolution, then one per halving of the length.
+      up_widths: its way back up, one per doubling; as many as there are halvings.
+      residual_blocks: blocks with adaptive normalisation in between, where the emotion enters.
+      input_kernel: of the generator's first convolution, odd.
+      residual_kernel: of the residual blocks' convolutions, odd.
+      discriminator_widths: one convolution each, all but the first halve the length.
+      discriminator_kernels: their kernels; the first is odd and keeps the length.
+      discriminator_groups: their groups.
+      residual: whether the generator's output is added to its input.
+        NOTE: not so in the reference, whose instance normalisations erase each channel's level over the utterance, and
+        with it how high the voice is; the network must then invent what it could have kept.
+      dtype: type of the arithmetic; parameters and results stay float32.
+    """
+
+    code_channels: int = 66
+    emotions: int = 4
+    down_widths: tuple[int, ...] = (128, 256, 512)
+    up_widths: tuple[int, ...] = (512, 256)
+    residual_blocks: int = 3
+    input_kernel: int = 7
+    residual_kernel: int = 3
+    discriminator_widths: tuple[int, ...] = (128, 256, 512, 1024, 2048)
+    discriminator_kernels: tuple[int, ...] = (3, 2, 2, 2, 2)
+    discriminator_groups: tuple[int, ...] = (2, 2, 1, 1, 1)
+    residual: bool = False
+    dtype: str = "float32"
+
+    def __post_init__(self):
+        if min(self.code_channels, self.emotions) < 1 or self.residual_blocks < 0:
+            raise ConfigError(
+                f"code_channels is {self.code_channels}, emotions {self.emotions} and residual_blocks "
+                f"{self.residual_blocks}; expected at least 1, 1 and 0."
+            )
+        if len(self.up_widths) != len(self.down_widths) - 1:
+            raise ConfigError(
+                f"up_widths has {len(self.up_widths)} entries and down_widths {len(self.down_widths)}; expected one "
+                "fewer, so that the length comes back."
+            )
+        if self.input_kernel % 2 == 0 or self.residual_kernel % 2 == 0:
+            raise ConfigError(
+                f"input_kernel is {self.input_kernel} and residual_kernel {self.residual_kernel}; use odd numbers."
+            )
+        self._check_discriminator()
+
+    def _check_discriminator(self) -> None:
+        layers = len(self.discriminator_widths)
+        if layers == 0 or not layers == len(self.discriminator_kernels) == len(self.discriminator_groups):
+            raise ConfigError(
+                f"discriminator_widths, _kernels and _groups have {layers}, {len(self.discriminator_kernels)} and "
+                f"{len(self.discriminator_groups)} entries; give each layer one of each."
+            )
+        if self.discriminator_kernels[0] % 2 == 0:
+            raise ConfigError(f"discriminator_kernels starts with {self.discriminator_kernels[0]}; use an odd number.")
+        widths = (self.code_channels, *self.discriminator_widths)
+        for (inputs, outputs), groups in zip(itertools.pairwise(widths), self.discriminator_groups, strict=True):
+            if groups < 1 or inputs % groups or outputs % groups:
+                raise ConfigError(
+                    f"discriminator_groups has {groups} for a layer of {inputs} to {outputs} channels; it must divide "
+                    "both, use 1."
+                )
+
+    @property
+    def frame_multiple(self) -> int:
+        """Lengths are padded to a multiple of this inside the generator."""
+        return RESAMPLING_STRIDE ** len(self.up_widths)
+
+    @property
+    def min_frames(self) -> int:
+        """The shortest sequence that the discriminator can judge."""
+        frames = 1
+        for kernel in reversed(self.discriminator_kernels[1:]):
+            frames = (frames - 1) * RESAMPLING_STRIDE + kernel
+        return frames
+
+
+class NormedConv(nnx.Module):
+    """A convolution of either kind, affine instance normalisation, leaky ReLU."""
+
+    def __init__(self, conv: nnx.Module, channels: int):
+        self.conv = conv
+        self.norm = InstanceNorm(channels)
+
+    def __call__(self, x: Float[Array, "B T I"]) -> Float[Array, "B T2 O"]:
+        return leaky_relu(SLOPE)(self.norm(self.conv(x)))
+
+
+class AdaptiveInstanceNorm(nnx.Module):
+    """Instance normalisation whose scale and bias a condition chooses (Huang and Belongie, arXiv 1703.06868)."""
+
+    def __init__(self, channels: int, conditions: int, *, keys: KeySequence, dtype: str):
+        self.norm = InstanceNorm(channels, affine=False)
+        self.style = Linear(conditions, 2 * channels, dtype=dtype, keys=keys)
+
+    def __call__(self, x: Float[Array, "B T C"], condition: Float[Array, "B K"]) -> Float[Array, "B T C"]:
+        scale, bias = jnp.split(self.style(condition)[:, None], 2, axis=-1)
+        return (1.0 + scale) * self.norm(x) + bias
+
+
+class ResidualBlock(nnx.Module):
+    """Convolution, adaptive normalisation, ReLU, twice; added to the input at unit variance."""
+
+    def __init__(self, channels: int, config: CodeGANConfig, *, keys: KeySequence):
+        kernel, dtype = config.residual_kernel, config.dtype
+        self.conv1 = Conv1d(channels, channels, kernel, dtype=dtype, keys=keys)
+        self.norm1 = AdaptiveInstanceNorm(channels, config.emotions, dtype=dtype, keys=keys)
+        self.conv2 = Conv1d(channels, channels, kernel, dtype=dtype, keys=keys)
+        self.norm2 = AdaptiveInstanceNorm(channels, config.emotions, dtype=dtype, keys=keys)
+
+    def __call__(self, x: Float[Array, "B T C"], condition: Float[Array, "B K"]) -> Float[Array, "B T C"]:
+        hidden = jax.nn.relu(self.norm1(self.conv1(x), condition))
+        hidden = jax.nn.relu(self.norm2(self.conv2(hidden), condition))
+        return (x + hidden) / math.sqrt(2.0)
+
+
+class CodeGenerator(nnx.Module):
+    """Codes of any emotion to codes of the wished one."""
+
+    def __init__(self, config: CodeGANConfig, *, keys: KeySequence):
+        self.frame_multiple = config.frame_multiple
+        self.adds_input = config.residual
+        first, *rest = config.down_widths
+        conv = Conv1d(config.code_channels, first, config.input_kernel, dtype=config.dtype, keys=keys)
+        down = [NormedConv(conv, first)]
+        resampler = {"dtype": config.dtype, "keys": keys, "padding": RESAMPLING_PADDING, "stride": RESAMPLING_STRIDE}
+        for inputs, outputs in itertools.pairwise((first, *rest)):
+            down.append(NormedConv(Conv1d(inputs, outputs, RESAMPLING_KERNEL, **resampler), outputs))
+        self.down = Stack(down)
+        top = config.down_widths[-1]
+        self.residual = Stack([ResidualBlock(top, config, keys=keys) for _ in range(config.residual_blocks)])
+        up = []
+        for inputs, outputs in itertools.pairwise((top, *config.up_widths)):
+            up.append(NormedConv(ConvTranspose1d(inputs, outputs, RESAMPLING_KERNEL, **resampler), outputs))
+        self.up = Stack(up)
+        last = (top, *config.up_widths)[-1]
+        self.output = Conv1d(last, config.code_channels, 1, dtype=config.dtype, keys=keys)
+
+    def __call__(self, codes: Float[Array, "B T C"], emotion_onehot: Float[Array, "B K"]) -> Float[Array, "B T C"]:
+        """Any T; lengths that the halvings do not divide are padded with the last frame and cut again."""
+        frames = codes.shape[1]
+        x = jnp.pad(codes, ((0, 0), (0, -frames % self.frame_multiple), (0, 0)), mode="edge")
+        for layer in self.down:
+            x = layer(x)
+        for block in self.residual:
+            x = block(x, emotion_onehot)
+        for layer in self.up:
+            x = layer(x)
+        converted = at_least_float32(self.output(x)[:, :frames])
+        return codes + converted if self.adds_input else converted
+
+
+class CodeDiscriminator(nnx.Module):
+    """How real codes are, and of which emotion.
+
+    NOTE: the heads' outputs are averaged over time; the original assumes the one length that leaves a single frame.
+    """
+
+    def __init__(self, config: CodeGANConfig, *, keys: KeySequence):
+        self.min_frames = config.min_frames
+        widths = itertools.pairwise((config.code_channels, *config.discriminator_widths))
+        layers = []
+        for index, (inputs, outputs) in enumerate(widths):
+            layers.append(
+                Conv1d(
+                    inputs,
+                    outputs,
+                    config.discriminator_kernels[index],
+                    stride=RESAMPLING_STRIDE if index else 1,
+                    padding=0 if index else None,
+                    groups=config.discriminator_groups[index],
+                    dtype=config.dtype,
+                    keys=keys,
+                )
+            )
+        self.layers = Stack(layers)
+        self.source = Conv1d(config.discriminator_widths[-1], 1, 1, dtype=config.dtype, keys=keys)
+        self.classes = Conv1d(config.discriminator_widths[-1], config.emotions, 1, dtype=config.dtype, keys=keys)
+
+    def __call__(self, codes: Float[Array, "B T C"]) -> DiscriminatorOutput:
+        if codes.shape[1] < self.min_frames:
+            raise ConfigError(
+                f"The codes have {codes.shape[1]} frames; the discriminator needs at least {self.min_frames}."
+            )
+        x = codes
+        for layer in self.layers:
+            x = leaky_relu(SLOPE)(layer(x))
+        source, classes = at_least_float32(self.source(x)), at_least_float32(self.classes(x))
+        return DiscriminatorOutput(source.mean(axis=1), classes.mean(axis=1))

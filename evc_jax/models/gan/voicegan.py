@@ -1,0 +1,85 @@
+"""VoiceGAN: speaker embeddings of a wished sex from noise."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from evc_jax.errors import ConfigError
+from evc_jax.models.gan.losses import DiscriminatorOutput
+from evc_jax.models.layers import Linear, Stack, at_least_float32, leaky_relu
+from evc_jax.models.network import KeySequence
+
+SLOPE = 0.02
+# PyTorch's `normalize` divides by the norm, but never by less than this.
+MIN_NORM = 1e-12
+
+
+@dataclasses.dataclass(frozen=True)
+class VoiceGANConfig:
+    """Sizes of both players; the defaults are the reference's.
+
+    Attributes:
+      generator_widths: hidden layers of the generator.
+      discriminator_widths: hidden layers of the discriminator.
+      dtype: type of the arithmetic; parameters and results stay float32.
+    """
+
+    noise_dim: int = 256
+    embedding_dim: int = 256
+    sexes: int = 2
+    generator_widths: tuple[int, ...] = (1024, 1024)
+    discriminator_widths: tuple[int, ...] = (1024, 1024)
+    dtype: str = "float32"
+
+    def __post_init__(self):
+        for name in ("noise_dim", "embedding_dim", "sexes"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1.")
+        for name in ("generator_widths", "discriminator_widths"):
+            if not getattr(self, name) or min(getattr(self, name)) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected at least one positive width.")
+
+
+class VoiceGenerator(nnx.Module):
+    """Noise and a sex to a non-negative speaker embedding of unit length."""
+
+    def __init__(self, config: VoiceGANConfig, *, keys: KeySequence):
+        widths = (config.noise_dim + config.sexes, *config.generator_widths, config.embedding_dim)
+        self.layers = _linears(widths, config.dtype, keys)
+
+    def __call__(self, noise: Float[Array, "B N"], sex_onehot: Float[Array, "B K"]) -> Float[Array, "B E"]:
+        *hidden, last = self.layers
+        x = jnp.concatenate([noise, sex_onehot], axis=-1)
+        for layer in hidden:
+            x = leaky_relu(SLOPE)(layer(x))
+        x = at_least_float32(jax.nn.relu(last(x)))
+        squares = jnp.sum(x**2, axis=-1, keepdims=True)
+        # An all-zero output keeps a finite gradient this way.
+        norm = jnp.sqrt(jnp.maximum(squares, MIN_NORM**2))
+        return x / norm
+
+
+class VoiceDiscriminator(nnx.Module):
+    """How real an embedding is, and of which sex."""
+
+    def __init__(self, config: VoiceGANConfig, *, keys: KeySequence):
+        widths = (config.embedding_dim, *config.discriminator_widths)
+        self.layers = _linears(widths, config.dtype, keys)
+        self.source = Linear(widths[-1], 1, dtype=config.dtype, keys=keys)
+        self.classes = Linear(widths[-1], config.sexes, dtype=config.dtype, keys=keys)
+
+    def __call__(self, embedding: Float[Array, "B E"]) -> DiscriminatorOutput:
+        x = embedding
+        for layer in self.layers:
+            x = leaky_relu(SLOPE)(layer(x))
+        return DiscriminatorOutput(at_least_float32(self.source(x)), at_least_float32(self.classes(x)))
+
+
+def _linears(widths: tuple[int, ...], dtype: str, keys: KeySequence) -> Stack:
+    return Stack([Linear(a, b, dtype=dtype, keys=keys) for a, b in itertools.pairwise(widths)])

@@ -1,0 +1,270 @@
+"""LSTMs with PyTorch's parametrisation (gates i, f, g, o; two biases), fast on every backend.
+
+`lstm` is one function with one layout of weights and several implementations: cuDNN's (`recurrent_cudnn.py`), and here
+the scan. There the input projection is one large product before the scan, and the weight gradient one after it: inside
+remains the product with the recurrent weights alone. The two biases are kept apart although only their sum matters,
+because an optimiser with per-parameter step sizes moves two biases twice as far as one.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+from jaxtyping import Array, Float
+
+from evc_jax.errors import ConfigError
+from evc_jax.models.lstm_cudnn import Weights, compare, cudnn_lstm, on_cuda
+from evc_jax.models.network import KeySequence, uniform
+
+VARIABLE = "EVC_LSTM"
+CUDNN_TOLERANCE = 0.02  # a GPU multiplies float32 with 11 significant bits unless told otherwise
+UNROLL = 4
+BACKWARD_UNROLL = 1
+
+
+def _cell_activations(pre: Array) -> Array:
+    """All four gates by one tanh: sigmoid(x) = (tanh(x / 2) + 1) / 2. pre [B, 4H] -> the same, activated."""
+    hidden = pre.shape[-1] // 4
+    half = jnp.array([0.5, 0.5, 1.0, 0.5], pre.dtype).repeat(hidden)
+    return jnp.tanh(pre * half) * half + (1.0 - half)
+
+
+def _step(
+    state: tuple[Array, Array], projection: Array, bias: Array, recurrent: Array
+) -> tuple[tuple[Array, Array], Array]:
+    """One frame: hidden and cell [B, H], projection [B, 4H] -> hidden and cell, gates [B, 4H]."""
+    hidden, cell = state
+    product = jnp.dot(hidden.astype(recurrent.dtype), recurrent, preferred_element_type=projection.dtype)
+    gates = lax.optimization_barrier(_cell_activations(projection + product + bias))
+    i, f, g, o = jnp.split(gates, 4, axis=-1)
+    cell = f * cell + i * g
+    return (o * jnp.tanh(cell), cell), gates
+
+
+def _start(projected: Array) -> tuple[Array, Array]:
+    zeros = jnp.zeros((projected.shape[1], projected.shape[2] // 4), projected.dtype)
+    return zeros, zeros
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def lstm_scan(
+    projected: Float[Array, "T B G"], bias: Float[Array, " G"], recurrent: Float[Array, "H G"], reverse: bool = False
+) -> Float[Array, "T B H"]:
+    """The recurrence of one direction, from zero state.
+
+    Args:
+      projected: input projection, gates in the order i, f, g, o; G = 4H, float32 or wider.
+      bias: what is to be added to it. Here that costs nothing; before, it would be one more way through memory.
+      recurrent: recurrent weights, in the type the products are to run in.
+      reverse: from the last frame to the first.
+
+    Returns:
+      hidden states, in the type of `projected`.
+    """
+
+    def step(state, projection):
+        state, _ = _step(state, projection, bias, recurrent)
+        return state, state[0]
+
+    return lax.scan(step, _start(projected), projected, unroll=UNROLL, reverse=reverse)[1]
+
+
+def _forward(projected, bias, recurrent, reverse):
+    def step(carry, time):
+        state, buffer = carry
+        projection = lax.dynamic_index_in_dim(buffer, time, keepdims=False)
+        after, gates = _step(state, projection, bias, recurrent)
+        return (after, lax.dynamic_update_index_in_dim(buffer, gates, time, axis=0)), (after[0], state[1])
+
+    # Gates take the place of the projections: another array this large would have to be cleared first.
+    times = jnp.arange(len(projected))
+    (_, gates), (hidden, before) = lax.scan(step, (_start(projected), projected), times, unroll=UNROLL, reverse=reverse)
+    return hidden, (hidden, before, gates, recurrent)
+
+
+def _backward(reverse, residuals, hidden_gradient):
+    hidden, before, gates, recurrent = residuals
+    transposed = recurrent.T
+
+    def step(carry, inputs):
+        from_next, cell_gradient = carry
+        gradient, gate, cell_before = inputs
+        i, f, g, o = jnp.split(gate, 4, axis=-1)
+        total = gradient + from_next
+        squashed = jnp.tanh(f * cell_before + i * g)
+        cell_gradient = cell_gradient + total * o * (1.0 - squashed**2)
+        pre = (
+            cell_gradient * g * i * (1.0 - i),
+            cell_gradient * cell_before * f * (1.0 - f),
+            cell_gradient * i * (1.0 - g**2),
+            total * squashed * o * (1.0 - o),
+        )
+        # Joined after they are computed: a loop over all four would ask at each value which of them it is.
+        pre = lax.optimization_barrier(jnp.concatenate(lax.optimization_barrier(pre), axis=-1))
+        from_next = jnp.dot(pre.astype(transposed.dtype), transposed, preferred_element_type=pre.dtype)
+        return (from_next, cell_gradient * f), pre
+
+    _, projected_gradient = lax.scan(
+        step, _start(gates), (hidden_gradient, gates, before), unroll=BACKWARD_UNROLL, reverse=not reverse
+    )
+    earlier, later = (hidden[1:], projected_gradient[:-1]) if reverse else (hidden[:-1], projected_gradient[1:])
+    recurrent_gradient = jnp.einsum(
+        "tbh,tbg->hg",
+        earlier.astype(recurrent.dtype),
+        later.astype(recurrent.dtype),
+        preferred_element_type=hidden.dtype,
+    )
+    bias_gradient = projected_gradient.reshape(-1, gates.shape[-1]).sum(0)
+    return projected_gradient, bias_gradient, recurrent_gradient.astype(recurrent.dtype)
+
+
+lstm_scan.defvjp(_forward, _backward)
+
+
+def run_lstm(
+    parts: Sequence[Float[Array, "B _N _C"]],
+    layers: Sequence[Sequence[Weights]],
+    frames: int,
+    dtype: jnp.dtype,
+    implementation: str | None = None,
+) -> Float[Array, "B T DH"]:
+    """Layers of LSTMs from zero state, one after the other.
+
+    Args:
+      parts: inputs that lie side by side in channels. Of N < T frames, each is held for T / N frames, and is multiplied
+        with the kernel only once.
+      layers: of each the direction forwards and, in bidirectional ones, the one backwards.
+      frames: T.
+      dtype: of the products.
+      implementation: "scan" or "cudnn"; None is for what `chosen_implementation` says.
+
+    Returns:
+      the last layer's hidden states, its directions side by side, float32 or wider.
+    """
+    implementation = chosen_implementation(dtype) if implementation is None else implementation
+    if implementation == "cudnn":
+        held = [jnp.repeat(part, frames // part.shape[1], axis=1) for part in parts]
+        return cudnn_lstm(jnp.concatenate(held, axis=-1), layers)
+    return scan_lstm(parts, layers, frames, dtype)
+
+
+def scan_lstm(
+    parts: Sequence[Float[Array, "B _N _C"]], layers: Sequence[Sequence[Weights]], frames: int, dtype: jnp.dtype
+) -> Float[Array, "B T DH"]:
+    """`lstm` by `lax.scan`, on every backend."""
+    parts = [part.swapaxes(0, 1) for part in parts]
+    for directions in layers:
+        outputs = [_run(parts, weights, frames, dtype, reverse=bool(i)) for i, weights in enumerate(directions)]
+        parts = [jnp.concatenate(outputs, axis=-1)]
+    return parts[0].swapaxes(0, 1)
+
+
+def chosen_implementation(dtype: jnp.dtype) -> str:
+    """What $EVC_LSTM asks for: scan (also if it is not set), cudnn, or auto.
+
+    "auto" is cuDNN on CUDA GPUs, except for float64, if a small network there computes the same values and gradients
+    with it as with the scan; that is tried at first use, and a warning says so if it does not.
+
+    Raises:
+      ConfigError: it is something else, or cudnn where JAX has no CUDA GPU.
+    """
+    wanted = os.environ.get(VARIABLE, "scan")
+    if wanted not in ("auto", "scan", "cudnn"):
+        raise ConfigError(f"${VARIABLE} is {wanted!r}; expected auto, scan or cudnn.")
+    if wanted == "cudnn" and not on_cuda():
+        raise ConfigError(f"${VARIABLE} is cudnn and JAX runs on {jax.default_backend()}; use auto or scan there.")
+    if wanted == "auto":
+        return "cudnn" if dtype != jnp.float64 and on_cuda() and _cudnn_agrees() else "scan"
+    return wanted
+
+
+@functools.cache
+def _cudnn_agrees() -> bool:
+    # In a thread of its own this computes at once, whatever is being traced here.
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            difference = pool.submit(compare, scan_lstm).result()
+            problem = "" if difference < CUDNN_TOLERANCE else f"it is off by {difference:.2g}"
+        except Exception as error:  # whatever cuDNN may raise, training goes on without it
+            problem = str(error).strip().partition("\n")[0]
+    if problem:
+        warnings.warn(f"LSTMs run without cuDNN: {problem}", stacklevel=2)
+    return not problem
+
+
+def _run(
+    parts: Sequence[Array], weights: Weights, frames: int, dtype: jnp.dtype, reverse: bool
+) -> Float[Array, "T B H"]:
+    """One direction of a layer on parts [N, B, C]."""
+    input_kernel, hidden_kernel, input_bias, hidden_bias = weights
+    sums = jnp.promote_types(dtype, jnp.float32)
+    products, first = [], 0
+    for part in parts:
+        rows = input_kernel[first : first + part.shape[-1]].astype(dtype)
+        product = jnp.dot(part.astype(dtype), rows, preferred_element_type=sums)
+        products.append(jnp.repeat(product, frames // part.shape[0], axis=0))
+        first += part.shape[-1]
+    return lstm_scan(sum(products), input_bias + hidden_bias, hidden_kernel.astype(dtype), reverse)
+
+
+class Direction(nnx.Module):
+    """The weights of one layer in one direction of time."""
+
+    def __init__(self, inputs: int, hidden: int, *, keys: KeySequence):
+        bound = 1.0 / math.sqrt(hidden)
+        self.input_kernel = uniform(keys, (inputs, 4 * hidden), bound)
+        self.hidden_kernel = uniform(keys, (hidden, 4 * hidden), bound)
+        self.input_bias = uniform(keys, (4 * hidden,), bound)
+        self.hidden_bias = uniform(keys, (4 * hidden,), bound)
+
+    def weights(self) -> tuple[Weights, ...]:
+        parameters = (self.input_kernel, self.hidden_kernel, self.input_bias, self.hidden_bias)
+        return (Weights(*(parameter[...] for parameter in parameters)),)
+
+
+class BidirectionalLayer(nnx.Module):
+    """The weights of both directions of a layer."""
+
+    def __init__(self, inputs: int, hidden: int, *, keys: KeySequence):
+        self.forward = Direction(inputs, hidden, keys=keys)
+        self.backward = Direction(inputs, hidden, keys=keys)
+
+    def weights(self) -> tuple[Weights, ...]:
+        return self.forward.weights() + self.backward.weights()
+
+
+class _Layers(nnx.Module):
+    """Layers named "0", "1", ... run one after the other."""
+
+    def __call__(self, *parts: Float[Array, "B _N _C"], frames: int | None = None) -> Float[Array, "B T H"]:
+        """See `lstm`; `frames` are those of the first part if None."""
+        frames = parts[0].shape[1] if frames is None else frames
+        layers = [getattr(self, str(index)).weights() for index in range(self.depth)]
+        return run_lstm(parts, layers, frames, self.dtype)
+
+
+class LSTM(_Layers):
+    """Unidirectional LSTM of `layers` layers: [B, T, inputs] -> [B, T, hidden], float32."""
+
+    def __init__(self, inputs: int, hidden: int, *, keys: KeySequence, layers: int = 1, dtype: str = "float32"):
+        self.depth, self.dtype = layers, jnp.dtype(dtype)
+        for index in range(layers):
+            setattr(self, str(index), Direction(inputs if index == 0 else hidden, hidden, keys=keys))
+
+
+class BiLSTM(_Layers):
+    """Bidirectional LSTM of `layers` layers: [B, T, inputs] -> [B, T, 2 * hidden], float32."""
+
+    def __init__(self, inputs: int, hidden: int, *, keys: KeySequence, layers: int = 1, dtype: str = "float32"):
+        self.depth, self.dtype = layers, jnp.dtype(dtype)
+        for index in range(layers):
+            setattr(self, str(index), BidirectionalLayer(inputs if index == 0 else 2 * hidden, hidden, keys=keys))

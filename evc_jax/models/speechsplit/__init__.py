@@ -1,0 +1,1 @@
+"""SpeechSplit and its F0 converter."""

@@ -1,0 +1,30 @@
+"""Changing SpeechSplit's codes: the parts that CodeGAN may convert, as they are laid out for it, and the melody."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from evc_jax.models.speechsplit.network import Codes
+
+
+def select_codes(codes: Codes, code: str) -> Float[Array, "B T C"]:
+    """The part named `code`, one of `bundle.CODES`; for "pitch_rhythm" the channels of pitch come first."""
+    return jnp.concatenate([getattr(codes, name) for name in code.split("_")], axis=-1)
+
+
+def replace_codes(codes: Codes, code: str, values: Float[Array, "B T C"]) -> Codes:
+    """The inverse of `select_codes`: the part named `code` becomes `values`, the rest stays."""
+    parts, start = {}, 0
+    for name in code.split("_"):
+        end = start + getattr(codes, name).shape[-1]
+        parts[name] = values[..., start:end]
+        start = end
+    return dataclasses.replace(codes, **parts)
+
+
+def scale_pitch(codes: Codes, gain: Float[Array, " B"]) -> Codes:
+    """Multiplies the pitch code of each sample; a gain of 1 changes no bit."""
+    return dataclasses.replace(codes, pitch=codes.pitch * gain[:, None, None])

@@ -1,0 +1,125 @@
+"""Sizes of SpeechSplit and its F0 converter."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from evc_jax.errors import ConfigError
+from evc_jax.models.speechsplit.random_resampling import ResamplingConfig
+
+
+def _positive(config, *names: str) -> None:
+    for name in names:
+        if getattr(config, name) < 1:
+            raise ConfigError(f"{name} is {getattr(config, name)}; expected at least 1.")
+
+
+def _check_common(config, *encoders: EncoderConfig) -> None:
+    _positive(config, "group_channels", "kernel")
+    if config.kernel % 2 == 0:
+        raise ConfigError(f"kernel is {config.kernel}; use an odd number so that the length stays.")
+    for encoder in encoders:
+        groups = encoder.width // config.group_channels
+        if groups < 1 or encoder.width % groups:
+            raise ConfigError(
+                f"An encoder width of {encoder.width} does not fall into {groups} equal groups of about "
+                f"{config.group_channels} channels; use a multiple of group_channels."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderConfig:
+    """One path from frames to codes.
+
+    Attributes:
+      width: channels of the convolution blocks.
+      neck: channels per direction of the BiLSTM; the code has twice as many.
+      factor: frames per code.
+      blocks: convolution blocks.
+      lstm_layers: layers of the BiLSTM.
+    """
+
+    width: int
+    neck: int
+    factor: int = 8
+    blocks: int = 3
+    lstm_layers: int = 1
+
+    def __post_init__(self):
+        _positive(self, "width", "neck", "factor", "blocks", "lstm_layers")
+
+    @property
+    def code_channels(self) -> int:
+        """Channels of the code: both directions of the bottleneck."""
+        return 2 * self.neck
+
+
+# The reference's sizes.
+CONTENT = EncoderConfig(width=512, neck=8, lstm_layers=2)
+RHYTHM = EncoderConfig(width=128, neck=1, blocks=1)
+PITCH = EncoderConfig(width=256, neck=32)
+RESAMPLING = ResamplingConfig()
+
+
+@dataclasses.dataclass(frozen=True)
+class SpeechSplitConfig:
+    """Sizes of the autoencoder; the defaults are the reference's.
+
+    Attributes:
+      group_channels: channels per group of the group normalisation.
+      kernel: frames that a convolution sees, odd.
+      dtype: type of the arithmetic; parameters and the output stay float32.
+    """
+
+    content: EncoderConfig = CONTENT
+    rhythm: EncoderConfig = RHYTHM
+    pitch: EncoderConfig = PITCH
+    mel_bands: int = 80
+    f0_classes: int = 257
+    embedding_channels: int = 256
+    decoder_width: int = 512
+    decoder_layers: int = 3
+    group_channels: int = 16
+    kernel: int = 5
+    resampling: ResamplingConfig = RESAMPLING
+    dtype: str = "float32"
+
+    def __post_init__(self):
+        _check_common(self, self.content, self.rhythm, self.pitch)
+        _positive(self, "mel_bands", "f0_classes", "embedding_channels", "decoder_width", "decoder_layers")
+        if self.content.blocks != self.pitch.blocks:
+            raise ConfigError(
+                f"content.blocks is {self.content.blocks} and pitch.blocks {self.pitch.blocks}; they run side by side "
+                "and must be equal."
+            )
+
+    @property
+    def frame_multiple(self) -> int:
+        """Sequences must be a multiple of this many frames long."""
+        return math.lcm(self.content.factor, self.rhythm.factor, self.pitch.factor)
+
+
+@dataclasses.dataclass(frozen=True)
+class F0ConverterConfig:
+    """Sizes of the F0 converter; the defaults are the reference's. See `SpeechSplitConfig`."""
+
+    rhythm: EncoderConfig = RHYTHM
+    pitch: EncoderConfig = PITCH
+    mel_bands: int = 80
+    f0_classes: int = 257
+    decoder_width: int = 256
+    decoder_layers: int = 2
+    group_channels: int = 16
+    kernel: int = 5
+    resampling: ResamplingConfig = RESAMPLING
+    dtype: str = "float32"
+
+    def __post_init__(self):
+        _check_common(self, self.rhythm, self.pitch)
+        _positive(self, "mel_bands", "f0_classes", "decoder_width", "decoder_layers")
+
+    @property
+    def frame_multiple(self) -> int:
+        """Sequences must be a multiple of this many frames long."""
+        return math.lcm(self.rhythm.factor, self.pitch.factor)

@@ -1,0 +1,199 @@
+"""SpeechSplit: an autoencoder that separates content, rhythm, pitch and timbre, and its F0 converter.
+
+Source: Qian et al., "Unsupervised Speech Decomposition via Triple Information Bottleneck", arXiv 2004.11284.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from evc_jax.errors import ConfigError
+from evc_jax.models.layers import BiLSTM, Conv1d, GroupNorm, Linear, Stack, at_least_float32
+from evc_jax.models.network import KeySequence, pytree_dataclass
+from evc_jax.models.speechsplit.config import EncoderConfig, F0ConverterConfig, SpeechSplitConfig
+from evc_jax.models.speechsplit.random_resampling import Resampling, ResamplingConfig, random_resample
+
+__all__ = ["Codes", "EncoderConfig", "F0Converter", "F0ConverterConfig", "SpeechSplit", "SpeechSplitConfig"]
+
+RELU_GAIN = math.sqrt(2.0)
+
+
+@pytree_dataclass
+class Codes:
+    """The bottlenecks' output, one step per `factor` frames of each encoder."""
+
+    content: Float[Array, "B Tc Cc"]
+    rhythm: Float[Array, "B Tr Cr"]
+    pitch: Float[Array, "B Tp Cp"]
+
+
+Resamplings = tuple[Resampling, ...]
+
+
+class ConvBlock(nnx.Module):
+    """Convolution of unchanged length, group normalisation, ReLU."""
+
+    def __init__(self, inputs: int, width: int, config, *, keys: KeySequence):
+        self.conv = Conv1d(inputs, width, config.kernel, gain=RELU_GAIN, dtype=config.dtype, keys=keys)
+        self.norm = GroupNorm(width, width // config.group_channels)
+
+    def __call__(self, x: Float[Array, "B T I"]) -> Float[Array, "B T O"]:
+        return jax.nn.relu(self.norm(self.conv(x)))
+
+
+class Encoder(nnx.Module):
+    """Convolution blocks, a narrow BiLSTM, and down-sampling in time."""
+
+    def __init__(self, inputs: int, encoder: EncoderConfig, config, *, keys: KeySequence):
+        widths = [inputs] + [encoder.width] * encoder.blocks
+        self.blocks = Stack([ConvBlock(a, b, config, keys=keys) for a, b in itertools.pairwise(widths)])
+        self.lstm = BiLSTM(encoder.width, encoder.neck, layers=encoder.lstm_layers, dtype=config.dtype, keys=keys)
+        self.neck, self.factor = encoder.neck, encoder.factor
+
+    def codes(self, hidden: Float[Array, "B T C"]) -> Float[Array, "B Tc Cc"]:
+        """The bottleneck after the last block: each direction where it has just seen a whole step of the code."""
+        outputs = self.lstm(hidden)
+        last = outputs[:, self.factor - 1 :: self.factor, : self.neck]
+        first = outputs[:, :: self.factor, self.neck :]
+        return jnp.concatenate([last, first], axis=-1)
+
+    def __call__(
+        self,
+        x: Float[Array, "B T I"],
+        resamplings: Resamplings | None = None,
+        resampling_config: ResamplingConfig | None = None,
+    ) -> Float[Array, "B Tc Cc"]:
+        for index, block in enumerate(self.blocks):
+            x = block(x)
+            if resamplings is not None:
+                x = _resample(x, resamplings[index], resampling_config)
+        return self.codes(x)
+
+
+class Decoder(nnx.Module):
+    """BiLSTM and a linear map, without an output non-linearity."""
+
+    def __init__(self, inputs: int, outputs: int, config, *, keys: KeySequence):
+        width, layers = config.decoder_width, config.decoder_layers
+        self.lstm = BiLSTM(inputs, width, layers=layers, dtype=config.dtype, keys=keys)
+        self.projection = Linear(2 * width, outputs, gain=1.0, dtype=config.dtype, keys=keys)
+
+    def __call__(self, *codes: Float[Array, "B _N _C"], frames: int) -> Float[Array, "B T O"]:
+        """`frames` frames, during which each code is held for equally long."""
+        return at_least_float32(self.projection(self.lstm(*codes, frames=frames)))
+
+
+class SpeechSplit(nnx.Module):
+    """The autoencoder. Parameters under `content`, `rhythm`, `pitch` and `decoder`."""
+
+    def __init__(self, config: SpeechSplitConfig, *, keys: KeySequence):
+        self.config = config
+        self.content = Encoder(config.mel_bands, config.content, config, keys=keys)
+        self.rhythm = Encoder(config.mel_bands, config.rhythm, config, keys=keys)
+        self.pitch = Encoder(config.f0_classes, config.pitch, config, keys=keys)
+        code_channels = sum(e.code_channels for e in (config.content, config.rhythm, config.pitch))
+        self.decoder = Decoder(code_channels + config.embedding_channels, config.mel_bands, config, keys=keys)
+
+    def encode(
+        self,
+        mel: Float[Array, "B T F"],
+        f0_onehot: Float[Array, "B T K"],
+        rhythm_mel: Float[Array, "B T F"] | None = None,
+        resamplings: Resamplings | None = None,
+    ) -> Codes:
+        """Frames to codes.
+
+        Args:
+          mel: log-mel spectrogram in [0, 1]; in training resampled together with the F0.
+          f0_onehot: quantised F0 of the same frames.
+          rhythm_mel: what the rhythm encoder sees, where that differs (in training: before resampling).
+          resamplings: in training one per convolution block; content and pitch share it, so that only the rhythm
+            encoder can tell the timing.
+        """
+        _check_frames(mel.shape[1], self.config.frame_multiple)
+        _check_resamplings(resamplings, self.config.content.blocks)
+        rhythm = self.rhythm(mel if rhythm_mel is None else rhythm_mel)
+        width = self.config.content.width
+        for index, (block, pitch_block) in enumerate(zip(self.content.blocks, self.pitch.blocks, strict=True)):
+            mel, f0_onehot = block(mel), pitch_block(f0_onehot)
+            if resamplings is not None:
+                both = jnp.concatenate([mel, f0_onehot], axis=-1)
+                both = _resample(both, resamplings[index], self.config.resampling)
+                mel, f0_onehot = both[..., :width], both[..., width:]
+        return Codes(content=self.content.codes(mel), rhythm=rhythm, pitch=self.pitch.codes(f0_onehot))
+
+    def decode(self, codes: Codes, speaker_embedding: Float[Array, "B E"]) -> Float[Array, "B T F"]:
+        """Codes and a voice to a log-mel spectrogram."""
+        config = self.config
+        content = codes.content.shape[1] * config.content.factor
+        rhythm = codes.rhythm.shape[1] * config.rhythm.factor
+        pitch = codes.pitch.shape[1] * config.pitch.factor
+        if rhythm != content or pitch != content:
+            raise ConfigError(
+                f"The codes stand for {content} (content), {rhythm} (rhythm) and {pitch} (pitch) frames; they must be "
+                "equally long."
+            )
+        voice = speaker_embedding[:, None]
+        return self.decoder(codes.content, codes.rhythm, codes.pitch, voice, frames=content)
+
+    def __call__(
+        self,
+        mel: Float[Array, "B T F"],
+        f0_onehot: Float[Array, "B T K"],
+        speaker_embedding: Float[Array, "B E"],
+        rhythm_mel: Float[Array, "B T F"] | None = None,
+        resamplings: Resamplings | None = None,
+    ) -> Float[Array, "B T F"]:
+        """The reconstruction; see `encode`."""
+        return self.decode(self.encode(mel, f0_onehot, rhythm_mel, resamplings), speaker_embedding)
+
+
+class F0Converter(nnx.Module):
+    """Moves one utterance's pitch onto another's rhythm. Parameters under `rhythm`, `pitch` and `decoder`."""
+
+    def __init__(self, config: F0ConverterConfig, *, keys: KeySequence):
+        self.config = config
+        self.rhythm = Encoder(config.mel_bands, config.rhythm, config, keys=keys)
+        self.pitch = Encoder(config.f0_classes, config.pitch, config, keys=keys)
+        inputs = config.rhythm.code_channels + config.pitch.code_channels
+        self.decoder = Decoder(inputs, config.f0_classes, config, keys=keys)
+
+    def __call__(
+        self,
+        rhythm_mel: Float[Array, "B T F"],
+        f0_onehot: Float[Array, "B T K"],
+        resamplings: Resamplings | None = None,
+    ) -> Float[Array, "B T K"]:
+        """Logits over the F0 classes of `rhythm_mel`'s frames.
+
+        Args:
+          rhythm_mel: log-mel of the utterance whose timing counts.
+          f0_onehot: quantised F0 of the utterance whose pitch counts.
+          resamplings: in training one per convolution block of the pitch encoder.
+        """
+        _check_frames(rhythm_mel.shape[1], self.config.frame_multiple)
+        _check_resamplings(resamplings, self.config.pitch.blocks)
+        rhythm = self.rhythm(rhythm_mel)
+        pitch = self.pitch(f0_onehot, resamplings, self.config.resampling)
+        return self.decoder(rhythm, pitch, frames=rhythm_mel.shape[1])
+
+
+def _resample(x: Array, resampling: Resampling, config: ResamplingConfig) -> Array:
+    """Resamples the whole padded sequence, as the reference does between the blocks."""
+    return random_resample(x, jnp.full(x.shape[:1], x.shape[1]), resampling, config)
+
+
+def _check_frames(frames: int, multiple: int) -> None:
+    if frames % multiple:
+        raise ConfigError(f"The sequence has {frames} frames; pad it to a multiple of {multiple}.")
+
+
+def _check_resamplings(resamplings: Resamplings | None, blocks: int) -> None:
+    if resamplings is not None and len(resamplings) != blocks:
+        raise ConfigError(f"{len(resamplings)} resamplings were given; expected one per block, {blocks}.")

@@ -1,0 +1,1 @@
+"""WaveGlow, the vocoder."""

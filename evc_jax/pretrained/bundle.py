@@ -1,0 +1,251 @@
+"""A released set of networks: one directory with `bundle.json` and Orbax parameters in `params/NETWORK`."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evc_jax.audio.config import AudioConfig
+from evc_jax.config import from_mapping
+from evc_jax.errors import BundleError, ConfigError
+from evc_jax.files import ASSETS, atomic_dir
+
+FORMAT = 1
+DESCRIPTION_FILE = "bundle.json"
+CODES = ("content", "pitch", "rhythm", "pitch_rhythm")
+STORAGE_DTYPES = ("float16", "float32")
+
+# Of the GANs only the generator is released. Named here, not imported: reading a description must not pay for JAX.
+_NETWORKS = {
+    "speechsplit": ("evc_jax.models.speechsplit.network", "SpeechSplit", "SpeechSplitConfig"),
+    "f0_converter": ("evc_jax.models.speechsplit.network", "F0Converter", "F0ConverterConfig"),
+    "voicegan": ("evc_jax.models.gan.voicegan", "VoiceGenerator", "VoiceGANConfig"),
+    "codegan": ("evc_jax.models.gan.codegan", "CodeGenerator", "CodeGANConfig"),
+    "waveglow": ("evc_jax.models.waveglow.network", "WaveGlow", "WaveGlowConfig"),
+}
+NETWORKS = tuple(_NETWORKS)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedNetwork:
+    """One network of a bundle, ready to apply: `network.apply(params, ...)`.
+
+    Attributes:
+      network: the `models.layers.Network`.
+      config: its configuration dataclass.
+      params: nested dict of float32 arrays.
+    """
+
+    network: Any
+    config: Any
+    params: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A bundle on disk; its networks are read when they are first asked for.
+
+    Attributes:
+      path: the directory.
+      description: `bundle.json` as it is.
+      audio: the settings that every network of the bundle was trained with.
+      emotions: names of the emotions, in the order of CodeGAN's one-hot vector.
+      code: which codes CodeGAN converts, one of `CODES`.
+      networks: those read so far; ask `network` for one.
+    """
+
+    path: Path
+    description: Mapping[str, Any]
+    audio: AudioConfig
+    emotions: tuple[str, ...]
+    code: str
+    networks: dict[str, TrainedNetwork] = field(default_factory=dict, repr=False)
+
+    def has(self, name: str) -> bool:
+        """Whether the bundle contains the network."""
+        return name in self.description["networks"]
+
+    def require(self, name: str) -> None:
+        """Raises BundleError unless the bundle contains the network."""
+        if not self.has(name):
+            present = ", ".join(self.description["networks"]) or "none"
+            raise BundleError(f"The bundle {self.path} has no {name} network, it has: {present}; use another bundle.")
+
+    @property
+    def default_vocoder(self) -> str:
+        """The vocoder that measured better when the bundle was made."""
+        return self.description.get("default_vocoder", "griffin-lim")
+
+    def network(self, name: str) -> TrainedNetwork:
+        """The network with its parameters, read on the first call.
+
+        Raises:
+          BundleError: the bundle does not contain it, or its parameters cannot be read.
+        """
+        self.require(name)
+        if name not in self.networks:
+            network, config = build_network(name, self.description["networks"][name]["config"], self.path)
+            self.networks[name] = TrainedNetwork(network, config, _read_params(self.path, name, network))
+        return self.networks[name]
+
+
+def embedded_path() -> Path:
+    """Where the bundle shipped with the package lies."""
+    return ASSETS / "bundle"
+
+
+def load_bundle(path: str | os.PathLike | None = None) -> Bundle:
+    """Opens a bundle; None is the one shipped with the package.
+
+    Raises:
+      BundleError: nothing there, not a bundle, written by a newer version, or damaged.
+    """
+    folder = embedded_path() if path is None else Path(path)
+    if not folder.is_dir():
+        raise BundleError(f"There is no bundle directory at {folder}; give one that `evc bundle` wrote.")
+    return from_description(_read_description(folder), folder)
+
+
+def from_description(
+    description: Mapping[str, Any], path: str | os.PathLike, networks: Mapping[str, TrainedNetwork] | None = None
+) -> Bundle:
+    """The bundle that a description tells of; `networks` are those in memory already.
+
+    Raises:
+      BundleError: the description is not one.
+    """
+    folder = Path(path)
+    _check_description(description, folder)
+    try:
+        audio = from_mapping(AudioConfig, description["audio"], f"{DESCRIPTION_FILE}: audio")
+    except ConfigError as error:
+        raise _damaged(folder, str(error).rstrip(".")) from error
+    emotions, code = tuple(description["emotions"]), description["code"]
+    return Bundle(folder, description, audio, emotions, code, dict(networks or {}))
+
+
+def save_bundle(
+    path: str | os.PathLike, description: Mapping[str, Any], params: Mapping[str, Any], storage_dtype: str = "float32"
+) -> Path:
+    """Writes a bundle; a bundle already there is replaced, but only once the new one is complete.
+
+    Args:
+      path: the directory to make.
+      description: see `bundle.json` of any bundle; `format` and `storage_dtype` are filled in here.
+      params: per network the nested dict of its parameters.
+      storage_dtype: float16 halves the size; parameters are float32 again when read.
+
+    Raises:
+      BundleError: `path` is something other than a bundle, or description and parameters do not belong together.
+    """
+    path = Path(path)
+    if path.exists() and not (path / DESCRIPTION_FILE).is_file() and not (path.is_dir() and not any(path.iterdir())):
+        raise BundleError(f"{path} exists and is not a bundle; choose another output directory.")
+    if storage_dtype not in STORAGE_DTYPES:
+        raise BundleError(f"storage_dtype is {storage_dtype!r}; expected one of {', '.join(STORAGE_DTYPES)}.")
+    complete = {"format": FORMAT, **description, "storage_dtype": storage_dtype}
+    _check_description(complete, path)
+    if set(params) != set(complete["networks"]):
+        raise BundleError(
+            f"The description names the networks {sorted(complete['networks'])} but parameters of {sorted(params)} "
+            "were given; give both for each."
+        )
+    with atomic_dir(path) as folder:
+        for name, tree in params.items():
+            write_params(folder / "params" / name, tree, storage_dtype)
+        (folder / DESCRIPTION_FILE).write_text(json.dumps(complete, indent=2) + "\n")
+    return path
+
+
+def write_params(folder: Path, tree: Any, storage_dtype: str = "float32") -> None:
+    """Writes parameters with Orbax, each leaf as `storage_dtype`."""
+    import jax
+    import orbax.checkpoint as ocp
+
+    with ocp.StandardCheckpointer() as writer:
+        writer.save(folder.resolve(), jax.tree.map(lambda leaf: np.asarray(leaf).astype(storage_dtype), tree))
+    marker = folder / "commit_success.txt"
+    if marker.exists():  # Orbax writes into it where it was made, which is nobody's business
+        marker.write_text("complete\n")
+
+
+def build_network(name: str, config: Mapping[str, Any], where: object = "bundle") -> tuple[Any, Any]:
+    """The `Network` of this name and its configuration dataclass.
+
+    Raises:
+      BundleError: the configuration is not one of this network.
+    """
+    module_name, type_name, config_name = _NETWORKS[name]
+    module = importlib.import_module(module_name)
+    layers = importlib.import_module("evc_jax.models.layers")
+    try:
+        built = from_mapping(getattr(module, config_name), config, f"{DESCRIPTION_FILE}: {name}")
+    except ConfigError as error:
+        raise BundleError(f"The {name} network of {where} cannot be built: {error}") from error
+    return layers.Network(getattr(module, type_name), built), built
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    file = folder / DESCRIPTION_FILE
+    if not file.is_file():
+        raise BundleError(f"{folder} is not a bundle, it has no {DESCRIPTION_FILE}; give one that `evc bundle` wrote.")
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise _damaged(folder, f"{DESCRIPTION_FILE} cannot be read ({error})") from error
+
+
+def _check_description(description: Any, folder: Path) -> None:
+    kinds = {"format": int, "audio": Mapping, "emotions": list | tuple, "code": str, "networks": Mapping}
+    if not isinstance(description, Mapping):
+        raise _damaged(folder, f"{DESCRIPTION_FILE} is not a JSON object")
+    if isinstance(description.get("format"), int) and description["format"] > FORMAT:
+        raise BundleError(
+            f"The bundle {folder} has format {description['format']} and this version reads up to {FORMAT}; "
+            "upgrade evc_jax."
+        )
+    for key, kind in kinds.items():
+        if not isinstance(description.get(key), kind):
+            raise _damaged(folder, f"{DESCRIPTION_FILE} has no valid {key!r}")
+    networks = description["networks"]
+    unknown = sorted(set(networks) - set(NETWORKS))
+    if unknown:
+        raise _damaged(folder, f"unknown networks {', '.join(unknown)}")
+    if not all(isinstance(entry, Mapping) and isinstance(entry.get("config"), Mapping) for entry in networks.values()):
+        raise _damaged(folder, "a network has no configuration")
+    if description["code"] not in CODES:
+        raise _damaged(folder, f"code is {description['code']!r}, expected one of {', '.join(CODES)}")
+    expected = networks.get("codegan", {}).get("config", {}).get("emotions", len(description["emotions"]))
+    if expected != len(description["emotions"]):
+        raise _damaged(folder, f"CodeGAN knows {expected} emotions but {len(description['emotions'])} are named")
+
+
+def _read_params(folder: Path, name: str, network: Any) -> Any:
+    import jax
+    import orbax.checkpoint as ocp
+
+    shapes = network.shapes()
+    restore_args = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
+    try:
+        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+            stored = reader.restore(
+                (folder / "params" / name).resolve(), args=ocp.args.PyTreeRestore(shapes, restore_args=restore_args)
+            )
+        for wanted, leaf in zip(jax.tree.leaves(shapes), jax.tree.leaves(stored), strict=True):
+            if wanted.shape != leaf.shape:
+                raise ValueError(f"a parameter has shape {leaf.shape}, its network needs {wanted.shape}")
+    except Exception as error:  # Orbax and TensorStore raise many kinds for a file that is missing or cut short
+        reason = " ".join(str(error).split())[:200].rstrip(". ")
+        raise _damaged(folder, f"the parameters of {name} cannot be read ({reason})") from error
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), stored)
+
+
+def _damaged(folder: Path, reason: str) -> BundleError:
+    return BundleError(f"The bundle {folder} is damaged: {reason}; copy or make it again.")

@@ -1,0 +1,89 @@
+"""Trained parameters of a work directory, without the system that wrote them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from etils import epath
+
+from evc_jax.errors import CheckpointError, one_line
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a finished (or running) training offers to a bundle or to another system.
+
+    Attributes:
+      system: which system was trained.
+      config: the run's whole configuration, as a plain mapping.
+      networks: per network its settings, as a plain mapping.
+      params: per network its parameters, NumPy arrays.
+      step: the checkpoint's step.
+      metrics: the newest validation metrics at or before that step.
+    """
+
+    system: str
+    config: dict[str, Any]
+    networks: dict[str, dict[str, Any]]
+    params: dict[str, Any]
+    step: int
+    metrics: dict[str, float]
+
+
+def load_for_inference(workdir: epath.PathLike) -> Trained:
+    """Reads the newest checkpoint of a work directory without building the system that wrote it.
+
+    Raises:
+      CheckpointError: there is none, or it is damaged.
+    """
+    folder = epath.Path(workdir) / "checkpoints"
+    steps = sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit()) if folder.exists() else []
+    if not steps:
+        raise CheckpointError(f"{workdir} holds no checkpoint; train into it first with scripts/train.py.")
+    newest = absolute(folder / str(steps[-1]))
+    try:
+        description = json.loads((newest / "description" / "metadata").read_text())
+        params = _read_arrays(newest / "exported")
+    except Exception as error:  # Orbax and TensorStore raise many kinds for a file that is cut short
+        raise CheckpointError(
+            f"The checkpoint {newest} cannot be read ({one_line(error)}); remove it, and the one before it is used."
+        ) from error
+    return Trained(
+        system=description["config"]["system"],
+        config=description["config"],
+        networks=description["networks"],
+        params=params,
+        step=steps[-1],
+        metrics=validation_metrics(workdir, steps[-1]),
+    )
+
+
+def _read_arrays(folder: epath.Path) -> dict[str, Any]:
+    """A saved tree as NumPy arrays, whatever devices wrote it."""
+    handler = ocp.PyTreeCheckpointHandler()
+    shapes = handler.metadata(folder).tree
+    as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
+    tree = handler.restore(folder, args=ocp.args.PyTreeRestore(restore_args=as_numpy))
+    handler.close()
+    return tree
+
+
+def validation_metrics(workdir: epath.PathLike, step: int) -> dict[str, float]:
+    """The newest validation metrics at or before `step`; empty where there was no validation."""
+    log = epath.Path(workdir) / "metrics.jsonl"
+    newest: dict[str, float] = {}
+    for line in log.read_text().splitlines() if log.exists() else []:
+        record = json.loads(line)
+        if record["split"] == "validation" and record["step"] <= step:
+            newest = {key: value for key, value in record.items() if key not in ("split", "step")}
+    return newest
+
+
+def absolute(path: epath.Path) -> epath.Path:
+    """The path as Orbax wants it; one in a bucket is absolute already, and `resolve` would take it for a local one."""
+    return path if "://" in str(path) else path.resolve()

@@ -1,0 +1,252 @@
+"""One comparison per kind of golden file: the originals' weights and inputs through our networks."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from evc_jax.models.gan import losses as gan_losses
+from evc_jax.models.gan.codegan import CodeDiscriminator, CodeGenerator
+from evc_jax.models.gan.voicegan import VoiceDiscriminator, VoiceGenerator
+from evc_jax.models.network import Network, Params
+from evc_jax.models.speechsplit.network import F0Converter, SpeechSplit
+from evc_jax.models.speechsplit.random_resampling import Resampling, random_resample
+from evc_jax.models.waveglow.network import WaveGlow, waveglow_loss
+from evc_jax.models.waveglow.synthesis import synthesise
+from evc_jax.torch_import import torch_gans, torch_speechsplit, torch_waveglow
+from evc_jax.torch_import.parity import Golden, Report, within
+from evc_jax.torch_import.torch_names import Weight, from_torch, to_torch
+
+ADAM_RATE = 1e-4
+CANCELLATION_FLOOR = 1e-2
+
+
+def check_speechsplit(golden: Golden) -> Report:
+    """Codes, reconstruction, MSE, gradients, and the weights after one Adam step."""
+    config, params = torch_speechsplit.speechsplit_from_torch(within(golden, "params"), _json(golden, "hparams"))
+    config = _like(config, golden)
+    weights = torch_speechsplit.speechsplit_weights(config)
+    network, report = Network(SpeechSplit, config), Report()
+    mel, f0_onehot, embedding = (jnp.asarray(golden[k]) for k in ("mel", "f0_onehot", "speaker_embedding"))
+
+    codes = jax.jit(lambda p: network.apply(p, mel, f0_onehot, method="encode"))(params)
+    for name in ("content", "pitch", "rhythm"):
+        report.output(f"codes_{name}", getattr(codes, name), golden[f"codes_{name}"])
+
+    def loss_of(p):
+        output = network.apply(p, mel, f0_onehot, embedding)
+        return jnp.mean((output - mel) ** 2), output
+
+    (loss, output), grads = jax.jit(jax.value_and_grad(loss_of, has_aux=True))(params)
+    report.output("mel_out", output, golden["mel_out"])
+    report.loss("loss", loss, golden["loss"])
+    report.gradients(grads, weights, golden, "grads")
+    if within(golden, "after_adam"):
+        _compare_adam_step(report, params, weights, golden)
+    return report
+
+
+def check_f0_converter(golden: Golden) -> Report:
+    """Logits, cross-entropy, gradients."""
+    config, params = torch_speechsplit.f0_converter_from_torch(within(golden, "params"), _json(golden, "hparams"))
+    config = _like(config, golden)
+    network, report = Network(F0Converter, config), Report()
+    mel, f0_onehot, classes = (jnp.asarray(golden[k]) for k in ("mel", "f0_onehot", "f0_index"))
+
+    def loss_of(p):
+        logits = network.apply(p, mel, f0_onehot)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, classes).mean(), logits
+
+    (loss, logits), grads = jax.jit(jax.value_and_grad(loss_of, has_aux=True))(params)
+    report.output("logits", logits, golden["logits"])
+    report.loss("loss", loss, golden["loss"])
+    report.gradients(grads, torch_speechsplit.f0_converter_weights(config), golden, "grads")
+    return report
+
+
+def check_random_resampling(golden: Golden) -> Report:
+    """The stretched sequences from the recorded draws."""
+    config = torch_speechsplit.resampling_config(_json(golden, "hparams"))
+    x, report = jnp.asarray(golden["x"]), Report()
+    shape = (x.shape[0], -1)
+    scales, lengths = (jnp.asarray(golden[name].reshape(shape)) for name in ("scales", "len_seg"))
+    draws = Resampling(scales, lengths, jnp.ones(shape[0], bool))
+    report.output("y", random_resample(x, jnp.asarray(golden["lengths"]), draws, config), golden["y"])
+    return report
+
+
+def check_voicegan(golden: Golden) -> Report:
+    """Fakes, verdicts, gradient penalty, both losses and both players' gradients."""
+    states = within(golden, "params_generator"), within(golden, "params_discriminator")
+    config, g_params, d_params = torch_gans.voicegan_from_torch(*states)
+    config = _like(config, golden)
+    nets = gan_losses.GanNetworks(Network(VoiceGenerator, config), Network(VoiceDiscriminator, config))
+    weights = gan_losses.GanWeights(float(golden["lambda_cls"]), float(golden["lambda_gp"]))
+    noise, labels = jnp.asarray(golden["z"]), jnp.asarray(golden["labels"])
+    real, real_labels = jnp.asarray(golden["real"]), jnp.asarray(golden["real_labels"])
+    alpha = jnp.asarray(golden["alpha"]).reshape(-1)
+
+    fake = jax.jit(nets.generator.apply)(g_params, noise, jax.nn.one_hot(labels, config.sexes))
+    report = Report()
+    report.output("fake", fake, golden["fake"])
+    _compare_verdicts(report, nets.discriminator, d_params, golden["real"], golden)
+
+    def d_loss(d, g):
+        return gan_losses.voicegan_discriminator_loss(nets, d, g, real, real_labels, noise, labels, alpha, weights)
+
+    def g_loss(g, d):
+        return gan_losses.voicegan_generator_loss(nets, g, d, noise, labels, weights)
+
+    player_weights = torch_gans.voice_generator_weights(config), torch_gans.voice_discriminator_weights(config)
+    _compare_players(report, d_loss, g_loss, g_params, d_params, player_weights, golden)
+    return report
+
+
+def check_codegan(golden: Golden) -> Report:
+    """Fakes, cycle, verdicts, gradient penalty, both losses and both players' gradients."""
+    states = within(golden, "params_generator"), within(golden, "params_discriminator")
+    config, g_params, d_params = torch_gans.codegan_from_torch(*states)
+    config = _like(config, golden)
+    nets = gan_losses.GanNetworks(Network(CodeGenerator, config), Network(CodeDiscriminator, config))
+    weights = gan_losses.GanWeights(*(float(golden[f"lambda_{name}"]) for name in ("cls", "gp", "rec")))
+    codes, labels, targets = (jnp.asarray(golden[k]) for k in ("codes", "labels", "target_labels"))
+    alpha, class_weights = jnp.asarray(golden["alpha"]).reshape(-1), jnp.asarray(golden["class_weight"])
+    label_weights, target_weights = (gan_losses.sample_weights(class_weights, of) for of in (labels, targets))
+
+    report = Report()
+    convert = jax.jit(lambda p, x, y: nets.generator.apply(p, x, jax.nn.one_hot(y, config.emotions)))
+    fake = convert(g_params, codes, targets)
+    report.output("fake", fake, golden["fake"])
+    report.output("reconstructed", convert(g_params, fake, labels), golden["reconstructed"])
+    _compare_verdicts(report, nets.discriminator, d_params, golden["codes"], golden)
+
+    def d_loss(d, g):
+        return gan_losses.codegan_discriminator_loss(nets, d, g, codes, labels, targets, alpha, label_weights, weights)
+
+    def g_loss(g, d):
+        return gan_losses.codegan_generator_loss(nets, g, d, codes, labels, targets, target_weights, weights)
+
+    player_weights = torch_gans.code_generator_weights(config), torch_gans.code_discriminator_weights(config)
+    _compare_players(report, d_loss, g_loss, g_params, d_params, player_weights, golden)
+    return report
+
+
+def check_waveglow(golden: Golden) -> Report:
+    """Both directions: latent, log-determinants, loss, gradients; audio from the recorded noise and from none."""
+    mel = jnp.asarray(golden["mel"]).swapaxes(1, 2)
+    stride = golden["infer_audio"].shape[1] // mel.shape[1]
+    config, params = torch_waveglow.waveglow_from_torch(within(golden, "params"), stride)
+    config = _like(config, golden)
+    network, report = Network(WaveGlow, config), Report()
+    audio = jnp.asarray(golden["audio"])
+
+    def loss_of(p):
+        output = network.apply(p, audio, mel)
+        return waveglow_loss(output), output
+
+    (loss, output), grads = jax.jit(jax.value_and_grad(loss_of, has_aux=True))(params)
+    report.output("z", output.z.swapaxes(1, 2), golden["z"])
+    report.output("log_s_sum", output.log_s_sum, golden["log_s_sum"])
+    # Orthonormal matrices have a log-determinant of zero give or take a rounding: the determinants can be compared.
+    steps = output.z.shape[0] * output.z.shape[1]
+    report.output("det_W", jnp.exp(output.log_det_w / steps), np.exp(golden["log_det_W"] / steps))
+    # The terms of the loss may cancel; what remains can only be as exact as they are.
+    energy = float(np.mean(golden["z"] ** 2)) / 2
+    report.loss("loss", loss, golden["loss"], floor=CANCELLATION_FLOOR * energy)
+    report.gradients(grads, torch_waveglow.waveglow_weights(config), golden, "grads")
+
+    keys = sorted((k for k in golden if k.startswith("infer_noise_")), key=lambda k: int(k.rpartition("_")[2]))
+    noise = tuple(jnp.asarray(golden[key]).swapaxes(1, 2) for key in keys)
+    weights = jax.jit(lambda p: network.apply(p, method="synthesis_weights"))(params)
+    infer = jax.jit(lambda sigma: synthesise(weights, config, mel, noise, sigma))
+    report.output("infer_audio", infer(float(golden["infer_sigma"])), golden["infer_audio"])
+    report.output("infer_audio_sigma0", infer(0.0), golden["infer_audio_sigma0"])
+    return report
+
+
+def _json(golden: Golden, key: str) -> dict:
+    return json.loads(str(golden[key])) if key in golden else {}
+
+
+def _widened(value: np.ndarray) -> np.ndarray:
+    return value.astype(np.float64) if value.dtype == np.float32 else value
+
+
+def _like(config, golden: Golden):
+    """The config with arithmetic in the type of the golden weights."""
+    dtypes = {str(value.dtype) for key, value in golden.items() if key.startswith("params")}
+    return dataclasses.replace(config, dtype="float64" if "float64" in dtypes else "float32")
+
+
+def _compare_adam_step(report: Report, params: Params, weights: list[Weight], golden: Golden) -> None:
+    """One step from the golden gradients: where a gradient is mere rounding, Adam makes a full step of its sign."""
+    optimizer, expected = optax.adam(ADAM_RATE), within(golden, "after_adam")
+    grads = from_torch(within(golden, "grads"), weights)
+    updates, _ = optimizer.update(grads, optimizer.init(params), params)
+    stepped = to_torch(optax.apply_updates(params, updates), weights)
+    for name in sorted(set(expected) & set(stepped)):
+        report.output(f"after_adam/{name}", stepped[name], expected[name])
+
+
+def _compare_verdicts(report: Report, network: Network, params: Params, real: np.ndarray, golden: Golden) -> None:
+    judge = jax.jit(network.apply)
+    for kind, samples in (("real", real), ("fake", golden["fake"])):
+        verdict = judge(params, samples)
+        report.output(f"src_{kind}", verdict.source, golden[f"src_{kind}"])
+        report.output(f"cls_{kind}", verdict.classes, golden[f"cls_{kind}"])
+
+
+def _compare_players(
+    report: Report,
+    d_loss: Callable,
+    g_loss: Callable,
+    g_params: Params,
+    d_params: Params,
+    weights: tuple[list[Weight], list[Weight]],
+    golden: Golden,
+) -> None:
+    (loss, metrics), grads = jax.jit(jax.value_and_grad(d_loss, has_aux=True))(d_params, g_params)
+    report.loss("d_loss", loss, golden["d_loss"])
+    report.loss("gradient_penalty", metrics["gradient_penalty"], golden["gradient_penalty"])
+    report.gradients(grads, weights[1], golden, "grads_d")
+    (loss, _), grads = jax.jit(jax.value_and_grad(g_loss, has_aux=True))(g_params, d_params)
+    report.loss("g_loss", loss, golden["g_loss"])
+    report.gradients(grads, weights[0], golden, "grads_g")
+
+
+CHECKS: dict[str, Callable[[Golden], Report]] = {
+    "speechsplit_generator.npz": check_speechsplit,
+    "speechsplit_f0_converter.npz": check_f0_converter,
+    "speechsplit_random_resampling.npz": check_random_resampling,
+    "voicegan.npz": check_voicegan,
+    "codegan.npz": check_codegan,
+    "waveglow.npz": check_waveglow,
+}
+
+
+def check_file(path: Path) -> Report | None:
+    """Checks one golden file; None if it holds no network.
+
+    Where rounding puts a rectifier's input on the other side of zero, gradients differ although both are right. A file
+    that is past its tolerance is therefore checked once more in float64; the report says which it is.
+    """
+    check = CHECKS.get(path.name)
+    if check is None:
+        return None
+    with np.load(path, allow_pickle=False) as file:
+        golden = {key: file[key] for key in file.files}
+    with jax.default_matmul_precision("highest"):
+        report = check(golden)
+        if report.passed:
+            return report
+        with jax.enable_x64(True):
+            again = check({key: _widened(value) for key, value in golden.items()})
+    again.precision, again.in_float32 = "float64", report
+    return again

@@ -1,0 +1,154 @@
+"""Configs and weights of the original VoiceGAN and CodeGAN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from evc_jax.models.gan.codegan import CodeGANConfig
+from evc_jax.models.gan.voicegan import VoiceGANConfig
+from evc_jax.models.network import Params
+from evc_jax.torch_import.torch_names import (
+    CONV_TRANSPOSE,
+    State,
+    Weight,
+    conv_weights,
+    from_torch,
+    linear_weights,
+    norm_weights,
+    numbers_matching,
+    shape_of,
+)
+
+# PyTorch numbers the activations of a `Sequential` too: a layer and a ReLU, or a layer, its norm and a ReLU.
+PLAIN_STEP = 2
+NORMED_STEP = 3
+
+
+def voicegan_from_torch(generator: State, discriminator: State) -> tuple[VoiceGANConfig, Params, Params]:
+    """Config and both players' parameters."""
+    config = voicegan_config(generator, discriminator)
+    g_params = from_torch(generator, voice_generator_weights(config))
+    return config, g_params, from_torch(discriminator, voice_discriminator_weights(config))
+
+
+def voicegan_config(generator: State | None, discriminator: State | None) -> VoiceGANConfig:
+    """Sizes of both players; those that no given player shows are the reference's.
+
+    A generator alone does not tell noise from sexes: two sexes are taken for granted.
+    """
+    sizes: dict[str, Any] = {}
+    if discriminator is not None:
+        sizes["embedding_dim"] = shape_of(discriminator, "main.0.weight", 2)[1]
+        sizes["sexes"] = shape_of(discriminator, "cls.weight", 2)[0]
+        sizes["discriminator_widths"] = _linear_widths(discriminator)
+    if generator is not None:
+        *widths, sizes["embedding_dim"] = _linear_widths(generator)
+        sexes = sizes.get("sexes", VoiceGANConfig.sexes)
+        sizes["noise_dim"] = shape_of(generator, "main.0.weight", 2)[1] - sexes
+        sizes["generator_widths"] = tuple(widths)
+    return VoiceGANConfig(**sizes)
+
+
+def voice_generator_weights(config: VoiceGANConfig) -> list[Weight]:
+    """All weights of VoiceGAN's generator."""
+    return _linear_stack(len(config.generator_widths) + 1)
+
+
+def voice_discriminator_weights(config: VoiceGANConfig) -> list[Weight]:
+    """All weights of VoiceGAN's discriminator."""
+    heads = linear_weights(("source",), "src") + linear_weights(("classes",), "cls")
+    return _linear_stack(len(config.discriminator_widths)) + heads
+
+
+def codegan_from_torch(generator: State, discriminator: State) -> tuple[CodeGANConfig, Params, Params]:
+    """Config and both players' parameters."""
+    config = codegan_config(generator, discriminator)
+    g_params = from_torch(generator, code_generator_weights(config))
+    return config, g_params, from_torch(discriminator, code_discriminator_weights(config))
+
+
+def codegan_config(generator: State | None, discriminator: State | None) -> CodeGANConfig:
+    """Sizes of both players; those that no given player shows are the reference's."""
+    sizes: dict[str, Any] = {}
+    if generator is not None:
+        sizes |= _code_generator_sizes(generator)
+    if discriminator is not None:
+        sizes |= _code_discriminator_sizes(discriminator, sizes.get("code_channels"))
+    elif sizes["code_channels"] % CodeGANConfig.discriminator_groups[0]:
+        sizes["discriminator_groups"] = (1,) * len(CodeGANConfig.discriminator_groups)
+    return CodeGANConfig(**sizes)
+
+
+def _code_generator_sizes(state: State) -> dict[str, Any]:
+    stages = max(numbers_matching(state, r"main\.(\d+)\."))
+    down = [f"main.0.{i}.weight" for i in _conv_numbers(state, r"main\.0\.(\d+)\.weight$")]
+    up = [f"main.{stages}.{i}.weight" for i in _conv_numbers(state, rf"main\.{stages}\.(\d+)\.weight$")]
+    _, code_channels, input_kernel = shape_of(state, "main.0.0.weight", 3)
+    sizes = {
+        "code_channels": code_channels,
+        "down_widths": tuple(shape_of(state, name, 3)[0] for name in down),
+        "up_widths": tuple(shape_of(state, name, 3)[1] for name in up[:-1]),
+        "residual_blocks": stages - 1,
+        "input_kernel": input_kernel,
+    }
+    if stages > 1:
+        sizes["emotions"] = shape_of(state, "main.1.in1.fc.weight", 2)[1]
+        sizes["residual_kernel"] = shape_of(state, "main.1.conv1.weight", 3)[2]
+    return sizes
+
+
+def _code_discriminator_sizes(state: State, code_channels: int | None) -> dict[str, Any]:
+    """`code_channels` are the generator's; a discriminator alone is taken to begin with the reference's groups."""
+    layers = [f"main.{i}.weight" for i in numbers_matching(state, r"main\.(\d+)\.weight$")]
+    shapes = [shape_of(state, name, 3) for name in layers]
+    widths = tuple(shape[0] for shape in shapes)
+    if code_channels is None:
+        code_channels = shapes[0][1] * CodeGANConfig.discriminator_groups[0]
+    inputs = (code_channels, *widths[:-1])
+    return {
+        "code_channels": code_channels,
+        "emotions": shape_of(state, "cls.weight", 3)[0],
+        "discriminator_widths": widths,
+        "discriminator_kernels": tuple(shape[2] for shape in shapes),
+        "discriminator_groups": tuple(width // max(1, shape[1]) for width, shape in zip(inputs, shapes, strict=True)),
+    }
+
+
+def code_generator_weights(config: CodeGANConfig) -> list[Weight]:
+    """All weights of CodeGAN's generator."""
+    weights = []
+    for i in range(len(config.down_widths)):
+        name = f"main.0.{NORMED_STEP * i}"
+        weights += conv_weights(("down", str(i), "conv"), name)
+        weights += norm_weights(("down", str(i), "norm"), f"main.0.{NORMED_STEP * i + 1}")
+    for i in range(config.residual_blocks):
+        for half in "12":
+            path, name = ("residual", str(i)), f"main.{i + 1}"
+            weights += conv_weights((*path, f"conv{half}"), f"{name}.conv{half}")
+            weights += linear_weights((*path, f"norm{half}", "style"), f"{name}.in{half}.fc")
+    last = f"main.{config.residual_blocks + 1}"
+    for i in range(len(config.up_widths)):
+        weights += conv_weights(("up", str(i), "conv"), f"{last}.{NORMED_STEP * i}", CONV_TRANSPOSE)
+        weights += norm_weights(("up", str(i), "norm"), f"{last}.{NORMED_STEP * i + 1}")
+    return weights + conv_weights(("output",), f"{last}.{NORMED_STEP * len(config.up_widths)}")
+
+
+def code_discriminator_weights(config: CodeGANConfig) -> list[Weight]:
+    """All weights of CodeGAN's discriminator."""
+    weights = []
+    for i in range(len(config.discriminator_widths)):
+        weights += conv_weights(("layers", str(i)), f"main.{PLAIN_STEP * i}")
+    return weights + conv_weights(("source",), "src") + conv_weights(("classes",), "cls")
+
+
+def _conv_numbers(state: State, pattern: str) -> list[int]:
+    """Positions of the convolutions among convolutions and norms: every third."""
+    return numbers_matching(state, pattern)[::2]
+
+
+def _linear_widths(state: State) -> tuple[int, ...]:
+    return tuple(shape_of(state, f"main.{i}.weight", 2)[0] for i in numbers_matching(state, r"main\.(\d+)\.weight$"))
+
+
+def _linear_stack(layers: int) -> list[Weight]:
+    return [w for i in range(layers) for w in linear_weights(("layers", str(i)), f"main.{PLAIN_STEP * i}")]

@@ -1,0 +1,174 @@
+"""From work directories of trainings to one bundle, with the vocoder that measures better as its default."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from evc_jax.audio.config import AudioConfig
+from evc_jax.audio.io import from_pcm
+from evc_jax.config import from_mapping, to_mapping
+from evc_jax.data.dataset import audio_config, dataset_info, open_split
+from evc_jax.errors import ConfigError, DataError
+from evc_jax.evaluation.vocoders import copy_synthesis
+from evc_jax.pretrained import bundle as bundles
+from evc_jax.pretrained.bundle import Bundle, TrainedNetwork
+from evc_jax.pretrained.workdir import Trained, load_for_inference
+from evc_jax.vocoders import VOCODERS
+
+TEST_RECORDINGS = 32
+MAX_TEST_SECONDS = 5.0
+
+
+def export_bundle(
+    workdirs: Mapping[str, str],
+    output: str | os.PathLike,
+    *,
+    data_dir: str = "datasets",
+    datasets: Sequence[str] = (),
+    licence: str | None = None,
+    storage_dtype: str = "float32",
+) -> dict[str, Any]:
+    """Writes a bundle from the newest checkpoints of work directories.
+
+    Args:
+      workdirs: per network, one of `bundle.NETWORKS`, the directory of its training.
+      output: the bundle's directory.
+      data_dir: where the prepared datasets lie, those of `datasets` and those that were trained on.
+      datasets: the vocoders are compared on the test split of these; without any Griffin-Lim is the default.
+      licence: of the bundle; None names those of the data.
+      storage_dtype: see `bundle.save_bundle`.
+
+    Returns:
+      The description that was stored.
+
+    Raises:
+      EvcError: a work directory holds something else, or the trainings do not belong together.
+    """
+    trained = {name: _load(name, workdir) for name, workdir in workdirs.items()}
+    _check_origin(trained)
+    data = _data(trained, data_dir)
+    description = {
+        "format": bundles.FORMAT,
+        "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+        "audio": to_mapping(_audio(trained, data_dir)),
+        "emotions": list(_codegan_options(trained).get("emotions", ())),
+        "code": _codegan_options(trained).get("code", "pitch_rhythm"),
+        "default_vocoder": "griffin-lim",
+        "networks": {
+            name: {"config": run.networks[name], "steps": run.step, "validation": run.metrics}
+            for name, run in trained.items()
+        },
+        "data": data,
+        "licence": licence or " and ".join(sorted({entry["licence"] for entry in data})),
+        "evaluation": {},
+    }
+    params = {name: run.params[name] for name, run in trained.items()}
+    loaded = _in_memory(description, params)
+    _check_codes(loaded)
+    if datasets:
+        vocoders = [name for name in VOCODERS if name != "waveglow" or loaded.has("waveglow")]
+        errors = copy_synthesis(loaded, _test_recordings(data_dir, datasets, loaded.audio), vocoders)
+        description["evaluation"]["copy_synthesis_mel_l1"] = errors
+        description["default_vocoder"] = min(errors, key=errors.get)
+    bundles.save_bundle(output, description, params, storage_dtype)
+    return description
+
+
+def _load(name: str, workdir: str) -> Trained:
+    run = load_for_inference(workdir)
+    if name not in run.params or name not in run.networks:
+        raise ConfigError(f"{workdir} holds a training of {run.system}; give one of {name}.")
+    return run
+
+
+def _codegan_options(trained: Mapping[str, Trained]) -> Mapping[str, Any]:
+    return trained["codegan"].config["options"] if "codegan" in trained else {}
+
+
+def _check_origin(trained: Mapping[str, Trained]) -> None:
+    """CodeGAN must have been trained on this very SpeechSplit's codes, as far as that can be told here."""
+    origin = _codegan_options(trained).get("speechsplit")
+    if not origin or not Path(origin).is_dir():
+        return
+    runs = (_load("speechsplit", origin), trained["speechsplit"])
+    seen, given = (jax.tree.leaves(run.params["speechsplit"]) for run in runs)
+    if len(seen) != len(given) or not all(map(np.array_equal, seen, given)):
+        raise ConfigError(f"CodeGAN was trained on the codes of {origin}; give that training as --speechsplit.")
+
+
+def _data(trained: Mapping[str, Trained], data_dir: str) -> list[dict[str, Any]]:
+    """What was trained on: name, corpus, licence and the networks that saw it."""
+    used: dict[str, list[str]] = {}
+    for name, run in trained.items():
+        for dataset in run.config["data"]["datasets"]:
+            used.setdefault(dataset, []).append(name)
+    entries = []
+    for dataset, networks in used.items():
+        info = dataset_info(data_dir, dataset)
+        entries.append(
+            {"name": dataset, "corpus": info["corpus"], "licence": info["licence"], "networks": sorted(networks)}
+        )
+    for name, run in trained.items():
+        if "converted_from" in run.config:
+            file = run.config["converted_from"]["file"]
+            entries.append({"name": file, "corpus": "unknown", "licence": f"that of {file}", "networks": [name]})
+    return entries
+
+
+def _audio(trained: Mapping[str, Trained], data_dir: str) -> AudioConfig:
+    """The settings that all share: those of the trainings' data, and those that converted checkpoints carry."""
+    names = sorted({name for run in trained.values() for name in run.config["data"]["datasets"]})
+    configs = {"the datasets": audio_config(data_dir, names)} if names else {}
+    for name, run in trained.items():
+        if "audio" in run.config:
+            configs[name] = from_mapping(AudioConfig, run.config["audio"], f"{name}: audio")
+    (first, config), *others = configs.items()
+    for name, other in others:
+        keys = [key for key, value in to_mapping(config).items() if to_mapping(other)[key] != value]
+        if keys:
+            raise ConfigError(
+                f"The spectrograms of {first} and {name} have different settings ({', '.join(keys)}); networks of one "
+                "bundle must share them."
+            )
+    return config
+
+
+def _in_memory(description: Mapping[str, Any], params: Mapping[str, Any]) -> Bundle:
+    networks = {}
+    for name, tree in params.items():
+        network, config = bundles.build_network(name, description["networks"][name]["config"])
+        networks[name] = TrainedNetwork(network, config, jax.device_put(tree))
+    return bundles.from_description(description, "(being made)", networks)
+
+
+def _check_codes(bundle: Bundle) -> None:
+    """CodeGAN must have been trained on codes as wide as this SpeechSplit's."""
+    if not bundle.has("codegan"):
+        return
+    encoders = bundle.network("speechsplit").config
+    channels = sum(getattr(encoders, part).code_channels for part in bundle.code.split("_"))
+    expected = bundle.network("codegan").config.code_channels
+    if channels != expected:
+        raise ConfigError(
+            f"CodeGAN converts {bundle.code} codes of {expected} channels, this SpeechSplit makes {channels}; "
+            "give the training that CodeGAN's codes came from."
+        )
+
+
+def _test_recordings(data_dir: str, datasets: Sequence[str], config: AudioConfig) -> list[np.ndarray]:
+    """Up to `TEST_RECORDINGS` recordings, spread evenly over the test split, at most `MAX_TEST_SECONDS` long."""
+    if audio_config(data_dir, datasets) != config:
+        raise DataError(f"{', '.join(datasets)} have other audio settings than the trainings; prepare them again.")
+    source = open_split(data_dir, list(datasets), "test", fields=("audio",))
+    if not len(source):
+        raise DataError(f"The test split of {', '.join(datasets)} is empty; name other datasets.")
+    chosen = np.unique(np.linspace(0, len(source) - 1, TEST_RECORDINGS).round().astype(int))
+    limit = int(MAX_TEST_SECONDS * config.sample_rate_hz)
+    return [from_pcm(source[int(i)]["audio"][:limit]) for i in chosen]

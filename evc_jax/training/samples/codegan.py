@@ -1,0 +1,186 @@
+"""CodeGAN at work: an utterance in every emotion, decoded by the frozen SpeechSplit: its codes, melody and sound."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from evc_jax.audio import plotting
+from evc_jax.audio.chunking import WINDOW_FRAMES
+from evc_jax.audio.config import AudioConfig
+from evc_jax.audio.plotting import DARK_INK, Curve, CurvePanel, Panel, Picture, picture_of_curves, picture_of_panels
+from evc_jax.config import from_mapping
+from evc_jax.data.dataset import audio_config
+from evc_jax.features.f0_codes import quantize_f0
+from evc_jax.models.network import Network
+from evc_jax.models.speechsplit.codes import replace_codes, select_codes
+from evc_jax.models.speechsplit.config import SpeechSplitConfig
+from evc_jax.pretrained.bundle import build_network
+from evc_jax.pretrained.workdir import Trained, load_for_inference
+from evc_jax.training.config import TrainConfig
+from evc_jax.training.samples.summaries import Exhibit, sound
+from evc_jax.training.samples.utterances import Take, Utterance, batch, choose, listen
+from evc_jax.training.systems.codegan import Options
+
+UNCONVERTED = "unconverted"
+CODE_RANGE = 1.0  # codes are outputs of an LSTM
+CHANGE_RANGE = 0.5
+
+
+class CodeGANShowcase:
+    """See `showcase.Showcase`."""
+
+    def __init__(self, config: TrainConfig, networks: Mapping[str, Mapping[str, Any]]):
+        self._data = config.data
+        self._options = from_mapping(Options, config.options, "config.options")
+        self._settings = networks["codegan"]
+        self._convert = jax.jit(self._trace)
+        self._recordings_shown = False
+
+    def __call__(self, exported: Mapping[str, Any]) -> Iterator[Exhibit]:
+        if not self._utterances:
+            return
+        inputs = batch(self._utterances, WINDOW_FRAMES)
+        given = (inputs.mel, inputs.f0, inputs.embedding)
+        frozen = self._trained.params["speechsplit"]
+        codes, mels = map(np.asarray, self._convert(frozen, exported["codegan"], *given))
+        rate_hz = self._audio.sample_rate_hz
+        names = (UNCONVERTED, *self._options.emotions)
+        for utterance, code, converted in zip(self._utterances, codes, mels, strict=True):
+            frames = len(utterance.mel)
+            takes = dict(zip(names, listen(list(converted[:, :frames]), self._audio), strict=True))
+            yield self._codes_exhibit(utterance, dict(zip(names, code, strict=True)))
+            yield from self._pictures(utterance, takes)
+            if not self._recordings_shown:
+                yield sound(f"{utterance.tag}/recording", utterance.audio, rate_hz)
+            for name, take in takes.items():
+                yield sound(f"{utterance.tag}/{name}", take.audio, rate_hz)
+        self._recordings_shown = True
+
+    @functools.cached_property
+    def _utterances(self) -> tuple[Utterance, ...]:
+        return choose(self._data, WINDOW_FRAMES, self._options.emotions)
+
+    @functools.cached_property
+    def _audio(self) -> AudioConfig:
+        return audio_config(self._data.data_dir, self._data.datasets)
+
+    @functools.cached_property
+    def _trained(self) -> Trained:
+        return load_for_inference(self._options.speechsplit)
+
+    @functools.cached_property
+    def _autoencoder(self) -> tuple[Network, SpeechSplitConfig]:
+        return build_network("speechsplit", self._trained.networks["speechsplit"])
+
+    def _codes_exhibit(self, utterance: Utterance, codes: Mapping[str, Float[np.ndarray, "T C"]]) -> Exhibit:
+        encoders = self._autoencoder[1]
+        parts = {name: getattr(encoders, name).code_channels for name in self._options.code.split("_")}
+        frames_per_code = WINDOW_FRAMES // len(codes[UNCONVERTED])
+        shown = {name: code[: -(-len(utterance.mel) // frames_per_code)] for name, code in codes.items()}
+        step_s = frames_per_code * self._audio.hop_samples / self._audio.sample_rate_hz
+        return Exhibit(f"{utterance.tag}/codes", draw_codes(shown, parts, step_s, utterance.title))
+
+    def _pictures(self, utterance: Utterance, takes: Mapping[str, Take]) -> Iterator[Exhibit]:
+        before = takes[UNCONVERTED]
+        panels = [Panel(UNCONVERTED, before.mel, before.f0_hz)]
+        curves = [Curve(UNCONVERTED, before.f0_hz, DARK_INK, width=3.5)]
+        for name, colour in zip(self._options.emotions, _colours(len(takes) - 1), strict=True):
+            panels.append(Panel(name, takes[name].mel, takes[name].f0_hz, reference_f0_hz=before.f0_hz))
+            curves.append(Curve(name, takes[name].f0_hz, colour, width=1.8))
+        title = f"{utterance.title}    (line: F0, dashed: unconverted)"
+        yield Exhibit(f"{utterance.tag}/mel", picture_of_panels(panels, self._audio, title))
+        curve_panel = CurvePanel("F0 of each conversion", before.mel, tuple(curves))
+        f0 = picture_of_curves([curve_panel], self._audio, utterance.title, utterance.f0_range_hz, (9.0, 4.2))
+        yield Exhibit(f"{utterance.tag}/f0", f0)
+
+    def _trace(
+        self,
+        frozen: Any,
+        params: Any,
+        mel: Float[Array, "B T F"],
+        f0: Float[Array, "B T"],
+        embedding: Float[Array, "B E"],
+    ) -> tuple[Float[Array, "B V Tc C"], Float[Array, "B V T F"]]:
+        """The codes, and the mel decoded from them, unconverted and at full strength in each emotion."""
+        generator, _ = build_network("codegan", self._settings)
+        autoencoder, model = self._autoencoder
+        emotions = len(self._options.emotions)
+        onehot = jax.nn.one_hot(quantize_f0(f0, model.f0_classes), model.f0_classes)
+        codes = autoencoder.apply(frozen, mel, onehot, method="encode")
+        source = select_codes(codes, self._options.code)
+        repeated = jnp.repeat(source, emotions, axis=0)
+        target = jnp.tile(jnp.eye(emotions), (len(mel), 1))
+        converted = generator.apply(params, repeated, target).reshape(len(mel), emotions, *source.shape[1:])
+        values = jnp.concatenate([source[:, None], converted], axis=1)
+        variants = emotions + 1
+        every = jax.tree.map(lambda part: jnp.repeat(part, variants, axis=0), codes)
+        every = replace_codes(every, self._options.code, values.reshape(-1, *source.shape[1:]))
+        decoded = autoencoder.apply(frozen, every, jnp.repeat(embedding, variants, axis=0), method="decode")
+        return values, decoded.reshape(len(mel), variants, *mel.shape[1:])
+
+
+def draw_codes(
+    codes: Mapping[str, Float[np.ndarray, "T C"]], parts: Mapping[str, int], step_s: float, title: str
+) -> Picture:
+    """Codes below each other, and beside each what the conversion changed.
+
+    Args:
+      codes: by name; the first one is what the others came from.
+      parts: channels of each part of the code, in order.
+      step_s: duration of one step of the code.
+      title: of the picture.
+    """
+    figure = plotting.new_figure(9.0, 1.25 * len(codes) + 1.5, title)
+    grid = figure.subplots(len(codes), 2, sharex=True, sharey=True, squeeze=False)
+    source = next(iter(codes.values()))
+    for (left, right), (name, code) in zip(grid, codes.items(), strict=True):
+        value = _draw_code(left, code, parts, step_s, CODE_RANGE)
+        left.set_title(name, color=DARK_INK, fontsize=9, loc="left")
+        change = _draw_code(right, code - source, parts, step_s, CHANGE_RANGE)
+        size = np.abs(code - source).mean()
+        right.set_title(f"changed by {size:.2f} on average", color=DARK_INK, fontsize=9, loc="left")
+    for column, (image, label) in enumerate(((value, "value of the code"), (change, "change of the code"))):
+        grid[-1, column].set_xlabel("time in s", color=DARK_INK, fontsize=8)
+        bar = figure.colorbar(image, ax=grid[:, column], location="bottom", pad=0.01, aspect=40, extend="both")
+        bar.set_label(label, color=DARK_INK, fontsize=9)
+        bar.ax.tick_params(colors=DARK_INK, labelsize=8)
+    return plotting.render(figure)
+
+
+def _draw_code(axes, code: Float[np.ndarray, "T C"], parts: Mapping[str, int], step_s: float, limit: float):
+    """Draws one code, its first part at the top; returns the image, for a colour bar.
+
+    The rhythm's two channels would vanish beside the pitch's 64, so a part is as high as the root of its channels.
+    """
+    first, bottoms = 0, np.cumsum(np.sqrt(list(parts.values()))[::-1])[::-1]
+    edges = [*bottoms, 0.0]
+    for top, bottom, channels in zip(edges, edges[1:], parts.values(), strict=False):
+        extent = (0, len(code) * step_s, bottom, top)
+        values = code[:, first : first + channels].T
+        colours = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit, "interpolation": "nearest"}
+        image = axes.imshow(values, aspect="auto", extent=extent, **colours)
+        axes.axhline(bottom, color="white", linewidth=1.5)
+        first += channels
+    axes.set_xlim(0, len(code) * step_s)
+    axes.set_ylim(0, edges[0])
+    centres = np.add(edges[1:], edges[:-1]) / 2
+    axes.set_yticks(centres, [f"{name} ({channels})" for name, channels in parts.items()])
+    axes.tick_params(colors=DARK_INK, labelsize=8, left=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return image
+
+
+def _colours(count: int) -> list[str]:
+    """So many colours; those of more than ten curves repeat."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    return [to_hex(colormaps["tab10"](i % 10)) for i in range(count)]

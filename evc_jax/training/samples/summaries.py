@@ -1,0 +1,44 @@
+"""One thing to see or to hear, and how TensorBoard gets it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from evc_jax.audio.plotting import Picture
+
+
+@dataclass(frozen=True, eq=False)
+class Exhibit:
+    """A picture or a sound.
+
+    Attributes:
+      name: TensorBoard's tag. A tag is either that of pictures or that of sounds, never of both.
+      image: pixels; None for a sound.
+      audio: samples within [-1, 1]; None for a picture.
+      rate_hz: the sound's rate; 0 for a picture.
+    """
+
+    name: str
+    image: Picture | None = None
+    audio: Float32[np.ndarray, " S"] | None = None
+    rate_hz: int = 0
+
+
+def sound(name: str, audio: np.ndarray, rate_hz: int) -> Exhibit:
+    """A sound; peaks above 1 are scaled down, never wrapped or cut. `audio` is [S]."""
+    peak = np.abs(audio).max(initial=1.0)
+    return Exhibit(name, audio=(audio / peak).astype(np.float32), rate_hz=rate_hz)
+
+
+def write_exhibits(tensorboard_writer: Any, exhibits: Iterable[Exhibit], step: int) -> None:
+    """Adds exhibits to a tensorboardX `SummaryWriter`."""
+    for exhibit in exhibits:
+        if exhibit.image is not None:
+            tensorboard_writer.add_image(exhibit.name, exhibit.image, step, dataformats="HWC")
+        else:
+            tensorboard_writer.add_audio(exhibit.name, exhibit.audio, step, exhibit.rate_hz)

@@ -1,0 +1,162 @@
+"""The utterances that are shown: a few of the validation split, the same at every validation and in every run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from evc_jax.audio.chunking import window_starts
+from evc_jax.audio.config import AudioConfig
+from evc_jax.audio.io import from_pcm
+from evc_jax.data.dataset import audio_config, dataset_info, open_split
+from evc_jax.data.pipeline import pad
+from evc_jax.features import pitch
+from evc_jax.features.f0_codes import LogF0Statistics, normalize_f0
+from evc_jax.training.config import DataConfig
+from evc_jax.vocoders import griffin_lim
+
+UTTERANCES = 2
+# A split may have tens of thousands of utterances in a bucket far away; so many are looked at.
+CANDIDATES = 64
+# Of the speaker's log-F0: how far a contour is expected from the middle.
+F0_RANGE_STDS = 2.5
+MIN_F0_STD = 0.15
+F0_MARGIN = 1.25
+_KINDS = ("speaker", "sex", "emotion", "utterance_id")
+_ARRAYS = ("mel", "f0_hz", "audio", "speaker_embedding", "log_f0_mean", "log_f0_std")
+
+
+@dataclass(frozen=True, eq=False)
+class Utterance:
+    """The most voiced stretch of a validation utterance, of at most a given number of frames T.
+
+    Attributes:
+      tag: "utterance-1", the first part of its exhibits' names.
+      title: which one it is and how it was spoken.
+      mel, f0_hz: features of the recording.
+      audio: the recording, (T - 1) * hop samples.
+      embedding: of its speaker.
+      statistics: of its speaker's log-F0.
+    """
+
+    tag: str
+    title: str
+    mel: Float[np.ndarray, "T F"]
+    f0_hz: Float[np.ndarray, " T"]
+    audio: Float[np.ndarray, " S"]
+    embedding: Float[np.ndarray, " E"]
+    statistics: LogF0Statistics
+
+    @property
+    def f0_range_hz(self) -> tuple[float, float]:
+        """Where this F0, others of the speaker and conversions are to be expected: an axis that stays the same."""
+        spread = math.exp(F0_RANGE_STDS * max(self.statistics.std, MIN_F0_STD))
+        middle_hz = math.exp(self.statistics.mean)
+        voiced_hz = self.f0_hz[self.f0_hz > 0]
+        lowest_hz = float(voiced_hz.min(initial=middle_hz)) / F0_MARGIN
+        highest_hz = float(voiced_hz.max(initial=middle_hz)) * F0_MARGIN
+        return min(middle_hz / spread, lowest_hz), max(middle_hz * spread, highest_hz)
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Utterances as the networks take them, zero behind each one's end; the F0 is normalised over the speaker."""
+
+    mel: Float[np.ndarray, "B T F"]
+    f0: Float[np.ndarray, "B T"]
+    length: Int[np.ndarray, " B"]
+    embedding: Float[np.ndarray, "B E"]
+
+
+@dataclass(frozen=True, eq=False)
+class Take:
+    """A mel-spectrogram, what it sounds like through Griffin-Lim, and the F0 of that sound."""
+
+    mel: Float[np.ndarray, "T F"]
+    audio: Float[np.ndarray, " S"]
+    f0_hz: Float[np.ndarray, " T"]
+
+
+def choose(data: DataConfig, frames: int, emotions: Sequence[str] = ()) -> tuple[Utterance, ...]:
+    """Up to `UTTERANCES` utterances, of different sexes, emotions and speakers where there are such.
+
+    Args:
+      data: where to look; datasets without a validation split are passed over.
+      frames: the longest stretch to take.
+      emotions: utterances with one of these are preferred.
+    """
+    datasets = [name for name in data.datasets if "validation" in dataset_info(data.data_dir, name)["counts"]]
+    if not datasets:
+        return ()
+    kinds = open_split(data.data_dir, datasets, "validation", _KINDS, cache_bytes=0)
+    positions = np.unique(np.linspace(0, len(kinds) - 1, min(CANDIDATES, len(kinds))).astype(int)).tolist()
+    described = {position: kinds[position] for position in positions}
+    chosen = _spread(described, emotions)
+    config = audio_config(data.data_dir, datasets)
+    arrays = open_split(data.data_dir, datasets, "validation", _ARRAYS, cache_bytes=0)
+    numbered = enumerate(chosen, start=1)
+    return tuple(_cut(f"utterance-{n}", described[i] | arrays[i], frames, config) for n, i in numbered)
+
+
+def batch(utterances: Sequence[Utterance], frames: int) -> Inputs:
+    """The utterances padded to `frames`."""
+    f0 = [normalize_f0(utterance.f0_hz, utterance.statistics) for utterance in utterances]
+    return Inputs(
+        mel=np.stack([pad(utterance.mel, frames) for utterance in utterances]),
+        f0=np.stack([pad(track, frames) for track in f0]),
+        length=np.asarray([len(utterance.mel) for utterance in utterances], np.int32),
+        embedding=np.stack([utterance.embedding for utterance in utterances]),
+    )
+
+
+def listen(mels: Sequence[Float[np.ndarray, "_ F"]], config: AudioConfig) -> list[Take]:
+    """Makes networks' mel-spectrograms audible; what diverged is silent.
+
+    They go through Griffin-Lim together, with pauses that keep them apart, which is faster than one by one.
+    """
+    hop, pause = config.hop_samples, -(-config.window_samples // config.hop_samples)
+    mels = [np.clip(np.nan_to_num(mel), 0, 1) for mel in mels]
+    together = np.concatenate([np.pad(mel, ((0, pause), (0, 0))) for mel in mels])
+    audio = griffin_lim.griffin_lim(together, config, length=len(together) * hop)
+    takes, start = [], 0
+    for mel in mels:
+        sound = audio[start * hop : (start + len(mel) - 1) * hop]
+        takes.append(Take(mel, sound, pitch.estimate_f0(sound, config)))
+        start += len(mel) + pause
+    return takes
+
+
+def _spread(described: Mapping[int, Mapping[str, Any]], emotions: Sequence[str]) -> list[int]:
+    """Positions of utterances that differ most from each other; the first ones where there is a choice."""
+    chosen: list[int] = []
+
+    def interest(position: int) -> int:
+        kind, others = described[position], [described[other] for other in chosen]
+        new = {key: all(kind[key] != other[key] for other in others) for key in ("sex", "emotion", "speaker")}
+        return 8 * (kind["emotion"] in emotions) + 4 * new["sex"] + 2 * new["emotion"] + new["speaker"]
+
+    while len(chosen) < min(UTTERANCES, len(described)):
+        chosen.append(max((i for i in described if i not in chosen), key=interest))
+    return chosen
+
+
+def _cut(tag: str, record: Mapping[str, Any], frames: int, config: AudioConfig) -> Utterance:
+    starts = window_starts(len(record["mel"]), frames, frames // 3)
+    start = int(max(starts, key=lambda first: np.count_nonzero(record["f0_hz"][first : first + frames])))
+    mel = record["mel"][start : start + frames]
+    first, last = start * config.hop_samples, (start + len(mel) - 1) * config.hop_samples
+    known = [record[key] for key in ("sex", "emotion") if record[key] != "unknown"]
+    return Utterance(
+        tag=tag,
+        title=", ".join([record["utterance_id"], *known]),
+        mel=mel,
+        f0_hz=record["f0_hz"][start : start + frames],
+        audio=from_pcm(record["audio"][first:last]),
+        embedding=record["speaker_embedding"],
+        statistics=LogF0Statistics(float(record["log_f0_mean"]), float(record["log_f0_std"])),
+    )

@@ -1,0 +1,173 @@
+"""VoiceGAN at work: where its voices lie among real ones, and whether it merely repeats those it has seen."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from evc_jax.audio import plotting
+from evc_jax.audio.plotting import DARK_INK, Picture
+from evc_jax.conversion.options import SEXES
+from evc_jax.data.dataset import SpeakerTable, open_speakers
+from evc_jax.errors import DataError
+from evc_jax.pretrained.bundle import build_network
+from evc_jax.training.config import TrainConfig
+from evc_jax.training.samples.summaries import Exhibit
+
+VOICES = 100  # generated of each sex
+MAX_DOTS = 500  # real voices drawn of each sex
+_COLOURS = {"male": "#0969da", "female": "#d1470c"}
+_SEEN, _UNSEEN = "#8c959f", "#1a7f37"
+
+Embeddings = Float[np.ndarray, "N E"]
+
+
+@dataclass(frozen=True, eq=False)
+class RealVoices:
+    """Speakers of one sex.
+
+    Attributes:
+      seen: those of the training.
+      unseen: those of the validation; may be none.
+    """
+
+    seen: Float[np.ndarray, "N E"]
+    unseen: Float[np.ndarray, "M E"]
+
+
+class VoiceGANShowcase:
+    """See `showcase.Showcase`."""
+
+    def __init__(self, config: TrainConfig, networks: Mapping[str, Mapping[str, Any]]):
+        self._data = config.data
+        self._settings = networks["voicegan"]
+        self._generate = jax.jit(self._trace)
+
+    def __call__(self, exported: Mapping[str, Any]) -> Iterator[Exhibit]:
+        # A generator that diverged must not stop the training.
+        generated = np.nan_to_num(np.asarray(self._generate(exported["voicegan"])))
+        made = dict(zip(SEXES, np.split(generated, len(SEXES)), strict=True))
+        yield Exhibit("voices/map", draw_map(self._real, made))
+        yield Exhibit("voices/nearest", draw_nearest(self._real, made))
+
+    @functools.cached_property
+    def _real(self) -> dict[str, RealVoices]:
+        data = self._data
+        seen = _by_sex([open_speakers(data.data_dir, data.datasets, "train")])
+        try:
+            unseen = _by_sex([open_speakers(data.data_dir, data.datasets, "validation")])
+        except DataError:  # nobody was held out
+            unseen = _by_sex([])
+        return {sex: RealVoices(seen[sex], unseen[sex]) for sex in SEXES}
+
+    def _trace(self, params: Any) -> Float[Array, "N E"]:
+        """The same `VOICES` for each sex from the same noise; those of the first sex come first."""
+        network, model = build_network("voicegan", self._settings)
+        noise = jax.random.normal(jax.random.key(0), (VOICES, model.noise_dim))
+        sex = jax.nn.one_hot(jnp.repeat(jnp.arange(len(SEXES)), VOICES), model.sexes)
+        return network.apply(params, jnp.tile(noise, (len(SEXES), 1)), sex)
+
+
+def draw_map(real: Mapping[str, RealVoices], made: Mapping[str, Embeddings]) -> Picture:
+    """Real and generated voices on the two principal axes of the training's speakers, per sex."""
+    mean, axes_of, shares = _principal_axes(np.concatenate([voices.seen for voices in real.values()]))
+    figure = plotting.new_figure(9.0, 4.8, "Voices on the principal axes of the training's speakers")
+    columns = figure.subplots(1, len(SEXES), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, sex in zip(columns, SEXES, strict=True):
+        for other in SEXES:
+            if other != sex:
+                _dots(axes, _thin(real[other].seen), mean, axes_of, f"{other}, training", color="#d8dee4", s=8)
+        _dots(axes, _thin(real[sex].seen), mean, axes_of, f"{sex}, training", color=_SEEN, s=14)
+        _dots(axes, _thin(real[sex].unseen), mean, axes_of, f"{sex}, validation", color=_UNSEEN, s=34, marker="x")
+        ring = {"facecolors": "none", "edgecolors": _COLOURS[sex], "linewidths": 1.2, "s": 26}
+        _dots(axes, made[sex], mean, axes_of, f"{sex}, generated", **ring)
+        axes.set_title(sex, color=DARK_INK, fontsize=10, loc="left")
+        axes.set_xlabel(f"axis 1 ({shares[0]:.0%} of the variance)", color=DARK_INK, fontsize=9)
+        axes.legend(fontsize=8, framealpha=0.8, labelcolor=DARK_INK, loc="best")
+        _style(axes)
+    columns[0].set_ylabel(f"axis 2 ({shares[1]:.0%} of the variance)", color=DARK_INK, fontsize=9)
+    return plotting.render(figure)
+
+
+def draw_nearest(real: Mapping[str, RealVoices], made: Mapping[str, Embeddings]) -> Picture:
+    """How similar voices are to the nearest speaker of the training: generated ones, and people never seen.
+
+    Generated voices far to the right of the others are copies, far to the left of them no human voices.
+    """
+    seen = np.concatenate([voices.seen for voices in real.values()])
+    figure = plotting.new_figure(9.0, 2.3 * len(SEXES) + 0.5, "Cosine similarity to the nearest training speaker")
+    rows = figure.subplots(len(SEXES), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, sex in zip(rows, SEXES, strict=True):
+        groups = {
+            "training, to the nearest other": (nearest_cosines(_thin(real[sex].seen), seen, among_them=True), _SEEN),
+            "validation": (nearest_cosines(_thin(real[sex].unseen), seen), _UNSEEN),
+            "generated": (nearest_cosines(made[sex], seen), _COLOURS[sex]),
+        }
+        for label, (cosines, colour) in groups.items():
+            if not len(cosines):
+                continue
+            backdrop = colour == _SEEN
+            kind = {"histtype": "stepfilled", "alpha": 0.35} if backdrop else {"histtype": "step", "linewidth": 2}
+            label = f"{label} ({len(cosines)}): median {np.median(cosines):.2f}"
+            weights = np.full(len(cosines), 100 / len(cosines))
+            axes.hist(cosines, bins=np.linspace(0, 1, 51), weights=weights, color=colour, label=label, **kind)
+        axes.set_title(sex, color=DARK_INK, fontsize=10, loc="left")
+        axes.set_ylabel("voices in %", color=DARK_INK, fontsize=9)
+        axes.legend(fontsize=8, framealpha=0.8, labelcolor=DARK_INK, loc="upper left")
+        _style(axes)
+    rows[-1].set_xlabel("cosine similarity", color=DARK_INK, fontsize=9)
+    return plotting.render(figure)
+
+
+def nearest_cosines(
+    voices: Embeddings, speakers: Float[np.ndarray, "S E"], among_them: bool = False
+) -> Float[np.ndarray, " M"]:
+    """Cosine of each voice to the nearest speaker; where the voices are `among_them`, to the nearest other one.
+
+    Empty where there is no such speaker.
+    """
+    rank = 2 if among_them else 1
+    if len(speakers) < rank:
+        return np.zeros(0, np.float32)
+    # Rounding must not move a copy, whose cosine is 1, out of the histogram.
+    return np.clip(np.partition(voices @ speakers.T, -rank, axis=1)[:, -rank], 0, 1)
+
+
+def _by_sex(tables: list[SpeakerTable]) -> dict[str, Embeddings]:
+    found: dict[str, list[np.ndarray]] = {sex: [np.zeros((0, 256), np.float32)] for sex in SEXES}
+    for table in tables:
+        for sex in SEXES:
+            found[sex].append(table.embeddings[np.asarray(table.sexes) == sex].astype(np.float32))
+    return {sex: np.concatenate(parts) for sex, parts in found.items()}
+
+
+def _principal_axes(points: Embeddings) -> tuple[Float[np.ndarray, " E"], Float[np.ndarray, "E 2"], np.ndarray]:
+    """Mean, the two directions of largest variance, and their shares of it."""
+    mean = points.mean(axis=0)
+    variances, directions = np.linalg.eigh(np.cov(points - mean, rowvar=False, bias=True))
+    return mean, directions[:, :-3:-1], variances[:-3:-1] / max(float(variances.sum()), 1e-12)
+
+
+def _thin(voices: Embeddings) -> Embeddings:
+    """At most `MAX_DOTS` of them, evenly chosen."""
+    return voices[:: -(-len(voices) // MAX_DOTS) or 1]
+
+
+def _dots(axes, voices: Embeddings, mean: np.ndarray, directions: np.ndarray, label: str, **style) -> None:
+    if len(voices):
+        x, y = ((voices - mean) @ directions).T
+        axes.scatter(x, y, label=f"{label} ({len(voices)})", **style)
+
+
+def _style(axes) -> None:
+    axes.tick_params(colors=DARK_INK, labelsize=8)
+    axes.grid(color=DARK_INK, alpha=0.12, linewidth=0.6)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)

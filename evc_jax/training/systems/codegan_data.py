@@ -1,0 +1,128 @@
+"""Codes of a frozen SpeechSplit: what CodeGAN trains on. Encoded once per work directory, then read from disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from etils import epath
+from jaxtyping import Float, Int
+from tqdm import tqdm
+
+from evc_jax.audio.chunking import WINDOW_FRAMES, split_windows
+from evc_jax.config import from_mapping
+from evc_jax.data.dataset import SplitSource
+from evc_jax.errors import ConfigError, DataError
+from evc_jax.features.f0_codes import LogF0Statistics, normalize_f0, quantize_f0
+from evc_jax.models.network import Network
+from evc_jax.models.speechsplit.codes import select_codes
+from evc_jax.models.speechsplit.config import SpeechSplitConfig
+from evc_jax.models.speechsplit.network import SpeechSplit
+from evc_jax.pretrained.workdir import Trained
+
+BATCH_WINDOWS = 32
+CODE_FIELDS = ("mel", "f0_hz", "log_f0_mean", "log_f0_std", "emotion")
+
+
+class CodeEncoder:
+    """A frozen SpeechSplit that turns utterances into windows of codes."""
+
+    def __init__(self, trained: Trained, code: str, overlap_frames: int):
+        """`code` names the part CodeGAN works on; windows of 192 frames share `overlap_frames`.
+
+        Raises:
+          ConfigError: the checkpoint is not one of SpeechSplit.
+        """
+        if "speechsplit" not in trained.params:
+            raise ConfigError(f"config.options.speechsplit leads to a training of {trained.system}, not SpeechSplit.")
+        config = from_mapping(SpeechSplitConfig, trained.networks["speechsplit"], "the SpeechSplit checkpoint")
+        self.code, self.overlap_frames = code, overlap_frames
+        self.f0_classes = config.f0_classes
+        network, params = Network(SpeechSplit, config), trained.params["speechsplit"]
+
+        def encode(mel, f0_index):
+            f0 = jax.nn.one_hot(f0_index, config.f0_classes)
+            return select_codes(network.apply(params, mel, f0, method="encode"), code)
+
+        self._encode = jax.jit(encode)
+
+    def __call__(self, windows_of: tuple[np.ndarray, np.ndarray]) -> Float[np.ndarray, "N T C"]:
+        """Codes of windows given as mel [N, 192, F] and F0 classes [N, 192]; any number N, one compiled shape."""
+        mel, f0 = windows_of
+        codes = []
+        for i in range(0, len(mel), BATCH_WINDOWS):
+            part_mel, part_f0 = mel[i : i + BATCH_WINDOWS], f0[i : i + BATCH_WINDOWS]
+            missing = BATCH_WINDOWS - len(part_mel)
+            padded = np.pad(part_mel, ((0, missing), (0, 0), (0, 0))), np.pad(part_f0, ((0, missing), (0, 0)))
+            codes.append(np.asarray(self._encode(*padded))[: len(part_mel)])
+        return np.concatenate(codes)
+
+    def windows(self, example: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        """An utterance as mel [N, 192, F] and F0 classes [N, 192], pitch relative to its speaker's."""
+        statistics = LogF0Statistics(float(example["log_f0_mean"]), float(example["log_f0_std"]))
+        f0 = quantize_f0(normalize_f0(example["f0_hz"], statistics), self.f0_classes)
+        size = WINDOW_FRAMES
+        return split_windows(example["mel"], size, self.overlap_frames), split_windows(f0, size, self.overlap_frames)
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodedSplit:
+    """All windows of code of one split.
+
+    Attributes:
+      codes: the windows.
+      emotion: the number of each window's emotion.
+      utterance: the number of each window's utterance in the split.
+    """
+
+    codes: Float[np.ndarray, "N T C"]
+    emotion: Int[np.ndarray, " N"]
+    utterance: Int[np.ndarray, " N"]
+
+
+def encode_split(
+    encoder: CodeEncoder, source: SplitSource, emotions: Sequence[str], cache: epath.Path, origin: Mapping[str, Any]
+) -> EncodedSplit:
+    """Encodes one split, or reads it from `cache` where that was done before.
+
+    Args:
+      encoder: the frozen encoder.
+      source: random access to the split's utterances, with `CODE_FIELDS`.
+      emotions: the emotions of interest, in order; utterances with another one are left out.
+      cache: an `.npz` file to keep the codes in.
+      origin: what the codes depend on; a cache made from something else is made anew.
+
+    Raises:
+      DataError: no utterance has one of the emotions.
+    """
+    fingerprint = hashlib.sha256(json.dumps(dict(origin), sort_keys=True, default=str).encode()).hexdigest()
+    if cache.exists():
+        with cache.open("rb") as file, np.load(file) as stored:
+            if str(stored["fingerprint"]) == fingerprint:
+                return EncodedSplit(stored["codes"], stored["emotion"], stored["utterance"])
+    codes, labels, utterances = [], [], []
+    quiet = not sys.stderr.isatty()
+    for number in tqdm(range(len(source)), desc=f"encoding {cache.stem}", unit="utterance", disable=quiet):
+        example = source[number]
+        if example["emotion"] in emotions:
+            encoded = encoder(encoder.windows(example))
+            codes.append(encoded)
+            labels += [emotions.index(example["emotion"])] * len(encoded)
+            utterances += [number] * len(encoded)
+    if not labels:
+        raise DataError(f"No utterance of the data has one of the emotions {', '.join(emotions)}.")
+    split = EncodedSplit(np.concatenate(codes), np.asarray(labels, np.int32), np.asarray(utterances, np.int64))
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    # Beside, then moved into place: a crash must not leave half a cache. Per process, as all may write at once.
+    unfinished = cache.with_name(f"{cache.name}.{jax.process_index()}.{os.getpid()}.npz")
+    with unfinished.open("wb") as file:
+        np.savez(file, fingerprint=fingerprint, **dataclasses.asdict(split))
+    unfinished.replace(cache)
+    return split

@@ -1,0 +1,122 @@
+"""Systems without data on disk, and random batches for them: to time, count and test what a training step does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from etils import epath
+
+from evc_jax.models.speechsplit.config import SpeechSplitConfig
+from evc_jax.training.config import TrainConfig
+from evc_jax.training.loop import System, build_system
+from evc_jax.training.systems import codegan
+from evc_jax.training.systems.codegan_data import EncodedSplit
+
+CODE_WINDOW_FRAMES = 24
+CODE_WINDOWS = 1000
+
+
+def system_without_data(config: TrainConfig, code_channels: int | None = None) -> System:
+    """The system as it trains, made without a dataset and, CodeGAN, without a trained SpeechSplit.
+
+    Its `data` still reads what the configuration names, except CodeGAN's, which is random codes.
+
+    Args:
+      config: of the training.
+      code_channels: of CodeGAN's codes; None is what SpeechSplit's `full` size makes.
+    """
+    if config.system == "codegan":
+        return _CodeGANWithoutData(config, code_channels)
+    return build_system(config, epath.Path("unused"))
+
+
+def batch_shapes(system: System, samples: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """The shapes of a training batch; of a GAN's, `samples` is what each of its critic updates takes."""
+    name = system.config.system
+    if name in ("voicegan", "codegan"):
+        lead: tuple[int, ...] = (samples, system.options.critic_steps)
+    else:
+        lead = (samples,)
+    if name == "voicegan":
+        shapes: dict[str, Any] = {"embedding": (system.model.embedding_dim,), "sex": jnp.int32}
+    elif name == "codegan":
+        shapes = {"codes": (CODE_WINDOW_FRAMES, system.model.code_channels), "emotion": jnp.int32}
+    elif name == "waveglow":
+        length = system.options.segment_samples
+        frames = length // system.model.upsample_stride + 1
+        shapes = {"audio": (length,), "mel": (frames, system.model.mel_bands)}
+    else:
+        frames = system.model.resampling.padded_frames
+        shapes = {"mel": (frames, 80), "f0": (frames,), "length": jnp.int32, "speaker_embedding": (256,)}
+    shapes["index"] = jnp.int32
+    return {
+        key: jax.ShapeDtypeStruct(lead + shape, jnp.float32)
+        if isinstance(shape, tuple)
+        else jax.ShapeDtypeStruct(lead, shape)
+        for key, shape in shapes.items()
+    }
+
+
+def synthetic_batch(system: System, samples: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """A training batch of random values such as real ones have.
+
+    Args:
+      system: whose batch it is, for instance one `system_without_data`.
+      samples: over all devices; of a GAN's batch, what each of its critic updates takes.
+      seed: another one gives other values, and other samples' numbers.
+
+    Returns:
+      arrays of the `batch_shapes`.
+    """
+    draw = np.random.default_rng(seed)
+    batch = {}
+    for name, leaf in batch_shapes(system, samples).items():
+        if name == "index":
+            values = np.arange(leaf.size).reshape(leaf.shape) + seed * leaf.size
+        else:
+            values = _draw(name, leaf.shape, system, draw)
+        batch[name] = values.astype(leaf.dtype)
+    return batch
+
+
+def _draw(name: str, shape: tuple[int, ...], system: System, draw: np.random.Generator) -> np.ndarray:
+    match name:
+        case "mel":
+            return draw.random(shape)
+        case "codes":
+            return draw.normal(size=shape)
+        case "audio":
+            return 0.1 * draw.normal(size=shape)
+        case "f0":  # a melody for each sample
+            return 0.5 + 0.4 * np.sin(np.arange(shape[-1]) / draw.uniform(5, 30, (*shape[:-1], 1)))
+        case "length":
+            longest = system.model.resampling.max_length_frames
+            return draw.integers(system.options.min_crop_frames, longest, shape, endpoint=True)
+        case "sex":
+            return draw.integers(0, system.model.sexes, shape)
+        case "emotion":
+            return draw.integers(0, system.model.emotions, shape)
+        case _:  # a speaker embedding: not negative, of unit length
+            embedding = np.abs(draw.normal(size=shape))
+            return embedding / np.linalg.norm(embedding, axis=-1, keepdims=True)
+
+
+class _CodeGANWithoutData(codegan.CodeGANSystem):
+    """Random codes of emotions that are not equally frequent."""
+
+    def __init__(self, config: TrainConfig, code_channels: int | None):
+        self._code_channels = code_channels
+        super().__init__(config, epath.Path("unused"))
+
+    def _codes(self, split: str) -> EncodedSplit:
+        draw, encoders = np.random.default_rng(0), SpeechSplitConfig()
+        full = sum(getattr(encoders, part).code_channels for part in self.options.code.split("_"))
+        shape = (CODE_WINDOWS, CODE_WINDOW_FRAMES, self._code_channels or full)
+        return EncodedSplit(
+            codes=draw.standard_normal(shape, np.float32),
+            emotion=(len(self.options.emotions) * draw.random(CODE_WINDOWS) ** 2).astype(np.int32),
+            utterance=np.arange(CODE_WINDOWS),
+        )

@@ -1,0 +1,59 @@
+"""Training WaveGlow: maximum likelihood of waveform segments given their mel-spectrogram. Source: arXiv 1811.00002."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import grain
+import jax
+from etils import epath
+
+from evc_jax.config import from_mapping
+from evc_jax.data import pipeline
+from evc_jax.data.dataset import open_split
+from evc_jax.models.waveglow.config import WaveGlowConfig
+from evc_jax.models.waveglow.network import WaveGlow, waveglow_loss
+from evc_jax.training.config import TrainConfig, reading_options
+from evc_jax.training.systems.single_network import Batch, Metrics, SingleNetworkSystem
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is learnt from.
+
+    Attributes:
+      segment_samples: length of the segments.
+      sigma: standard deviation of the latent's prior.
+      rematerialise: a third more arithmetic for a fraction of the memory; see `WaveGlow`.
+    """
+
+    segment_samples: int = 12_000
+    sigma: float = 1.0
+    rematerialise: bool = False
+
+
+class WaveGlowSystem(SingleNetworkSystem):
+    """The vocoder's loss and data."""
+
+    def __init__(self, config: TrainConfig, workdir: epath.Path):
+        del workdir  # nothing is computed once
+        super().__init__(config, WaveGlow, config.network_config(WaveGlowConfig))
+        self.options = from_mapping(Options, config.options, "config.options")
+
+    def loss(self, params: Any, batch: Batch, keys: jax.Array) -> tuple[jax.Array, Metrics]:
+        """Negative log-likelihood per latent value, without the prior's constant."""
+        del keys  # nothing in this loss is random
+        options = self.options
+        output = self.network.apply(params, batch["audio"], batch["mel"], rematerialise=options.rematerialise)
+        loss = waveglow_loss(output, options.sigma)
+        return loss, {"loss": loss}
+
+    def data(self, split: str, batch_size: int, first_sample: int = 0) -> grain.IterDataset:
+        data = self.config.data
+        return pipeline.waveglow_pipeline(
+            open_split(data.data_dir, data.datasets, split, pipeline.WAVEGLOW_FIELDS),
+            pipeline.SegmentConfig(self.options.segment_samples, self.model.upsample_stride),
+            batch_size,
+            **reading_options(self.config, split, first_sample),
+        )

@@ -1,0 +1,55 @@
+"""Mel spectrograms back to sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+VOCODERS = ("griffin-lim", "waveglow")
+DEFAULT_SIGMA = 0.7
+
+
+@runtime_checkable
+class Vocoder(Protocol):
+    """Anything that turns a mel spectrogram into sound."""
+
+    def __call__(self, mel: Float[np.ndarray, "T F"], samples: int, seed: int) -> Float[np.ndarray, " S"]:
+        """Synthesises exactly `samples` samples, silent past T * hop; the same seed gives the same sound."""
+
+    def stream(
+        self, mels: Iterable[np.ndarray], frames: int, samples: int, seed: int
+    ) -> Iterator[Float[np.ndarray, " s"]]:
+        """The same sound bit by bit, in memory that does not grow with its length.
+
+        Args:
+          mels: the mel spectrogram in blocks [t, F] of any length.
+          frames: how many frames they have together, at least one.
+          samples, seed: as above.
+        """
+
+
+def make_vocoder(name: str, bundle: Any, sigma: float | int = DEFAULT_SIGMA, denoise: float | int = 0.0) -> Vocoder:
+    """The vocoder of that name for a bundle's mel-spectrograms.
+
+    Args:
+      name: one of `wishes.VOCODERS`.
+      bundle: whose audio settings and WaveGlow are used.
+      sigma: WaveGlow's noise.
+      denoise: how much of WaveGlow's hum is taken out, from 0 to 1. At 0 nothing is done at all.
+
+    Raises:
+      BundleError: the bundle has no WaveGlow.
+    """
+    # Imported here: the names above are for the command line, which must not pay for JAX.
+    if name == "griffin-lim":
+        from evc_jax.vocoders.griffin_lim import GriffinLim
+
+        return GriffinLim(bundle.audio)
+    from evc_jax.vocoders.denoiser import Denoiser
+    from evc_jax.vocoders.waveglow import WaveGlowVocoder, waveglow_bias
+
+    trained = bundle.network("waveglow")
+    return WaveGlowVocoder(trained, sigma, Denoiser(waveglow_bias(bundle), denoise) if denoise else None)

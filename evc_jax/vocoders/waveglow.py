@@ -1,0 +1,129 @@
+"""Mel spectrograms back to sound: Griffin-Lim, which needs no training, and WaveGlow in overlapping chunks."""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from evc_jax.audio.chunking import cut_chunks, exactly
+from evc_jax.jax_cache import memory_first
+from evc_jax.models.network import Network
+from evc_jax.models.waveglow.config import WaveGlowConfig
+from evc_jax.models.waveglow.synthesis import SynthesisWeights, noise_shapes, synthesise
+from evc_jax.pretrained.bundle import Bundle, TrainedNetwork
+from evc_jax.vocoders import DEFAULT_SIGMA
+from evc_jax.vocoders.denoiser import HOP_SAMPLES, WINDOW_SAMPLES, Denoiser, bias_spectrum
+
+# WaveGlow is compiled for these lengths only. Recordings longer than the last one are cut into chunks.
+CHUNK_FRAMES = (64, 128, 192, 256, 384, 512)
+
+
+class WaveGlowVocoder:
+    """WaveGlow in chunks that overlap by its receptive field, which gives the samples of the whole file."""
+
+    def __init__(self, trained: TrainedNetwork, sigma: float | int = DEFAULT_SIGMA, denoiser: Denoiser | None = None):
+        """`sigma` is the standard deviation of the noise; `denoiser` hears the sound before anybody else."""
+        self.config: WaveGlowConfig = trained.config
+        self.sigma = sigma
+        self.denoiser = denoiser
+        self._weights = synthesis_weights(trained)
+        self._synthesise = compiled_synthesis(self.config)
+
+    def __call__(self, mel: Float[np.ndarray, "T F"], samples: int, seed: int) -> Float[np.ndarray, " S"]:
+        return np.concatenate(list(self.stream([mel], len(mel), samples, seed)))
+
+    def stream(
+        self, mels: Iterable[np.ndarray], frames: int, samples: int, seed: int
+    ) -> Iterator[Float[np.ndarray, " s"]]:
+        """See `Vocoder.stream`."""
+        sound = exactly(self._chunks(mels, frames, seed), samples)
+        return sound if self.denoiser is None else self.denoiser.stream(sound)
+
+    def chunk_frames(self, frames: int) -> int:
+        """The compiled length that a recording of so many frames uses."""
+        longest = max(CHUNK_FRAMES[-1], 2 * sum(self.context_frames()))
+        return next((size for size in (*CHUNK_FRAMES, longest) if size >= frames), longest)
+
+    def context_frames(self) -> tuple[int, int]:
+        """Frames before and after a sample that it depends on: the couplings' reach, and the upsampling's before it."""
+        config = self.config
+        groups = config.flows * (config.wn_kernel // 2) * (2**config.wn_layers - 1)
+        couplings = -(-groups * config.group_samples // config.upsample_stride)
+        return couplings + config.upsample_taps - 1, couplings
+
+    def _chunks(self, mels: Iterable[np.ndarray], frames: int, seed: int) -> Iterator[Float[np.ndarray, " s"]]:
+        size, stride = self.chunk_frames(frames), self.config.upsample_stride
+        if frames < size:
+            mels = [*mels, np.zeros((size - frames, self.config.mel_bands), np.float32)]
+        noise = _FrameNoise(seed, (stride // self.config.group_samples, self.config.group_samples))
+        for chunk, mel in cut_chunks(mels, max(frames, size), size, *self.context_frames()):
+            parts = self._split(noise.frames(chunk.start, chunk.start + size))
+            sound = np.asarray(self._synthesise(self._weights, mel[None], parts, np.float32(self.sigma)))[0]
+            yield sound[(chunk.first - chunk.start) * stride : (chunk.end - chunk.start) * stride]
+
+    def _split(self, noise: np.ndarray) -> tuple[Float[np.ndarray, "1 G _"], ...]:
+        """The noise [G, C] as `synthesise` takes it."""
+        widths = [shape[-1] for shape in noise_shapes(self.config, 1, 1)]
+        return tuple(np.split(noise[None], np.cumsum(widths)[:-1], axis=-1))
+
+
+class _FrameNoise:
+    """Standard normal noise of which each frame has its own, whatever is asked for before it and with it."""
+
+    def __init__(self, seed: int, shape: tuple[int, int]):
+        """`shape` is that of one frame's noise, [groups, channels]."""
+        self._seed = seed
+        self._shape = shape
+
+    def frames(self, first: int, end: int) -> Float[np.ndarray, "G C"]:
+        return np.concatenate([self._frame(number) for number in range(first, end)])
+
+    def _frame(self, number: int) -> np.ndarray:
+        counter = np.random.Philox(key=self._seed, counter=[0, number, 0, 0])
+        return np.random.Generator(counter).standard_normal(self._shape, dtype=np.float32)
+
+
+_WEIGHTS: weakref.WeakKeyDictionary[TrainedNetwork, SynthesisWeights] = weakref.WeakKeyDictionary()
+
+
+def synthesis_weights(trained: TrainedNetwork) -> SynthesisWeights:
+    """A network's weights as `synthesise` takes them, on the device; computed once per network."""
+    if trained not in _WEIGHTS:
+        _WEIGHTS[trained] = _compiled_folding(trained.network)(trained.params)
+    return _WEIGHTS[trained]
+
+
+@functools.cache
+def _compiled_folding(network: Network) -> Callable:
+    return jax.jit(functools.partial(network.apply, method="synthesis_weights"))
+
+
+@functools.cache
+def compiled_synthesis(config: WaveGlowConfig) -> Callable:
+    """The jit-compiled `synthesise`; one per configuration, so that a new vocoder compiles nothing."""
+    # Scheduled otherwise, a CPU computes at once what all layers hear: 400 MB for a second of sound, a fifth slower.
+    return jax.jit(lambda weights, *inputs: synthesise(weights, config, *inputs), compiler_options=memory_first())
+
+
+_BIASES: weakref.WeakKeyDictionary[Bundle, np.ndarray] = weakref.WeakKeyDictionary()
+
+
+def waveglow_bias(bundle: Bundle) -> Float[np.ndarray, " bins"]:
+    """The spectrum of what a bundle's WaveGlow says to silence, away from its ends; computed once per bundle.
+
+    Raises:
+      BundleError: the bundle has no WaveGlow.
+    """
+    if bundle not in _BIASES:
+        waveglow = WaveGlowVocoder(bundle.network("waveglow"), sigma=0.0)
+        before, after = waveglow.context_frames()
+        stride = waveglow.config.upsample_stride
+        frames = before + after + -(-(WINDOW_SAMPLES + HOP_SAMPLES) // stride)
+        hum = waveglow(np.zeros((frames, waveglow.config.mel_bands), np.float32), frames * stride, seed=0)
+        _BIASES[bundle] = bias_spectrum(hum[before * stride : (frames - after) * stride])
+    return _BIASES[bundle]

@@ -1,0 +1,31 @@
+"""Windows: cutting and joining loses nothing, at any length."""
+
+import numpy as np
+import pytest
+
+from evc_jax.audio.chunking import OVERLAP_FRAMES, WINDOW_FRAMES, join_windows, split_windows, window_starts
+
+
+@pytest.mark.parametrize("length", [1, 26, 191, 192, 193, 256, 320, 321, 1000])
+@pytest.mark.parametrize("overlap", [32, 64, 160])
+def test_join_inverts_split(length, overlap):
+    x = np.random.default_rng(length).normal(size=(length, 3)).astype(np.float32)
+    np.testing.assert_allclose(join_windows(split_windows(x, overlap=overlap), length, overlap), x, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [192, 193, 400, 1777])
+def test_neighbours_share_the_overlap_and_nothing_is_padded(length):
+    begin = window_starts(length)
+    assert begin[0] == 0 and begin[-1] == length - WINDOW_FRAMES
+    assert np.all(np.diff(begin) <= WINDOW_FRAMES - OVERLAP_FRAMES)
+
+
+def test_a_short_sequence_is_padded_with_zeros():
+    (only,) = split_windows(np.ones((10, 2), np.float32))
+    assert only.shape == (192, 2) and only[:10].all() and not only[10:].any()
+
+
+def test_cross_fade_is_gradual():
+    # Two windows that disagree: the result must go from one to the other in small steps, not in a jump.
+    joined = join_windows(np.stack([np.zeros(192, np.float32), np.ones(192, np.float32)]), 320)
+    assert joined[0] == 0 and joined[-1] == 1 and np.abs(np.diff(joined)).max() < 0.04

@@ -1,0 +1,111 @@
+"""LSTMs: every implementation computes the same values and gradients from the same weights."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.experimental import rnn
+
+from evc_jax.errors import ConfigError
+from evc_jax.models import lstm, lstm_cudnn
+from evc_jax.models.lstm import LSTM, VARIABLE, BiLSTM, chosen_implementation, run_lstm
+from evc_jax.models.network import KeySequence
+
+lstm.UNROLL = 1  # compiles twice as fast, and computes the same
+BATCH, FRAMES, INPUTS, HIDDEN = 3, 12, 5, 4
+FLOAT32 = jnp.dtype("float32")
+
+
+def cudnn_by_jax(x, h_0, c_0, weights, lengths, *sizes):
+    """cuDNN's call, answered by what `jax.experimental.rnn` says it computes."""
+    unpacked = rnn.unpack_lstm_weights(weights, *(size for size in sizes if not isinstance(size, float)))
+    return rnn.lstm_ref(x, h_0, c_0, *unpacked, lengths, *sizes)
+
+
+@pytest.fixture
+def cudnn(monkeypatch):
+    monkeypatch.setattr(rnn, "lstm", cudnn_by_jax)
+
+
+def some_layers(kind, layers):
+    module = kind(INPUTS, HIDDEN, layers=layers, keys=KeySequence(0))
+    return [getattr(module, str(index)).weights() for index in range(layers)]
+
+
+def values_and_gradients(layers, parts, implementation):
+    def total(layers, parts):
+        hidden = run_lstm(parts, layers, FRAMES, FLOAT32, implementation)
+        return jnp.sum(hidden * jnp.cos(jnp.arange(hidden.size)).reshape(hidden.shape)), hidden
+
+    return jax.jit(jax.grad(total, argnums=(0, 1), has_aux=True))(layers, parts)
+
+
+@pytest.mark.parametrize(("kind", "layers"), [(LSTM, 1), (LSTM, 2), (BiLSTM, 1), (BiLSTM, 3)])
+def test_cudnn_is_given_the_weights_of_the_scan(kind, layers, cudnn):
+    parts = [jax.random.normal(jax.random.key(1), (BATCH, FRAMES, INPUTS))]
+    weights = some_layers(kind, layers)
+    got, expected = (values_and_gradients(weights, parts, name) for name in ("cudnn", "scan"))
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), got, expected)
+
+
+@pytest.mark.parametrize("implementation", ["scan", "cudnn"])
+def test_held_inputs_are_repeated_ones(implementation, cudnn):
+    whole = jax.random.normal(jax.random.key(1), (BATCH, FRAMES // 4, 2))
+    voice = jax.random.normal(jax.random.key(2), (BATCH, 1, 2))
+    frame = jax.random.normal(jax.random.key(3), (BATCH, FRAMES, 1))
+
+    def hold(parts):
+        return [jnp.concatenate([jnp.repeat(part, FRAMES // part.shape[1], axis=1) for part in parts], axis=-1)]
+
+    def gradient(prepare):
+        def total(layers, parts):
+            return jnp.sum(jnp.sin(run_lstm(prepare(parts), layers, FRAMES, FLOAT32, implementation)))
+
+        return jax.jit(jax.grad(total, argnums=(0, 1)))(some_layers(BiLSTM, 2), [whole, voice, frame])
+
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), gradient(list), gradient(hold))
+
+
+def test_backwards_is_forwards_on_the_reversed_sequence():
+    projected = jax.random.normal(jax.random.key(0), (FRAMES, BATCH, 4 * HIDDEN))
+    kernel = jax.random.normal(jax.random.key(1), (HIDDEN, 4 * HIDDEN))
+    bias = jax.random.normal(jax.random.key(2), (4 * HIDDEN,))
+    backwards, pull = jax.vjp(lambda *x: lstm.lstm_scan(*x, True), projected, bias, kernel)
+    forwards, pull_forwards = jax.vjp(lstm.lstm_scan, projected[::-1], bias, kernel)
+    np.testing.assert_array_equal(backwards, forwards[::-1])
+    (x, b, w), (x_forwards, b_forwards, w_forwards) = pull(backwards), pull_forwards(forwards)
+    np.testing.assert_allclose(b, b_forwards, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(x, x_forwards[::-1], atol=1e-6)
+    np.testing.assert_allclose(w, w_forwards, rtol=1e-4, atol=1e-5)
+
+
+def test_cudnn_is_used_where_it_passes_the_check(monkeypatch, cudnn):
+    monkeypatch.setattr(lstm, "on_cuda", lambda: True)
+    monkeypatch.setenv(VARIABLE, "auto")
+    monkeypatch.setattr(lstm, "CUDNN_TOLERANCE", 1e-4)
+    lstm._cudnn_agrees.cache_clear()
+    assert jax.jit(lambda: chosen_implementation(FLOAT32) == "cudnn")()  # while something else is traced
+    assert chosen_implementation(jnp.dtype("float64")) == "scan"
+    swapped = rnn.swap_lstm_gates
+    for answer, complaint in ((lambda *a: cudnn_by_jax(*a[:3], -a[3], *a[4:]), "off by"), (swapped, "argument")):
+        monkeypatch.setattr(rnn, "lstm", answer)
+        lstm._cudnn_agrees.cache_clear()
+        with pytest.warns(UserWarning, match=f"LSTMs run without cuDNN: .*{complaint}"):
+            assert chosen_implementation(FLOAT32) == "scan"
+    lstm._cudnn_agrees.cache_clear()
+
+
+def test_the_setting(monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert chosen_implementation(FLOAT32) == ("cudnn" if lstm_cudnn.on_cuda() else "scan")
+    monkeypatch.setenv(VARIABLE, "scan")
+    assert chosen_implementation(FLOAT32) == "scan"
+    monkeypatch.setenv(VARIABLE, "fast")
+    with pytest.raises(ConfigError, match="EVC_LSTM is 'fast'; expected auto, scan or cudnn"):
+        chosen_implementation(FLOAT32)
+    monkeypatch.setenv(VARIABLE, "cudnn")
+    monkeypatch.setattr(lstm, "on_cuda", lambda: False)
+    with pytest.raises(ConfigError, match="EVC_LSTM is cudnn and JAX runs on cpu; use auto or scan there"):
+        chosen_implementation(FLOAT32)

@@ -1,0 +1,84 @@
+"""Miniature corpora in the layouts of the real ones, spoken by buzzers, and a speaker embedder that costs nothing."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+RATE_HZ = 16000
+
+
+def buzz(f0_hz: float, duration_s: float) -> np.ndarray:
+    """A vowel-like tone with a rising pitch and silence at both ends."""
+    times = np.arange(int(duration_s * RATE_HZ)) / RATE_HZ
+    phase = 2 * np.pi * np.cumsum(f0_hz * (1 + 0.2 * times / duration_s)) / RATE_HZ
+    tone = sum(np.sin(k * phase) / k for k in range(1, 12))
+    envelope = np.clip(8 * np.minimum(times, duration_s - times) - 0.4, 0, 1)
+    return (0.1 * tone * envelope).astype(np.float32)
+
+
+def write_buzz(path: Path, f0_hz: float = 150.0, duration_s: float = 0.6) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, buzz(f0_hz, duration_s), RATE_HZ)
+    return path
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+def write_files(root: Path, files: dict[str, str | bytes]) -> Path:
+    """Metadata files exactly as given: no line ends are changed."""
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return root
+
+
+def write_ravdess(root: Path, actors: int = 6) -> Path:
+    """Six actors, two emotions, two sentences; odd actors are men and low."""
+    for actor in range(1, actors + 1):
+        for emotion in (1, 5):
+            for sentence in (1, 2):
+                name = f"03-01-{emotion:02d}-01-{sentence:02d}-01-{actor:02d}.wav"
+                f0_hz = (110 if actor % 2 else 220) + 2 * actor + 10 * emotion
+                write_buzz(root / f"Actor_{actor:02d}" / name, f0_hz, 0.5 + 0.1 * sentence + 0.02 * actor)
+    return root
+
+
+def embed(audio: np.ndarray) -> np.ndarray:
+    """An embedding that depends on the recording's length; stands in for the voice encoder."""
+    vector = np.abs(np.random.default_rng(len(audio)).normal(size=256)).astype(np.float32)
+    return vector / np.linalg.norm(vector)
+
+
+def counting_embed(audio: np.ndarray) -> np.ndarray:
+    """`embed`, which leaves a mark in the file named in the environment, and takes as long as that says."""
+    if calls := os.environ.get("EVC_TEST_CALLS"):
+        with open(calls, "a") as file:
+            file.write(".")
+    time.sleep(float(os.environ.get("EVC_TEST_EMBEDDING_S", 0)))
+    return embed(audio)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def contents_of(files: dict[str, str], folder: str) -> dict[str, str]:
+    return {name.removeprefix(folder): digest for name, digest in files.items() if name.startswith(folder)}
+
+
+def wait_until(condition, timeout_s: float = 60.0):
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -1,0 +1,104 @@
+"""From trainings to a bundle; the trainings are stand-ins, the networks and the vocoders are real."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from support.tiny_bundles import CONFIGS, EMOTIONS, random_params, tone
+
+from evc_jax.audio.config import AudioConfig
+from evc_jax.config import to_mapping
+from evc_jax.errors import ConfigError, DataError
+from evc_jax.pretrained.bundle import load_bundle
+from evc_jax.pretrained.workdir import Trained
+from evc_jax.training import export
+
+LICENCES = {"acted": "CC BY-NC-SA 4.0", "read": "CC BY 4.0"}
+
+
+@pytest.fixture(autouse=True)
+def trainings(monkeypatch):
+    params = random_params()
+
+    def load(workdir):
+        name = str(workdir).removeprefix("runs/")
+        options = {"emotions": list(EMOTIONS), "code": "pitch_rhythm"} if name == "codegan" else {}
+        data = {"datasets": ["acted", "read"] if name == "speechsplit" else ["acted"]}
+        return Trained(
+            name, {"options": options, "data": data}, {name: CONFIGS[name]}, {name: params[name]}, 7, {"loss": 0.5}
+        )
+
+    records = [{"audio": np.int16(20000 * tone(0.5, seed=i))} for i in range(3)]
+    monkeypatch.setattr(export, "load_for_inference", load)
+    monkeypatch.setattr(export, "dataset_info", lambda _, name: {"corpus": name, "licence": LICENCES[name]})
+    monkeypatch.setattr(export, "audio_config", lambda _, names: AudioConfig())
+    monkeypatch.setattr(export, "open_split", lambda *_, **__: records)
+
+
+def assemble(path, names, **options):
+    return export.export_bundle({name: f"runs/{name}" for name in names}, path, **options)
+
+
+def _convert(monkeypatch, name, audio):
+    """Makes the training of one network look like a converted checkpoint with these audio settings."""
+    load = export.load_for_inference
+
+    def loaded(workdir):
+        run = load(workdir)
+        if run.system != name:
+            return run
+        config = {"options": {}, "data": {"datasets": []}, "audio": to_mapping(audio)}
+        return dataclasses.replace(run, config={**config, "converted_from": {"file": "original.pt"}})
+
+    monkeypatch.setattr(export, "load_for_inference", loaded)
+
+
+def test_a_converted_checkpoint_brings_its_licence_and_its_audio_settings(tmp_path, monkeypatch):
+    _convert(monkeypatch, "waveglow", AudioConfig())
+    licence = load_bundle(assemble(tmp_path / "b", CONFIGS) and tmp_path / "b").description["licence"]
+    assert "that of original.pt" in licence and LICENCES["acted"] in licence
+    _convert(monkeypatch, "waveglow", AudioConfig(sample_rate_hz=22050, mel_max_hz=8000.0))
+    message = r"the datasets and waveglow have different settings \(sample_rate_hz, mel_max_hz"
+    with pytest.raises(ConfigError, match=message):
+        assemble(tmp_path / "c", CONFIGS)
+
+
+def test_everything_that_was_trained_is_in_the_bundle(tmp_path):
+    assemble(tmp_path / "b", CONFIGS)
+    bundle = load_bundle(tmp_path / "b")
+    assert bundle.emotions == EMOTIONS and bundle.code == "pitch_rhythm"
+    for name in CONFIGS:
+        bundle.network(name)
+        assert bundle.description["networks"][name]["steps"] == 7
+        assert bundle.description["networks"][name]["validation"] == {"loss": 0.5}
+    assert bundle.description["licence"] == "CC BY 4.0 and CC BY-NC-SA 4.0"
+    used = {entry["name"]: entry["networks"] for entry in bundle.description["data"]}
+    assert used["read"] == ["speechsplit"] and "codegan" in used["acted"]
+    assert bundle.default_vocoder == "griffin-lim"
+
+
+def test_the_better_vocoder_is_the_default(tmp_path):
+    description = assemble(tmp_path / "b", ("speechsplit", "waveglow"), datasets=("acted",))
+    errors = description["evaluation"]["copy_synthesis_mel_l1"]
+    assert set(errors) == {"griffin-lim", "waveglow"}
+    assert errors["griffin-lim"] < errors["waveglow"]  # whose parameters are random
+    assert description["default_vocoder"] == "griffin-lim"
+
+
+def test_trainings_that_do_not_belong_together(tmp_path, monkeypatch):
+    monkeypatch.setitem(CONFIGS, "codegan", CONFIGS["codegan"] | {"code_channels": 12})
+    with pytest.raises(ConfigError, match="of 12 channels, this SpeechSplit makes 10"):
+        assemble(tmp_path / "b", ("speechsplit", "codegan"))
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_workdir_of_another_system(tmp_path):
+    with pytest.raises(ConfigError, match="runs/waveglow holds a training of waveglow; give one of codegan"):
+        export.export_bundle({"codegan": "runs/waveglow"}, tmp_path / "b")
+
+
+def test_test_recordings_with_other_settings(tmp_path, monkeypatch):
+    settings = {"acted": AudioConfig(gain=0.5)}
+    monkeypatch.setattr(export, "audio_config", lambda _, names: settings.get(",".join(names), AudioConfig()))
+    with pytest.raises(DataError, match="have other audio settings than the trainings"):
+        assemble(tmp_path / "b", ("speechsplit", "waveglow"), datasets=("acted",))

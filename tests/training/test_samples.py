@@ -1,0 +1,391 @@
+"""What a training shows: the right things, the same ones each time, and never a reason to stop."""
+
+import functools
+import io
+import json
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+from support.buzzers import RATE_HZ, prepare_buzzers
+from support.tiny_systems import load_config
+from tensorboardX import SummaryWriter
+from tensorboardX.proto.event_pb2 import Event
+
+from evc_jax.audio.config import AudioConfig
+from evc_jax.audio.mel import log_mel
+from evc_jax.audio.plotting import Curve, CurvePanel, Panel, picture_of_curves, picture_of_panels
+from evc_jax.features.f0_codes import LogF0Statistics, normalize_f0, quantize_f0
+from evc_jax.pretrained.bundle import build_network
+from evc_jax.pretrained.workdir import Trained
+from evc_jax.training.config import DataConfig
+from evc_jax.training.samples import build_showcase, codegan, utterances, voicegan, write_exhibits
+from evc_jax.training.samples.f0_converter import F0ConverterShowcase
+from evc_jax.training.samples.speechsplit import VARIANTS
+from evc_jax.training.samples.summaries import Exhibit, sound
+
+AUDIO = AudioConfig()
+EMOTIONS = ("calm", "angry")
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory):
+    return prepare_buzzers(tmp_path_factory.mktemp("buzzers"))
+
+
+def system_config(name, datasets, **changes):
+    data = {"data_dir": str(datasets), "datasets": ("ravdess",)}
+    options = {"options": {"emotions": EMOTIONS}} if name == "codegan" else {}
+    return load_config(name, data=data, **options, **changes)
+
+
+def settings(config):
+    """Settings of the system's network; the options and the encoder decide on some of CodeGAN's."""
+    known = {"code_channels": 10, "emotions": len(EMOTIONS), "residual": True} if config.system == "codegan" else {}
+    return {**config.model, **known}
+
+
+def random_params(name, network_settings, seed=0):
+    """Not `init`, which compiles something for every shape."""
+    draw, shapes = np.random.default_rng(seed), build_network(name, network_settings)[0].shapes()
+    return jax.tree.map(lambda leaf: (0.2 * draw.normal(size=leaf.shape)).astype(np.float32), shapes)
+
+
+def make(name, datasets):
+    """A showcase of the tiny system, and parameters for it."""
+    config = system_config(name, datasets)
+    networks = {name: settings(config)}
+    return build_showcase(config, networks, "unused"), {name: random_params(name, networks[name])}
+
+
+@pytest.fixture(scope="module")
+def frozen_speechsplit(datasets):
+    """A tiny SpeechSplit that CodeGAN finds where its options point to."""
+    config = system_config("speechsplit", datasets)
+    networks = {"speechsplit": settings(config)}
+    params = {"speechsplit": random_params("speechsplit", networks["speechsplit"], seed=1)}
+    trained = Trained("speechsplit", {}, networks, params, step=1, metrics={})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(codegan, "load_for_inference", lambda workdir: trained)
+        yield trained
+
+
+@pytest.fixture(scope="module")
+def compilations():
+    seen = []
+
+    def count(event, duration, **details):
+        if "backend_compile" in event:
+            seen.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(count)
+    yield seen
+    jax.monitoring.unregister_event_duration_listener(count)
+
+
+@dataclass
+class Opened:
+    """A showcase after its first call."""
+
+    showcase: Any
+    exported: dict
+    first: list
+    compilations: int
+
+
+@pytest.fixture(scope="module")
+def opened(datasets, frozen_speechsplit, compilations):
+    """Showcases of the systems, each opened once: compiling is what takes long here."""
+
+    @functools.cache
+    def open_showcase(name):
+        showcase, exported = make(name, datasets)
+        compilations.clear()
+        first = list(showcase(exported))
+        return Opened(showcase, exported, first, len(compilations))
+
+    return open_showcase
+
+
+@functools.cache
+def reference():
+    """The tiny SpeechSplit as a compiled function of parameters, mel, F0 one-hot, embedding and the rhythm's mel."""
+    return jax.jit(build_network("speechsplit", load_config("speechsplit").model)[0].apply)
+
+
+def random_inputs():
+    draw = np.random.default_rng(0)
+    mel, f0, embedding = (draw.random(shape, dtype=np.float32) for shape in ((2, 192, 80), (2, 192), (2, 256)))
+    classes = load_config("speechsplit").model["f0_classes"]
+    return mel, f0, jax.nn.one_hot(quantize_f0(f0, classes), classes), embedding
+
+
+def split_names(exhibits):
+    images = [exhibit.name for exhibit in exhibits if exhibit.image is not None]
+    return images, [exhibit.name for exhibit in exhibits if exhibit.audio is not None]
+
+
+EXPECTED = {
+    "speechsplit": (["aspects"], ["recording", "griffin-lim", *VARIANTS]),
+    "f0_converter": (["f0"], []),
+    "waveglow": (["mel"], ["recording", "griffin-lim", "waveglow"]),
+    "codegan": (["codes", "mel", "f0"], ["recording", "unconverted", *EMOTIONS]),
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_every_utterance_is_shown_and_later_calls_compile_nothing(name, opened, compilations):
+    shown = opened(name)
+    assert shown.compilations
+    compilations.clear()
+    again = list(shown.showcase(jax.tree.map(np.copy, shown.exported)))
+    assert not compilations
+    first = shown.first
+    pictures, sounds = EXPECTED[name]
+    for kinds, names in zip((pictures, sounds), split_names(first), strict=True):
+        assert names == [f"utterance-{number}/{kind}" for number in (1, 2) for kind in kinds]
+    # Recordings do not change: they are shown once.
+    assert [exhibit.name for exhibit in again] == [e.name for e in first if not e.name.endswith("/recording")]
+    assert not set(pictures) & set(sounds)
+    for exhibit in first:
+        if exhibit.image is None:
+            assert exhibit.rate_hz == RATE_HZ and np.abs(exhibit.audio).max() <= 1
+        else:
+            assert exhibit.image.dtype == np.uint8 and exhibit.image.std() > 1
+
+
+def test_nothing_is_read_or_compiled_before_the_first_call(compilations):
+    compilations.clear()
+    for name in (*EXPECTED, "voicegan"):
+        config = system_config(name, "/nowhere")
+        build_showcase(config, {name: settings(config)}, "unused")
+    assert not compilations
+
+
+def test_voices_are_shown(opened):
+    assert split_names(opened("voicegan").first) == (["voices/map", "voices/nearest"], [])
+
+
+@pytest.mark.parametrize("name", [*EXPECTED, "voicegan"])
+def test_a_diverged_network_is_shown_as_well(name, opened, compilations):
+    shown = opened(name)
+    diverged = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), shown.exported)
+    compilations.clear()
+    for exhibit in shown.showcase(diverged):
+        assert np.isfinite(exhibit.audio).all() if exhibit.image is None else exhibit.image.std() > 1
+    assert not compilations
+
+
+@pytest.fixture
+def without_validation(datasets, tmp_path):
+    """The dataset as if nobody of it were held out for validation."""
+    folder = tmp_path / "speech" / "ravdess" / "1.0.0"
+    folder.parent.mkdir(parents=True)
+    source = datasets / "speech" / "ravdess" / "1.0.0"
+    folder.mkdir()
+    for file in source.iterdir():
+        if file.name != "metadata.json":
+            (folder / file.name).symlink_to(file)
+    metadata = json.loads((source / "metadata.json").read_text())
+    del metadata["counts"]["validation"]
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+    return tmp_path
+
+
+def test_without_a_validation_split_there_is_less_to_show(without_validation, frozen_speechsplit):
+    for name in EXPECTED:
+        showcase, exported = make(name, without_validation)
+        assert not list(showcase(exported))
+    showcase, exported = make("voicegan", without_validation)
+    assert len(list(showcase(exported))) == 2
+
+
+def test_a_validation_split_without_speakers_of_its_own_is_no_obstacle(datasets, monkeypatch):
+    table = voicegan.open_speakers(datasets, ("ravdess",), "train")
+
+    def only_train(data_dir, names, split):
+        if split != "train":
+            raise voicegan.DataError("No speaker of them is in the validation split.")
+        return table
+
+    monkeypatch.setattr(voicegan, "open_speakers", only_train)
+    showcase, exported = make("voicegan", datasets)
+    assert len(list(showcase(exported))) == 2
+
+
+def test_one_utterance_is_enough(datasets, opened, monkeypatch):
+    of_two = opened("f0_converter").first[0]
+    monkeypatch.setattr(utterances, "UTTERANCES", 1)
+    showcase, exported = make("f0_converter", datasets)
+    (exhibit,) = showcase(exported)
+    # There is no other utterance whose pitch could be laid on this one's rhythm.
+    assert exhibit.image.shape[0] < of_two.image.shape[0]
+
+
+class Records:
+    """A split of utterances of given (sex, emotion, speaker): 400 frames that count themselves, voiced from 250 on."""
+
+    def __init__(self, *kinds):
+        self.kinds = kinds
+
+    def __len__(self):
+        return len(self.kinds)
+
+    def __getitem__(self, i):
+        sex, emotion, speaker = self.kinds[i]
+        frames = np.arange(400, dtype=np.float32)
+        return {
+            "mel": np.repeat(frames[:, None], 80, axis=1),
+            "f0_hz": np.where(frames >= 250, 200, 0).astype(np.float32),
+            "audio": (np.arange(399 * 256) // 256).astype(np.int16),
+            "speaker_embedding": np.full(256, 1 / 16, np.float32),
+            "log_f0_mean": 5.0,
+            "log_f0_std": 0.2,
+            "utterance_id": str(i),
+            "sex": sex,
+            "emotion": emotion,
+            "speaker": speaker,
+        }
+
+
+@pytest.fixture
+def choose(monkeypatch):
+    """`utterances.choose` among given records."""
+
+    def choose(records, frames=192, emotions=()):
+        monkeypatch.setattr(utterances, "dataset_info", lambda data_dir, name: {"counts": {"validation": len(records)}})
+        monkeypatch.setattr(utterances, "audio_config", lambda data_dir, names: AUDIO)
+        monkeypatch.setattr(utterances, "open_split", lambda *args, **options: records)
+        return utterances.choose(DataConfig(datasets=("any",)), frames, emotions)
+
+    return choose
+
+
+def test_utterances_differ_as_much_as_the_split_allows(choose):
+    man, same, other_man = ("male", "sad", "a"), ("male", "sad", "a"), ("male", "happy", "b")
+    woman, happy_woman = ("female", "sad", "c"), ("female", "happy", "d")
+    kinds = [man, same, other_man, woman, happy_woman]
+    assert [u.title for u in choose(Records(*kinds))] == ["0, male, sad", "4, female, happy"]
+    assert [u.title for u in choose(Records(*kinds[:3]))] == ["0, male, sad", "2, male, happy"]
+    assert [u.title for u in choose(Records(*kinds), emotions=("happy",))] == ["2, male, happy", "4, female, happy"]
+    assert [u.title for u in choose(Records(("unknown", "unknown", "x")))] == ["0"]
+    assert choose(Records(*kinds * 1000))[1].title.endswith("female, happy")
+
+
+def test_the_most_voiced_stretch_is_taken_with_its_sound(choose):
+    (utterance,) = choose(Records(("male", "sad", "a")), frames=120)
+    first = utterance.mel[0, 0]
+    assert first >= 250 and len(utterance.mel) == len(utterance.f0_hz) == 120 and utterance.f0_hz.all()
+    # Every sample of frame t's hop is t.
+    np.testing.assert_array_equal(np.round(utterance.audio[::256] * 32767), utterance.mel[:-1, 0])
+    batch = utterances.batch([utterance], 192)
+    assert batch.mel.shape == (1, 192, 80) and not batch.mel[0, 120:].any() and not batch.f0[0, 120:].any()
+    # The speaker's F0 is about 150 Hz here.
+    low, high = utterance.f0_range_hz
+    assert low < 100 and high >= 1.25 * 200
+
+
+def test_sounds_made_together_are_those_made_alone():
+    times = np.arange(40 * 256) / RATE_HZ
+    tones = [sum(np.sin(2 * np.pi * k * f0_hz * times) / k for k in range(1, 20)) for f0_hz in (150, 210)]
+    mels = [np.clip(log_mel((0.1 * tone).astype(np.float32), AUDIO), 0, 1) for tone in tones]
+    silence = np.full((30, 80), np.nan, np.float32)
+    first, quiet, last = utterances.listen([mels[0], silence, mels[1]], AUDIO)
+    for take, mel, f0_hz in ((first, mels[0], 150), (last, mels[1], 210)):
+        assert len(take.audio) == (len(mel) - 1) * 256 and len(take.f0_hz) == len(mel)
+        heard = np.clip(log_mel(take.audio, AUDIO), 0, 1)
+        assert np.abs(heard - mel)[4:-4].mean() < 0.03
+        assert np.median(take.f0_hz[take.f0_hz > 0]) == pytest.approx(f0_hz, rel=0.03)
+    assert np.abs(quiet.audio).max() < 1e-3 and not quiet.f0_hz.any() and len(quiet.f0_hz) == 30
+
+
+def test_an_aspect_is_removed_by_a_zero_in_place_of_its_input(opened):
+    showcase, params = opened("speechsplit").showcase, opened("speechsplit").exported["speechsplit"]
+    mel, f0, onehot, embedding = random_inputs()
+    shown = dict(zip(VARIANTS, np.asarray(showcase._rebuild(params, mel, f0, embedding)).swapaxes(0, 1), strict=True))
+    expected = {
+        "reconstruction": (mel, onehot, embedding, mel),
+        "without-rhythm": (mel, onehot, embedding, 0 * mel),
+        "without-content": (0 * mel, onehot, embedding, mel),
+        "without-pitch": (mel, 0 * onehot, embedding, mel),
+        "without-timbre": (mel, onehot, 0 * embedding, mel),
+    }
+    for name, inputs in expected.items():
+        np.testing.assert_allclose(shown[name], reference()(params, *inputs), atol=1e-5)
+        assert name == "reconstruction" or not np.allclose(shown[name], shown["reconstruction"], atol=1e-4)
+
+
+def test_f0_classes_become_hertz_of_the_speaker(datasets):
+    config = system_config("f0_converter", datasets)
+    showcase = F0ConverterShowcase(config, {"f0_converter": settings(config)})
+    statistics = LogF0Statistics(np.log(180.0), 0.2)
+    f0_hz = np.concatenate([np.zeros(10), np.geomspace(100, 320, 40)]).astype(np.float32)
+    mel, audio, embedding = (np.zeros(shape, np.float32) for shape in ((50, 80), (49 * 256,), (256,)))
+    utterance = utterances.Utterance("utterance-1", "", mel, f0_hz, audio, embedding, statistics)
+    classes = np.pad(quantize_f0(normalize_f0(f0_hz, statistics)), (0, 142))
+    hertz = showcase._hertz(np.stack([classes] * 3), utterance)
+    assert hertz.shape == (3, 50)
+    # Half a class is 4 / 255 of a deviation.
+    np.testing.assert_allclose(np.log(hertz[1, 10:] / f0_hz[10:]), 0, atol=0.2 * 4 / 255 + 1e-6)
+    assert not hertz[:, :10].any()
+
+
+def test_unconverted_codes_decode_to_the_reconstruction(opened, frozen_speechsplit):
+    shown, frozen = opened("codegan"), frozen_speechsplit.params["speechsplit"]
+    mel, f0, onehot, embedding = random_inputs()
+    rebuilt = reference()(frozen, mel, onehot, embedding, mel)
+    _, mels = shown.showcase._convert(frozen, shown.exported["codegan"], mel, f0, embedding)
+    np.testing.assert_allclose(mels[:, 0], rebuilt, atol=1e-5)
+    # A residual generator of zeros changes nothing, so every emotion is the reconstruction, too.
+    zeros = jax.tree.map(np.zeros_like, shown.exported["codegan"])
+    codes, mels = shown.showcase._convert(frozen, zeros, mel, f0, embedding)
+    assert codes.shape == (2, 1 + len(EMOTIONS), 24, 10)
+    for number in range(1 + len(EMOTIONS)):
+        np.testing.assert_allclose(mels[:, number], rebuilt, atol=1e-5)
+
+
+def test_nearest_speakers():
+    speakers = np.eye(4, 256, dtype=np.float32)
+    between = ((speakers[:1] + speakers[1:2]) / np.sqrt(2)).astype(np.float32)
+    np.testing.assert_allclose(voicegan.nearest_cosines(between, speakers), [np.sqrt(0.5)], rtol=1e-5)
+    assert voicegan.nearest_cosines(1.00001 * speakers, speakers).tolist() == [1, 1, 1, 1]
+    assert voicegan.nearest_cosines(speakers, speakers, among_them=True).tolist() == [0, 0, 0, 0]
+    assert voicegan.nearest_cosines(speakers[:1], speakers[:1], among_them=True).size == 0
+
+
+def test_titles_are_not_formulas():
+    mel, f0_hz = np.zeros((30, 80), np.float32), np.full(30, 150, np.float32)
+    assert picture_of_panels([Panel("$x", mel, f0_hz, f0_hz)], AUDIO, "a$b$\\c$").shape[2] == 3
+    assert picture_of_curves([CurvePanel("$", mel, (Curve("given", f0_hz, "red"),))], AUDIO, "$_$").dtype == np.uint8
+
+
+def read_events(folder):
+    """The summaries of TensorBoard's only event file."""
+    (file,) = folder.iterdir()
+    content, position, values = file.read_bytes(), 0, []
+    while position < len(content):
+        (length,) = struct.unpack("<Q", content[position : position + 8])
+        event = Event.FromString(content[position + 12 : position + 12 + length])
+        values += [(event.step, value) for value in event.summary.value]
+        position += 16 + length
+    return values
+
+
+def test_exhibits_reach_tensorboard(tmp_path):
+    draw = np.random.default_rng(0)
+    picture = draw.integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    loud = (3 * draw.normal(size=4000)).astype(np.float32)
+    writer = SummaryWriter(str(tmp_path))
+    write_exhibits(writer, [Exhibit("utterance-1/mel", image=picture), sound("utterance-1/angry", loud, RATE_HZ)], 7)
+    writer.close()
+    (step, image), (_, heard) = read_events(tmp_path)
+    assert step == 7 and image.tag == "utterance-1/mel" and heard.tag == "utterance-1/angry"
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(image.image.encoded_image_string))), picture)
+    samples, rate_hz = soundfile.read(io.BytesIO(heard.audio.encoded_audio_string), dtype="float32")
+    assert rate_hz == heard.audio.sample_rate == RATE_HZ
+    np.testing.assert_allclose(samples, loud / np.abs(loud).max(), atol=1e-4)
