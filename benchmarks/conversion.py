@@ -35,17 +35,19 @@ def choices(converter: Converter) -> dict[str, ConversionOptions]:
     if converter.emotions:
         found["emotion, griffin-lim"] = ConversionOptions(emotion=converter.emotions[0], vocoder="griffin-lim")
     if converter.bundle.has("waveglow"):
-        wishes = {"emotion": converter.emotions[0]} if converter.emotions else {}
-        found["emotion, waveglow" if wishes else "rebuilt, waveglow"] = ConversionOptions(vocoder="waveglow", **wishes)
+        options = {"emotion": converter.emotions[0]} if converter.emotions else {}
+        found["emotion, waveglow" if options else "rebuilt, waveglow"] = ConversionOptions(
+            vocoder="waveglow", **options
+        )
     return found
 
 
 def parts(converter: Converter, samples: np.ndarray, features: Features) -> dict[str, Callable[[], Any]]:
     """The pieces of a conversion, each from what is at hand before it."""
     config, conversions = converter.bundle.audio, choices(converter)
-    wishes = list(conversions.values())[-1]
+    options = list(conversions.values())[-1]
     statistics = log_f0_statistics(features.f0_hz)
-    convert = converter.window_converter(features.embedding, statistics, wishes)
+    convert = converter.window_converter(features.embedding, statistics, options)
     mels, tracks = split_windows(features.mel), split_windows(features.f0_hz)
     found: dict[str, Callable[[], Any]] = {
         "features": lambda: converter.extract(samples, config.sample_rate_hz),
@@ -55,7 +57,7 @@ def parts(converter: Converter, samples: np.ndarray, features: Features) -> dict
         "networks": lambda: convert(mels, tracks),
     }
     for name in dict.fromkeys(each.vocoder for each in conversions.values()):
-        vocoder = converter.wished_vocoder(ConversionOptions(vocoder=name))
+        vocoder = converter.requested_vocoder(ConversionOptions(vocoder=name))
         found[name] = lambda vocoder=vocoder: vocoder(features.mel, len(features.audio), 0)
     return found
 
@@ -68,11 +70,12 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     features = converter.extract(samples, rate_hz)
     conversions = choices(converter)
     whole = {
-        name: lambda wishes=wishes: converter.convert_features(converter.extract(samples, rate_hz), wishes)
-        for name, wishes in conversions.items()
+        name: lambda options=options: converter.convert_features(converter.extract(samples, rate_hz), options)
+        for name, options in conversions.items()
     }
     onward = {
-        name: lambda wishes=wishes: converter.convert_features(features, wishes) for name, wishes in conversions.items()
+        name: lambda options=options: converter.convert_features(features, options)
+        for name, options in conversions.items()
     }
     clip = f"{len(samples) / rate_hz:g} s"
     subjects = {

@@ -68,12 +68,12 @@ def synthesis_by_length(name: str, length_s: int, seconds: float, quick: bool) -
     config = _waveglow_config(name)
     vocoder = WaveGlowVocoder(_weights(config))
 
-    def synthesise(length_s: float) -> None:
+    def synthesize(length_s: float) -> None:
         frames = _frames(length_s, config)
         for _ in vocoder.stream(_mel_blocks(frames, config), frames, frames * config.upsample_stride, 0):
             pass
 
-    return {**_once(synthesise, length_s), **_vocoder_work(vocoder, _frames(length_s, config))}
+    return {**_once(synthesize, length_s), **_vocoder_work(vocoder, _frames(length_s, config))}
 
 
 def conversion_by_length(name: str, length_s: int, seconds: float, quick: bool) -> Point:
@@ -81,20 +81,20 @@ def conversion_by_length(name: str, length_s: int, seconds: float, quick: bool) 
     enable_cache()
     converter = Converter(load_bundle())
     rate_hz = converter.sample_rate_hz
-    wishes = ConversionOptions(emotion=converter.emotions[-1], vocoder=name)
+    options = ConversionOptions(emotion=converter.emotions[-1], vocoder=name)
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "out.wav"
         for duration_s in {min(length_s, WARM_UP_S), length_s}:
             audio_io.save(Path(folder) / f"{duration_s}.wav", speech(duration_s, rate_hz), rate_hz)
 
         def convert(duration_s: int) -> None:
-            convert_file(converter, Path(folder) / f"{duration_s}.wav", output, wishes, progress=False)
+            convert_file(converter, Path(folder) / f"{duration_s}.wav", output, options, progress=False)
 
         measured = _once(convert, length_s)
     frames = frame_count(length_s * rate_hz, converter.bundle.audio)
     work = _window_work(converter, frames)
     if name == "waveglow":
-        spoken = _vocoder_work(converter.wished_vocoder(wishes), frames)
+        spoken = _vocoder_work(converter.requested_vocoder(options), frames)
         work = {key: work[key] + spoken[key] for key in work}
     return {**measured, **work}
 
@@ -173,7 +173,7 @@ def _vocoder_work(vocoder: WaveGlowVocoder, frames: int) -> Point:
 def _window_work(converter: Converter, frames: int) -> Point:
     """FLOPs and bytes of SpeechSplit and CodeGAN on all windows; the hearing and the rest, on the CPU, are left out."""
     count = len(window_starts(frames))
-    bands, classes = converter.bundle.audio.mel_bands, converter.recoder.f0_classes
+    bands, classes = converter.bundle.audio.mel_bands, converter.engine.f0_classes
     speechsplit, codegan = (converter.bundle.network(name) for name in ("speechsplit", "codegan"))
 
     def convert(params, mel, f0, voice, emotion):

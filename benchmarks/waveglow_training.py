@@ -61,7 +61,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     options = {
         **config.options,
         "segment_samples": 2048 if arguments.quick else arguments.segment,
-        "rematerialise": arguments.rematerialise,
+        "remat": arguments.remat,
     }
     # The original keeps no moving average.
     config = dataclasses.replace(config, options=options, ema_decay=0.0, accumulate=accumulate)
@@ -71,7 +71,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     if arguments.reference:
         contenders += theirs(arguments.reference, config, batch)
     sizes = f"{segments} x {options['segment_samples']:,} samples"
-    details = {"dtype": config.compute_dtype, "accumulate": accumulate, "rematerialise": arguments.rematerialise}
+    details = {"dtype": config.compute_dtype, "accumulate": accumulate, "remat": arguments.remat}
     work = Work(f"WaveGlow training step, {sizes}", segments, "segments", details)
     return [result(work, compare(contenders, arguments.seconds))]
 
@@ -87,7 +87,7 @@ def options() -> argparse.ArgumentParser:
     made.add_argument("--batch", type=int, default=12, help="segments; default: 12")
     made.add_argument("--segment", type=int, default=12_000, help="samples of each; default: 12000")
     made.add_argument("--accumulate", type=int, help="micro-batches of evc_jax's batch; default: of 2 on a CPU, else 1")
-    made.add_argument("--rematerialise", action="store_true", help="compute couplings again instead of keeping them")
+    made.add_argument("--remat", action="store_true", help="compute couplings again instead of keeping them")
     made.add_argument("--dtype", default="float32", help="compute_dtype of evc_jax; default: float32")
     return made
 

@@ -49,10 +49,10 @@ def make_demo(output: Path, bundle: str | None = None) -> Path:
     features = converter.extract(audio_io.load(RECORDING, rate_hz), rate_hz)
     output.mkdir(parents=True, exist_ok=True)
 
-    def convert(title: str, options: str, wishes: ConversionOptions) -> gallery.Item:
-        result = converter.convert_features(features, wishes)
+    def convert(title: str, flags: str, options: ConversionOptions) -> gallery.Item:
+        result = converter.convert_features(features, options)
         print(f"{title} ({time.perf_counter() - started:.0f} s)", flush=True)
-        return _write(output, title, options, result)
+        return _write(output, title, flags, result)
 
     emotions = [
         convert(name, f"--emotion {name} --strength {STRENGTH:g}", ConversionOptions(name, STRENGTH))
@@ -79,11 +79,11 @@ def make_demo(output: Path, bundle: str | None = None) -> Path:
     return page
 
 
-def _write(output: Path, title: str, options: str, result: Conversion) -> gallery.Item:
+def _write(output: Path, title: str, flags: str, result: Conversion) -> gallery.Item:
     name = title.replace(" ", "-")
     audio_io.save(output / f"{name}.wav", result.audio, result.sample_rate_hz)
     plotting.draw_panels(output / f"{name}.png", [plotting.Panel("", result.mel, result.f0_hz)], result.config)
-    command = " ".join(f"evc convert source.wav {options} -o {name}.wav".split())
+    command = " ".join(f"evc convert source.wav {flags} -o {name}.wav".split())
     return gallery.Item(title, _melody(result.f0_hz), f"{name}.wav", f"{name}.png", command)
 
 

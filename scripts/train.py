@@ -4,7 +4,7 @@
 
 Every key of the config can be set on the command line: `--config.batch_size=32`, or in short behind the variant:
 `--config=configs/codegan.py:full,code=pitch_rhythm`. Whatever ends a training (a kill, a preemption, Ctrl-C), the same
-command goes on. On several hosts, start it on each with `--distributed=auto`. Watch it with
+command goes on. On several hosts, start it on each with `--distributed=auto`. OnProgress it with
 `tensorboard --logdir runs`.
 """
 

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int, Shaped
 
 @dataclass(frozen=True)
 class Chunk:
-    """A stretch to synthesise: `start` is its first frame, of which [first, end) are kept."""
+    """A stretch to synthesize: `start` is its first frame, of which [first, end) are kept."""
 
     start: int
     first: int

@@ -17,7 +17,7 @@ F0_AXIS_HZ = (50.0, 500.0)
 DARK_INK = "#24292f"
 _INK = "#7d8590"  # readable on white and on black, as the background is transparent
 _F0_COLOUR = "#7df9ff"
-_MEL_RANGE = (0.1, 0.9)  # of the mel's [0, 1]: what the colours span
+_MEL_RANGE = (0.1, 0.9)  # of the mel's [0, 1]: what the colors span
 _SCREEN_DPI = 100
 
 Picture = UInt8[np.ndarray, "H W 3"]
@@ -46,7 +46,7 @@ class Curve:
 
     label: str
     f0_hz: Float[np.ndarray, " T"]
-    colour: str
+    color: str
     style: str = "-"
     width: float = 2.0
 
@@ -129,7 +129,7 @@ def picture_of_curves(
         axes.set_zorder(1)
         axes.patch.set_visible(False)
         for curve in panel.curves:
-            _draw_f0(axes, curve.f0_hz, config, curve.colour, curve.width, curve.style, curve.label)
+            _draw_f0(axes, curve.f0_hz, config, curve.color, curve.width, curve.style, curve.label)
         _f0_axis(axes, DARK_INK, f0_range_hz, ticks_hz=(50, 75, 100, 150, 200, 300, 400, 600))
         axes.grid(axis="y", color=DARK_INK, alpha=0.15, linewidth=0.6)
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8.5, labelcolor=DARK_INK)
@@ -158,7 +158,7 @@ def render(figure) -> Picture:
 
 
 def _draw_panel(axes, panel: Panel, config: AudioConfig, ink: str):
-    """Draws the panel; returns the image of the mel, for a colour bar."""
+    """Draws the panel; returns the image of the mel, for a color bar."""
     low, high = _MEL_RANGE
     _draw_mel(axes, panel.mel, config, cmap="magma", vmin=low, vmax=high)
     axes.set_yticks(*_frequency_ticks(config))
@@ -174,16 +174,16 @@ def _draw_panel(axes, panel: Panel, config: AudioConfig, ink: str):
     return axes.images[0]
 
 
-def _draw_mel(axes, mel: np.ndarray, config: AudioConfig, **colours):
+def _draw_mel(axes, mel: np.ndarray, config: AudioConfig, **colors):
     extent = (0, len(mel) * config.hop_samples / config.sample_rate_hz, 0, mel.shape[1])
-    axes.imshow(mel.T, origin="lower", aspect="auto", extent=extent, **colours)
+    axes.imshow(mel.T, origin="lower", aspect="auto", extent=extent, **colors)
     return axes
 
 
-def _draw_f0(axes, f0_hz: np.ndarray, config: AudioConfig, colour: str, width: float, style="-", label=None, alpha=1.0):
+def _draw_f0(axes, f0_hz: np.ndarray, config: AudioConfig, color: str, width: float, style="-", label=None, alpha=1.0):
     times_s = (np.arange(len(f0_hz)) + 0.5) * config.hop_samples / config.sample_rate_hz
     voiced_hz = np.where(f0_hz > 0, f0_hz, np.nan)
-    axes.plot(times_s, voiced_hz, color=colour, linewidth=width, linestyle=style, label=label, alpha=alpha)
+    axes.plot(times_s, voiced_hz, color=color, linewidth=width, linestyle=style, label=label, alpha=alpha)
 
 
 def _f0_axis(axes, ink: str, range_hz=F0_AXIS_HZ, ticks_hz=(50, 100, 200, 400)) -> None:

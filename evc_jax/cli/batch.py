@@ -27,7 +27,7 @@ class RecordingConverter(Protocol):
 
     def extract(self, audio: Any, rate_hz: int) -> Any: ...
 
-    def convert_features(self, features: Any, wishes: ConversionOptions) -> Any: ...
+    def convert_features(self, features: Any, options: ConversionOptions) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def plan_single(output: str, originals: Sequence[str]) -> Path:
 def run(
     jobs: Sequence[Job],
     converter: RecordingConverter,
-    wishes: ConversionOptions,
+    options: ConversionOptions,
     after: Callable | None = None,
     progress: bool = False,
 ) -> Iterator[Result]:
@@ -118,7 +118,7 @@ def run(
     Args:
       jobs: what `plan` returned.
       converter: see `conversion.Converter`.
-      wishes: for every recording alike.
+      options: for every recording alike.
       after: called as after(job, conversion) once the output is written, e.g. to draw it.
       progress: whether to draw a progress bar for each recording that is streamed.
     """
@@ -126,27 +126,27 @@ def run(
         started = time.perf_counter()
         try:
             if after is None and (FileSource(job.source).duration_s() or 0) > STREAMED_S:
-                duration_s = _stream(job, converter, wishes, progress)
+                duration_s = _stream(job, converter, options, progress)
             else:
-                duration_s = _convert(job, converter, wishes, after)
+                duration_s = _convert(job, converter, options, after)
         except (EvcError, OSError) as error:
             yield Result(job, error=_naming(job.source, str(error)))
         else:
             yield Result(job, None, duration_s, time.perf_counter() - started)
 
 
-def _convert(job: Job, converter: RecordingConverter, wishes: ConversionOptions, after: Callable | None) -> float:
-    result = converter.convert_features(extract_features(job.source, converter), wishes)
+def _convert(job: Job, converter: RecordingConverter, options: ConversionOptions, after: Callable | None) -> float:
+    result = converter.convert_features(extract_features(job.source, converter), options)
     audio_io.save(job.output, result.audio, converter.sample_rate_hz)
     if after is not None:
         after(job, result)
     return len(result.audio) / converter.sample_rate_hz
 
 
-def _stream(job: Job, converter: RecordingConverter, wishes: ConversionOptions, progress: bool) -> float:
+def _stream(job: Job, converter: RecordingConverter, options: ConversionOptions, progress: bool) -> float:
     from evc_jax.conversion.streaming import convert_file
 
-    return convert_file(converter, job.source, job.output, wishes, progress)
+    return convert_file(converter, job.source, job.output, options, progress)
 
 
 def extract_features(path: Path, converter: RecordingConverter) -> Any:

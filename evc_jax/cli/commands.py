@@ -55,7 +55,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     from evc_jax.cli import batch
 
     voices = [voice_store.locate(voice, arguments.voices_dir) for voice in arguments.voice or [ORIGINAL_VOICE]]
-    wishes = ConversionOptions(
+    options = ConversionOptions(
         emotion=arguments.emotion,
         voice=voices if len(voices) > 1 else voices[0],
         seed=arguments.seed,
@@ -64,11 +64,11 @@ def _convert(arguments: argparse.Namespace) -> int:
     )
     planned = batch.plan_outputs(arguments.inputs, arguments.output, voices)
     bundle = load_bundle(arguments.bundle)
-    wishes.check(bundle)
+    options.check(bundle)
     converter = _converter(bundle)
     # A reference that cannot be used is one error, not one per input.
-    converter.voices.resolve(wishes.voice, wishes.seed)
-    outcomes = batch.run(planned, converter, wishes, _draw if arguments.plot else None, sys.stderr.isatty())
+    converter.voices.resolve(options.voice, options.seed)
+    outcomes = batch.run(planned, converter, options, _draw if arguments.plot else None, sys.stderr.isatty())
     return _report(outcomes, len(planned))
 
 
@@ -104,14 +104,14 @@ def _transfer(arguments: argparse.Namespace) -> int:
     from evc_jax.cli import batch
 
     aspects = TransferAspects.parse(arguments.aspects)
-    wishes = ConversionOptions(
+    options = ConversionOptions(
         seed=arguments.seed, vocoder=arguments.vocoder, sigma=arguments.sigma, denoise=arguments.denoise
     )
     output = batch.plan_single(arguments.output, [arguments.source, arguments.target])
     converter = _converter(load_bundle(arguments.bundle))
-    converter.check_transfer(aspects, wishes)
+    converter.check_transfer(aspects, options)
     source, target = (batch.extract_features(Path(path), converter) for path in (arguments.source, arguments.target))
-    result = converter.transfer_features(source, target, aspects, wishes)
+    result = converter.transfer_features(source, target, aspects, options)
     audio_io.save(output, result.audio, converter.sample_rate_hz)
     if arguments.plot:
         from evc_jax.audio.plotting import Panel, draw_panels
@@ -192,7 +192,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
         progress=sys.stderr.isatty() if arguments.progress is None else arguments.progress,
         runner=arguments.runner,
         beam_options=arguments.beam_options,
-        tell=lambda line: print(line, file=sys.stderr),
+        log=lambda line: print(line, file=sys.stderr),
     )
     print(report)
     return 0

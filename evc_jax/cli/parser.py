@@ -85,7 +85,7 @@ example:
   evc bundle --speechsplit runs/ss --codegan runs/cg --voicegan runs/vg --waveglow runs/wg \\
       --data datasets --datasets ravdess,emodb -o my_bundle
 
-With --datasets both vocoders resynthesise recordings of the test split, and the one whose mel-spectrogram comes closer
+With --datasets both vocoders resynthesize recordings of the test split, and the one whose mel-spectrogram comes closer
 becomes the bundle's default."""
 
 
@@ -176,7 +176,7 @@ def _add_sound_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_dial(parser: argparse.ArgumentParser, name: str, text: str) -> None:
-    """A number of `Wishes` with its bounds and its default."""
+    """A number of `ConversionOptions` with its bounds and its default."""
     low, high = BOUNDS[name]
     default = getattr(ConversionOptions, name)
     parser.add_argument(

@@ -1,6 +1,6 @@
-"""Recording and wishes in, recording out: another emotion, another voice, any length.
+"""Recording and options in, recording out: another emotion, another voice, any length.
 
-The path: features -> dials of rate and melody -> F0 normalised over the recording -> windows of 192 frames ->
+The path: features -> dials of rate and melody -> F0 normalized over the recording -> windows of 192 frames ->
 SpeechSplit codes -> CodeGAN on some of them -> SpeechSplit decoder with a speaker embedding -> cross-faded mel ->
 vocoder.
 """
@@ -46,7 +46,7 @@ class Conversion:
       audio: float32 [S], as long as the source divided by the wished rate, at the source's level,
         and silent where the source is for a while (see `silence.py`).
       sample_rate_hz: its rate.
-      mel: the mel-spectrogram it was synthesised from, in [0, 1].
+      mel: the mel-spectrogram it was synthesized from, in [0, 1].
       embedding: the voice it was decoded with.
       source: features of the source.
       config: the settings of the mel.
@@ -89,7 +89,7 @@ class Converter:
     def __init__(self, bundle: Bundle):
         self.bundle = bundle
         self.voices = Voices(bundle)
-        self.recoder = ConversionEngine(bundle)
+        self.engine = ConversionEngine(bundle)
 
     @classmethod
     def load(cls, bundle: str | os.PathLike | Bundle | None = None) -> Converter:
@@ -134,12 +134,12 @@ class Converter:
           audio: [S] or [S, channels], float or integer samples.
           rate_hz: their rate; the output has the bundle's.
           emotion, strength, voice, seed, vocoder, sigma, denoise, pitch_range, pitch_shift, rate, timbre, flatten: see
-            `Wishes`.
+            `ConversionOptions`.
 
         Raises:
           EvcError: the recording, a wish or the bundle does not allow it; the message says what to do.
         """
-        wishes = ConversionOptions(
+        options = ConversionOptions(
             emotion=emotion,
             strength=strength,
             voice=voice,
@@ -153,25 +153,25 @@ class Converter:
             timbre=timbre,
             flatten=flatten,
         )
-        wishes.check(self.bundle)
-        return self.convert_features(self.extract(audio, rate_hz), wishes)
+        options.check(self.bundle)
+        return self.convert_features(self.extract(audio, rate_hz), options)
 
     def extract(self, audio: np.ndarray, rate_hz: int) -> Features:
         """The features that every conversion of this recording shares."""
         return extraction.extract(audio, rate_hz, self.bundle.audio)
 
-    def convert_features(self, features: Features, wishes: ConversionOptions) -> Conversion:
+    def convert_features(self, features: Features, options: ConversionOptions) -> Conversion:
         """Converts a recording whose features are at hand; saves time when it is converted more than once."""
-        wishes.check(self.bundle)
-        samples = time_warp.samples_at_rate(len(features.audio), wishes.rate)
+        options.check(self.bundle)
+        samples = time_warp.samples_at_rate(len(features.audio), options.rate)
         frames = frame_count(samples, self.bundle.audio)
-        mel = time_warp.at_rate(features.mel, wishes.rate, frames)
-        f0_hz = time_warp.f0_at_rate(features.f0_hz, wishes.rate, frames)
-        embedding = self.wished_voice(features.embedding, wishes)
-        convert = self.window_converter(embedding, log_f0_statistics(features.f0_hz), wishes)
+        mel = time_warp.at_rate(features.mel, options.rate, frames)
+        f0_hz = time_warp.f0_at_rate(features.f0_hz, options.rate, frames)
+        embedding = self.requested_voice(features.embedding, options)
+        convert = self.window_converter(embedding, log_f0_statistics(features.f0_hz), options)
         converted = np.clip(join_windows(convert(split_windows(mel), split_windows(f0_hz)), frames), 0, 1)
-        sound = self.synthesise(converted, samples, wishes) / np.float32(features.level_gain)
-        sound = pauses.restore_pauses(sound, features.audio, self.bundle.audio, wishes.rate)
+        sound = self.synthesize(converted, samples, options) / np.float32(features.level_gain)
+        sound = pauses.restore_pauses(sound, features.audio, self.bundle.audio, options.rate)
         return Conversion(sound, self.sample_rate_hz, converted, embedding, features, self.bundle.audio)
 
     def transfer(
@@ -193,49 +193,49 @@ class Converter:
           source, target: [S] or [S, channels], float or integer samples.
           source_rate_hz, target_rate_hz: their rates; the output has the bundle's.
           aspects: what comes from the target: letters of R (rhythm), F (pitch) and U (timbre).
-          seed, vocoder, sigma, denoise: see `Wishes`.
+          seed, vocoder, sigma, denoise: see `ConversionOptions`.
 
         Raises:
           EvcError: a recording, the aspects, a wish or the bundle does not allow it; the message says what to do.
         """
-        wishes = ConversionOptions(seed=seed, vocoder=waveglow_vocoder, sigma=sigma, denoise=denoise)
+        options = ConversionOptions(seed=seed, vocoder=waveglow_vocoder, sigma=sigma, denoise=denoise)
         parsed = TransferAspects.parse(aspects)
-        self.check_transfer(parsed, wishes)
+        self.check_transfer(parsed, options)
         recordings = self.extract(source, source_rate_hz), self.extract(target, target_rate_hz)
-        return self.transfer_features(*recordings, parsed, wishes)
+        return self.transfer_features(*recordings, parsed, options)
 
-    def check_transfer(self, aspects: TransferAspects, wishes: ConversionOptions) -> None:
+    def check_transfer(self, aspects: TransferAspects, options: ConversionOptions) -> None:
         """Raises BundleError unless the bundle can do it; reads no parameters."""
-        wishes.check(self.bundle)
+        options.check(self.bundle)
         if aspects.needs_f0_converter:
             self.bundle.require("f0_converter")
 
     def transfer_features(
-        self, source: Features, target: Features, aspects: TransferAspects, wishes: ConversionOptions
+        self, source: Features, target: Features, aspects: TransferAspects, options: ConversionOptions
     ) -> Transfer:
-        """`transfer` for recordings whose features are at hand; of the wishes those count that make sound of a mel."""
-        self.check_transfer(aspects, wishes)
-        mel = transfer_mel(source, target, aspects, self.recoder, self.bundle.audio)
+        """`transfer` for recordings whose features are at hand; of the options those count that make sound of a mel."""
+        self.check_transfer(aspects, options)
+        mel = transfer_mel(source, target, aspects, self.engine, self.bundle.audio)
         samples = len((target if aspects.rhythm else source).audio)
-        sound = self.synthesise(mel, samples, wishes) / np.float32(source.level_gain)
+        sound = self.synthesize(mel, samples, options) / np.float32(source.level_gain)
         embedding = (target if aspects.timbre else source).embedding
         config = self.bundle.audio
         return Transfer(sound, self.sample_rate_hz, mel, embedding, source, config, target, aspects)
 
-    def wished_voice(self, source: Float[np.ndarray, " C"], wishes: ConversionOptions) -> Float[np.ndarray, " C"]:
+    def requested_voice(self, source: Float[np.ndarray, " C"], options: ConversionOptions) -> Float[np.ndarray, " C"]:
         """The speaker embedding to decode with, given the source's own."""
-        voice = self.voices.resolve(wishes.voice, wishes.seed)
-        return source if voice is None else controls.blend_voices(source, voice, wishes.timbre)
+        voice = self.voices.resolve(options.voice, options.seed)
+        return source if voice is None else controls.blend_voices(source, voice, options.timbre)
 
     def window_converter(
-        self, embedding: Float[np.ndarray, " C"], statistics: LogF0Statistics, wishes: ConversionOptions
+        self, embedding: Float[np.ndarray, " C"], statistics: LogF0Statistics, options: ConversionOptions
     ) -> WindowConverter:
         """The conversion of windows of one recording, for callers that cut and join windows themselves.
 
         Args:
           embedding: the voice to decode with.
           statistics: of the whole recording's F0.
-          wishes: what to do; their rate is left to the caller (`timing.at_rate`), and so is the blending of voices.
+          options: what to do; their rate is left to the caller (`timing.at_rate`), and so is the blending of voices.
 
         Returns:
           a function of mel windows [N, T, F] and F0 windows [N, T] in Hz, both from `windows.split`, that returns the
@@ -243,7 +243,7 @@ class Converter:
         """
 
         def convert(mel: Float[np.ndarray, "N T F"], f0_hz: Float[np.ndarray, "N T"]) -> Float[np.ndarray, "N T F"]:
-            return self.recoder.convert(self.window_inputs(mel, f0_hz, embedding, statistics, wishes))
+            return self.engine.convert(self.window_inputs(mel, f0_hz, embedding, statistics, options))
 
         return convert
 
@@ -253,34 +253,34 @@ class Converter:
         f0_hz: Float[np.ndarray, "N T"],
         embedding: Float[np.ndarray, " C"],
         statistics: LogF0Statistics,
-        wishes: ConversionOptions,
+        options: ConversionOptions,
     ) -> WindowInputs:
         """What `window_converter` gives to the networks; inputs of several recordings can be concatenated."""
         count = len(mel)
-        told_hz = controls.change_pitch(f0_hz, statistics, wishes.pitch_range, wishes.pitch_shift)
-        pitch_gain = 1 - (1 - FAKE_NEUTRAL_GAIN) * wishes.flatten
-        heard_hz = controls.change_pitch(f0_hz, statistics, wishes.pitch_range * pitch_gain, wishes.pitch_shift)
-        mel = move_harmonics(mel, f0_hz, heard_hz, self.bundle.audio)
-        normalized = normalize_f0(told_hz.reshape(-1), statistics).reshape(f0_hz.shape)
-        f0 = np.asarray(quantize_f0(normalized, self.recoder.f0_classes))
-        emotion = np.zeros((count, self.recoder.emotion_classes), np.float32)
+        target_f0_hz = controls.change_pitch(f0_hz, statistics, options.pitch_range, options.pitch_shift)
+        pitch_gain = 1 - (1 - FAKE_NEUTRAL_GAIN) * options.flatten
+        mel_f0_hz = controls.change_pitch(f0_hz, statistics, options.pitch_range * pitch_gain, options.pitch_shift)
+        mel = move_harmonics(mel, f0_hz, mel_f0_hz, self.bundle.audio)
+        normalized = normalize_f0(target_f0_hz.reshape(-1), statistics).reshape(f0_hz.shape)
+        f0 = np.asarray(quantize_f0(normalized, self.engine.f0_classes))
+        emotion = np.zeros((count, self.engine.emotion_classes), np.float32)
         strength = np.zeros(count, np.float32)
-        if wishes.emotion is not None:
-            emotion[:, self.emotions.index(wishes.emotion)] = 1
-            strength[:] = wishes.strength
+        if options.emotion is not None:
+            emotion[:, self.emotions.index(options.emotion)] = 1
+            strength[:] = options.strength
         voice = np.repeat(embedding[None], count, axis=0)
         return WindowInputs(mel, mel, f0, voice, emotion, strength, np.full(count, pitch_gain, np.float32))
 
-    def synthesise(
-        self, mel: Float[np.ndarray, "T F"], samples: int, wishes: ConversionOptions
+    def synthesize(
+        self, mel: Float[np.ndarray, "T F"], samples: int, options: ConversionOptions
     ) -> Float[np.ndarray, " S"]:
         """Sound of a mel-spectrogram by the wished vocoder, at the level the mel tells."""
-        return self.wished_vocoder(wishes)(mel, samples, wishes.seed)
+        return self.requested_vocoder(options)(mel, samples, options.seed)
 
-    def wished_vocoder(self, wishes: ConversionOptions) -> Vocoder:
+    def requested_vocoder(self, options: ConversionOptions) -> Vocoder:
         """The wished vocoder, or the bundle's default."""
-        name = wishes.vocoder or self.bundle.default_vocoder
-        return make_vocoder(name, self.bundle, wishes.sigma, wishes.denoise)
+        name = options.vocoder or self.bundle.default_vocoder
+        return make_vocoder(name, self.bundle, options.sigma, options.denoise)
 
     def sample_voices(self, n: int, sex: str, seed: int = 0) -> Float[np.ndarray, "N C"]:
         """Draws new voices: see `voices.Voices.sample`."""

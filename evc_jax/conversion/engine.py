@@ -1,6 +1,6 @@
 """Windows of frames through the networks: SpeechSplit's codes, what is wished of them, and back to frames.
 
-Windows of several recordings, each with its own wishes, may share one call.
+Windows of several recordings, each with its own options, may share one call.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class ConversionEngine:
 
     @property
     def f0_classes(self) -> int:
-        """Classes of quantised F0, K."""
+        """Classes of quantized F0, K."""
         return self._bundle.network("speechsplit").config.f0_classes
 
     @property

@@ -124,7 +124,7 @@ def check_voice(voice: Voice, alone: bool = True) -> None:
     """Finds the mistakes that show without reading a file.
 
     Args:
-      voice: as in `Wishes`, a single one.
+      voice: as in `ConversionOptions`, a single one.
       alone: False for one of several, which cannot be the source's own.
 
     Raises:

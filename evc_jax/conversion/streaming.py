@@ -36,8 +36,8 @@ _BAR = "{desc} {percentage:3.0f}% |{bar}| {n:.0f} of {total:.0f} s [{elapsed}, {
 def stream_convert(
     converter: Converter,
     source: str | os.PathLike | Source,
-    wishes: ConversionOptions | None = None,
-    watch: Callable[[int], None] | None = None,
+    options: ConversionOptions | None = None,
+    on_progress: Callable[[int], None] | None = None,
 ) -> Iterator[Float[np.ndarray, " s"]]:
     """Converts a recording and yields the sound in blocks as they become ready, the first after a minute or so of it.
 
@@ -45,8 +45,8 @@ def stream_convert(
       converter: the bundle to convert with.
       source: a path, or a `sources.BlockSource` of samples in memory or of blocks that can be read three times over. A
         microphone is none: level, F0 and voice are those of the whole recording, which must have ended.
-      wishes: see `Wishes`; what comes out with the default is the source, rebuilt.
-      watch: called with the number of samples that were just heard, `survey.PASSES` times for each before the first
+      options: see `ConversionOptions`; what comes out with the default is the source, rebuilt.
+      on_progress: called with the number of samples that were just heard, `survey.PASSES` times for each before the first
         block of sound.
 
     Returns:
@@ -56,16 +56,16 @@ def stream_convert(
     Raises:
       EvcError: the recording, a wish or the bundle does not allow it; the message says what to do.
     """
-    wishes = wishes or ConversionOptions()
-    wishes.check(converter.bundle)
-    return _stream(converter, open_source(source), wishes, watch)
+    options = options or ConversionOptions()
+    options.check(converter.bundle)
+    return _stream(converter, open_source(source), options, on_progress)
 
 
 def convert_file(
     converter: Converter,
     source: str | os.PathLike | Source,
     destination: str | os.PathLike,
-    wishes: ConversionOptions | None = None,
+    options: ConversionOptions | None = None,
     progress: bool = True,
 ) -> float:
     """Converts a recording of any length into a 16-bit WAV or FLAC file, written whole or not at all.
@@ -74,7 +74,7 @@ def convert_file(
     above 1 are scaled down as in `audio.save`.
 
     Args:
-      converter, source, wishes: see `stream_convert`.
+      converter, source, options: see `stream_convert`.
       destination: file to write; a WAV file of more than 4 GB is written as RF64.
       progress: whether to draw a progress bar.
 
@@ -91,7 +91,7 @@ def convert_file(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.closing(bars), Spool(np.float32, path.parent) as sound:
-            for block in stream_convert(converter, source, wishes, bars.heard):
+            for block in stream_convert(converter, source, options, bars.heard):
                 peak = max(peak, float(np.abs(block).max(initial=0.0)))
                 sound.append(block)
                 bars.said(len(block))
@@ -102,26 +102,26 @@ def convert_file(
 
 
 def _stream(
-    converter: Converter, source: Source, wishes: ConversionOptions, watch: Callable[[int], None] | None
+    converter: Converter, source: Source, options: ConversionOptions, on_progress: Callable[[int], None] | None
 ) -> Iterator[Float[np.ndarray, " s"]]:
     config = converter.bundle.audio
-    voice = converter.voices.resolve(wishes.voice, wishes.seed)
-    with survey(source, config, embed=voice is None or wishes.timbre != 1, watch=watch) as heard:
-        samples = time_warp.samples_at_rate(heard.samples, wishes.rate)
+    voice = converter.voices.resolve(options.voice, options.seed)
+    with survey(source, config, embed=voice is None or options.timbre != 1, on_progress=on_progress) as heard:
+        samples = time_warp.samples_at_rate(heard.samples, options.rate)
         frames = frame_count(samples, config)
-        convert = converter.window_converter(_embedding(heard, voice, wishes), heard.statistics, wishes)
-        mels = time_warp.stream_at_rate(levelled(source, heard.level_gain, config), wishes.rate, frames)
-        f0_hz = time_warp.stream_at_rate(heard.f0_hz(), wishes.rate, frames, time_warp.warp_f0)
+        convert = converter.window_converter(_embedding(heard, voice, options), heard.statistics, options)
+        mels = time_warp.stream_at_rate(levelled(source, heard.level_gain, config), options.rate, frames)
+        f0_hz = time_warp.stream_at_rate(heard.f0_hz(), options.rate, frames, time_warp.warp_f0)
         converted = _converted(mels, f0_hz, frames, convert)
-        sound = converter.wished_vocoder(wishes).stream(converted, frames, samples, wishes.seed)
+        sound = converter.requested_vocoder(options).stream(converted, frames, samples, options.seed)
         own_level = (block / np.float32(heard.level_gain) for block in sound)
-        yield from pauses.mute_pauses(own_level, heard.pauses(wishes.rate), config)
+        yield from pauses.mute_pauses(own_level, heard.pauses(options.rate), config)
 
 
-def _embedding(heard: Survey, voice: np.ndarray | None, wishes: ConversionOptions) -> Float[np.ndarray, " C"]:
+def _embedding(heard: Survey, voice: np.ndarray | None, options: ConversionOptions) -> Float[np.ndarray, " C"]:
     if voice is None:
         return heard.embedding
-    return voice if heard.embedding is None else controls.blend_voices(heard.embedding, voice, wishes.timbre)
+    return voice if heard.embedding is None else controls.blend_voices(heard.embedding, voice, options.timbre)
 
 
 def _converted(

@@ -25,7 +25,7 @@ from evc_jax.features import speaker
 from evc_jax.features.f0_codes import LogF0Statistics
 
 PASSES = 2
-Watch = Callable[[int], None]
+OnProgress = Callable[[int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ class Survey:
 
 
 def survey(
-    source: Source, config: AudioConfig, *, embed: bool = True, seed: int = 0, watch: Watch | None = None
+    source: Source, config: AudioConfig, *, embed: bool = True, seed: int = 0, on_progress: OnProgress | None = None
 ) -> Survey:
     """Hears a recording twice; what is found equals `features.extract`'s of the whole recording.
 
@@ -84,16 +84,16 @@ def survey(
       config: what the features are.
       embed: whether to compute the speaker embedding.
       seed: of the dither.
-      watch: called with the number of samples that were just heard, `PASSES` times over for each sample.
+      on_progress: called with the number of samples that were just heard, `PASSES` times over for each sample.
 
     Raises:
       AudioError: the recording is malformed, too short or silent.
     """
-    overview = _overview(source, config, seed, watch)
+    overview = _overview(source, config, seed, on_progress)
     conditioner, framer = Conditioner(config, seed), Framer(config.window_samples, config.hop_samples)
     track, silent = F0Track(overview.quartiles_hz, config), Spool(bool)
     voice = _VoiceMeter(config, overview.power, seed) if embed else None
-    for block, last in marked(_watched(source, config, watch)):
+    for block, last in marked(_watched(source, config, on_progress)):
         conditioned = conditioner(block * np.float32(overview.gain), last)
         track.add(conditioned, last)
         silent.append(pauses.silent_frames(framer(conditioned, last)))
@@ -124,11 +124,11 @@ class _Overview:
     power: float
 
 
-def _overview(source: Source, config: AudioConfig, seed: int, watch: Watch | None) -> _Overview:
+def _overview(source: Source, config: AudioConfig, seed: int, on_progress: OnProgress | None) -> _Overview:
     conditioner, framer = Conditioner(config, seed), Framer(config.window_samples, config.hop_samples)
     register, powers = RegisterMeter(config), Spool(np.float64)
     samples, peak, squares, loudest = 0, np.float32(0), 0.0, 0.0
-    for block, last in marked(_watched(source, config, watch)):
+    for block, last in marked(_watched(source, config, on_progress)):
         samples += len(block)
         peak = max(peak, np.abs(block).max(initial=np.float32(0)))
         filtered = conditioner.highpass(block, last)
@@ -151,11 +151,11 @@ def _active_level_dbfs(powers: Spool, loudest: float) -> float:
     return float(10 * np.log10(total / count))
 
 
-def _watched(source: Source, config: AudioConfig, watch: Watch | None) -> Iterator[Float[np.ndarray, " s"]]:
+def _watched(source: Source, config: AudioConfig, on_progress: OnProgress | None) -> Iterator[Float[np.ndarray, " s"]]:
     for block in mono(source, config.sample_rate_hz):
         yield block
         if watch is not None:
-            watch(len(block))
+            on_progress(len(block))
 
 
 class _VoiceMeter:

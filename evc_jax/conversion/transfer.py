@@ -11,7 +11,7 @@ loses nothing, and others keep time: with the embedded bundle the timing distanc
 it is: 349 ms) falls to 232 ms the authors' way and to 94 ms with warping, on 12 pairs of test speakers.
 
 Pitch goes through the F0 converter whenever its owner is not the clock's, which is the authors' rule for "pitch moves,
-rhythm stays", and the same the other way round. Its register belongs to the voice: F0 is normalised over its own
+rhythm stays", and the same the other way round. Its register belongs to the voice: F0 is normalized over its own
 recording and read with the mean and deviation of the timbre's owner.
 """
 
@@ -42,14 +42,14 @@ class _Owners:
 
 
 def transfer_mel(
-    source: Features, target: Features, aspects: TransferAspects, recoder: ConversionEngine, config: AudioConfig
+    source: Features, target: Features, aspects: TransferAspects, engine: ConversionEngine, config: AudioConfig
 ) -> Float[np.ndarray, "T F"]:
     """The mel-spectrogram that says the source's content with the target's aspects.
 
     Args:
       source, target: of one sentence, of any lengths.
       aspects: what comes from the target.
-      recoder: the networks.
+      engine: the networks.
       config: of both features.
 
     Returns:
@@ -68,14 +68,14 @@ def transfer_mel(
     _, wanted_hz = _on_clock(owners.pitch, clock, positions)
     statistics = log_f0_statistics(owners.pitch.f0_hz)
     normalized = normalize_f0(wanted_hz, statistics)
-    classes = split_windows(np.asarray(quantize_f0(normalized, recoder.f0_classes)))
+    classes = split_windows(np.asarray(quantize_f0(normalized, engine.f0_classes)))
     if owners.pitch is not clock:
-        classes = recoder.move_pitch(split_windows(clock.mel), split_windows(clock.f0_hz > 0), classes)
+        classes = engine.move_pitch(split_windows(clock.mel), split_windows(clock.f0_hz > 0), classes)
     if owners.pitch is not owners.timbre:
         wanted_hz = denormalize_f0(normalized, log_f0_statistics(owners.timbre.f0_hz))
     content = split_windows(move_harmonics(mel, f0_hz, wanted_hz, config))
-    inputs = _inputs(content, split_windows(clock.mel), classes, owners.timbre.embedding, recoder)
-    return np.clip(join_windows(recoder.convert(inputs), frames), 0, 1)
+    inputs = _inputs(content, split_windows(clock.mel), classes, owners.timbre.embedding, engine)
+    return np.clip(join_windows(engine.convert(inputs), frames), 0, 1)
 
 
 def _on_clock(
@@ -88,7 +88,7 @@ def _on_clock(
 
 
 def _inputs(
-    mel: np.ndarray, rhythm_mel: np.ndarray, f0: np.ndarray, embedding: np.ndarray, recoder: ConversionEngine
+    mel: np.ndarray, rhythm_mel: np.ndarray, f0: np.ndarray, embedding: np.ndarray, engine: ConversionEngine
 ) -> WindowInputs:
     count = len(mel)
     return WindowInputs(
@@ -96,7 +96,7 @@ def _inputs(
         rhythm_mel=rhythm_mel,
         f0=f0,
         embedding=np.repeat(embedding[None], count, axis=0),
-        emotion=np.zeros((count, recoder.emotion_classes), np.float32),
+        emotion=np.zeros((count, engine.emotion_classes), np.float32),
         strength=np.zeros(count, np.float32),
         pitch_gain=np.ones(count, np.float32),
     )

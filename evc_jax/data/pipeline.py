@@ -148,7 +148,7 @@ def speechsplit_pipeline(
     """Crops for SpeechSplit and the F0 converter (`options` are those of `build`).
 
     Returns:
-      Batches `mel [B, T, F]` and `f0 [B, T]` (normalised over the speaker, 0 = unvoiced) float32, zero behind
+      Batches `mel [B, T, F]` and `f0 [B, T]` (normalized over the speaker, 0 = unvoiced) float32, zero behind
       `length [B]` int32; `speaker_embedding [B, 256]` float32; `index [B]` int64.
     """
     return build(source, functools.partial(crop_utterance, config=config), batch_size, seed, **options)

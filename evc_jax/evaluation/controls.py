@@ -92,14 +92,14 @@ def evaluate_dials(converter: Converter, records: Iterable[Mapping[str, Any]], r
         ((dial, value),) = setting.items()
         values = []
         for features, before, voice in zip(heard, rebuilt, voices, strict=True):
-            wishes = ConversionOptions(**setting, **({"voice": voice} if dial == "timbre" else {}))
-            values.append(_compare(before, _spoken(converter, features, wishes), voice))
+            options = ConversionOptions(**setting, **({"voice": voice} if dial == "timbre" else {}))
+            values.append(_compare(before, _spoken(converter, features, options), voice))
         rows.append(DialRow(dial, value, *map(float, np.nanmedian(values, axis=0))))
     return DialReport(tuple(rows), len(heard))
 
 
-def _spoken(converter: Converter, features: Features, wishes: ConversionOptions) -> Features:
-    return converter.extract(converter.convert_features(features, wishes).audio, converter.sample_rate_hz)
+def _spoken(converter: Converter, features: Features, options: ConversionOptions) -> Features:
+    return converter.extract(converter.convert_features(features, options).audio, converter.sample_rate_hz)
 
 
 def _compare(before: Features, after: Features, voice: np.ndarray) -> Sequence[float]:

@@ -76,13 +76,13 @@ def evaluate_transfer(
       pairs: at most so many, drawn at random.
       seed: of the draw.
     """
-    wishes, config = ConversionOptions(), converter.bundle.audio
+    options, config = ConversionOptions(), converter.bundle.audio
     measured: dict[TransferAspects, list[tuple[Followed, Followed]]] = defaultdict(list)
     drawn = draw_pairs(records, pairs, seed)
     for one, two in drawn:
         source, target = (converter.extract(from_pcm(record["audio"]), config.sample_rate_hz) for record in (one, two))
         for aspects in all_aspects():
-            sound = converter.transfer_features(source, target, aspects, wishes).audio
+            sound = converter.transfer_features(source, target, aspects, options).audio
             output = converter.extract(sound, config.sample_rate_hz)
             results = (_measure(x, source, target, aspects, config) for x in (output, source))
             measured[aspects].append(tuple(results))

@@ -130,9 +130,9 @@ def copy_synthesis(
     Args:
       bundle: whose audio settings and WaveGlow are used.
       recordings: samples at the bundle's rate and level.
-      vocoders: names from `wishes.VOCODERS`.
+      vocoders: names from `options.VOCODERS`.
       seed: of the vocoders.
     """
-    synthesisers = {name: make_vocoder(name, bundle) for name in vocoders}
-    report = compare_vocoders(synthesisers, bundle.audio, recordings, seed)
+    synthesizers = {name: make_vocoder(name, bundle) for name in vocoders}
+    report = compare_vocoders(synthesizers, bundle.audio, recordings, seed)
     return {row.vocoder: row.mel_l1_db / bundle.audio.range_db for row in report.rows}

@@ -1,4 +1,4 @@
-"""F0 for the networks: normalised over a speaker and quantised into classes.
+"""F0 for the networks: normalized over a speaker and quantized into classes.
 
 Source: SpeechSplit (arXiv 2004.11284).
 """
@@ -84,7 +84,7 @@ def denormalize_f0(normalized: Float[np.ndarray, " T"], statistics: LogF0Statist
 
 
 def quantize_f0(normalized: Float[Any, "*shape"], classes: int = F0_CLASSES) -> Int[Any, "*shape"]:
-    """Classes of normalised F0: 0 is unvoiced, else round(x * (classes - 2)) + 1; int32.
+    """Classes of normalized F0: 0 is unvoiced, else round(x * (classes - 2)) + 1; int32.
 
     Works on NumPy and JAX arrays alike, also inside `jax.jit`.
     """

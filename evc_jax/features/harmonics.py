@@ -42,7 +42,7 @@ def move_harmonics(
     """Draws the harmonics of each frame where another fundamental has them.
 
     Each frame is split into envelope and fine structure (cepstrally), and the share of the fine structure that looks
-    like the comb of `from_hz` is drawn again as the comb of `to_hz`. Against recordings resynthesised by WORLD at +4
+    like the comb of `from_hz` is drawn again as the comb of `to_hz`. Against recordings resynthesized by WORLD at +4
     semitones the error falls from 6.4 dB (unchanged) to 4.0 dB.
 
     Args:

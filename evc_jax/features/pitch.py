@@ -1,4 +1,4 @@
-"""Fundamental frequency: estimation by WORLD, normalisation over a speaker, quantisation into classes.
+"""Fundamental frequency: estimation by WORLD, normalization over a speaker, quantization into classes.
 
 Source: SpeechSplit (arXiv 2004.11284), whose tracker is RAPT with one range per sex. NOTE: here the range comes from
 the recording itself, so that nobody has to know the sex. WORLD: Morise et al. 2016, LoveTrain: Morise 2016 (D4C).

@@ -63,7 +63,7 @@ def get_embedder(name: str) -> Embedder:
 
 
 def embed(audio: Float[np.ndarray, " S"]) -> Float[np.ndarray, " E"]:
-    """Embeds a recording: the normalised mean of the embeddings of its partial utterances.
+    """Embeds a recording: the normalized mean of the embeddings of its partial utterances.
 
     Args:
       audio: samples at 16 kHz, of any length and level.
@@ -82,7 +82,7 @@ def embed(audio: Float[np.ndarray, " S"]) -> Float[np.ndarray, " E"]:
 def embed_speaker(embeddings: Sequence[np.ndarray]) -> Float[np.ndarray, " E"]:
     """A speaker's embedding from those of utterances, each [256]: their mean, of unit length again.
 
-    NOTE: the original system does not normalise the mean; an encoder's embeddings are all of unit length.
+    NOTE: the original system does not normalize the mean; an encoder's embeddings are all of unit length.
     """
     return _unit(np.mean(np.stack(embeddings), axis=0))
 

@@ -1,6 +1,6 @@
-"""Building blocks in the layout [B, T, C], with PyTorch's default initialisation.
+"""Building blocks in the layout [B, T, C], with PyTorch's default initialization.
 
-Parameters are float32; `dtype` is what the arithmetic runs in. Normalisation statistics are float32 at least.
+Parameters are float32; `dtype` is what the arithmetic runs in. Normalization statistics are float32 at least.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ NORM_EPSILON = 1e-5
 
 
 def xavier_bound(fan_in: int, fan_out: int, gain: float) -> float:
-    """Half width of Glorot and Bengio's uniform initialisation."""
+    """Half width of Glorot and Bengio's uniform initialization."""
     return gain * math.sqrt(6.0 / (fan_in + fan_out))
 
 
@@ -187,7 +187,7 @@ class WeightNormConv1d(nnx.Module):
         self.dtype = jnp.dtype(dtype)
 
     def kernel(self) -> Float[Array, "W I O"]:
-        """The normalised kernel."""
+        """The normalized kernel."""
         direction = self.direction[...]
         # One axis to sum over: XLA's CPU backend needs up to thirty times as long for the gradient of a sum over two.
         columns = direction.reshape(-1, direction.shape[-1])
@@ -201,7 +201,7 @@ class WeightNormConv1d(nnx.Module):
 
 
 class GroupNorm(nnx.Module):
-    """Normalises each sample over time and the channels of a group (Wu and He, arXiv 1803.08494)."""
+    """Normalizes each sample over time and the channels of a group (Wu and He, arXiv 1803.08494)."""
 
     def __init__(self, channels: int, groups: int):
         self.scale = nnx.Param(jnp.ones((channels,)))
@@ -216,7 +216,7 @@ class GroupNorm(nnx.Module):
 
 
 class InstanceNorm(nnx.Module):
-    """Normalises each sample's channels over time, with a trained scale and bias when `affine`."""
+    """Normalizes each sample's channels over time, with a trained scale and bias when `affine`."""
 
     def __init__(self, channels: int, affine: bool = True):
         self.affine = affine

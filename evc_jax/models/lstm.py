@@ -3,7 +3,7 @@
 `lstm` is one function with one layout of weights and several implementations: cuDNN's (`recurrent_cudnn.py`), and here
 the scan. There the input projection is one large product before the scan, and the weight gradient one after it: inside
 remains the product with the recurrent weights alone. The two biases are kept apart although only their sum matters,
-because an optimiser with per-parameter step sizes moves two biases twice as far as one.
+because an optimizer with per-parameter step sizes moves two biases twice as far as one.
 """
 
 from __future__ import annotations

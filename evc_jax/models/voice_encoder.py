@@ -32,7 +32,7 @@ class VoiceEncoderConfig:
 
 
 class VoiceEncoder(nnx.Module):
-    """A three-layer LSTM, a linear layer on its last state, a rectifier and L2 normalisation."""
+    """A three-layer LSTM, a linear layer on its last state, a rectifier and L2 normalization."""
 
     def __init__(self, config: VoiceEncoderConfig, *, keys: KeySequence):
         self.lstm = LSTM(config.mel_bands, config.hidden, layers=config.layers, keys=keys, dtype=config.dtype)

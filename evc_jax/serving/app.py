@@ -123,14 +123,14 @@ class _Measured:
             return
         started, status = time.perf_counter(), 500
 
-        async def watch(message: Any) -> None:
+        async def observe(message: Any) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, watch)
+            await self._app(scope, receive, observe)
         finally:
             route = getattr(scope.get("route"), "path", "other")
             self._metrics.requests.labels(route, str(status)).inc()

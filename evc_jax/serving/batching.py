@@ -51,7 +51,7 @@ class Batcher:
         apply: Callable[..., np.ndarray],
         wait_ms: float | int,
         max_batch: int,
-        watch: Callable[[int], None],
+        on_progress: Callable[[int], None],
     ):
         """Starts the thread; `close` ends it.
 
@@ -59,12 +59,12 @@ class Batcher:
           apply: takes arrays [N, ...] and returns [N, ...], each row of which depends on its own row alone.
           wait_ms: how long the first of a batch waits for others.
           max_batch: callers that share a call.
-          watch: is told the number of rows of each call.
+          on_progress: is told the number of rows of each call.
         """
         self._apply = apply
         self._wait_s = wait_ms / 1000
         self._max_batch = max_batch
-        self._watch = watch
+        self._on_progress = on_progress
         self._waiting: list[_Waiting] = []
         self._closed = False
         self._changed = threading.Condition()
@@ -117,7 +117,7 @@ class Batcher:
     def _answer(self, batch: list[_Waiting]) -> None:
         try:
             arrays = [np.concatenate(same) for same in zip(*(each.arrays for each in batch), strict=True)]
-            self._watch(len(arrays[0]))
+            self._on_progress(len(arrays[0]))
             ends = np.cumsum([each.count for each in batch])[:-1]
             results = np.split(self._apply(*arrays), ends)
         except Exception as error:  # whoever waits must hear of it
@@ -143,12 +143,12 @@ class BatchingRecoder(ConversionEngine):
         max_batch: int,
         exact: bool,
         cores: Cores,
-        watch: Callable[[int], None],
+        on_progress: Callable[[int], None],
     ):
         """See `Batcher`.
 
         Args:
-          bundle, wait_ms, max_batch, watch: see there.
+          bundle, wait_ms, max_batch, on_progress: see there.
           exact: whether to share only what gives the same bits.
           cores: what each caller holds, and lets go of while it waits.
         """
@@ -156,7 +156,7 @@ class BatchingRecoder(ConversionEngine):
         self._exact = exact
         self._cores = cores
         self._batchers = [
-            Batcher(apply, wait_ms, max_batch, watch) for apply in (self._convert_arrays, super().move_pitch)
+            Batcher(apply, wait_ms, max_batch, on_progress) for apply in (self._convert_arrays, super().move_pitch)
         ]
 
     def convert(self, inputs: WindowInputs) -> Float[np.ndarray, "N T F"]:

@@ -78,7 +78,7 @@ def sound_wishes(
     sigma: Annotated[float, _dial("sigma", "WaveGlow's noise.")] = ConversionOptions.sigma,
     denoise: Annotated[float, _dial("denoise", "How much of WaveGlow's hum to take out.")] = ConversionOptions.denoise,
 ) -> dict[str, Any]:
-    """The wishes that every request may have."""
+    """The options that every request may have."""
     return {"seed": seed, "vocoder": vocoder, "sigma": sigma, "denoise": denoise}
 
 
@@ -98,7 +98,7 @@ def conversion_wishes(
     rate: Annotated[float, _dial("rate", "1.2 is faster and shorter by that factor.")] = ConversionOptions.rate,
     flatten: Annotated[float, _dial("flatten", "1 is the reference's fake neutral.")] = ConversionOptions.flatten,
 ) -> dict[str, Any]:
-    """All fields of `Wishes` but the voice."""
+    """All fields of `ConversionOptions` but the voice."""
     dials = {"strength": strength, "timbre": timbre, "pitch_range": pitch_range, "pitch_shift": pitch_shift}
     return {**sound, **dials, "emotion": emotion, "rate": rate, "flatten": flatten}
 

@@ -19,7 +19,7 @@ _GRACE_S = 5
 
 
 def serve(
-    bundle: Bundle, host: str, port: int, settings: ServerSettings, tell: Callable[[str], None] = lambda line: None
+    bundle: Bundle, host: str, port: int, settings: ServerSettings, log: Callable[[str], None] = lambda line: None
 ) -> None:
     """Serves until SIGTERM or SIGINT; requests under way are then finished.
 
@@ -27,7 +27,7 @@ def serve(
       bundle: to convert with.
       host, port: where to listen; port 0 is any free one.
       settings: see `ServerSettings`.
-      tell: is called with what is worth telling whoever started it.
+      log: is called with what is worth telling whoever started it.
 
     Raises:
       EvcError: the address cannot be used, or the bundle is damaged.
@@ -35,10 +35,10 @@ def serve(
     with contextlib.closing(_bind(host, port)) as listener:
         service = Service(bundle, settings)
         try:
-            tell("warming up")
+            log("warming up")
             service.warm_up()
             name = f"[{host}]" if ":" in host else host
-            tell(f"ready at http://{name}:{listener.getsockname()[1]}, described in /docs; Ctrl-C ends it")
+            log(f"ready at http://{name}:{listener.getsockname()[1]}, described in /docs; Ctrl-C ends it")
             _run(service, listener)
         finally:
             service.close()

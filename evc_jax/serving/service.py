@@ -1,4 +1,4 @@
-"""What the server does for a request, apart from HTTP: bytes and wishes in, bytes out."""
+"""What the server does for a request, apart from HTTP: bytes and options in, bytes out."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Service:
             self.metrics.batch_windows.observe,
         )
         self.converter = Converter(bundle)
-        self.converter.recoder = self._recoder
+        self.converter.engine = self._recoder
         self.converter.voices = RequestVoices(bundle)
         # Threads that wait for a device call hold no core, so there are as many more of them as share a call.
         threads = min(settings.queue, settings.workers + settings.max_batch)
@@ -64,11 +64,11 @@ class Service:
         rate_hz = self.converter.sample_rate_hz
         features = self.converter.extract(_buzz(rate_hz), rate_hz)
         for emotion in (None, *self.converter.emotions[:1]):
-            wishes = ConversionOptions(emotion=emotion)
+            options = ConversionOptions(emotion=emotion)
             statistics = log_f0_statistics(features.f0_hz)
             cut = split_windows(features.mel), split_windows(features.f0_hz)
-            self._recoder.compile(self.converter.window_inputs(*cut, features.embedding, statistics, wishes))
-        self.converter.synthesise(features.mel, len(features.audio), ConversionOptions())
+            self._recoder.compile(self.converter.window_inputs(*cut, features.embedding, statistics, options))
+        self.converter.synthesize(features.mel, len(features.audio), ConversionOptions())
 
     async def compute(self, ticket: Ticket, work: Callable[..., bytes], *arguments: Any) -> bytes:
         """Runs one of the methods below in a thread, once a core is free.
@@ -94,28 +94,28 @@ class Service:
           recording: an uploaded file.
           voice_files: uploaded recordings of one speaker, whose mean voice replaces `voice`.
           voice: one of `voices.NAMED_VOICES`.
-          wished: the other fields of `Wishes`.
+          wished: the other fields of `ConversionOptions`.
           container: one of `recordings.FORMATS`.
 
         Raises:
           EvcError: an upload, a wish or the bundle does not allow it.
           ExpiredError: the time is over.
         """
-        wishes = ConversionOptions(**wished, voice=np.ones(EMBEDDING_SIZE, np.float32) if voice_files else voice)
-        wishes.check(self.bundle)
+        options = ConversionOptions(**wished, voice=np.ones(EMBEDDING_SIZE, np.float32) if voice_files else voice)
+        options.check(self.bundle)
         features = self._hear("recording", recording)
         if voice_files:
-            wishes = replace(wishes, voice=mean_voice([self._hear("voice_file", x).embedding for x in voice_files]))
+            options = replace(options, voice=mean_voice([self._hear("voice_file", x).embedding for x in voice_files]))
         deadline.check()
-        return self._write(self.converter.convert_features(features, wishes).audio, container)
+        return self._write(self.converter.convert_features(features, options).audio, container)
 
     def transfer(self, source: bytes, target: bytes, aspects: str, wished: Mapping[str, Any], container: str) -> bytes:
         """Aspects of one uploaded recording put on another one; see `convert` for arguments and errors."""
-        parsed, wishes = TransferAspects.parse(aspects), ConversionOptions(**wished)
-        self.converter.check_transfer(parsed, wishes)
+        parsed, options = TransferAspects.parse(aspects), ConversionOptions(**wished)
+        self.converter.check_transfer(parsed, options)
         heard = self._hear("source", source), self._hear("target", target)
         deadline.check()
-        return self._write(self.converter.transfer_features(*heard, parsed, wishes).audio, container)
+        return self._write(self.converter.transfer_features(*heard, parsed, options).audio, container)
 
     def close(self) -> None:
         """Ends all threads once their work is done."""

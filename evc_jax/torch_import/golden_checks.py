@@ -19,7 +19,7 @@ from evc_jax.models.network import Network, Params
 from evc_jax.models.speechsplit.network import F0Converter, SpeechSplit
 from evc_jax.models.speechsplit.random_resampling import Resampling, random_resample
 from evc_jax.models.waveglow.network import WaveGlow, waveglow_loss
-from evc_jax.models.waveglow.synthesis import synthesise
+from evc_jax.models.waveglow.synthesis import synthesize
 from evc_jax.torch_import import torch_gans, torch_speechsplit, torch_waveglow
 from evc_jax.torch_import.parity import Golden, Report, within
 from evc_jax.torch_import.torch_names import Weight, from_torch, to_torch
@@ -165,7 +165,7 @@ def check_waveglow(golden: Golden) -> Report:
     keys = sorted((k for k in golden if k.startswith("infer_noise_")), key=lambda k: int(k.rpartition("_")[2]))
     noise = tuple(jnp.asarray(golden[key]).swapaxes(1, 2) for key in keys)
     weights = jax.jit(lambda p: network.apply(p, method="synthesis_weights"))(params)
-    infer = jax.jit(lambda sigma: synthesise(weights, config, mel, noise, sigma))
+    infer = jax.jit(lambda sigma: synthesize(weights, config, mel, noise, sigma))
     report.output("infer_audio", infer(float(golden["infer_sigma"])), golden["infer_audio"])
     report.output("infer_audio_sigma0", infer(0.0), golden["infer_audio_sigma0"])
     return report

@@ -76,7 +76,7 @@ class Checkpoints:
         self,
         step: int,
         state: Any,
-        exported: dict[str, Any],
+        inference_params: dict[str, Any],
         progress: dict[str, Any],
         description: dict[str, Any],
         metrics: dict[str, float],
@@ -86,7 +86,7 @@ class Checkpoints:
         Args:
           step: number of finished steps.
           state: the whole training state.
-          exported: per network the parameters that inference needs.
+          inference_params: per network the parameters that inference needs.
           progress: what the loop needs to go on, JSON.
           description: config and network settings, JSON.
           metrics: of the newest validation.
@@ -96,14 +96,14 @@ class Checkpoints:
         """
         self.finish()  # tells of an error in the one before; Orbax would skip a save while another is under way
         with self.disk_errors():
-            self._require_room(state, exported)
+            self._require_room(state, inference_params)
             self._manager.save(
                 step,
                 force=True,
                 metrics=metrics if self._best_metric in metrics else None,
                 args=ocp.args.Composite(
                     state=ocp.args.StandardSave(state),
-                    exported=ocp.args.StandardSave(exported),
+                    inference_params=ocp.args.StandardSave(inference_params),
                     progress=ocp.args.JsonSave({**progress, "fingerprint": fingerprint(state)}),
                     description=ocp.args.JsonSave(description),
                 ),
@@ -193,11 +193,11 @@ class Checkpoints:
         if damaged:
             self._manager.reload()
 
-    def _require_room(self, state: Any, exported: Any) -> None:
+    def _require_room(self, state: Any, inference_params: Any) -> None:
         # Before the attempt: a half-written checkpoint would take the last bytes that others on the disk need.
         if "://" in str(self.workdir):
             return
-        needed = sum(leaf.nbytes for leaf in jax.tree.leaves((state, exported)))
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves((state, inference_params)))
         free = shutil.disk_usage(self.workdir).free
         if free < needed:
             raise TrainingError(self._full_disk(f"a checkpoint takes {needed / 1e6:.1f} MB, {free / 1e6:.1f} are free"))

@@ -68,7 +68,7 @@ class TrainConfig:
       compute_dtype: type of the arithmetic, one of `COMPUTE_DTYPES`; parameters, statistics, log-determinants and
         losses are float32 at least.
       ema_decay: of the moving average of the weights that validation and bundles use; 0 keeps none.
-      steps: optimiser steps; for a GAN one step is `critic_steps` of the critic and one of the generator.
+      steps: optimizer steps; for a GAN one step is `critic_steps` of the critic and one of the generator.
       validation_batches: at most this many batches of the validation split per validation.
       show_every: pictures and sound of validation utterances go to TensorBoard every so many steps; 0 is never.
       keep_checkpoints: the last N are kept, and the best.

@@ -46,7 +46,7 @@ class System(Protocol):
     def networks(self) -> dict[str, dict[str, Any]]:
         """Settings of the networks that inference needs, by name."""
 
-    def exported(self, state: Any) -> dict[str, Any]:
+    def inference_params(self, state: Any) -> dict[str, Any]:
         """Parameters of those networks."""
 
 
@@ -131,7 +131,7 @@ class Run:
         self.batches = iter(self.system.data("train", local, self.samples))
         self.validation = self.system.data("validation", self.local_batch_size)
         self.writer = MetricsWriter(self.workdir, config.steps, self.first)
-        self._tell(restored)
+        self._log_resumption(restored)
         self.progress = Progress(pending, peak_flops_per_s(jax.devices()[0], config.compute_dtype))
 
     def to_the_end(self) -> None:
@@ -149,7 +149,7 @@ class Run:
             if self._due(step, config.checkpoint_every) or stopping:
                 self.save(step)
             if stopping:
-                self.writer.say(f"asked to stop: saved step {step}; the same command goes on from there")
+                self.writer.print_line(f"asked to stop: saved step {step}; the same command goes on from there")
                 break
         self.checkpoints.finish()
 
@@ -180,7 +180,7 @@ class Run:
             )
         self.writer.validation(step, self.results)
         if self.config.show_every and step and self._due(step, self.config.show_every):
-            self.writer.exhibits(step, self._exhibits)
+            self.writer.summaries(step, self._summaries)
         self.progress.resume()
 
     def save(self, step: int) -> None:
@@ -191,8 +191,8 @@ class Run:
             "results": self.results,
             "pending": self.progress.pending(),
         }
-        exported = self.system.exported(self.state)
-        self.checkpoints.save(step, self.state, exported, progress, self.description, self.results)
+        inference_params = self.system.inference_params(self.state)
+        self.checkpoints.save(step, self.state, inference_params, progress, self.description, self.results)
 
     def sample_names(self, records: np.ndarray) -> list[str]:
         """What people call the records of a batch, each once."""
@@ -213,21 +213,23 @@ class Run:
     def _due(self, step: int, every: int) -> bool:
         return step % every == 0 or step == self.config.steps
 
-    def _tell(self, restored: Restored | None) -> None:
+    def _log_resumption(self, restored: Restored | None) -> None:
         if restored is None:
             return
         for step, reason in sorted(restored.damaged.items()):
-            self.writer.say(f"checkpoint {step} is damaged ({reason}) and was moved to {self.workdir / 'damaged'}")
-        self.writer.say(f"resumed {self.config.system} from step {self.first} of {self.workdir}")
+            self.writer.print_line(
+                f"checkpoint {step} is damaged ({reason}) and was moved to {self.workdir / 'damaged'}"
+            )
+        self.writer.print_line(f"resumed {self.config.system} from step {self.first} of {self.workdir}")
 
     @functools.cached_property
-    def _showcase(self) -> Callable[[Any], Iterable[Any]]:
-        from evc_jax.training.samples import build_showcase
+    def _sample_logger(self) -> Callable[[Any], Iterable[Any]]:
+        from evc_jax.training.samples import build_sample_logger
 
-        return build_showcase(self.config, self.system.networks(), self.workdir)
+        return build_sample_logger(self.config, self.system.networks(), self.workdir)
 
-    def _exhibits(self) -> Iterable[Any]:
-        return self._showcase(jax.device_get(self.system.exported(self.state)))
+    def _summaries(self) -> Iterable[Any]:
+        return self._sample_logger(jax.device_get(self.system.inference_params(self.state)))
 
 
 def _first(batches: Iterable, limit: int) -> Iterable:

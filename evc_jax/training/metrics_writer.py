@@ -38,21 +38,21 @@ class MetricsWriter:
         left = timedelta(seconds=round((self._total_steps - step) / max(speed, 1e-9)))
         shares = {"utilisation": "of peak FLOP/s", "input_share": "waiting for data"}
         extra = "".join(f"  {timings[name]:.0%} {text}" for name, text in shares.items() if name in timings)
-        self.say(f"step {step}/{self._total_steps}  {_text(metrics)}  {speed:.2f} steps/s{extra}  ETA {left}")
+        self.print_line(f"step {step}/{self._total_steps}  {_text(metrics)}  {speed:.2f} steps/s{extra}  ETA {left}")
 
     def validation(self, step: int, metrics: Mapping[str, float]) -> None:
         """Logs validation metrics."""
         self._write("validation", step, metrics)
-        self.say(f"step {step}/{self._total_steps}  validation  {_text(metrics)}")
+        self.print_line(f"step {step}/{self._total_steps}  validation  {_text(metrics)}")
 
-    def exhibits(self, step: int, make: Callable[[], Iterable[Any]]) -> None:
+    def summaries(self, step: int, make: Callable[[], Iterable[Any]]) -> None:
         """Shows pictures and sound; they are made only where they are written."""
         if self._active:
-            from evc_jax.training.samples import write_exhibits
+            from evc_jax.training.samples import write_summaries
 
-            write_exhibits(self._tensorboard, make(), step)
+            write_summaries(self._tensorboard, make(), step)
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Prints a line with the time of day."""
         if self._active:
             print(f"{datetime.now():%H:%M:%S} {line}", flush=True)

@@ -16,7 +16,7 @@ Params = Any
 
 @pytree_dataclass
 class TrainState:
-    """One network, its optimiser, and the moving average of its parameters (None without one)."""
+    """One network, its optimizer, and the moving average of its parameters (None without one)."""
 
     step: jax.Array
     params: Params
@@ -26,7 +26,7 @@ class TrainState:
 
 @pytree_dataclass
 class GanState:
-    """Two players, each with its own optimiser, and the moving average of the generator (None without one)."""
+    """Two players, each with its own optimizer, and the moving average of the generator (None without one)."""
 
     step: jax.Array
     generator: Params
@@ -42,7 +42,7 @@ def make_optimizer(config: OptimizerConfig, steps: int, updates_per_step: int = 
     Args:
       config: rates and moments.
       steps: length of the training in steps.
-      updates_per_step: how often this optimiser is applied in one step (a GAN's critic: several times), so that its
+      updates_per_step: how often this optimizer is applied in one step (a GAN's critic: several times), so that its
         schedule, which counts updates, ends with the training.
     """
     rate = config.learning_rate
@@ -61,7 +61,7 @@ def make_optimizer(config: OptimizerConfig, steps: int, updates_per_step: int = 
 
 
 def apply_gradients(optimizer: optax.GradientTransformation, grads: Params, params: Params, opt_state: optax.OptState):
-    """One optimiser update; returns the new parameters and optimiser state."""
+    """One optimizer update; returns the new parameters and optimizer state."""
     updates, opt_state = optimizer.update(grads, opt_state, params)
     return optax.apply_updates(params, updates), opt_state
 

@@ -17,7 +17,7 @@ class Vocoder(Protocol):
     """Anything that turns a mel spectrogram into sound."""
 
     def __call__(self, mel: Float[np.ndarray, "T F"], samples: int, seed: int) -> Float[np.ndarray, " S"]:
-        """Synthesises exactly `samples` samples, silent past T * hop; the same seed gives the same sound."""
+        """Synthesizes exactly `samples` samples, silent past T * hop; the same seed gives the same sound."""
 
     def stream(
         self, mels: Iterable[np.ndarray], frames: int, samples: int, seed: int
@@ -35,7 +35,7 @@ def make_vocoder(name: str, bundle: Any, sigma: float | int = DEFAULT_SIGMA, den
     """The vocoder of that name for a bundle's mel-spectrograms.
 
     Args:
-      name: one of `wishes.VOCODERS`.
+      name: one of `options.VOCODERS`.
       bundle: whose audio settings and WaveGlow are used.
       sigma: WaveGlow's noise.
       denoise: how much of WaveGlow's hum is taken out, from 0 to 1. At 0 nothing is done at all.

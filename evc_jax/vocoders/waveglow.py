@@ -14,7 +14,7 @@ from evc_jax.audio.chunking import cut_chunks, exactly
 from evc_jax.jax_cache import memory_first
 from evc_jax.models.network import Network
 from evc_jax.models.waveglow.config import WaveGlowConfig
-from evc_jax.models.waveglow.synthesis import SynthesisWeights, noise_shapes, synthesise
+from evc_jax.models.waveglow.synthesis import SynthesisWeights, noise_shapes, synthesize
 from evc_jax.pretrained.bundle import Bundle, TrainedNetwork
 from evc_jax.vocoders import DEFAULT_SIGMA
 from evc_jax.vocoders.denoiser import HOP_SAMPLES, WINDOW_SAMPLES, Denoiser, bias_spectrum
@@ -32,7 +32,7 @@ class WaveGlowVocoder:
         self.sigma = sigma
         self.denoiser = denoiser
         self._weights = synthesis_weights(trained)
-        self._synthesise = compiled_synthesis(self.config)
+        self._synthesize = compiled_synthesis(self.config)
 
     def __call__(self, mel: Float[np.ndarray, "T F"], samples: int, seed: int) -> Float[np.ndarray, " S"]:
         return np.concatenate(list(self.stream([mel], len(mel), samples, seed)))
@@ -63,11 +63,11 @@ class WaveGlowVocoder:
         noise = _FrameNoise(seed, (stride // self.config.group_samples, self.config.group_samples))
         for chunk, mel in cut_chunks(mels, max(frames, size), size, *self.context_frames()):
             parts = self._split(noise.frames(chunk.start, chunk.start + size))
-            sound = np.asarray(self._synthesise(self._weights, mel[None], parts, np.float32(self.sigma)))[0]
+            sound = np.asarray(self._synthesize(self._weights, mel[None], parts, np.float32(self.sigma)))[0]
             yield sound[(chunk.first - chunk.start) * stride : (chunk.end - chunk.start) * stride]
 
     def _split(self, noise: np.ndarray) -> tuple[Float[np.ndarray, "1 G _"], ...]:
-        """The noise [G, C] as `synthesise` takes it."""
+        """The noise [G, C] as `synthesize` takes it."""
         widths = [shape[-1] for shape in noise_shapes(self.config, 1, 1)]
         return tuple(np.split(noise[None], np.cumsum(widths)[:-1], axis=-1))
 
@@ -92,7 +92,7 @@ _WEIGHTS: weakref.WeakKeyDictionary[TrainedNetwork, SynthesisWeights] = weakref.
 
 
 def synthesis_weights(trained: TrainedNetwork) -> SynthesisWeights:
-    """A network's weights as `synthesise` takes them, on the device; computed once per network."""
+    """A network's weights as `synthesize` takes them, on the device; computed once per network."""
     if trained not in _WEIGHTS:
         _WEIGHTS[trained] = _compiled_folding(trained.network)(trained.params)
     return _WEIGHTS[trained]
@@ -105,9 +105,9 @@ def _compiled_folding(network: Network) -> Callable:
 
 @functools.cache
 def compiled_synthesis(config: WaveGlowConfig) -> Callable:
-    """The jit-compiled `synthesise`; one per configuration, so that a new vocoder compiles nothing."""
+    """The jit-compiled `synthesize`; one per configuration, so that a new vocoder compiles nothing."""
     # Scheduled otherwise, a CPU computes at once what all layers hear: 400 MB for a second of sound, a fifth slower.
-    return jax.jit(lambda weights, *inputs: synthesise(weights, config, *inputs), compiler_options=memory_first())
+    return jax.jit(lambda weights, *inputs: synthesize(weights, config, *inputs), compiler_options=memory_first())
 
 
 _BIASES: weakref.WeakKeyDictionary[Bundle, np.ndarray] = weakref.WeakKeyDictionary()

@@ -100,7 +100,7 @@ class Scripted:
         self.went.append("whole")
         return samples
 
-    def convert_features(self, features, wishes):
+    def convert_features(self, features, options):
         return types.SimpleNamespace(audio=features)
 
 

@@ -53,8 +53,8 @@ def test_neutral_dials_change_no_bit(converter, features, others):
     expected = converter.convert_features(features, ConversionOptions(**others)).audio
     free = [name for name in NEUTRAL if name not in others]
     for names in [free, *([name] for name in free if not others)]:
-        wishes = ConversionOptions(**others, **{name: NEUTRAL[name] for name in names})
-        np.testing.assert_array_equal(converter.convert_features(features, wishes).audio, expected, str(names))
+        options = ConversionOptions(**others, **{name: NEUTRAL[name] for name in names})
+        np.testing.assert_array_equal(converter.convert_features(features, options).audio, expected, str(names))
 
 
 def test_no_timbre_is_the_source_whatever_the_voice(converter, features):
@@ -78,10 +78,17 @@ def test_the_output_is_as_long_as_the_source_divided_by_the_rate(converter, seco
 
 
 def test_keyword_arguments_of_the_converter_are_the_wishes(converter):
-    wishes = {"pitch_range": 0.5, "pitch_shift": 2, "rate": 1.5, "flatten": 0.2, "voice": "sampled:male", "timbre": 0.3}
+    options = {
+        "pitch_range": 0.5,
+        "pitch_shift": 2,
+        "rate": 1.5,
+        "flatten": 0.2,
+        "voice": "sampled:male",
+        "timbre": 0.3,
+    }
     samples = tone(0.5)
-    expected = converter.convert_features(converter.extract(samples, 16000), ConversionOptions(**wishes)).audio
-    np.testing.assert_array_equal(converter.convert(samples, 16000, **wishes).audio, expected)
+    expected = converter.convert_features(converter.extract(samples, 16000), ConversionOptions(**options)).audio
+    np.testing.assert_array_equal(converter.convert(samples, 16000, **options).audio, expected)
 
 
 def test_every_bound_contains_its_default():
@@ -89,7 +96,7 @@ def test_every_bound_contains_its_default():
         assert low <= getattr(ConversionOptions, name) <= high
 
 
-def test_a_shift_stays_when_f0_is_normalised():
+def test_a_shift_stays_when_f0_is_normalized():
     """The pitch code carries semitones relative to the speaker's deviation, up to four of which it can tell."""
     f0_hz = np.array([100, 120, 150, 110, 130] * 3, np.float32)
     statistics = log_f0_statistics(f0_hz)
@@ -112,53 +119,53 @@ def source(shipped):
 
 
 @pytest.fixture(scope="module")
-def say(shipped, source):
-    def say(**wishes):
-        return shipped.convert_features(source, ConversionOptions(**wishes))
+def converted(shipped, source):
+    def converted(**options):
+        return shipped.convert_features(source, ConversionOptions(**options))
 
-    return say
+    return converted
 
 
 @pytest.fixture(scope="module")
-def plain(say):
-    return f0_summary(say().f0_hz)
+def plain(converted):
+    return f0_summary(converted().f0_hz)
 
 
-def test_the_shipped_bundle_follows_the_pitch_shift(say, plain):
-    up, down = (f0_summary(say(pitch_shift=shift).f0_hz).median_hz for shift in (4, -4))
+def test_the_shipped_bundle_follows_the_pitch_shift(converted, plain):
+    up, down = (f0_summary(converted(pitch_shift=shift).f0_hz).median_hz for shift in (4, -4))
     assert 2 < 12 * np.log2(up / plain.median_hz) < 6
     assert -6 < 12 * np.log2(down / plain.median_hz) < -1.5
 
 
-def test_the_shipped_bundle_follows_the_pitch_range(say, plain):
-    flat, wide = (f0_summary(say(pitch_range=factor).f0_hz).range_semitones for factor in (0, 2))
+def test_the_shipped_bundle_follows_the_pitch_range(converted, plain):
+    flat, wide = (f0_summary(converted(pitch_range=factor).f0_hz).range_semitones for factor in (0, 2))
     assert flat < 0.6 * plain.range_semitones
     assert wide > flat
 
 
-def test_the_shipped_bundle_flattens(say, plain):
-    assert f0_summary(say(flatten=1).f0_hz).range_semitones < 0.7 * plain.range_semitones
+def test_the_shipped_bundle_flattens(converted, plain):
+    assert f0_summary(converted(flatten=1).f0_hz).range_semitones < 0.7 * plain.range_semitones
 
 
-def test_the_shipped_bundle_follows_the_rate(say):
+def test_the_shipped_bundle_follows_the_rate(converted):
     """What is said comes earlier by the factor: the loudness contour, stretched back, is the plain one."""
-    plain, fast = say().mel.mean(1), say(rate=1.25).mel.mean(1)
+    plain, fast = converted().mel.mean(1), converted(rate=1.25).mel.mean(1)
     stretched = np.interp(np.arange(len(plain)) / 1.25, np.arange(len(fast)), fast)
     assert np.corrcoef(plain, stretched)[0, 1] > 0.9
     assert np.corrcoef(plain[: len(fast)], fast)[0, 1] < 0.7
 
 
-def test_the_shipped_bundle_follows_the_timbre(shipped, say):
+def test_the_shipped_bundle_follows_the_timbre(shipped, converted):
     voice = shipped.sample_voices(1, "female", seed=1)[0]
 
     def likeness(timbre):
-        audio = say(voice=voice, timbre=timbre).audio
+        audio = converted(voice=voice, timbre=timbre).audio
         return cosine(shipped.extract(audio, shipped.sample_rate_hz).embedding, voice)
 
     none, half, full = (likeness(timbre) for timbre in (0, 0.5, 1))
     assert none < half < full
 
 
-def test_the_shipped_bundle_follows_the_strength(say, plain):
-    once, twice = (f0_summary(say(emotion="angry", strength=strength).f0_hz).median_hz for strength in (1, 2))
+def test_the_shipped_bundle_follows_the_strength(converted, plain):
+    once, twice = (f0_summary(converted(emotion="angry", strength=strength).f0_hz).median_hz for strength in (1, 2))
     assert plain.median_hz < once < twice

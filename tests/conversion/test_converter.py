@@ -21,8 +21,8 @@ def features(converter):
     return converter.extract(tone(1.5), 16000)
 
 
-def convert(converter, features, **wishes):
-    return converter.convert_features(features, ConversionOptions(**wishes))
+def convert(converter, features, **options):
+    return converter.convert_features(features, ConversionOptions(**options))
 
 
 def test_the_package_offers_the_converter(tiny_bundle):
@@ -63,9 +63,9 @@ def test_emotions_differ_and_strength_interpolates(converter, features):
 
 
 def test_results_are_reproducible(converter, features):
-    wishes = {"emotion": "happy", "voice": "sampled:male", "seed": 5}
+    options = {"emotion": "happy", "voice": "sampled:male", "seed": 5}
     np.testing.assert_array_equal(
-        convert(converter, features, **wishes).audio, convert(converter, features, **wishes).audio
+        convert(converter, features, **options).audio, convert(converter, features, **options).audio
     )
 
 
@@ -78,7 +78,7 @@ def test_level_follows_the_source(converter):
 def test_cutting_and_joining_change_nothing(tiny_bundle, seconds):
     """With networks that return what they are given, the source's mel comes back at any length."""
     converter = Converter.load(tiny_bundle)
-    converter.recoder.convert = lambda inputs: inputs.mel
+    converter.engine.convert = lambda inputs: inputs.mel
     features = converter.extract(tone(seconds), 16000)
     np.testing.assert_allclose(converter.convert_features(features, ConversionOptions()).mel, features.mel, atol=1e-6)
 
@@ -123,7 +123,7 @@ def test_voices_from_arrays_and_files(converter, features, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wishes, message",
+    "options, message",
     [
         ({"strength": -0.1}, "The strength is -0.1; give a number from 0 to 3"),
         ({"strength": MAX_STRENGTH + 1}, "The strength is 4"),
@@ -145,9 +145,9 @@ def test_voices_from_arrays_and_files(converter, features, tmp_path):
         ({"denoise": -1}, "The denoise is -1; give a number from 0 to 1"),
     ],
 )
-def test_impossible_wishes(wishes, message):
+def test_impossible_wishes(options, message):
     with pytest.raises(ConfigError, match=message):
-        ConversionOptions(**wishes)
+        ConversionOptions(**options)
 
 
 def test_several_voices_and_folders_are_averaged(converter, tmp_path):

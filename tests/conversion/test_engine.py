@@ -1,4 +1,4 @@
-"""Windows through the networks: batches, wishes of each window, and independence of whatever shares a call."""
+"""Windows through the networks: batches, options of each window, and independence of whatever shares a call."""
 
 import numpy as np
 import pytest
@@ -17,23 +17,23 @@ def converter():
     return tiny_converter()
 
 
-def inputs_of(converter, wishes, seed=0):
+def inputs_of(converter, options, seed=0):
     features = converter.extract(tone(2.0, f0_hz=110 + 30 * seed, seed=seed), 16000)
-    embedding = converter.wished_voice(features.embedding, wishes)
+    embedding = converter.requested_voice(features.embedding, options)
     statistics = log_f0_statistics(features.f0_hz)
     mel, f0_hz = split_windows(features.mel), split_windows(features.f0_hz)
-    return converter.window_inputs(mel, f0_hz, embedding, statistics, wishes), (mel, f0_hz, embedding, statistics)
+    return converter.window_inputs(mel, f0_hz, embedding, statistics, options), (mel, f0_hz, embedding, statistics)
 
 
 @pytest.fixture(scope="module")
 def requests(converter):
-    wishes = (
+    options = (
         ConversionOptions(),
         ConversionOptions(emotion="happy"),
         ConversionOptions(emotion="sad", strength=0.5, voice="sampled:male"),
         ConversionOptions(pitch_shift=3, flatten=1),
     )
-    return [inputs_of(converter, wish, seed)[0] for seed, wish in enumerate(wishes)]
+    return [inputs_of(converter, wish, seed)[0] for seed, wish in enumerate(options)]
 
 
 def test_batches_cover_every_window_once():
@@ -44,42 +44,42 @@ def test_batches_cover_every_window_once():
 
 
 def test_requests_share_a_call_without_noticing(converter, requests):
-    together = converter.recoder.convert(engine.concatenate(requests))
-    alone = [converter.recoder.convert(request) for request in requests]
+    together = converter.engine.convert(engine.concatenate(requests))
+    alone = [converter.engine.convert(request) for request in requests]
     np.testing.assert_allclose(together, np.concatenate(alone), atol=2e-6)
     assert np.abs(alone[0] - alone[1]).max() > 1e-3
 
 
 def test_the_order_in_a_batch_changes_no_bit(converter, requests):
-    forwards = converter.recoder.convert(engine.concatenate(requests))
-    backwards = converter.recoder.convert(engine.concatenate(requests[::-1]))
+    forwards = converter.engine.convert(engine.concatenate(requests))
+    backwards = converter.engine.convert(engine.concatenate(requests[::-1]))
     sizes = [len(request) for request in requests]
     backwards = np.split(backwards, np.cumsum(sizes[::-1])[:-1])
     np.testing.assert_array_equal(np.concatenate(backwards[::-1]), forwards)
 
 
 def test_other_wishes_compile_nothing_anew(converter, requests):
-    convert = converter.recoder._convert
-    converter.recoder.convert(engine.concatenate(requests))
+    convert = converter.engine._convert
+    converter.engine.convert(engine.concatenate(requests))
     before = convert._cache_size()
-    converter.recoder.convert(engine.concatenate(requests[::-1]))
-    converter.recoder.convert(engine.concatenate([requests[1], requests[2], requests[1]]))
+    converter.engine.convert(engine.concatenate(requests[::-1]))
+    converter.engine.convert(engine.concatenate([requests[1], requests[2], requests[1]]))
     assert convert._cache_size() == before
 
 
 def test_the_window_converter_is_what_convert_uses(converter):
-    wishes = ConversionOptions(emotion="happy", pitch_shift=2)
-    inputs, (mel, f0_hz, embedding, statistics) = inputs_of(converter, wishes)
-    converted = converter.window_converter(embedding, statistics, wishes)(mel, f0_hz)
-    np.testing.assert_array_equal(converted, converter.recoder.convert(inputs))
+    options = ConversionOptions(emotion="happy", pitch_shift=2)
+    inputs, (mel, f0_hz, embedding, statistics) = inputs_of(converter, options)
+    converted = converter.window_converter(embedding, statistics, options)(mel, f0_hz)
+    np.testing.assert_array_equal(converted, converter.engine.convert(inputs))
 
 
 def test_a_window_without_strength_keeps_its_codes(converter):
     plain, _ = inputs_of(converter, ConversionOptions())
     weak, _ = inputs_of(converter, ConversionOptions(emotion="happy", strength=0))
     strong, _ = inputs_of(converter, ConversionOptions(emotion="happy"))
-    mixed = converter.recoder.convert(engine.concatenate([weak, strong]))
-    np.testing.assert_allclose(mixed[: len(weak)], converter.recoder.convert(plain), atol=2e-6)
+    mixed = converter.engine.convert(engine.concatenate([weak, strong]))
+    np.testing.assert_allclose(mixed[: len(weak)], converter.engine.convert(plain), atol=2e-6)
 
 
 def test_the_pitch_gain_is_the_references_fake_neutral(converter):
@@ -90,9 +90,9 @@ def test_the_pitch_gain_is_the_references_fake_neutral(converter):
 def test_pitch_moves_only_with_an_f0_converter(converter, tmp_path):
     request, _ = inputs_of(converter, ConversionOptions())
     voiced = np.random.default_rng(0).random(request.f0.shape) < 0.5
-    moved = converter.recoder.move_pitch(request.mel, voiced, request.f0)
+    moved = converter.engine.move_pitch(request.mel, voiced, request.f0)
     assert moved.shape == request.f0.shape and moved.max() < 257
     np.testing.assert_array_equal(moved > 0, voiced)
     poor = Converter.load(write_bundle(tmp_path / "b", names=("speechsplit",)))
     with pytest.raises(BundleError, match="has no f0_converter network"):
-        poor.recoder.move_pitch(request.mel, voiced, request.f0)
+        poor.engine.move_pitch(request.mel, voiced, request.f0)

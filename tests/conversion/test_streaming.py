@@ -25,17 +25,17 @@ def converter(tiny_bundle):
     return Converter.load(tiny_bundle)
 
 
-def streamed(converter, source, wishes=None):
-    return np.concatenate(list(stream_convert(converter, source, wishes)))
+def streamed(converter, source, options=None):
+    return np.concatenate(list(stream_convert(converter, source, options)))
 
 
 @pytest.mark.parametrize("seconds", [0.1, 3.1, 25.0])
 @pytest.mark.parametrize("vocoder", ["griffin-lim", "waveglow"])
 def test_the_sound_is_that_of_the_whole_recording(converter, seconds, vocoder):
     source = tone(seconds)
-    wishes = ConversionOptions(emotion="happy", strength=1.5, voice="sampled:male", seed=3, vocoder=vocoder)
-    expected = converter.convert_features(converter.extract(source, 16000), wishes).audio
-    found = streamed(converter, BlockSource(source, 16000), wishes)
+    options = ConversionOptions(emotion="happy", strength=1.5, voice="sampled:male", seed=3, vocoder=vocoder)
+    expected = converter.convert_features(converter.extract(source, 16000), options).audio
+    found = streamed(converter, BlockSource(source, 16000), options)
     assert found.shape == expected.shape and found.dtype == np.float32
     # Griffin-Lim's iterations magnify rounding
     tolerance = 1e-4 if vocoder == "waveglow" else 0.02
@@ -45,7 +45,7 @@ def test_the_sound_is_that_of_the_whole_recording(converter, seconds, vocoder):
 @pytest.mark.parametrize("rate", [0.7, 1.3])
 def test_the_dials_do_what_they_do_to_the_whole(converter, rate):
     source = tone(6)
-    wishes = ConversionOptions(
+    options = ConversionOptions(
         voice="sampled:male",
         timbre=0.4,
         rate=rate,
@@ -55,8 +55,8 @@ def test_the_dials_do_what_they_do_to_the_whole(converter, rate):
         vocoder="waveglow",
         denoise=0.3,
     )
-    expected = converter.convert_features(converter.extract(source, 16000), wishes).audio
-    found = streamed(converter, BlockSource(source, 16000), wishes)
+    expected = converter.convert_features(converter.extract(source, 16000), options).audio
+    found = streamed(converter, BlockSource(source, 16000), options)
     assert found.shape == expected.shape and abs(len(found) - 96000 / rate) <= 1
     np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
 
@@ -102,10 +102,10 @@ def test_sound_comes_before_the_end(converter):
 def test_a_file_becomes_a_file(converter, tmp_path, suffix, capsys):
     source, output = tmp_path / "in.ogg", tmp_path / "new" / f"out.{suffix}"
     soundfile.write(source, np.stack([tone(4, 44100)] * 2, axis=1), 44100)
-    wishes = ConversionOptions(emotion="sad", vocoder="waveglow")
-    duration_s = convert_file(converter, source, output, wishes)
+    options = ConversionOptions(emotion="sad", vocoder="waveglow")
+    duration_s = convert_file(converter, source, output, options)
     assert "converting" in capsys.readouterr().err
-    expected = converter.convert_features(converter.extract(audio_io.load(source, 16000), 16000), wishes).audio
+    expected = converter.convert_features(converter.extract(audio_io.load(source, 16000), 16000), options).audio
     samples, rate_hz = soundfile.read(output)
     assert rate_hz == 16000 and len(samples) / 16000 == duration_s == len(expected) / 16000
     np.testing.assert_allclose(samples, expected / max(1, np.abs(expected).max()), atol=2e-3)
@@ -114,10 +114,10 @@ def test_a_file_becomes_a_file(converter, tmp_path, suffix, capsys):
 
 def test_peaks_are_scaled_down(converter, tmp_path):
     source = tone(3, level=5.0)
-    wishes = ConversionOptions(vocoder="waveglow", sigma=2.0)
-    loud = streamed(converter, BlockSource(source, 16000), wishes)
+    options = ConversionOptions(vocoder="waveglow", sigma=2.0)
+    loud = streamed(converter, BlockSource(source, 16000), options)
     assert np.abs(loud).max() > 1
-    convert_file(converter, BlockSource(source, 16000), tmp_path / "out.wav", wishes, progress=False)
+    convert_file(converter, BlockSource(source, 16000), tmp_path / "out.wav", options, progress=False)
     samples, _ = soundfile.read(tmp_path / "out.wav")
     np.testing.assert_allclose(samples, loud / np.abs(loud).max(), atol=1e-4)
 
@@ -153,7 +153,7 @@ from evc_jax.conversion import Converter
 from evc_jax.griffin_lim import GriffinLim
 from evc_jax.sources import BlockSource
 from evc_jax.streaming import convert_file
-from evc_jax.wishes import Wishes
+from evc_jax.options import ConversionOptions
 
 vocoder.GriffinLim = functools.partial(GriffinLim, iterations=2)  # more take longer, not more memory
 
@@ -174,7 +174,7 @@ minute = np.resize(np.append(audio.load(recording, 16000), np.zeros(16000, np.fl
 found = []
 for minutes in (2, 10):
     source = BlockSource(Repeated(minute, minutes), 16000)
-    duration_s = convert_file(converter, source, output, Wishes(emotion="sad"), progress=False)
+    duration_s = convert_file(converter, source, output, ConversionOptions(emotion="sad"), progress=False)
     found.append({"duration_s": duration_s, "peak_mb": peak_mb()})
 print(json.dumps(found))
 """

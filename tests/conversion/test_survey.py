@@ -33,7 +33,7 @@ def whole(speech):
 def test_all_is_that_of_the_whole_recording(speech, whole):
     source = BlockSource(speech, 16000)
     counted = []
-    with survey(source, CONFIG, watch=counted.append) as heard:
+    with survey(source, CONFIG, on_progress=counted.append) as heard:
         assert heard.samples == len(speech) and heard.frames == len(whole.mel)
         assert sum(counted) == PASSES * len(speech)
         assert heard.level_gain == pytest.approx(whole.level_gain, rel=1e-6)

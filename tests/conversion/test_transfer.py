@@ -37,8 +37,8 @@ def seen(converter, source, target, aspects, monkeypatch):
         calls["pitch"].append(rhythm_mel)
         return f0
 
-    monkeypatch.setattr(converter.recoder, "convert", convert)
-    monkeypatch.setattr(converter.recoder, "move_pitch", move_pitch)
+    monkeypatch.setattr(converter.engine, "convert", convert)
+    monkeypatch.setattr(converter.engine, "move_pitch", move_pitch)
     result = converter.transfer_features(source, target, TransferAspects.parse(aspects), ConversionOptions())
     return calls["inputs"], calls["pitch"], result
 

@@ -28,11 +28,11 @@ def test_a_known_warp_is_found(seed):
     assert (np.diff(found) >= -1e-4).all() and found.min() >= 0 and found.max() <= 199
 
 
-def test_level_and_colour_make_no_difference():
+def test_level_and_color_make_no_difference():
     x = speech(150)
     other = time_warp.warp(x, np.linspace(0, 149, 190))
-    coloured = 0.8 * other + np.linspace(0, 0.1, 80, dtype=np.float32)
-    assert np.abs(dtw.align(coloured, x) - np.linspace(0, 149, 190)).mean() < 2
+    colored = 0.8 * other + np.linspace(0, 0.1, 80, dtype=np.float32)
+    assert np.abs(dtw.align(colored, x) - np.linspace(0, 149, 190)).mean() < 2
 
 
 def test_the_path_covers_both_recordings_step_by_step():

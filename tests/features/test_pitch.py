@@ -1,4 +1,4 @@
-"""Fundamental frequency: against RAPT, against known tones, and its normalisation and classes."""
+"""Fundamental frequency: against RAPT, against known tones, and its normalization and classes."""
 
 import jax
 import jax.numpy as jnp

@@ -110,7 +110,7 @@ def test_a_partial_does_not_depend_on_its_batch():
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
-def test_a_speaker_is_the_normalised_mean():
+def test_a_speaker_is_the_normalized_mean():
     first, second = np.eye(256, dtype=np.float32)[:2]
     np.testing.assert_allclose(speaker.embed_speaker([first, second])[:3], [0.5**0.5, 0.5**0.5, 0], atol=1e-6)
 

@@ -59,10 +59,10 @@ def test_a_stream_gives_the_same_frames(rate, block):
 def test_memory_of_a_stream_is_bounded():
     held = []
 
-    def watch(x, positions):
+    def watched(x, positions):
         held.append(len(x))
         return time_warp.warp(x, positions)
 
     blocks = (frames(50, i) for i in range(100))
-    assert sum(map(len, time_warp.stream_at_rate(blocks, 1.3, 3846, watch))) == 3846
+    assert sum(map(len, time_warp.stream_at_rate(blocks, 1.3, 3846, watched))) == 3846
     assert max(held) < 110

@@ -85,7 +85,7 @@ def test_closing_finishes_what_waits():
 
 @pytest.fixture(scope="module")
 def windows(tiny_bundle):
-    """A converter, and the windows of three requests with different wishes."""
+    """A converter, and the windows of three requests with different options."""
     converter = Converter(load_bundle(tiny_bundle))
     inputs = []
     for i, emotion in enumerate((None, "happy", "sad")):
@@ -103,38 +103,38 @@ def test_sharing_changes_nothing_but_rounding(windows, exact):
     converter, inputs = windows
     requests = [inputs[2], inputs[2], inputs[1], inputs[0], inputs[2]]  # of 2, 2, 1, 1 and 2 windows
     sizes, cores = [], Cores(len(requests))
-    recoder = BatchingRecoder(converter.bundle, 1000, 16, exact, cores, sizes.append)
+    engine = BatchingRecoder(converter.bundle, 1000, 16, exact, cores, sizes.append)
 
     def convert(each):
         with cores:
-            return recoder.convert(each)
+            return engine.convert(each)
 
     with ThreadPoolExecutor(len(requests)) as pool:
         results = list(pool.map(convert, requests))
     for each, result in zip(requests, results, strict=True):
-        np.testing.assert_allclose(result, converter.recoder.convert(each), rtol=0, atol=0 if exact else 1e-5)
+        np.testing.assert_allclose(result, converter.engine.convert(each), rtol=0, atol=0 if exact else 1e-5)
     assert sum(sizes) == 8
     assert max(sizes) == (4 if exact else 8)
     voiced, classes = np.ones((1, 192), bool), inputs[0].f0[:1]
     with cores:
-        moved = recoder.move_pitch(inputs[0].mel[:1], voiced, classes)
-    np.testing.assert_array_equal(moved, converter.recoder.move_pitch(inputs[0].mel[:1], voiced, classes))
-    recoder.close()
+        moved = engine.move_pitch(inputs[0].mel[:1], voiced, classes)
+    np.testing.assert_array_equal(moved, converter.engine.move_pitch(inputs[0].mel[:1], voiced, classes))
+    engine.close()
     assert cores.busy == 0
 
 
 def test_a_long_recording_is_cut_and_stops_at_its_deadline(windows):
     converter, inputs = windows
     sizes, cores = [], Cores(1)
-    recoder = BatchingRecoder(converter.bundle, 0, 16, True, cores, sizes.append)
+    engine = BatchingRecoder(converter.bundle, 0, 16, True, cores, sizes.append)
     long = concatenate([inputs[1]] * (PART_WINDOWS + 3))
     with cores:
-        np.testing.assert_array_equal(recoder.convert(long), converter.recoder.convert(long))
+        np.testing.assert_array_equal(engine.convert(long), converter.engine.convert(long))
         assert sizes[0] == PART_WINDOWS and sum(sizes) == len(long)
         with deadline.until(time.monotonic() - 1), pytest.raises(deadline.ExpiredError):
-            recoder.convert(long)
+            engine.convert(long)
     assert cores.busy == 0
-    recoder.close()
+    engine.close()
 
 
 def test_deadlines_are_of_one_thread():

@@ -63,10 +63,10 @@ def server(tiny_bundle, tmp_path_factory):
 
 @pytest.mark.slow
 def test_fifty_clients_then_sigterm(server, tiny_bundle, tmp_path):
-    wishes = [{"emotion": emotion, "strength": strength} for emotion in ("happy", "sad") for strength in (0.5, 1.0)]
-    datas = [recording(0.6 + 0.5 * i, f0_hz=120.0 + 20 * i) for i in range(len(wishes))]
+    options = [{"emotion": emotion, "strength": strength} for emotion in ("happy", "sad") for strength in (0.5, 1.0)]
+    datas = [recording(0.6 + 0.5 * i, f0_hz=120.0 + 20 * i) for i in range(len(options))]
     converter = Converter(load_bundle(tiny_bundle))
-    pairs = list(zip(datas, wishes, strict=True))
+    pairs = list(zip(datas, options, strict=True))
     expected = [command_line(converter, tmp_path, data, **wish) for data, wish in pairs]
 
     def insist(number):

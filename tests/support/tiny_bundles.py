@@ -63,7 +63,7 @@ def description(names=tuple(CONFIGS)) -> dict[str, Any]:
 
 
 def random_params(names=tuple(CONFIGS), seed: int = 0) -> dict[str, Any]:
-    """Parameters of these networks, drawn by NumPy, because compiling the real initialisation takes a while."""
+    """Parameters of these networks, drawn by NumPy, because compiling the real initialization takes a while."""
     rng = np.random.default_rng(seed)
     params = {}
     for name in names:

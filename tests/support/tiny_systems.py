@@ -26,7 +26,7 @@ def load_config(name, variant="tiny", **changes):
 
 def make_system(name, **changes):
     """A system without data on disk."""
-    # The reference's rate: with a large one, rounding errors grow from step to step in CodeGAN's normalisations.
+    # The reference's rate: with a large one, rounding errors grow from step to step in CodeGAN's normalizations.
     precision = "float64" if jax.config.jax_enable_x64 else "float32"
     config = load_config(name, **{"optimizer": {"learning_rate": 1e-4}, "compute_dtype": precision, **changes})
     return system_without_data(config, code_channels=CODE_CHANNELS)
@@ -34,7 +34,7 @@ def make_system(name, **changes):
 
 @contextlib.contextmanager
 def quick_compilation():
-    """Programs that are compiled for a few small steps need no optimisation."""
+    """Programs that are compiled for a few small steps need no optimization."""
     jax.config.update("jax_disable_most_optimizations", True)
     try:
         yield
@@ -45,7 +45,7 @@ def quick_compilation():
 def exact_enough(name):
     """A context in which rounding cannot hide whether two trainings are the same.
 
-    CodeGAN has biases before instance normalisations. Their true gradient is zero, so that in float32 Adam makes full
+    CodeGAN has biases before instance normalizations. Their true gradient is zero, so that in float32 Adam makes full
     steps of whatever rounding leaves.
     """
     return jax.enable_x64(name == "codegan")

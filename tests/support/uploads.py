@@ -76,10 +76,10 @@ def conversion(data, headers=None, voices=(), **fields):
     return {"method": "POST", "url": "/convert", "files": files, "data": fields, "headers": headers}
 
 
-def command_line(converter, folder, data, suffix=".wav", **wishes):
+def command_line(converter, folder, data, suffix=".wav", **options):
     """The file that `evc convert` writes."""
     (folder / "in.wav").write_bytes(data)
     job = batch.Job(folder / "in.wav", folder / f"out{suffix}")
-    (outcome,) = batch.run([job], converter, ConversionOptions(**wishes))
+    (outcome,) = batch.run([job], converter, ConversionOptions(**options))
     assert outcome.error is None
     return job.output.read_bytes()

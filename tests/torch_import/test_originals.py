@@ -18,7 +18,7 @@ from evc_jax.models import voice_encoder
 from evc_jax.models.network import Network
 from evc_jax.models.waveglow.config import WaveGlowConfig
 from evc_jax.models.waveglow.network import WaveGlow
-from evc_jax.models.waveglow.synthesis import noise_shapes, synthesise
+from evc_jax.models.waveglow.synthesis import noise_shapes, synthesize
 from evc_jax.torch_import import original_kinds, originals, torch_waveglow
 from evc_jax.torch_import.original_kinds import Unseen
 from evc_jax.torch_import.originals import convert
@@ -154,7 +154,7 @@ def test_waveglow_in_every_form(tmp_path):
     mel = rng.standard_normal((1, 5, 4)).astype(np.float32)
     network = network_of(first[1])
     weights = jax.jit(functools.partial(network.apply, method="synthesis_weights"))
-    synthesis = jax.jit(lambda weights, *inputs: synthesise(weights, network.config, *inputs))
+    synthesis = jax.jit(lambda weights, *inputs: synthesize(weights, network.config, *inputs))
 
     def speak(params):
         return synthesis(weights(params), mel, noise)
@@ -219,7 +219,7 @@ def test_nvidias_model_at_its_full_size():
     noise = tuple(jax.ShapeDtypeStruct(shape, np.float32) for shape in noise_shapes(config, 1, 4))
     mel = jax.ShapeDtypeStruct((1, 4, 80), np.float32)
     weights = jax.eval_shape(lambda params: network.apply(params, method="synthesis_weights"), network.shapes())
-    sound = jax.eval_shape(lambda w, m, z: synthesise(w, config, m, z), weights, mel, noise)
+    sound = jax.eval_shape(lambda w, m, z: synthesize(w, config, m, z), weights, mel, noise)
     assert sound.shape == (1, 4 * 256) and network.count() > 87e6
 
 

@@ -16,7 +16,7 @@ from evc_jax.models.speechsplit.config import SpeechSplitConfig
 from evc_jax.models.speechsplit.network import ConvBlock
 from evc_jax.models.waveglow.config import WaveGlowConfig
 from evc_jax.models.waveglow.network import WaveGlow, waveglow_loss
-from evc_jax.models.waveglow.synthesis import noise_shapes, synthesise
+from evc_jax.models.waveglow.synthesis import noise_shapes, synthesize
 from evc_jax.training import parallel
 from evc_jax.training.flops import count_flops, count_loop_iterations, find_accelerator, peak_flops_per_s
 from evc_jax.training.systems.fake_data import batch_shapes, system_without_data
@@ -157,7 +157,7 @@ def test_waveglow_at_full_size_uses_every_weight_once_per_group_of_samples():
     config, frames = network.config, 1000
     noise, mel = tuple(shaped(*shape) for shape in noise_shapes(config, 1, frames)), shaped(1, frames, 80)
     weights = jax.eval_shape(lambda params: network.apply(params, method="synthesis_weights"), network.shapes())
-    synthesis = functools.partial(synthesise, config=config)
+    synthesis = functools.partial(synthesize, config=config)
     flops = count_flops(lambda *inputs: synthesis(inputs[0], mel=inputs[1], noise=inputs[2]), weights, mel, noise)
     per_sample = flops / (frames * config.upsample_stride)
 

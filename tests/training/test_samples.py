@@ -24,10 +24,10 @@ from evc_jax.features.f0_codes import LogF0Statistics, normalize_f0, quantize_f0
 from evc_jax.pretrained.bundle import build_network
 from evc_jax.pretrained.workdir import Trained
 from evc_jax.training.config import DataConfig
-from evc_jax.training.samples import build_showcase, codegan, utterances, voicegan, write_exhibits
-from evc_jax.training.samples.f0_converter import F0ConverterShowcase
+from evc_jax.training.samples import build_sample_logger, codegan, utterances, voicegan, write_summaries
+from evc_jax.training.samples.f0_converter import F0ConverterSampleLogger
 from evc_jax.training.samples.speechsplit import VARIANTS
-from evc_jax.training.samples.summaries import Exhibit, sound
+from evc_jax.training.samples.summaries import Summary, sound
 
 AUDIO = AudioConfig()
 EMOTIONS = ("calm", "angry")
@@ -57,10 +57,10 @@ def random_params(name, network_settings, seed=0):
 
 
 def make(name, datasets):
-    """A showcase of the tiny system, and parameters for it."""
+    """A sample_logger of the tiny system, and parameters for it."""
     config = system_config(name, datasets)
     networks = {name: settings(config)}
-    return build_showcase(config, networks, "unused"), {name: random_params(name, networks[name])}
+    return build_sample_logger(config, networks, "unused"), {name: random_params(name, networks[name])}
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +90,10 @@ def compilations():
 
 @dataclass
 class Opened:
-    """A showcase after its first call."""
+    """A sample_logger after its first call."""
 
-    showcase: Any
-    exported: dict
+    sample_logger: Any
+    inference_params: dict
     first: list
     compilations: int
 
@@ -103,13 +103,13 @@ def opened(datasets, frozen_speechsplit, compilations):
     """Showcases of the systems, each opened once: compiling is what takes long here."""
 
     @functools.cache
-    def open_showcase(name):
-        showcase, exported = make(name, datasets)
+    def open_sample_logger(name):
+        sample_logger, inference_params = make(name, datasets)
         compilations.clear()
-        first = list(showcase(exported))
-        return Opened(showcase, exported, first, len(compilations))
+        first = list(sample_logger(inference_params))
+        return Opened(sample_logger, inference_params, first, len(compilations))
 
-    return open_showcase
+    return open_sample_logger
 
 
 @functools.cache
@@ -125,9 +125,9 @@ def random_inputs():
     return mel, f0, jax.nn.one_hot(quantize_f0(f0, classes), classes), embedding
 
 
-def split_names(exhibits):
-    images = [exhibit.name for exhibit in exhibits if exhibit.image is not None]
-    return images, [exhibit.name for exhibit in exhibits if exhibit.audio is not None]
+def split_names(summaries):
+    images = [summary.name for summary in summaries if summary.image is not None]
+    return images, [summary.name for summary in summaries if summary.audio is not None]
 
 
 EXPECTED = {
@@ -143,27 +143,27 @@ def test_every_utterance_is_shown_and_later_calls_compile_nothing(name, opened, 
     shown = opened(name)
     assert shown.compilations
     compilations.clear()
-    again = list(shown.showcase(jax.tree.map(np.copy, shown.exported)))
+    again = list(shown.sample_logger(jax.tree.map(np.copy, shown.inference_params)))
     assert not compilations
     first = shown.first
     pictures, sounds = EXPECTED[name]
     for kinds, names in zip((pictures, sounds), split_names(first), strict=True):
         assert names == [f"utterance-{number}/{kind}" for number in (1, 2) for kind in kinds]
     # Recordings do not change: they are shown once.
-    assert [exhibit.name for exhibit in again] == [e.name for e in first if not e.name.endswith("/recording")]
+    assert [summary.name for summary in again] == [e.name for e in first if not e.name.endswith("/recording")]
     assert not set(pictures) & set(sounds)
-    for exhibit in first:
-        if exhibit.image is None:
-            assert exhibit.rate_hz == RATE_HZ and np.abs(exhibit.audio).max() <= 1
+    for summary in first:
+        if summary.image is None:
+            assert summary.rate_hz == RATE_HZ and np.abs(summary.audio).max() <= 1
         else:
-            assert exhibit.image.dtype == np.uint8 and exhibit.image.std() > 1
+            assert summary.image.dtype == np.uint8 and summary.image.std() > 1
 
 
 def test_nothing_is_read_or_compiled_before_the_first_call(compilations):
     compilations.clear()
     for name in (*EXPECTED, "voicegan"):
         config = system_config(name, "/nowhere")
-        build_showcase(config, {name: settings(config)}, "unused")
+        build_sample_logger(config, {name: settings(config)}, "unused")
     assert not compilations
 
 
@@ -174,10 +174,10 @@ def test_voices_are_shown(opened):
 @pytest.mark.parametrize("name", [*EXPECTED, "voicegan"])
 def test_a_diverged_network_is_shown_as_well(name, opened, compilations):
     shown = opened(name)
-    diverged = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), shown.exported)
+    diverged = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), shown.inference_params)
     compilations.clear()
-    for exhibit in shown.showcase(diverged):
-        assert np.isfinite(exhibit.audio).all() if exhibit.image is None else exhibit.image.std() > 1
+    for summary in shown.sample_logger(diverged):
+        assert np.isfinite(summary.audio).all() if summary.image is None else summary.image.std() > 1
     assert not compilations
 
 
@@ -199,10 +199,10 @@ def without_validation(datasets, tmp_path):
 
 def test_without_a_validation_split_there_is_less_to_show(without_validation, frozen_speechsplit):
     for name in EXPECTED:
-        showcase, exported = make(name, without_validation)
-        assert not list(showcase(exported))
-    showcase, exported = make("voicegan", without_validation)
-    assert len(list(showcase(exported))) == 2
+        sample_logger, inference_params = make(name, without_validation)
+        assert not list(sample_logger(inference_params))
+    sample_logger, inference_params = make("voicegan", without_validation)
+    assert len(list(sample_logger(inference_params))) == 2
 
 
 def test_a_validation_split_without_speakers_of_its_own_is_no_obstacle(datasets, monkeypatch):
@@ -214,17 +214,17 @@ def test_a_validation_split_without_speakers_of_its_own_is_no_obstacle(datasets,
         return table
 
     monkeypatch.setattr(voicegan, "open_speakers", only_train)
-    showcase, exported = make("voicegan", datasets)
-    assert len(list(showcase(exported))) == 2
+    sample_logger, inference_params = make("voicegan", datasets)
+    assert len(list(sample_logger(inference_params))) == 2
 
 
 def test_one_utterance_is_enough(datasets, opened, monkeypatch):
     of_two = opened("f0_converter").first[0]
     monkeypatch.setattr(utterances, "UTTERANCES", 1)
-    showcase, exported = make("f0_converter", datasets)
-    (exhibit,) = showcase(exported)
+    sample_logger, inference_params = make("f0_converter", datasets)
+    (summary,) = sample_logger(inference_params)
     # There is no other utterance whose pitch could be laid on this one's rhythm.
-    assert exhibit.image.shape[0] < of_two.image.shape[0]
+    assert summary.image.shape[0] < of_two.image.shape[0]
 
 
 class Records:
@@ -305,9 +305,11 @@ def test_sounds_made_together_are_those_made_alone():
 
 
 def test_an_aspect_is_removed_by_a_zero_in_place_of_its_input(opened):
-    showcase, params = opened("speechsplit").showcase, opened("speechsplit").exported["speechsplit"]
+    sample_logger, params = opened("speechsplit").sample_logger, opened("speechsplit").inference_params["speechsplit"]
     mel, f0, onehot, embedding = random_inputs()
-    shown = dict(zip(VARIANTS, np.asarray(showcase._rebuild(params, mel, f0, embedding)).swapaxes(0, 1), strict=True))
+    shown = dict(
+        zip(VARIANTS, np.asarray(sample_logger._rebuild(params, mel, f0, embedding)).swapaxes(0, 1), strict=True)
+    )
     expected = {
         "reconstruction": (mel, onehot, embedding, mel),
         "without-rhythm": (mel, onehot, embedding, 0 * mel),
@@ -322,13 +324,13 @@ def test_an_aspect_is_removed_by_a_zero_in_place_of_its_input(opened):
 
 def test_f0_classes_become_hertz_of_the_speaker(datasets):
     config = system_config("f0_converter", datasets)
-    showcase = F0ConverterShowcase(config, {"f0_converter": settings(config)})
+    sample_logger = F0ConverterSampleLogger(config, {"f0_converter": settings(config)})
     statistics = LogF0Statistics(np.log(180.0), 0.2)
     f0_hz = np.concatenate([np.zeros(10), np.geomspace(100, 320, 40)]).astype(np.float32)
     mel, audio, embedding = (np.zeros(shape, np.float32) for shape in ((50, 80), (49 * 256,), (256,)))
     utterance = utterances.Utterance("utterance-1", "", mel, f0_hz, audio, embedding, statistics)
     classes = np.pad(quantize_f0(normalize_f0(f0_hz, statistics)), (0, 142))
-    hertz = showcase._hertz(np.stack([classes] * 3), utterance)
+    hertz = sample_logger._hertz(np.stack([classes] * 3), utterance)
     assert hertz.shape == (3, 50)
     # Half a class is 4 / 255 of a deviation.
     np.testing.assert_allclose(np.log(hertz[1, 10:] / f0_hz[10:]), 0, atol=0.2 * 4 / 255 + 1e-6)
@@ -339,11 +341,11 @@ def test_unconverted_codes_decode_to_the_reconstruction(opened, frozen_speechspl
     shown, frozen = opened("codegan"), frozen_speechsplit.params["speechsplit"]
     mel, f0, onehot, embedding = random_inputs()
     rebuilt = reference()(frozen, mel, onehot, embedding, mel)
-    _, mels = shown.showcase._convert(frozen, shown.exported["codegan"], mel, f0, embedding)
+    _, mels = shown.sample_logger._convert(frozen, shown.inference_params["codegan"], mel, f0, embedding)
     np.testing.assert_allclose(mels[:, 0], rebuilt, atol=1e-5)
     # A residual generator of zeros changes nothing, so every emotion is the reconstruction, too.
-    zeros = jax.tree.map(np.zeros_like, shown.exported["codegan"])
-    codes, mels = shown.showcase._convert(frozen, zeros, mel, f0, embedding)
+    zeros = jax.tree.map(np.zeros_like, shown.inference_params["codegan"])
+    codes, mels = shown.sample_logger._convert(frozen, zeros, mel, f0, embedding)
     assert codes.shape == (2, 1 + len(EMOTIONS), 24, 10)
     for number in range(1 + len(EMOTIONS)):
         np.testing.assert_allclose(mels[:, number], rebuilt, atol=1e-5)
@@ -381,7 +383,7 @@ def test_exhibits_reach_tensorboard(tmp_path):
     picture = draw.integers(0, 256, (20, 30, 3)).astype(np.uint8)
     loud = (3 * draw.normal(size=4000)).astype(np.float32)
     writer = SummaryWriter(str(tmp_path))
-    write_exhibits(writer, [Exhibit("utterance-1/mel", image=picture), sound("utterance-1/angry", loud, RATE_HZ)], 7)
+    write_summaries(writer, [Summary("utterance-1/mel", image=picture), sound("utterance-1/angry", loud, RATE_HZ)], 7)
     writer.close()
     (step, image), (_, heard) = read_events(tmp_path)
     assert step == 7 and image.tag == "utterance-1/mel" and heard.tag == "utterance-1/angry"

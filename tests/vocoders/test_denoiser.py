@@ -80,7 +80,7 @@ def test_a_humming_waveglow_is_brought_to_silence(hummer):
     bundle, mel = hummer(0.05), np.full((200, 80), 0.3, np.float32)
     clean = make_vocoder("waveglow", hummer(0.0), 0.02)(mel, 51200, 0)
     vocoders = [make_vocoder("waveglow", bundle, 0.02, denoise) for denoise in (0, 0.1, 1)]
-    heard, weak, full = (synthesise(mel, 51200, 0) for synthesise in vocoders)
+    heard, weak, full = (synthesize(mel, 51200, 0) for synthesize in vocoders)
     assert (energies(heard) > 10 * energies(clean)).all()
     assert (energies(weak) < 0.9 * energies(heard)).all()
     assert (energies(full) <= energies(clean)).all()
@@ -107,6 +107,6 @@ def test_chunks_of_a_denoised_waveglow_change_nothing(hummer, monkeypatch):
     mel = np.random.default_rng(0).uniform(size=(150, 80)).astype(np.float32)
     whole = make_vocoder("waveglow", hummer(0.05), 0.1, 0.5)(mel, 150 * 256, 0)
     monkeypatch.setattr(waveglow_vocoder, "CHUNK_FRAMES", (32,))
-    synthesise = make_vocoder("waveglow", hummer(0.05), 0.1, 0.5)
-    chunked = np.concatenate(list(synthesise.stream(np.split(mel, 5), 150, 150 * 256, 0)))
+    synthesize = make_vocoder("waveglow", hummer(0.05), 0.1, 0.5)
+    chunked = np.concatenate(list(synthesize.stream(np.split(mel, 5), 150, 150 * 256, 0)))
     np.testing.assert_allclose(chunked, whole, atol=1e-4 * np.abs(whole).max())

@@ -71,11 +71,11 @@ def test_one_chunk_is_griffin_lim_itself():
 @pytest.mark.parametrize("samples", [32000, 32001, 47999, 50000])
 def test_chunks_have_the_length_and_do_not_depend_on_the_blocks(samples):
     mel = mel_of(tone(3))[: samples // 256 + 1]
-    synthesise = GriffinLim(CONFIG, iterations=2, chunk_s=1.0)
-    whole = synthesise(mel, samples, 0)
+    synthesize = GriffinLim(CONFIG, iterations=2, chunk_s=1.0)
+    whole = synthesize(mel, samples, 0)
     assert whole.shape == (samples,) and not whole[(len(mel) - 1) * 256 + 512 :].any()
     blocks = np.split(mel, range(7, len(mel), 13))
-    np.testing.assert_array_equal(np.concatenate(list(synthesise.stream(blocks, len(mel), samples, 0))), whole)
+    np.testing.assert_array_equal(np.concatenate(list(synthesize.stream(blocks, len(mel), samples, 0))), whole)
 
 
 def test_seams_are_as_good_as_the_rest(data_dir):

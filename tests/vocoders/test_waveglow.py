@@ -13,7 +13,7 @@ from evc_jax.errors import BundleError
 from evc_jax.models.network import Network
 from evc_jax.models.waveglow.config import WaveGlowConfig
 from evc_jax.models.waveglow.network import WaveGlow
-from evc_jax.models.waveglow.synthesis import synthesise
+from evc_jax.models.waveglow.synthesis import synthesize
 from evc_jax.pretrained.bundle import load_bundle
 from evc_jax.vocoders import make_vocoder
 from evc_jax.vocoders import waveglow as waveglow_vocoder
@@ -43,10 +43,10 @@ def test_waveglow_in_chunks_equals_waveglow_in_one_piece(waveglow, monkeypatch):
 def test_waveglow_streams_the_same_samples(waveglow, monkeypatch, block):
     mel = np.random.default_rng(0).uniform(size=(150, 80)).astype(np.float32)
     monkeypatch.setattr(waveglow_vocoder, "CHUNK_FRAMES", (32,))
-    synthesise = waveglow_vocoder.WaveGlowVocoder(waveglow)
-    parts = list(synthesise.stream(np.split(mel, range(block, 150, block)), 150, 38000, 4))
+    synthesize = waveglow_vocoder.WaveGlowVocoder(waveglow)
+    parts = list(synthesize.stream(np.split(mel, range(block, 150, block)), 150, 38000, 4))
     assert len(parts) > 3
-    np.testing.assert_array_equal(np.concatenate(parts), synthesise(mel, 38000, 4))
+    np.testing.assert_array_equal(np.concatenate(parts), synthesize(mel, 38000, 4))
 
 
 def test_each_frame_has_noise_of_its_own():
@@ -69,8 +69,8 @@ def test_sigma_scales_the_noise_and_zero_needs_no_seed(waveglow):
 
 def test_waveglow_context_covers_what_the_output_depends_on(waveglow):
     """The gradient of one frame's samples does not reach outside the context."""
-    synthesiser = waveglow_vocoder.WaveGlowVocoder(waveglow, sigma=1.0)
-    before, after = synthesiser.context_frames()
+    synthesizer = waveglow_vocoder.WaveGlowVocoder(waveglow, sigma=1.0)
+    before, after = synthesizer.context_frames()
     frame, frames = 12, 24
     shapes, weights = (
         waveglow_vocoder.noise_shapes(waveglow.config, 1, frames),
@@ -79,7 +79,7 @@ def test_waveglow_context_covers_what_the_output_depends_on(waveglow):
     noise = tuple(jax.random.normal(jax.random.key(0), shape) for shape in shapes)
 
     def loudness(mel):
-        out = synthesise(weights, waveglow.config, mel, noise)
+        out = synthesize(weights, waveglow.config, mel, noise)
         return (out[0, frame * 256 : (frame + 1) * 256] ** 2).sum()
 
     mel = np.random.default_rng(1).uniform(size=(1, frames, 80)).astype(np.float32)
@@ -90,18 +90,18 @@ def test_waveglow_context_covers_what_the_output_depends_on(waveglow):
 @pytest.mark.parametrize("samples", [1600, 16000, 16255])
 def test_waveglow_length_and_seed(waveglow, samples):
     mel = mel_of(tone(2)[:samples])
-    synthesiser = waveglow_vocoder.WaveGlowVocoder(waveglow)
-    first, same, other = (synthesiser(mel, samples, seed) for seed in (0, 0, 1))
+    synthesizer = waveglow_vocoder.WaveGlowVocoder(waveglow)
+    first, same, other = (synthesizer(mel, samples, seed) for seed in (0, 0, 1))
     assert first.shape == (samples,)
     np.testing.assert_array_equal(first, same)
     assert np.abs(first - other).max() > 1e-3
 
 
 def test_the_reference_waveglow_sees_24480_samples_and_three_frames(waveglow):
-    synthesiser = waveglow_vocoder.WaveGlowVocoder(dataclasses.replace(waveglow, config=WaveGlowConfig()))
+    synthesizer = waveglow_vocoder.WaveGlowVocoder(dataclasses.replace(waveglow, config=WaveGlowConfig()))
     after = -(-24480 // 256)
-    assert synthesiser.context_frames() == (after + 3, after)
-    assert synthesiser.chunk_frames(10_000) > sum(synthesiser.context_frames())
+    assert synthesizer.context_frames() == (after + 3, after)
+    assert synthesizer.chunk_frames(10_000) > sum(synthesizer.context_frames())
 
 
 def test_a_bundle_without_waveglow_says_so(tmp_path):

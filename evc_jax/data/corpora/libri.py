@@ -1,7 +1,7 @@
 """LibriSpeech, and LibriTTS and LibriTTS-R made from the same audio books (Panayotov 2015, Zen 2019, Koizumi 2023).
 
 All three lie in `SUBSET/SPEAKER/CHAPTER/` and give the readers' sexes in a table. LibriSpeech has one transcript per
-chapter, the other two one file per utterance, of which the normalised text is taken.
+chapter, the other two one file per utterance, of which the normalized text is taken.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ def _read_librispeech(root: Path, prefix: str) -> Iterator[Recording]:
 
 def _read_libritts(root: Path, prefix: str) -> Iterator[Recording]:
     root = unpacked(root, "LibriTTS")
-    return _read(root, prefix, LIBRITTS.require(root / "SPEAKERS.txt", root / "speakers.tsv"), _normalised_text)
+    return _read(root, prefix, LIBRITTS.require(root / "SPEAKERS.txt", root / "speakers.tsv"), _normalized_text)
 
 
 def _read_libritts_r(root: Path, prefix: str) -> Iterator[Recording]:
     root = unpacked(root, "LibriTTS_R")
-    return _read(root, prefix, LIBRITTS_R.require(root / "SPEAKERS.txt", root / "speakers.tsv"), _normalised_text)
+    return _read(root, prefix, LIBRITTS_R.require(root / "SPEAKERS.txt", root / "speakers.tsv"), _normalized_text)
 
 
 def _read(root: Path, prefix: str, table: Path, text_of: Callable[[Path], str]) -> Iterator[Recording]:
@@ -73,7 +73,7 @@ def _chapter(folder: Path) -> dict[str, str]:
     return dict(line.split(" ", 1) for line in lines if " " in line)
 
 
-def _normalised_text(path: Path) -> str:
+def _normalized_text(path: Path) -> str:
     file = path.with_name(f"{path.stem}.normalized.txt")
     return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
 

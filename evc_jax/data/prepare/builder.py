@@ -87,7 +87,7 @@ def prepare(
     progress: bool = True,
     runner: str = LOCAL,
     beam_options: str = "",
-    tell: Callable[[str], None] | None = None,
+    log: Callable[[str], None] | None = None,
 ) -> PrepareReport:
     """Extracts a corpus and writes it as the TFDS dataset `speech/<dataset_name>` in `out_dir`.
 
@@ -106,7 +106,7 @@ def prepare(
       progress: whether the local runner draws a progress bar.
       runner: "local", or the name of one of Apache Beam's runners.
       beam_options: options for Apache Beam, as on a command line.
-      tell: called with a sentence on what was found of an earlier run.
+      log: called with a sentence on what was found of an earlier run.
 
     Raises:
       DataError: the corpus cannot be read, more than 5 % of it is unusable, a name is not usable, or work cannot be
@@ -175,7 +175,7 @@ def _work_folder(out_dir: epath.Path, dataset: str) -> Iterator[epath.Path]:
         storage.remove_folder(work)
 
 
-def _extract(plan: Plan, extraction: Extraction, runner: Runner, tell: Callable[[str], None] | None) -> int:
+def _extract(plan: Plan, extraction: Extraction, runner: Runner, log: Callable[[str], None] | None) -> int:
     """Extracts the shards that are not finished; returns how many utterances are in the others."""
     folder = epath.Path(extraction.work) / FEATURES_FOLDER
     names = storage.file_names(folder)
@@ -185,9 +185,9 @@ def _extract(plan: Plan, extraction: Extraction, runner: Runner, tell: Callable[
     pending = [shard for name, shard in files.items() if name not in names]
     total = sum(shard.utterances for shard in plan.shards)
     found = total - sum(shard.utterances for shard in pending)
-    if found and tell:
+    if found and log:
         shards = f"{len(files) - len(pending)} of {len(files)} shards"
-        tell(f"{found} of {total} recordings were extracted by an earlier run and are kept ({shards}).")
+        log(f"{found} of {total} recordings were extracted by an earlier run and are kept ({shards}).")
     if pending:
         runner.for_each(functools.partial(extract_shard, extraction=extraction), pending, found, "features")
     return found

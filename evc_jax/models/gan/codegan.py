@@ -32,14 +32,14 @@ class CodeGANConfig:
       emotions: number of emotions.
       down_widths: the generator's way down: the first convolution, then one per halving of the length.
       up_widths: its way back up, one per doubling; as many as there are halvings.
-      residual_blocks: blocks with adaptive normalisation in between, where the emotion enters.
+      residual_blocks: blocks with adaptive normalization in between, where the emotion enters.
       input_kernel: of the generator's first convolution, odd.
       residual_kernel: of the residual blocks' convolutions, odd.
       discriminator_widths: one convolution each, all but the first halve the length.
       discriminator_kernels: their kernels; the first is odd and keeps the length.
       discriminator_groups: their groups.
       residual: whether the generator's output is added to its input.
-        NOTE: not so in the reference, whose instance normalisations erase each channel's level over the utterance, and
+        NOTE: not so in the reference, whose instance normalizations erase each channel's level over the utterance, and
         with it how high the voice is; the network must then invent what it could have kept.
       dtype: type of the arithmetic; parameters and results stay float32.
     """
@@ -106,7 +106,7 @@ class CodeGANConfig:
 
 
 class NormedConv(nnx.Module):
-    """A convolution of either kind, affine instance normalisation, leaky ReLU."""
+    """A convolution of either kind, affine instance normalization, leaky ReLU."""
 
     def __init__(self, conv: nnx.Module, channels: int):
         self.conv = conv
@@ -117,7 +117,7 @@ class NormedConv(nnx.Module):
 
 
 class AdaptiveInstanceNorm(nnx.Module):
-    """Instance normalisation whose scale and bias a condition chooses (Huang and Belongie, arXiv 1703.06868)."""
+    """Instance normalization whose scale and bias a condition chooses (Huang and Belongie, arXiv 1703.06868)."""
 
     def __init__(self, channels: int, conditions: int, *, keys: KeySequence, dtype: str):
         self.norm = InstanceNorm(channels, affine=False)
@@ -129,7 +129,7 @@ class AdaptiveInstanceNorm(nnx.Module):
 
 
 class ResidualBlock(nnx.Module):
-    """Convolution, adaptive normalisation, ReLU, twice; added to the input at unit variance."""
+    """Convolution, adaptive normalization, ReLU, twice; added to the input at unit variance."""
 
     def __init__(self, channels: int, config: CodeGANConfig, *, keys: KeySequence):
         kernel, dtype = config.residual_kernel, config.dtype

@@ -67,7 +67,7 @@ class SpeechSplitConfig:
     """Sizes of the autoencoder; the defaults are the reference's.
 
     Attributes:
-      group_channels: channels per group of the group normalisation.
+      group_channels: channels per group of the group normalization.
       kernel: frames that a convolution sees, odd.
       dtype: type of the arithmetic; parameters and the output stay float32.
     """

@@ -37,7 +37,7 @@ Resamplings = tuple[Resampling, ...]
 
 
 class ConvBlock(nnx.Module):
-    """Convolution of unchanged length, group normalisation, ReLU."""
+    """Convolution of unchanged length, group normalization, ReLU."""
 
     def __init__(self, inputs: int, width: int, config, *, keys: KeySequence):
         self.conv = Conv1d(inputs, width, config.kernel, gain=RELU_GAIN, dtype=config.dtype, keys=keys)
@@ -111,7 +111,7 @@ class SpeechSplit(nnx.Module):
 
         Args:
           mel: log-mel spectrogram in [0, 1]; in training resampled together with the F0.
-          f0_onehot: quantised F0 of the same frames.
+          f0_onehot: quantized F0 of the same frames.
           rhythm_mel: what the rhythm encoder sees, where that differs (in training: before resampling).
           resamplings: in training one per convolution block; content and pitch share it, so that only the rhythm
             encoder can tell the timing.
@@ -174,7 +174,7 @@ class F0Converter(nnx.Module):
 
         Args:
           rhythm_mel: log-mel of the utterance whose timing counts.
-          f0_onehot: quantised F0 of the utterance whose pitch counts.
+          f0_onehot: quantized F0 of the utterance whose pitch counts.
           resamplings: in training one per convolution block of the pitch encoder.
         """
         _check_frames(rhythm_mel.shape[1], self.config.frame_multiple)

@@ -109,22 +109,20 @@ class WaveGlow(nnx.Module):
         self.mixers = Stack(mixers)
         self.couplings = Stack([CouplingNet(config.channels(flow) // 2, config, keys=keys) for flow in flows])
 
-    def __call__(
-        self, audio: Float[Array, "B S"], mel: Float[Array, "B T F"], rematerialise: bool = False
-    ) -> WaveGlowOutput:
+    def __call__(self, audio: Float[Array, "B S"], mel: Float[Array, "B T F"], remat: bool = False) -> WaveGlowOutput:
         """Audio to noise; samples past the last whole group are left out.
 
         Args:
           audio: samples.
           mel: log-mel spectrogram, of at least as many frames.
-          rematerialise: gradients compute each coupling network again instead of keeping what it computed: a third
+          remat: gradients compute each coupling network again instead of keeping what it computed: a third
             more arithmetic, a fraction of the memory. XLA's CPU backend finds both the same and keeps it after all.
 
         Raises:
           ConfigError: the mel spectrogram is too short for the audio.
         """
         config = self.config
-        run = jax.checkpoint(_couple) if rematerialise else _couple
+        run = jax.checkpoint(_couple) if remat else _couple
         groups = audio.shape[1] // config.group_samples
         condition = self._condition(mel, groups)
         x = audio[:, : groups * config.group_samples].reshape(audio.shape[0], groups, config.group_samples)
@@ -146,7 +144,7 @@ class WaveGlow(nnx.Module):
         return WaveGlowOutput(z, jnp.stack(log_s_sums), jnp.stack(log_dets))
 
     def synthesis_weights(self) -> SynthesisWeights:
-        """What `waveglow_synthesis.synthesise` takes in place of the parameters."""
+        """What `waveglow_synthesis.synthesize` takes in place of the parameters."""
         config = self.config
         condition = functools.partial(fold_condition, self.upsample.kernel[...], self.upsample.bias[...], config)
         return SynthesisWeights(

@@ -21,7 +21,7 @@ from evc_jax.models.waveglow.wavenet import CouplingWeights, couple
 
 @pytree_dataclass
 class SynthesisWeights:
-    """A WaveGlow as `synthesise` takes it, flow by flow.
+    """A WaveGlow as `synthesize` takes it, flow by flow.
 
     Attributes:
       couplings: their `condition` maps what one frame's groups hear, [taps * F, groups of a frame * 2W].
@@ -55,7 +55,7 @@ def fold_condition(
     )
 
 
-def synthesise(
+def synthesize(
     weights: SynthesisWeights,
     config: WaveGlowConfig,
     mel: Float[Array, "B T F"],
@@ -97,7 +97,7 @@ def _frames_and_before(mel: Float[Array, "B T F"], taps: int) -> Float[Array, "B
 
 
 def noise_shapes(config: WaveGlowConfig, batch: int, frames: int) -> tuple[tuple[int, int, int], ...]:
-    """Shapes [B, G, C] of the noise that `synthesise` takes: the last flow's, then what joins on the way back."""
+    """Shapes [B, G, C] of the noise that `synthesize` takes: the last flow's, then what joins on the way back."""
     groups = frames * config.upsample_stride // config.group_samples
     joins = sum(config.leaves_early(flow) for flow in range(config.flows)) if config.early_channels else 0
     widths = [config.channels(config.flows - 1)] + [config.early_channels] * joins
@@ -107,6 +107,6 @@ def noise_shapes(config: WaveGlowConfig, batch: int, frames: int) -> tuple[tuple
 def draw_noise(
     key: Key[Array, ""], config: WaveGlowConfig, batch: int, frames: int
 ) -> tuple[Float[Array, "B G _"], ...]:
-    """Standard normal noise for `synthesise`."""
+    """Standard normal noise for `synthesize`."""
     shapes = noise_shapes(config, batch, frames)
     return tuple(jax.random.normal(jax.random.fold_in(key, i), shape) for i, shape in enumerate(shapes))

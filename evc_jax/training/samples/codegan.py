@@ -24,8 +24,8 @@ from evc_jax.models.speechsplit.config import SpeechSplitConfig
 from evc_jax.pretrained.bundle import build_network
 from evc_jax.pretrained.workdir import Trained, load_for_inference
 from evc_jax.training.config import TrainConfig
-from evc_jax.training.samples.summaries import Exhibit, sound
-from evc_jax.training.samples.utterances import Take, Utterance, batch, choose, listen
+from evc_jax.training.samples.summaries import Summary, sound
+from evc_jax.training.samples.utterances import Resynthesis, Utterance, batch, choose, listen
 from evc_jax.training.systems.codegan import Options
 
 UNCONVERTED = "unconverted"
@@ -33,8 +33,8 @@ CODE_RANGE = 1.0  # codes are outputs of an LSTM
 CHANGE_RANGE = 0.5
 
 
-class CodeGANShowcase:
-    """See `showcase.Showcase`."""
+class CodeGANSampleLogger:
+    """See `sample_logger.SampleLogger`."""
 
     def __init__(self, config: TrainConfig, networks: Mapping[str, Mapping[str, Any]]):
         self._data = config.data
@@ -43,13 +43,13 @@ class CodeGANShowcase:
         self._convert = jax.jit(self._trace)
         self._recordings_shown = False
 
-    def __call__(self, exported: Mapping[str, Any]) -> Iterator[Exhibit]:
+    def __call__(self, inference_params: Mapping[str, Any]) -> Iterator[Summary]:
         if not self._utterances:
             return
         inputs = batch(self._utterances, WINDOW_FRAMES)
         given = (inputs.mel, inputs.f0, inputs.embedding)
         frozen = self._trained.params["speechsplit"]
-        codes, mels = map(np.asarray, self._convert(frozen, exported["codegan"], *given))
+        codes, mels = map(np.asarray, self._convert(frozen, inference_params["codegan"], *given))
         rate_hz = self._audio.sample_rate_hz
         names = (UNCONVERTED, *self._options.emotions)
         for utterance, code, converted in zip(self._utterances, codes, mels, strict=True):
@@ -79,26 +79,26 @@ class CodeGANShowcase:
     def _autoencoder(self) -> tuple[Network, SpeechSplitConfig]:
         return build_network("speechsplit", self._trained.networks["speechsplit"])
 
-    def _codes_exhibit(self, utterance: Utterance, codes: Mapping[str, Float[np.ndarray, "T C"]]) -> Exhibit:
+    def _codes_exhibit(self, utterance: Utterance, codes: Mapping[str, Float[np.ndarray, "T C"]]) -> Summary:
         encoders = self._autoencoder[1]
         parts = {name: getattr(encoders, name).code_channels for name in self._options.code.split("_")}
         frames_per_code = WINDOW_FRAMES // len(codes[UNCONVERTED])
         shown = {name: code[: -(-len(utterance.mel) // frames_per_code)] for name, code in codes.items()}
         step_s = frames_per_code * self._audio.hop_samples / self._audio.sample_rate_hz
-        return Exhibit(f"{utterance.tag}/codes", draw_codes(shown, parts, step_s, utterance.title))
+        return Summary(f"{utterance.tag}/codes", draw_codes(shown, parts, step_s, utterance.title))
 
-    def _pictures(self, utterance: Utterance, takes: Mapping[str, Take]) -> Iterator[Exhibit]:
+    def _pictures(self, utterance: Utterance, takes: Mapping[str, Resynthesis]) -> Iterator[Summary]:
         before = takes[UNCONVERTED]
         panels = [Panel(UNCONVERTED, before.mel, before.f0_hz)]
         curves = [Curve(UNCONVERTED, before.f0_hz, DARK_INK, width=3.5)]
-        for name, colour in zip(self._options.emotions, _colours(len(takes) - 1), strict=True):
+        for name, color in zip(self._options.emotions, _colors(len(takes) - 1), strict=True):
             panels.append(Panel(name, takes[name].mel, takes[name].f0_hz, reference_f0_hz=before.f0_hz))
-            curves.append(Curve(name, takes[name].f0_hz, colour, width=1.8))
+            curves.append(Curve(name, takes[name].f0_hz, color, width=1.8))
         title = f"{utterance.title}    (line: F0, dashed: unconverted)"
-        yield Exhibit(f"{utterance.tag}/mel", picture_of_panels(panels, self._audio, title))
+        yield Summary(f"{utterance.tag}/mel", picture_of_panels(panels, self._audio, title))
         curve_panel = CurvePanel("F0 of each conversion", before.mel, tuple(curves))
         f0 = picture_of_curves([curve_panel], self._audio, utterance.title, utterance.f0_range_hz, (9.0, 4.2))
-        yield Exhibit(f"{utterance.tag}/f0", f0)
+        yield Summary(f"{utterance.tag}/f0", f0)
 
     def _trace(
         self,
@@ -155,7 +155,7 @@ def draw_codes(
 
 
 def _draw_code(axes, code: Float[np.ndarray, "T C"], parts: Mapping[str, int], step_s: float, limit: float):
-    """Draws one code, its first part at the top; returns the image, for a colour bar.
+    """Draws one code, its first part at the top; returns the image, for a color bar.
 
     The rhythm's two channels would vanish beside the pitch's 64, so a part is as high as the root of its channels.
     """
@@ -164,8 +164,8 @@ def _draw_code(axes, code: Float[np.ndarray, "T C"], parts: Mapping[str, int], s
     for top, bottom, channels in zip(edges, edges[1:], parts.values(), strict=False):
         extent = (0, len(code) * step_s, bottom, top)
         values = code[:, first : first + channels].T
-        colours = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit, "interpolation": "nearest"}
-        image = axes.imshow(values, aspect="auto", extent=extent, **colours)
+        colors = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit, "interpolation": "nearest"}
+        image = axes.imshow(values, aspect="auto", extent=extent, **colors)
         axes.axhline(bottom, color="white", linewidth=1.5)
         first += channels
     axes.set_xlim(0, len(code) * step_s)
@@ -178,8 +178,8 @@ def _draw_code(axes, code: Float[np.ndarray, "T C"], parts: Mapping[str, int], s
     return image
 
 
-def _colours(count: int) -> list[str]:
-    """So many colours; those of more than ten curves repeat."""
+def _colors(count: int) -> list[str]:
+    """So many colors; those of more than ten curves repeat."""
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 

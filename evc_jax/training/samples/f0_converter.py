@@ -19,32 +19,32 @@ from evc_jax.models.speechsplit.config import F0ConverterConfig
 from evc_jax.models.speechsplit.random_resampling import draw_resampling, random_resample
 from evc_jax.pretrained.bundle import build_network
 from evc_jax.training.config import TrainConfig
-from evc_jax.training.samples.summaries import Exhibit
+from evc_jax.training.samples.summaries import Summary
 from evc_jax.training.samples.utterances import Utterance, batch, choose
 
 _TRUE, _GIVEN, _PREDICTED = "#24292f", "#0969da", "#e16f24"
 
 
-class F0ConverterShowcase:
-    """See `showcase.Showcase`."""
+class F0ConverterSampleLogger:
+    """See `sample_logger.SampleLogger`."""
 
     def __init__(self, config: TrainConfig, networks: Mapping[str, Mapping[str, Any]]):
         self._data = config.data
         self._settings = networks["f0_converter"]
         self._convert = jax.jit(self._trace)
 
-    def __call__(self, exported: Mapping[str, Any]) -> Iterator[Exhibit]:
+    def __call__(self, inference_params: Mapping[str, Any]) -> Iterator[Summary]:
         utterances = self._utterances
         if not utterances:
             return
         config = audio_config(self._data.data_dir, self._data.datasets)
         inputs = batch(utterances, self._model.resampling.padded_frames)
-        given, predicted = self._convert(exported["f0_converter"], inputs.mel, inputs.f0, inputs.length)
+        given, predicted = self._convert(inference_params["f0_converter"], inputs.mel, inputs.f0, inputs.length)
         for number, utterance in enumerate(utterances):
             other = utterances[number - 1] if len(utterances) > 1 else None
             panels = self._panels(utterance, other, np.asarray(given)[number], np.asarray(predicted)[number])
             picture = picture_of_curves(panels, config, utterance.title, utterance.f0_range_hz)
-            yield Exhibit(f"{utterance.tag}/f0", picture)
+            yield Summary(f"{utterance.tag}/f0", picture)
 
     @functools.cached_property
     def _utterances(self) -> tuple[Utterance, ...]:

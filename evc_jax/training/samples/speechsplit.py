@@ -23,14 +23,14 @@ from evc_jax.models.network import Network
 from evc_jax.models.speechsplit.config import SpeechSplitConfig
 from evc_jax.pretrained.bundle import build_network
 from evc_jax.training.config import TrainConfig
-from evc_jax.training.samples.summaries import Exhibit, sound
-from evc_jax.training.samples.utterances import Take, Utterance, batch, choose, listen
+from evc_jax.training.samples.summaries import Summary, sound
+from evc_jax.training.samples.utterances import Resynthesis, Utterance, batch, choose, listen
 
 VARIANTS = ("reconstruction", "without-rhythm", "without-content", "without-pitch", "without-timbre")
 
 
-class SpeechSplitShowcase:
-    """See `showcase.Showcase`."""
+class SpeechSplitSampleLogger:
+    """See `sample_logger.SampleLogger`."""
 
     def __init__(self, config: TrainConfig, networks: Mapping[str, Mapping[str, Any]]):
         self._data = config.data
@@ -38,11 +38,11 @@ class SpeechSplitShowcase:
         self._rebuild = jax.jit(self._trace)
         self._recordings_shown = False
 
-    def __call__(self, exported: Mapping[str, Any]) -> Iterator[Exhibit]:
+    def __call__(self, inference_params: Mapping[str, Any]) -> Iterator[Summary]:
         if not self._utterances:
             return
         inputs = batch(self._utterances, self._model.resampling.padded_frames)
-        rebuilt = np.asarray(self._rebuild(exported["speechsplit"], inputs.mel, inputs.f0, inputs.embedding))
+        rebuilt = np.asarray(self._rebuild(inference_params["speechsplit"], inputs.mel, inputs.f0, inputs.embedding))
         for utterance, copy, mels in zip(self._utterances, self._copies, rebuilt, strict=True):
             frames = len(utterance.mel)
             takes = dict(zip(VARIANTS, listen(list(mels[:, :frames]), self._audio), strict=True))
@@ -70,16 +70,16 @@ class SpeechSplitShowcase:
         return audio_config(self._data.data_dir, self._data.datasets)
 
     @functools.cached_property
-    def _copies(self) -> list[Take]:
+    def _copies(self) -> list[Resynthesis]:
         """What the way through Griffin-Lim alone does to the recordings."""
         return listen([utterance.mel for utterance in self._utterances], self._audio)
 
-    def _picture(self, utterance: Utterance, takes: Mapping[str, Take]) -> Exhibit:
+    def _picture(self, utterance: Utterance, takes: Mapping[str, Resynthesis]) -> Summary:
         panels = [Panel("original", utterance.mel, utterance.f0_hz)]
         for name, take in takes.items():
             panels.append(Panel(name.replace("-", " "), take.mel, take.f0_hz, reference_f0_hz=utterance.f0_hz))
         title = f"{utterance.title}    (line: F0, dashed: the original's)"
-        return Exhibit(f"{utterance.tag}/aspects", picture_of_panels(panels, self._audio, title))
+        return Summary(f"{utterance.tag}/aspects", picture_of_panels(panels, self._audio, title))
 
     def _trace(
         self, params: Any, mel: Float[Array, "B T F"], f0: Float[Array, "B T"], embedding: Float[Array, "B E"]

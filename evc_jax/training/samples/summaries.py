@@ -13,7 +13,7 @@ from evc_jax.audio.plotting import Picture
 
 
 @dataclass(frozen=True, eq=False)
-class Exhibit:
+class Summary:
     """A picture or a sound.
 
     Attributes:
@@ -29,16 +29,16 @@ class Exhibit:
     rate_hz: int = 0
 
 
-def sound(name: str, audio: np.ndarray, rate_hz: int) -> Exhibit:
+def sound(name: str, audio: np.ndarray, rate_hz: int) -> Summary:
     """A sound; peaks above 1 are scaled down, never wrapped or cut. `audio` is [S]."""
     peak = np.abs(audio).max(initial=1.0)
-    return Exhibit(name, audio=(audio / peak).astype(np.float32), rate_hz=rate_hz)
+    return Summary(name, audio=(audio / peak).astype(np.float32), rate_hz=rate_hz)
 
 
-def write_exhibits(tensorboard_writer: Any, exhibits: Iterable[Exhibit], step: int) -> None:
-    """Adds exhibits to a tensorboardX `SummaryWriter`."""
-    for exhibit in exhibits:
-        if exhibit.image is not None:
-            tensorboard_writer.add_image(exhibit.name, exhibit.image, step, dataformats="HWC")
+def write_summaries(tensorboard_writer: Any, summaries: Iterable[Summary], step: int) -> None:
+    """Adds summaries to a tensorboardX `SummaryWriter`."""
+    for summary in summaries:
+        if summary.image is not None:
+            tensorboard_writer.add_image(summary.name, summary.image, step, dataformats="HWC")
         else:
-            tensorboard_writer.add_audio(exhibit.name, exhibit.audio, step, exhibit.rate_hz)
+            tensorboard_writer.add_audio(summary.name, summary.audio, step, summary.rate_hz)

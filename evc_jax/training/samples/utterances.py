@@ -36,7 +36,7 @@ class Utterance:
     """The most voiced stretch of a validation utterance, of at most a given number of frames T.
 
     Attributes:
-      tag: "utterance-1", the first part of its exhibits' names.
+      tag: "utterance-1", the first part of its summaries' names.
       title: which one it is and how it was spoken.
       mel, f0_hz: features of the recording.
       audio: the recording, (T - 1) * hop samples.
@@ -65,7 +65,7 @@ class Utterance:
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """Utterances as the networks take them, zero behind each one's end; the F0 is normalised over the speaker."""
+    """Utterances as the networks take them, zero behind each one's end; the F0 is normalized over the speaker."""
 
     mel: Float[np.ndarray, "B T F"]
     f0: Float[np.ndarray, "B T"]
@@ -74,7 +74,7 @@ class Inputs:
 
 
 @dataclass(frozen=True, eq=False)
-class Take:
+class Resynthesis:
     """A mel-spectrogram, what it sounds like through Griffin-Lim, and the F0 of that sound."""
 
     mel: Float[np.ndarray, "T F"]
@@ -114,7 +114,7 @@ def batch(utterances: Sequence[Utterance], frames: int) -> Inputs:
     )
 
 
-def listen(mels: Sequence[Float[np.ndarray, "_ F"]], config: AudioConfig) -> list[Take]:
+def listen(mels: Sequence[Float[np.ndarray, "_ F"]], config: AudioConfig) -> list[Resynthesis]:
     """Makes networks' mel-spectrograms audible; what diverged is silent.
 
     They go through Griffin-Lim together, with pauses that keep them apart, which is faster than one by one.
@@ -126,7 +126,7 @@ def listen(mels: Sequence[Float[np.ndarray, "_ F"]], config: AudioConfig) -> lis
     takes, start = [], 0
     for mel in mels:
         sound = audio[start * hop : (start + len(mel) - 1) * hop]
-        takes.append(Take(mel, sound, pitch.estimate_f0(sound, config)))
+        takes.append(Resynthesis(mel, sound, pitch.estimate_f0(sound, config)))
         start += len(mel) + pause
     return takes
 

@@ -19,7 +19,7 @@ from evc_jax.data.dataset import SpeakerTable, open_speakers
 from evc_jax.errors import DataError
 from evc_jax.pretrained.bundle import build_network
 from evc_jax.training.config import TrainConfig
-from evc_jax.training.samples.summaries import Exhibit
+from evc_jax.training.samples.summaries import Summary
 
 VOICES = 100  # generated of each sex
 MAX_DOTS = 500  # real voices drawn of each sex
@@ -42,20 +42,20 @@ class RealVoices:
     unseen: Float[np.ndarray, "M E"]
 
 
-class VoiceGANShowcase:
-    """See `showcase.Showcase`."""
+class VoiceGANSampleLogger:
+    """See `sample_logger.SampleLogger`."""
 
     def __init__(self, config: TrainConfig, networks: Mapping[str, Mapping[str, Any]]):
         self._data = config.data
         self._settings = networks["voicegan"]
         self._generate = jax.jit(self._trace)
 
-    def __call__(self, exported: Mapping[str, Any]) -> Iterator[Exhibit]:
+    def __call__(self, inference_params: Mapping[str, Any]) -> Iterator[Summary]:
         # A generator that diverged must not stop the training.
-        generated = np.nan_to_num(np.asarray(self._generate(exported["voicegan"])))
+        generated = np.nan_to_num(np.asarray(self._generate(inference_params["voicegan"])))
         made = dict(zip(SEXES, np.split(generated, len(SEXES)), strict=True))
-        yield Exhibit("voices/map", draw_map(self._real, made))
-        yield Exhibit("voices/nearest", draw_nearest(self._real, made))
+        yield Summary("voices/map", draw_map(self._real, made))
+        yield Summary("voices/nearest", draw_nearest(self._real, made))
 
     @functools.cached_property
     def _real(self) -> dict[str, RealVoices]:
@@ -110,14 +110,14 @@ def draw_nearest(real: Mapping[str, RealVoices], made: Mapping[str, Embeddings])
             "validation": (nearest_cosines(_thin(real[sex].unseen), seen), _UNSEEN),
             "generated": (nearest_cosines(made[sex], seen), _COLOURS[sex]),
         }
-        for label, (cosines, colour) in groups.items():
+        for label, (cosines, color) in groups.items():
             if not len(cosines):
                 continue
-            backdrop = colour == _SEEN
+            backdrop = color == _SEEN
             kind = {"histtype": "stepfilled", "alpha": 0.35} if backdrop else {"histtype": "step", "linewidth": 2}
             label = f"{label} ({len(cosines)}): median {np.median(cosines):.2f}"
             weights = np.full(len(cosines), 100 / len(cosines))
-            axes.hist(cosines, bins=np.linspace(0, 1, 51), weights=weights, color=colour, label=label, **kind)
+            axes.hist(cosines, bins=np.linspace(0, 1, 51), weights=weights, color=color, label=label, **kind)
         axes.set_title(sex, color=DARK_INK, fontsize=10, loc="left")
         axes.set_ylabel("voices in %", color=DARK_INK, fontsize=9)
         axes.legend(fontsize=8, framealpha=0.8, labelcolor=DARK_INK, loc="upper left")

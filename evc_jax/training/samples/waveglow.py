@@ -19,7 +19,7 @@ from evc_jax.models.network import Network
 from evc_jax.models.waveglow.config import WaveGlowConfig
 from evc_jax.pretrained.bundle import TrainedNetwork, build_network
 from evc_jax.training.config import TrainConfig
-from evc_jax.training.samples.summaries import Exhibit, sound
+from evc_jax.training.samples.summaries import Summary, sound
 from evc_jax.training.samples.utterances import Utterance, choose, listen
 from evc_jax.vocoders.waveglow import WaveGlowVocoder
 
@@ -27,19 +27,19 @@ from evc_jax.vocoders.waveglow import WaveGlowVocoder
 SEGMENT_FRAMES = 128
 
 
-class WaveGlowShowcase:
-    """See `showcase.Showcase`."""
+class WaveGlowSampleLogger:
+    """See `sample_logger.SampleLogger`."""
 
     def __init__(self, config: TrainConfig, networks: Mapping[str, Mapping[str, Any]]):
         self._data = config.data
         self._settings = networks["waveglow"]
         self._recordings_shown = False
 
-    def __call__(self, exported: Mapping[str, Any]) -> Iterator[Exhibit]:
+    def __call__(self, inference_params: Mapping[str, Any]) -> Iterator[Summary]:
         if not self._utterances:
             return
         rate_hz = self._audio.sample_rate_hz
-        vocoder = WaveGlowVocoder(TrainedNetwork(*self._built, exported["waveglow"]))
+        vocoder = WaveGlowVocoder(TrainedNetwork(*self._built, inference_params["waveglow"]))
         for utterance, griffin_lim in zip(self._utterances, self._griffin_lim, strict=True):
             spoken = vocoder(utterance.mel, len(utterance.audio), seed=0)
             # One that diverged is heard as its player would have it, and must not stop the training.
@@ -69,7 +69,7 @@ class WaveGlowShowcase:
 
     def _picture(
         self, utterance: Utterance, waveglow: Float[np.ndarray, " S"], griffin_lim: Float[np.ndarray, " S"]
-    ) -> Exhibit:
+    ) -> Summary:
         panels = [Panel("recording", utterance.mel, utterance.f0_hz)]
         for name, samples in (("WaveGlow", waveglow), ("Griffin-Lim", griffin_lim)):
             mel = np.clip(log_mel(samples, self._audio), 0, 1)
@@ -77,4 +77,4 @@ class WaveGlowShowcase:
             title = f"{name}: {error_db:.1f} dB from the recording on average"
             panels.append(Panel(title, mel, pitch.estimate_f0(samples, self._audio), utterance.f0_hz))
         title = f"{utterance.title}    (line: F0, dashed: the recording's)"
-        return Exhibit(f"{utterance.tag}/mel", picture_of_panels(panels, self._audio, title))
+        return Summary(f"{utterance.tag}/mel", picture_of_panels(panels, self._audio, title))

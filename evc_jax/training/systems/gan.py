@@ -105,7 +105,7 @@ class GanSystem:
 
     def evaluate(self, state: GanState, batch: Batch, key: jax.Array) -> Metrics:
         """Both losses on speakers that were not trained on; the batch's leaves are [B, ...]."""
-        generator = self.released_params(state)
+        generator = self.evaluation_params(state)
         samples = self.draw(batch, sample_keys(key, 0, batch["index"]))
         samples["fake"] = self.fake(generator, samples)
         critic = self.critic_loss(state.discriminator, samples)[1]
@@ -122,10 +122,10 @@ class GanSystem:
     def networks(self) -> dict[str, dict[str, Any]]:
         return {self.config.system: inference_config(self.model)}
 
-    def exported(self, state: GanState) -> dict[str, Any]:
-        return {self.config.system: self.released_params(state)}
+    def inference_params(self, state: GanState) -> dict[str, Any]:
+        return {self.config.system: self.evaluation_params(state)}
 
-    def released_params(self, state: GanState) -> Any:
+    def evaluation_params(self, state: GanState) -> Any:
         """The generator to validate and to use: its moving average where there is one."""
         return state.generator if state.ema is None else state.ema
 

@@ -55,15 +55,15 @@ class SingleNetworkSystem:
         return state, {**metrics, "grad_norm": optax.global_norm(grads)}
 
     def evaluate(self, state: TrainState, batch: Batch, key: jax.Array) -> Metrics:
-        return self.loss(self.released_params(state), batch, sample_keys(key, 0, batch["index"]))[1]
+        return self.loss(self.evaluation_params(state), batch, sample_keys(key, 0, batch["index"]))[1]
 
     def networks(self) -> dict[str, dict[str, Any]]:
         return {self.config.system: inference_config(self.model)}
 
-    def exported(self, state: TrainState) -> dict[str, Any]:
-        return {self.config.system: self.released_params(state)}
+    def inference_params(self, state: TrainState) -> dict[str, Any]:
+        return {self.config.system: self.evaluation_params(state)}
 
-    def released_params(self, state: TrainState) -> Any:
+    def evaluation_params(self, state: TrainState) -> Any:
         """The weights to validate and to use: their moving average where there is one."""
         return state.params if state.ema is None else state.ema
 

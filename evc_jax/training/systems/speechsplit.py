@@ -60,7 +60,7 @@ def resampled_inputs(
       blocks: convolution blocks of the content and pitch encoders.
 
     Returns:
-      mel [B, T, F] and F0 one-hot [B, T, K], resampled together in time, F0 quantised after that; and an independent
+      mel [B, T, F] and F0 one-hot [B, T, K], resampled together in time, F0 quantized after that; and an independent
       draw for each convolution block.
     """
     active = jax.vmap(jax.random.uniform)(_stream(keys, blocks + 1)) < share
@@ -104,7 +104,7 @@ class SpeechSplitSystem(SingleNetworkSystem):
     def evaluate(self, state: TrainState, batch: Batch, key: jax.Array) -> Metrics:
         """`loss` as trained, and the reconstruction as it is used: nothing resampled, over the frames that exist."""
         f0 = jax.nn.one_hot(quantize_f0(batch["f0"], self.model.f0_classes), self.model.f0_classes)
-        rebuilt = self.network.apply(self.released_params(state), batch["mel"], f0, batch["speaker_embedding"])
+        rebuilt = self.network.apply(self.evaluation_params(state), batch["mel"], f0, batch["speaker_embedding"])
         exists = jnp.arange(f0.shape[1])[None, :] < batch["length"][:, None]
         error = jnp.abs(rebuilt - batch["mel"]).mean(axis=-1)
         return {**super().evaluate(state, batch, key), "mel_l1": jnp.mean(jnp.mean(error, axis=1, where=exists))}

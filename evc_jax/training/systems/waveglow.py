@@ -25,12 +25,12 @@ class Options:
     Attributes:
       segment_samples: length of the segments.
       sigma: standard deviation of the latent's prior.
-      rematerialise: a third more arithmetic for a fraction of the memory; see `WaveGlow`.
+      remat: a third more arithmetic for a fraction of the memory; see `WaveGlow`.
     """
 
     segment_samples: int = 12_000
     sigma: float = 1.0
-    rematerialise: bool = False
+    remat: bool = False
 
 
 class WaveGlowSystem(SingleNetworkSystem):
@@ -45,7 +45,7 @@ class WaveGlowSystem(SingleNetworkSystem):
         """Negative log-likelihood per latent value, without the prior's constant."""
         del keys  # nothing in this loss is random
         options = self.options
-        output = self.network.apply(params, batch["audio"], batch["mel"], rematerialise=options.rematerialise)
+        output = self.network.apply(params, batch["audio"], batch["mel"], remat=options.remat)
         loss = waveglow_loss(output, options.sigma)
         return loss, {"loss": loss}
 

@@ -45,7 +45,7 @@ def write_libritts(root):
         ("libritts_r", "LibriTTS_R", {"speakers.tsv": SPEAKERS_TSV}),
     ],
 )
-def test_normalised_texts_sexes_and_splits(tmp_path, name, folder, tables):
+def test_normalized_texts_sexes_and_splits(tmp_path, name, folder, tables):
     write_files(write_libritts(tmp_path / folder), tables)
     dev, kara, simon = read_corpus(name, tmp_path)
     assert (simon.speaker, simon.sex, simon.split) == (f"{name}-60", "male", "train")

@@ -114,7 +114,7 @@ def test_too_many_failures_leave_the_existing_dataset_alone(tmp_path):
     for emotion in ("02", "03"):
         write_buzz(tmp_path / f"corpus/Actor_01/03-01-{emotion}-01-01-01-01.wav")
     told = []
-    report = make(tmp_path / "corpus", out, tell=told.append)
+    report = make(tmp_path / "corpus", out, log=told.append)
     assert sum(report.counts.values()) == 14 and not report.failures
     assert 0 < report.found < 14
     assert told == [f"{report.found} of 14 recordings were extracted by an earlier run and are kept (2 of 3 shards)."]

@@ -91,7 +91,7 @@ def test_a_killed_run_is_continued(corpus, uninterrupted, tmp_path, monkeypatch)
 
     calls, told = tmp_path / "calls", []
     monkeypatch.setenv("EVC_TEST_CALLS", str(calls))
-    stop_before(monkeypatch, "put_in_place", corpus, tmp_path / "out", tell=told.append)
+    stop_before(monkeypatch, "put_in_place", corpus, tmp_path / "out", log=told.append)
     assert len(finished) < len(list(features.iterdir()))
     for name, status in finished.items():
         now = (features / name).stat()
@@ -119,7 +119,7 @@ def test_finished_files_of_the_dataset_are_kept(corpus, uninterrupted, stopped):
 
 def test_a_changed_config_starts_anew(corpus, stopped, tmp_path):
     told, config = [], AudioConfig(mel_bands=40)
-    report = make(corpus, stopped, config=config, tell=told.append)
+    report = make(corpus, stopped, config=config, log=told.append)
     assert report.found == 0 and not told
     make(corpus, tmp_path / "clean", config=config)
     assert contents(stopped) == contents(tmp_path / "clean")

@@ -11,7 +11,7 @@ from evc_jax.errors import ConfigError
 from evc_jax.models.network import Network
 from evc_jax.models.waveglow.config import WaveGlowConfig
 from evc_jax.models.waveglow.network import WaveGlow, waveglow_loss
-from evc_jax.models.waveglow.synthesis import draw_noise, noise_shapes, synthesise
+from evc_jax.models.waveglow.synthesis import draw_noise, noise_shapes, synthesize
 
 TINY = WaveGlowConfig(
     mel_bands=3,
@@ -48,7 +48,7 @@ def params(network):
 
 @pytest.fixture(scope="module")
 def speak(apply):
-    synthesis = jax.jit(lambda weights, *inputs: synthesise(weights, TINY, *inputs))
+    synthesis = jax.jit(lambda weights, *inputs: synthesize(weights, TINY, *inputs))
     return lambda params, *inputs: synthesis(apply(params, method="synthesis_weights"), *inputs)
 
 
@@ -88,9 +88,9 @@ def test_rematerialising_keeps_less_but_changes_no_gradient(network, params, mel
     mel = jnp.tile(mel, (1, 20, 1))
     audio = 0.3 * jax.random.normal(jax.random.key(5), (2, mel.shape[1] * TINY.upsample_stride))
 
-    def gradients(rematerialise):
+    def gradients(remat):
         def loss(params):
-            return waveglow_loss(network.apply(params, audio, mel, rematerialise=rematerialise))
+            return waveglow_loss(network.apply(params, audio, mel, remat=remat))
 
         value, pull = jax.jit(lambda params: jax.vjp(loss, params))(params)
         return jax.jit(pull)(jnp.ones_like(value)), sum(leaf.nbytes for leaf in jax.tree.leaves(pull))

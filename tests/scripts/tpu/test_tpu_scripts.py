@@ -170,7 +170,7 @@ def test_an_account_that_may_not_look_is_told_at_once(cloud):
     "arguments, sentence",
     [
         (["fly"], "there is no command 'fly'; --help shows those there are."),
-        (["create", "--colour=red"], "there is no option '--colour=red'"),
+        (["create", "--color=red"], "there is no option '--color=red'"),
         (["create"], "no slice 'evc' is there and none can be made; give --type"),
         (["create", "--type=v9-8"], "no TPU software version is known for the type 'v9-8'; give --runtime=VERSION."),
         (["train", "--type=v6e-8"], "no training is given; put --config=... and --workdir=gs://... behind --."),
