@@ -31,7 +31,6 @@ from evc_jax.features.f0_codes import LogF0Statistics, log_f0_statistics, normal
 from evc_jax.features.harmonics import move_harmonics
 from evc_jax.pretrained.bundle import Bundle, load_bundle
 from evc_jax.vocoders import DEFAULT_SIGMA, Vocoder, make_vocoder
-from evc_jax.vocoders import waveglow as waveglow_vocoder
 
 FAKE_NEUTRAL_GAIN = 0.1  # emo-clone's demo multiplies the pitch code with it
 
@@ -144,7 +143,7 @@ class Converter:
             strength=strength,
             voice=voice,
             seed=seed,
-            vocoder=waveglow_vocoder,
+            vocoder=vocoder,
             sigma=sigma,
             denoise=denoise,
             pitch_range=pitch_range,
@@ -198,7 +197,7 @@ class Converter:
         Raises:
           EvcError: a recording, the aspects, a wish or the bundle does not allow it; the message says what to do.
         """
-        options = ConversionOptions(seed=seed, vocoder=waveglow_vocoder, sigma=sigma, denoise=denoise)
+        options = ConversionOptions(seed=seed, vocoder=vocoder, sigma=sigma, denoise=denoise)
         parsed = TransferAspects.parse(aspects)
         self.check_transfer(parsed, options)
         recordings = self.extract(source, source_rate_hz), self.extract(target, target_rate_hz)

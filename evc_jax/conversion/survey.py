@@ -154,7 +154,7 @@ def _active_level_dbfs(powers: Spool, loudest: float) -> float:
 def _watched(source: Source, config: AudioConfig, on_progress: OnProgress | None) -> Iterator[Float[np.ndarray, " s"]]:
     for block in mono(source, config.sample_rate_hz):
         yield block
-        if watch is not None:
+        if on_progress is not None:
             on_progress(len(block))
 
 

@@ -1,4 +1,4 @@
-"""Mel spectrograms back to sound."""
+"""Mel spectrograms back to sound. Imports nothing slow: the command line needs the names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
 
 VOCODERS = ("griffin-lim", "waveglow")
 DEFAULT_SIGMA = 0.7
@@ -16,12 +15,10 @@ DEFAULT_SIGMA = 0.7
 class Vocoder(Protocol):
     """Anything that turns a mel spectrogram into sound."""
 
-    def __call__(self, mel: Float[np.ndarray, "T F"], samples: int, seed: int) -> Float[np.ndarray, " S"]:
-        """Synthesizes exactly `samples` samples, silent past T * hop; the same seed gives the same sound."""
+    def __call__(self, mel: np.ndarray, samples: int, seed: int) -> np.ndarray:
+        """Makes float32 [samples] of a mel [T, F], silent past T * hop; the same seed gives the same sound."""
 
-    def stream(
-        self, mels: Iterable[np.ndarray], frames: int, samples: int, seed: int
-    ) -> Iterator[Float[np.ndarray, " s"]]:
+    def stream(self, mels: Iterable[np.ndarray], frames: int, samples: int, seed: int) -> Iterator[np.ndarray]:
         """The same sound bit by bit, in memory that does not grow with its length.
 
         Args:
@@ -35,7 +32,7 @@ def make_vocoder(name: str, bundle: Any, sigma: float | int = DEFAULT_SIGMA, den
     """The vocoder of that name for a bundle's mel-spectrograms.
 
     Args:
-      name: one of `options.VOCODERS`.
+      name: one of `VOCODERS`.
       bundle: whose audio settings and WaveGlow are used.
       sigma: WaveGlow's noise.
       denoise: how much of WaveGlow's hum is taken out, from 0 to 1. At 0 nothing is done at all.

@@ -126,7 +126,7 @@ def prepare(
     ):
         plan = write_plan(work, listing.utterances, settings_fingerprint(config, embedder))
         extraction = Extraction(str(work), listing.root, config, embedder)
-        found = _extract(plan, extraction, started, tell)
+        found = _extract(plan, extraction, started, log)
         extracted = _extracted(plan, listing.utterances, work, source)
         metadata = _metadata(name, config, embedder, extracted)
         new = _write(work, plan, extracted.counts, started, dataset, metadata)

@@ -87,7 +87,7 @@ def _add(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
 def _extract(utterance: Utterance, extraction: Extraction):
     """The features of a recording, or why it cannot be used."""
     from evc_jax.audio import io as audio_io
-    from evc_jax.features import extract as extraction
+    from evc_jax.features.extract import extract
     from evc_jax.features.speaker import get_embedder
 
     config, embedder = extraction.config, extraction.embedder
@@ -96,7 +96,7 @@ def _extract(utterance: Utterance, extraction: Extraction):
         with storage.local_copy(utterance.source) as file:
             try:
                 samples = audio_io.load(file, config.sample_rate_hz)
-                return extraction.extract(samples, config.sample_rate_hz, config, embedder=embedder)
+                return extract(samples, config.sample_rate_hz, config, embedder=embedder)
             except EvcError as error:
                 return str(error).replace(str(file), utterance.source)
     except Exception as error:  # A corpus of millions holds files that break a codec in ways nobody foresaw.
