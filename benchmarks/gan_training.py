@@ -19,10 +19,10 @@ import numpy as np
 
 from benchmarks import originals
 from benchmarks.harness import Contender, Work, compare, parser, result, run
-from benchmarks.systems import load_config, training_step
+from benchmarks.step_costs import step_cost
+from benchmarks.systems import chosen_config, training_step
 from evc_jax.errors import ConfigError
 from evc_jax.training.config import TrainConfig
-from evc_jax.training.scaling import step_cost
 from evc_jax.training.systems.fake_data import system_without_data
 
 SYSTEMS = ("codegan", "voicegan")
@@ -30,15 +30,13 @@ SYSTEMS = ("codegan", "voicegan")
 
 def theirs(config: TrainConfig, batch: dict[str, np.ndarray]) -> list[Contender]:
     def prepare(compiled: bool):
-        import torch
-
         from benchmarks import torch_gans
 
         system, device = system_without_data(config), originals.device()
         training, updates = torch_gans.build(system, device), torch_gans.updates(batch, device)
         if compiled:
             training.generator.compile()
-        half = torch.autocast(device.type, torch.bfloat16, enabled=config.compute_dtype == "bfloat16")
+        half = originals.autocast(device, config.compute_dtype)
 
         def call():
             with half:
@@ -55,7 +53,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     for name in arguments.systems.split(","):
         if name not in SYSTEMS:
             raise ConfigError(f"--systems has {name!r}; expected {' or '.join(SYSTEMS)}, or both joined by a comma.")
-        config = load_config(name, arguments)
+        config = chosen_config(name, arguments)
         ours, batch = training_step("evc_jax", config)
         contenders = [ours]
         if importlib.util.find_spec("torch"):
@@ -71,10 +69,8 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def options() -> argparse.ArgumentParser:
-    made = parser(__doc__)
+    made = parser(__doc__, batch=16)
     made.add_argument("--systems", default=",".join(SYSTEMS), help="joined by commas; default: both")
-    made.add_argument("--batch", type=int, default=16, help="samples of each update; default: 16")
-    made.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the arithmetic")
     return made
 
 

@@ -145,21 +145,32 @@ def machine() -> dict[str, Any]:
 
 def table(results: Sequence[dict[str, Any]]) -> str:
     """The results for people, one line per contender."""
-    lines = []
+    parts = []
     for each in results:
-        lines.append(each["subject"])
         head = ("", "median", "quartiles", each["unit"] + "/s", "compile", "faster")
-        rows = [head, *(_row(contender) for contender in each["contenders"])]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-        for row in rows:
-            first, *rest = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            lines.append("  " + "  ".join([first, *(cell.strip().rjust(len(cell)) for cell in rest)]).rstrip())
-        lines.append("")
-    return "\n".join(lines)
+        parts.append(f"{each['subject']}\n{markdown(head, [_row(contender) for contender in each['contenders']])}\n")
+    return "\n".join(parts)
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
-    """The options that all benchmarks share."""
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table in columns; the first column is text, the others numbers."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+
+    def line(cells: Sequence[str]) -> str:
+        first, *rest = zip(cells, widths, strict=True)
+        return f"| {' | '.join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)])} |"
+
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join(map(line, [head, rule, *rows]))
+
+
+def number(value: float) -> str:
+    """Three figures, with the thousands apart."""
+    return f"{float(f'{value:.3g}'):,.10g}"
+
+
+def parser(description: str | None, batch: int | None = None) -> argparse.ArgumentParser:
+    """The options that all benchmarks share; with a default of `batch`, also those of its size and precision."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument(
         "--reference", type=Path, metavar="PATH", help="checkout of the PyTorch original, or a folder of checkouts"
@@ -167,6 +178,9 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--seconds", type=float, default=20.0, help="to go on measuring; default: 20")
     made.add_argument("--quick", action="store_true", help="small sizes for a second or so: to see that it still works")
     made.add_argument("--json", type=Path, metavar="FILE", help="also write the JSON there")
+    if batch:
+        made.add_argument("--batch", type=int, default=batch, help=f"samples of all devices; default: {batch}")
+        made.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the arithmetic")
     return made
 
 

@@ -60,7 +60,7 @@ def theirs(arguments: argparse.Namespace) -> Contender:
         sizes = (arguments.inputs, arguments.hidden, arguments.layers)
         network = torch.nn.LSTM(*sizes, batch_first=True, bidirectional=True).to(device)
         x = torch.from_numpy(draw_layers(arguments)[1]).to(device).requires_grad_(not arguments.forward)
-        half = torch.autocast(device.type, torch.bfloat16, enabled=arguments.dtype == "bfloat16")
+        half = originals.autocast(device, arguments.dtype)
 
         def call():
             with half, torch.set_grad_enabled(not arguments.forward):
@@ -104,15 +104,13 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def options() -> argparse.ArgumentParser:
-    made = parser(__doc__)
+    made = parser(__doc__, batch=16)
     made.add_argument("--torch", action="store_true", help="beside torch.nn.LSTM")
     made.add_argument("--forward", action="store_true", help="without gradients")
-    made.add_argument("--batch", type=int, default=16, help="sequences at once; default: 16")
     made.add_argument("--frames", type=int, default=192, help="of a sequence; default: 192")
     made.add_argument("--inputs", type=int, default=338, help="channels; default: 338")
     made.add_argument("--hidden", type=int, default=512, help="per direction; default: 512")
     made.add_argument("--layers", type=int, default=3, help="default: 3")
-    made.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the products")
     return made
 
 

@@ -45,6 +45,13 @@ def device() -> Any:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def autocast(device: Any, compute_dtype: str) -> Any:
+    """PyTorch's context for products in bfloat16, if that is the type of the arithmetic."""
+    import torch
+
+    return torch.autocast(device.type, torch.bfloat16, enabled=compute_dtype == "bfloat16")
+
+
 def waveglow(reference: Path, config: WaveGlowConfig) -> Any:
     """NVIDIA's WaveGlow of these sizes, a `torch.nn.Module`, with the weights it starts a training with."""
     return waveglow_module(reference).WaveGlow(

@@ -1,12 +1,12 @@
 """Reading of training data, in samples a second, beside what the training step of the same system consumes.
 
     python -m benchmarks.reading
-    python -m benchmarks.reading --data datasets --datasets ravdess,ljspeech --steps docs/measured_steps.json
+    python -m benchmarks.reading --data datasets --datasets ravdess,ljspeech
 
 A sample is one crop, segment, voice or window of codes; a step of a GAN takes as many batches as it has critic
-updates. Steps run on random numbers, or their times are read from what `scripts/measure_steps.py` wrote. Without
---data a small dataset of synthetic voices is prepared in a temporary folder. From the second pass on, records come from
-memory as far as they fit; the first pass decodes them, and "from disk" keeps none.
+updates. Steps run on random numbers. Without --data a small dataset of synthetic voices is prepared in a temporary
+folder. From the second pass on, records come from memory as far as they fit; the first pass decodes them, and "from
+disk" keeps none.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import json
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from typing import Any
 import grain
 
 from benchmarks.harness import Contender, Work, compare, parser, result, run
-from benchmarks.systems import load_config, training_step
+from benchmarks.systems import chosen_config, training_step
 from benchmarks.voices import prepare_voices
 from evc_jax.data import pipeline
 from evc_jax.data.dataset import open_split
@@ -63,27 +62,17 @@ def from_disk(config: TrainConfig, system: Any) -> grain.IterDataset | None:
 
 
 def step_rate(name: str, config: TrainConfig, arguments: argparse.Namespace) -> float:
-    """Samples a second that a training step takes, measured or from --steps.
-
-    Raises:
-      ConfigError: --steps does not tell of the system.
-    """
-    if arguments.steps is None:
-        contender, batch = training_step(name, config)
-        (timing,) = compare([contender], 0, min_rounds=1 if arguments.quick else 3)
-        return batch["index"].size / timing.median_s
-    measured = json.loads(arguments.steps.read_text())["systems"].get(name, {})
-    if "step_s" not in measured:
-        raise ConfigError(f"{arguments.steps} tells no time of a step of {name}; measure it with measure_steps.py.")
-    updates = getattr(system_without_data(config).options, "critic_steps", 1)
-    return measured["batch"] * updates / measured["step_s"]
+    """Samples a second that a training step takes."""
+    contender, batch = training_step(name, config)
+    (timing,) = compare([contender], 0, min_rounds=1 if arguments.quick else 3)
+    return batch["index"].size / timing.median_s
 
 
 def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     names = (arguments.systems or ("f0_converter,voicegan" if arguments.quick else ",".join(SYSTEMS))).split(",")
     if unknown := sorted(set(names) - set(SYSTEMS)):
         raise ConfigError(f"There is no system {', '.join(unknown)}; name some of {', '.join(SYSTEMS)}.")
-    configs = {name: load_config(name, arguments) for name in names}
+    configs = {name: chosen_config(name, arguments) for name in names}
     rates = {name: step_rate(name, config, arguments) for name, config in configs.items()}
     results = []
     with _datasets(arguments) as (data_dir, datasets):
@@ -124,13 +113,10 @@ def _datasets(arguments: argparse.Namespace) -> Iterator[tuple[Path, tuple[str, 
 
 
 def options() -> argparse.ArgumentParser:
-    made = parser(__doc__)
+    made = parser(__doc__, batch=16)
     made.add_argument("--systems", help="joined by commas; default: all")
     made.add_argument("--data", type=Path, metavar="DIR", help="folder of prepared datasets; default: synthetic voices")
     made.add_argument("--datasets", default="ravdess", help="names in --data, joined by commas; default: ravdess")
-    made.add_argument("--steps", type=Path, metavar="FILE", help="times of steps; default: they are measured")
-    made.add_argument("--batch", type=int, default=16, help="samples of a batch; default: 16")
-    made.add_argument("--dtype", default="float32", help="of the measured steps; default: float32")
     return made
 
 

@@ -16,17 +16,17 @@ from typing import Any
 
 from benchmarks import originals
 from benchmarks.harness import Contender, Work, compare, parser, result, run
-from benchmarks.systems import load_config, training_step
+from benchmarks.step_costs import step_cost
+from benchmarks.systems import chosen_config, training_step
 from evc_jax.config import to_mapping
 from evc_jax.models.speechsplit.config import SpeechSplitConfig
 from evc_jax.training.config import TrainConfig
-from evc_jax.training.scaling import step_cost
 from evc_jax.training.systems.fake_data import synthetic_batch, system_without_data
 
 
 def make_config(arguments: argparse.Namespace) -> TrainConfig:
     """The training of `configs/speechsplit.py` at these sizes, without the moving average of its weights."""
-    config, frames = load_config("speechsplit", arguments), 32 if arguments.quick else arguments.frames
+    config, frames = chosen_config("speechsplit", arguments), 32 if arguments.quick else arguments.frames
     model = config.network_config(SpeechSplitConfig)
     longest = min(model.resampling.max_length_frames, frames)
     resampling = dataclasses.replace(model.resampling, padded_frames=frames, max_length_frames=longest)
@@ -51,7 +51,7 @@ def theirs(reference: Path, config: TrainConfig) -> list[Contender]:
         optimizer = torch.optim.Adam(network.parameters(), adam.learning_rate, (adam.beta1, adam.beta2))
         arrays = synthetic_batch(system, config.batch_size)
         batch = {name: torch.from_numpy(value).to(device) for name, value in arrays.items()}
-        half = torch.autocast(device.type, torch.bfloat16, enabled=config.compute_dtype == "bfloat16")
+        half = originals.autocast(device, config.compute_dtype)
 
         def call():
             with half:
@@ -87,10 +87,8 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def options() -> argparse.ArgumentParser:
-    made = parser(__doc__)
-    made.add_argument("--batch", type=int, default=16, help="crops at once, over all devices; default: 16")
+    made = parser(__doc__, batch=16)
     made.add_argument("--frames", type=int, default=192, help="of a padded crop, a multiple of 8; default: 192")
-    made.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the arithmetic")
     return made
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,30 +17,40 @@ from evc_jax.training.systems.fake_data import synthetic_batch, system_without_d
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 
-def load_config(name: str, arguments: argparse.Namespace, variant: str = "full") -> TrainConfig:
-    """`configs/NAME.py:VARIANT` in the command line's batch and precision; --quick: `tiny`, a small batch."""
-    config = load_config_file(CONFIGS / f"{name}.py", "tiny" if arguments.quick else variant)
-    config.batch_size = 2 * jax.device_count() if arguments.quick else arguments.batch
-    config.compute_dtype = arguments.dtype
+def load_config(name: str, variant: str = "full", **changes: Any) -> TrainConfig:
+    """`configs/NAME.py:VARIANT` with some of its keys changed."""
+    config = load_config_file(CONFIGS / f"{name}.py", variant)
+    config.update(changes)
     return parse(config)
+
+
+def chosen_config(name: str, arguments: argparse.Namespace, variant: str = "full") -> TrainConfig:
+    """The config in the command line's batch and precision; --quick: `tiny`, a small batch."""
+    batch_size = 2 * jax.device_count() if arguments.quick else arguments.batch
+    variant = "tiny" if arguments.quick else variant
+    return load_config(name, variant, batch_size=batch_size, compute_dtype=arguments.dtype)
+
+
+def step_program(config: TrainConfig, batch: dict[str, np.ndarray], devices: int | None = None) -> tuple[Any, tuple]:
+    """The mapped training step on so many devices, all by default, and its inputs: state, batch and key."""
+    system, mesh = system_without_data(config), parallel.device_mesh(jax.devices()[:devices])
+    parallel.local_batch_size(config.batch_size, mesh)
+    key = parallel.replicate(jax.random.key(0), mesh)
+    state = parallel.init_replicated(system.init, key, mesh)
+    return parallel.map_step(system.step, mesh), (state, parallel.shard_batch(batch, mesh), key)
 
 
 def training_step(name: str, config: TrainConfig) -> tuple[Contender, dict[str, np.ndarray]]:
     """A contender that makes one step after the other, and the batch it makes them on."""
-    system = system_without_data(config)
-    batch = synthetic_batch(system, config.batch_size * config.accumulate)
+    batch = synthetic_batch(system_without_data(config), config.batch_size * config.accumulate)
 
     def prepare():
-        mesh = parallel.device_mesh()
-        parallel.local_batch_size(config.batch_size, mesh)
-        key = parallel.replicate(jax.random.key(0), mesh)
-        state = parallel.init_replicated(system.init, key, mesh)
-        on_device = parallel.shard_batch(batch, mesh)
-        step = parallel.map_step(system.step, mesh).lower(state, on_device, key).compile()
+        function, (state, *rest) = step_program(config, batch)
+        step = function.lower(state, *rest).compile()
 
         def call():
             nonlocal state
-            state, metrics = step(state, on_device, key)
+            state, metrics = step(state, *rest)
             return jax.block_until_ready((state, metrics))
 
         return call

@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks import originals
 from benchmarks.harness import Contender, Work, compare, parser, result, run
-from benchmarks.systems import load_config
+from benchmarks.systems import chosen_config
 from evc_jax.models.network import Network
 from evc_jax.models.waveglow.config import WaveGlowConfig
 from evc_jax.models.waveglow.network import WaveGlow
@@ -28,15 +28,21 @@ from evc_jax.models.waveglow.synthesis import draw_noise
 from evc_jax.vocoders.waveglow import compiled_synthesis
 
 
+def program(config: WaveGlowConfig, mel: np.ndarray) -> tuple[Any, tuple]:
+    """The jitted synthesis of random weights, and its inputs."""
+    network = Network(WaveGlow, config)
+    key = jax.random.key(0)
+    params = jax.tree.map(lambda leaf: 0.05 * jax.random.normal(key, leaf.shape), network.shapes())
+    weights = jax.jit(lambda params: network.apply(params, method="synthesis_weights"))(params)
+    noise = jax.jit(lambda key: draw_noise(key, config, *mel.shape[:2]))(jax.random.key(1))
+    return compiled_synthesis(config), (weights, mel, noise, 0.6)
+
+
 def ours(config: WaveGlowConfig, mel: np.ndarray) -> Contender:
     def prepare():
-        network = Network(WaveGlow, config)
-        key = jax.random.key(0)
-        params = jax.tree.map(lambda leaf: 0.05 * jax.random.normal(key, leaf.shape), network.shapes())
-        weights = jax.jit(lambda params: network.apply(params, method="synthesis_weights"))(params)
-        noise = jax.jit(lambda key: draw_noise(key, config, *mel.shape[:2]))(jax.random.key(1))
-        compiled = compiled_synthesis(config).lower(weights, mel, noise, 0.6).compile()
-        return lambda: np.asarray(compiled(weights, mel, noise, 0.6))
+        function, inputs = program(config, mel)
+        compiled = function.lower(*inputs).compile()
+        return lambda: np.asarray(compiled(*inputs))
 
     return Contender("evc_jax", prepare)
 
@@ -60,7 +66,7 @@ def theirs(reference: Path, config: WaveGlowConfig, mel: np.ndarray) -> list[Con
 
 
 def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    config = load_config("waveglow", arguments, arguments.variant).network_config(WaveGlowConfig)
+    config = chosen_config("waveglow", arguments, arguments.variant).network_config(WaveGlowConfig)
     if arguments.channels:
         config = dataclasses.replace(config, wn_channels=arguments.channels)
     frames = 8 if arguments.quick else round(arguments.clip_s * arguments.rate_hz / config.upsample_stride)

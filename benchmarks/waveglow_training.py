@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks import originals
 from benchmarks.harness import Contender, Work, compare, parser, result, run
-from benchmarks.systems import load_config, training_step
+from benchmarks.systems import chosen_config, training_step
 from evc_jax.errors import ConfigError
 from evc_jax.models.waveglow.config import WaveGlowConfig
 from evc_jax.training.config import TrainConfig
@@ -38,7 +38,7 @@ def theirs(reference: Path, config: TrainConfig, batch: dict[str, np.ndarray]) -
         optimizer = torch.optim.Adam(network.parameters(), lr=config.optimizer.learning_rate)
         arrays = (batch["mel"].swapaxes(1, 2).copy(), batch["audio"])
         inputs = tuple(torch.from_numpy(array).to(device) for array in arrays)
-        half = torch.autocast(device.type, torch.bfloat16, enabled=config.compute_dtype == "bfloat16")
+        half = originals.autocast(device, config.compute_dtype)
 
         def call():
             network.zero_grad()
@@ -54,7 +54,7 @@ def theirs(reference: Path, config: TrainConfig, batch: dict[str, np.ndarray]) -
 
 
 def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    config = load_config("waveglow", arguments)
+    config = chosen_config("waveglow", arguments)
     segments, accumulate = config.batch_size, arguments.accumulate or _micro_batches(config.batch_size)
     if segments % accumulate:
         raise ConfigError(f"--accumulate is {accumulate}; it must divide the batch, {segments}.")
@@ -83,12 +83,10 @@ def _micro_batches(segments: int) -> int:
 
 
 def options() -> argparse.ArgumentParser:
-    made = parser(__doc__)
-    made.add_argument("--batch", type=int, default=12, help="segments; default: 12")
+    made = parser(__doc__, batch=12)
     made.add_argument("--segment", type=int, default=12_000, help="samples of each; default: 12000")
     made.add_argument("--accumulate", type=int, help="micro-batches of evc_jax's batch; default: of 2 on a CPU, else 1")
     made.add_argument("--remat", action="store_true", help="compute couplings again instead of keeping them")
-    made.add_argument("--dtype", default="float32", help="compute_dtype of evc_jax; default: float32")
     return made
 
 

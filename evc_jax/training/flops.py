@@ -1,8 +1,12 @@
-"""Model FLOPs of any JAX function, counted on its jaxpr: nothing is compiled, allocated or run.
+"""Model FLOPs of any JAX function, counted on its jaxpr, and the published peaks of the devices that compute them.
 
 What counts is what PaLM's "model FLOPs utilisation" counts (Chowdhery et al., arXiv 2204.02311, appendix B): the
 multiply-adds of matrix products and convolutions, two FLOPs each. Element-wise operations, reductions and small
-factorisations do not count; on an accelerator they are bound by memory, and every implementation has its own.
+factorisations do not count; on an accelerator they are bound by memory, and every implementation has its own. Nothing
+is compiled, allocated or run.
+
+Peaks are dense ones, without sparsity. Sources: Google's Cloud TPU documentation of each version (v2 to TPU7x);
+NVIDIA's data sheets of V100, T4, A100, L4, L40S, H100, GH200, H200, B200 and GB200.
 """
 
 from __future__ import annotations
@@ -19,6 +23,32 @@ from jax.extend.core import Jaxpr, JaxprEqn, jaxprs_in_params
 from jax.interpreters import partial_eval
 
 Cost = Callable[[JaxprEqn], int]
+
+# Words of `jax.Device.device_kind`, in lower case, and TFLOP/s of one JAX device: of bfloat16 products, and of float32
+# products at JAX's default precision (one pass of bfloat16 on TPUs, TF32 on NVIDIA's devices since Ampere). The first
+# that fits counts: kinds that contain another one's words come before it.
+PEAK_TERA_FLOPS = (
+    # On v2, v3 and TPU7x a JAX device is half a chip.
+    ("tpu v2", 45 / 2, 45 / 2),
+    ("tpu v3", 123 / 2, 123 / 2),
+    ("tpu v4 lite|tpu v4i", 138.0, 138.0),
+    ("tpu v4", 275.0, 275.0),
+    ("tpu v5 lite|tpu v5e", 197.0, 197.0),
+    ("tpu v5p|tpu v5", 459.0, 459.0),
+    ("tpu v6 lite|tpu v6e", 918.0, 918.0),
+    ("tpu7x|tpu v7x", 2307 / 2, 2307 / 2),
+    # V100 and T4 have no units for bfloat16 or TF32: XLA computes in float32.
+    ("v100-pcie", 14.0, 14.0),
+    ("v100", 15.7, 15.7),
+    ("t4", 8.1, 8.1),
+    ("a100", 312.0, 156.0),
+    ("l40s", 362.0, 183.0),
+    ("l4", 121.0, 60.0),
+    ("h100 pcie", 756.0, 378.0),
+    ("h100 nvl|h200 nvl", 835.0, 417.5),
+    ("h100|gh200|h200", 989.0, 494.5),
+    ("b200|gb200", 2250.0, 1125.0),
+)
 
 
 def count_flops(function: Callable[..., Any], *example_args: Any) -> float:
@@ -51,8 +81,19 @@ def count_reduced_bytes(function: Callable[..., Any], *example_args: Any) -> int
 
 def peak_flops_per_s(device: jax.Device, compute_dtype: str = "float32") -> float | None:
     """The published dense peak of one JAX device in this type of arithmetic; None where it is unknown (CPUs)."""
-    accelerator = find_accelerator(device.device_kind)
-    return accelerator and accelerator.peak_flops_per_s(compute_dtype)
+    return published_peak(device.device_kind, compute_dtype)
+
+
+def published_peak(device_kind: str, compute_dtype: str) -> float | None:
+    """FLOP/s of one device of this `jax.Device.device_kind`; None where it is not in the table, as for CPUs."""
+    kind = device_kind.lower()
+    if re.search(r"\bmig\b", kind):  # a part of a GPU, of one of many sizes
+        return None
+    for words, bfloat16, float32 in PEAK_TERA_FLOPS:
+        if re.search(rf"\b({words})\b", kind):
+            tera_flops = {"bfloat16": bfloat16, "float32": float32}.get(compute_dtype)
+            return tera_flops and tera_flops * 1e12
+    return None
 
 
 def _used_jaxpr(function: Callable[..., Any], example_args: Sequence[Any]) -> Jaxpr:

@@ -1,0 +1,84 @@
+"""FLOPs and bytes of a training step of each system, counted on shapes: nothing is compiled, allocated or run.
+
+    python -m benchmarks.step_costs
+
+Prints the table of docs/scaling.md. Counts are those of one device with the batch of the `full` config.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from jax.sharding import AbstractMesh
+
+from benchmarks.harness import markdown, number
+from benchmarks.systems import load_config
+from evc_jax.training import parallel
+from evc_jax.training.config import SYSTEMS, TrainConfig
+from evc_jax.training.flops import count_flops, count_loop_iterations, count_reduced_bytes
+from evc_jax.training.systems.fake_data import batch_shapes, system_without_data
+from evc_jax.training.systems.gan import GanSystem
+
+
+@dataclass(frozen=True)
+class StepCost:
+    """One step on one device.
+
+    Attributes:
+      parameters: trained ones, of all players.
+      samples: in a step; for a GAN those of all its critic updates.
+      flops: of matrix products and convolutions.
+      loop_iterations: time steps of recurrent networks (and updates of a critic) that follow one another.
+      reduced_bytes: averaged over all devices.
+      state_bytes: kept from step to step: weights, moments, moving average.
+      input_bytes: of the batch.
+    """
+
+    parameters: int
+    samples: int
+    flops: float
+    loop_iterations: int
+    reduced_bytes: int
+    state_bytes: int
+    input_bytes: int
+
+
+def step_cost(config: TrainConfig) -> StepCost:
+    """Counts one step at the configuration's batch size; no data is needed."""
+    system = system_without_data(config)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    state = jax.eval_shape(system.init, key)
+    # Of two devices that need not be there, since a single one averages nothing.
+    batch = batch_shapes(system, 2 * config.batch_size * config.accumulate)
+    step = parallel.map_step(system.step, AbstractMesh((2,), (parallel.AXIS,)))
+    players = (state.generator, state.discriminator) if isinstance(system, GanSystem) else state.params
+    return StepCost(
+        parameters=sum(leaf.size for leaf in jax.tree.leaves(players)),
+        samples=config.batch_size * config.accumulate * getattr(system.options, "critic_steps", 1),
+        flops=count_flops(step, state, batch, key),
+        loop_iterations=count_loop_iterations(step, state, batch, key),
+        reduced_bytes=count_reduced_bytes(step, state, batch, key),
+        state_bytes=_bytes(state),
+        input_bytes=_bytes(batch) // 2,
+    )
+
+
+def table(costs: dict[str, StepCost]) -> str:
+    """Markdown, a line for each system."""
+    head = ["system", "parameters, M", "samples", "GFLOP", "time steps in sequence", "all-reduced, MB"]
+    rows = []
+    for name, cost in costs.items():
+        work = [number(cost.parameters / 1e6), str(cost.samples), number(cost.flops / 1e9), f"{cost.loop_iterations:,}"]
+        sizes = [cost.reduced_bytes / 1e6, cost.flops / cost.reduced_bytes]
+        rows.append([name, *work, *map(number, [*sizes, cost.state_bytes / 1e6, cost.input_bytes / 1e6])])
+    return markdown([*head, "FLOP per such byte", "state, MB", "input, MB"], rows)
+
+
+def _bytes(tree: Any) -> int:
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+if __name__ == "__main__":
+    print(table({name: step_cost(load_config(name)) for name in SYSTEMS}))
