@@ -12,10 +12,11 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from evc_jax.cli.parser import FAILED, build_parser
 from evc_jax.conversion import voice_store
-from evc_jax.conversion.options import BOUNDS, ORIGINAL_VOICE, ConversionOptions, TransferAspects, check_voice
+from evc_jax.conversion.options import OPTIONS, ORIGINAL_VOICE, TransferAspects, check_voice, options_from
 from evc_jax.errors import ConfigError, EvcError
 from evc_jax.pretrained.bundle import NETWORKS, Bundle, load_bundle
 
@@ -55,13 +56,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     from evc_jax.cli import batch
 
     voices = [voice_store.locate(voice, arguments.voices_dir) for voice in arguments.voice or [ORIGINAL_VOICE]]
-    options = ConversionOptions(
-        emotion=arguments.emotion,
-        voice=voices if len(voices) > 1 else voices[0],
-        seed=arguments.seed,
-        vocoder=arguments.vocoder,
-        **{name: getattr(arguments, name) for name in BOUNDS},
-    )
+    options = options_from({"voice": voices if len(voices) > 1 else voices[0], **_given(arguments)})
     planned = batch.plan_outputs(arguments.inputs, arguments.output, voices)
     bundle = load_bundle(arguments.bundle)
     options.check(bundle)
@@ -70,6 +65,11 @@ def _convert(arguments: argparse.Namespace) -> int:
     converter.voices.resolve(options.voice, options.seed)
     outcomes = batch.run(planned, converter, options, _draw if arguments.plot else None, sys.stderr.isatty())
     return _report(outcomes, len(planned))
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The conversion options of the command line, without those that were not given."""
+    return {option.name: getattr(arguments, option.name) for option in OPTIONS if hasattr(arguments, option.name)}
 
 
 def _report(outcomes, total: int) -> int:
@@ -104,9 +104,7 @@ def _transfer(arguments: argparse.Namespace) -> int:
     from evc_jax.cli import batch
 
     aspects = TransferAspects.parse(arguments.aspects)
-    options = ConversionOptions(
-        seed=arguments.seed, vocoder=arguments.vocoder, sigma=arguments.sigma, denoise=arguments.denoise
-    )
+    options = options_from(_given(arguments), synthesis_only=True)
     output = batch.plan_single(arguments.output, [arguments.source, arguments.target])
     converter = _converter(load_bundle(arguments.bundle))
     converter.check_transfer(aspects, options)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from evc_jax import __version__
-from evc_jax.conversion.options import BOUNDS, MAX_STRENGTH, SEXES, ConversionOptions
+from evc_jax.conversion.options import MAX_SEED, OPTIONS, SEXES, Option
 from evc_jax.data.corpora import CORPORA
 from evc_jax.data.prepare.local_runner import BEAM_RUNNERS, LOCAL
 from evc_jax.errors import EvcError
 from evc_jax.pretrained.bundle import NETWORKS, STORAGE_DTYPES, embedded_path, load_bundle
 from evc_jax.serving import settings
-from evc_jax.vocoders import VOCODERS
 
 FAILED = 2
-MAX_SEED = 2**32 - 1
 
 _EPILOG = """\
 from a recording to another one:
@@ -44,7 +42,7 @@ examples:
   evc convert hello.wav --voice anna --timbre 0.5 -o out.wav         half way to a voice of `evc voices`
   evc convert a.wav b.flac folder/ --voice sampled:female --seed 3 -o converted
 
-Dials are independent of each other, and one in its neutral position changes nothing.
+The options are independent of each other, and one at its neutral value changes nothing.
 A recording that cannot be converted is named and the others go on; the exit code is then 2."""
 
 _TRANSFER_EPILOG = """\
@@ -132,20 +130,15 @@ def _add_convert(commands) -> None:
     parser.add_argument(
         "-o", "--output", required=True, help="a .wav or .flac file for one recording, else a folder for all"
     )
-    parser.add_argument("--emotion", help=f"one of the bundle's emotions{_embedded_emotions()}; default: as it is")
-    _add_dial(parser, "strength", f"0 keeps the source's prosody, 1 is the emotion, up to {MAX_STRENGTH:g} exaggerates")
     parser.add_argument(
         "--voice",
         action="append",
         help="original, sampled:female, sampled:male, a reference recording, a folder of them, or a voice of "
         "`evc voices`; several times for the mean of several; default: original",
     )
-    _add_dial(parser, "timbre", "0 keeps the source's voice, 1 takes that of --voice, between lie mixtures")
-    _add_dial(parser, "pitch_range", "width of the melody: 0 is flat, 1 neutral")
-    _add_dial(parser, "pitch_shift", "semitones up; 0 is neutral")
-    _add_dial(parser, "rate", "1 is neutral, 1.2 is faster and shorter by that factor")
-    _add_dial(parser, "flatten", "0 is neutral, 1 the reference's fake neutral, a tenth of the pitch code")
-    _add_sound_options(parser)
+    for option in OPTIONS:
+        _add_option(parser, option)
+    _add_plot(parser)
     _add_voices_dir(parser)
     _add_bundle_option(parser)
 
@@ -159,32 +152,30 @@ def _add_transfer(commands) -> None:
         "--aspects", default="RFU", metavar="RFU", help="letters of R (rhythm), F (pitch), U (timbre); default: RFU"
     )
     parser.add_argument("-o", "--output", required=True, help="a .wav or .flac file")
-    _add_sound_options(parser)
+    for option in OPTIONS:
+        if option.synthesis:
+            _add_option(parser, option)
+    _add_plot(parser)
     _add_bundle_option(parser)
 
 
-def _add_sound_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seed", type=_integer(0, MAX_SEED), default=0, help="of everything random; default: 0")
-    parser.add_argument("--vocoder", choices=VOCODERS, help="default: the bundle's better one")
-    _add_dial(parser, "sigma", "WaveGlow's noise")
-    _add_dial(parser, "denoise", "how much of WaveGlow's hum to take out, such as 0.1")
-    parser.add_argument(
-        "--plot",
-        action="store_true",
-        help="draw recordings and output beside the output (.png); the whole recording is then kept in memory",
-    )
+def _add_option(parser: argparse.ArgumentParser, option: Option) -> None:
+    """One of the options that `conversion.options` defines; only what is given shows in the parsed arguments."""
+    flags = [f"--{name.replace('_', '-')}" for name in (option.name, *option.aliases)]
+    settings: dict[str, Any] = {"dest": option.name, "default": argparse.SUPPRESS, "help": option.help}
+    if option.kind is str:
+        settings |= {"choices": option.choices or None}
+        if option.name == "emotion":
+            settings["help"] = f"one of the bundle's emotions{_embedded_emotions()}; default: as it is"
+    else:
+        number = _integer if option.kind is int else _number
+        settings |= {"type": number(option.low, option.high), "metavar": "N"}
+        settings["help"] += f"; {option.range_text}, default: {option.default:g}"
+    parser.add_argument(*flags, **settings)
 
 
-def _add_dial(parser: argparse.ArgumentParser, name: str, text: str) -> None:
-    """A number of `ConversionOptions` with its bounds and its default."""
-    low, high = BOUNDS[name]
-    default = getattr(ConversionOptions, name)
-    parser.add_argument(
-        "--" + name.replace("_", "-"),
-        type=_number(low, high),
-        default=default,
-        help=f"{text}; from {low:g} to {high:g}, default: {default:g}",
-    )
+def _add_plot(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--plot", action="store_true", help="draw recordings and output beside the output (.png)")
 
 
 def _add_voices(commands) -> None:

@@ -1,6 +1,6 @@
 """Recording and options in, recording out: another emotion, another voice, any length.
 
-The path: features -> dials of rate and melody -> F0 normalized over the recording -> windows of 192 frames ->
+The path: features -> controls of rate and melody -> F0 normalized over the recording -> windows of 192 frames ->
 SpeechSplit codes -> CodeGAN on some of them -> SpeechSplit decoder with a speaker embedding -> cross-faded mel ->
 vocoder.
 """
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -21,7 +22,7 @@ from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.mel import frame_count
 from evc_jax.conversion import controls
 from evc_jax.conversion.engine import ConversionEngine, WindowInputs
-from evc_jax.conversion.options import ConversionOptions, TransferAspects, Voice
+from evc_jax.conversion.options import ConversionOptions, TransferAspects, options_from
 from evc_jax.conversion.transfer import transfer_mel
 from evc_jax.conversion.voices import Voices
 from evc_jax.features import extract as extraction
@@ -30,7 +31,7 @@ from evc_jax.features.extract import Features
 from evc_jax.features.f0_codes import LogF0Statistics, log_f0_statistics, normalize_f0, quantize_f0
 from evc_jax.features.harmonics import move_harmonics
 from evc_jax.pretrained.bundle import Bundle, load_bundle
-from evc_jax.vocoders import DEFAULT_SIGMA, Vocoder, make_vocoder
+from evc_jax.vocoders import Vocoder, make_vocoder
 
 FAKE_NEUTRAL_GAIN = 0.1  # emo-clone's demo multiplies the pitch code with it
 
@@ -42,7 +43,7 @@ class Conversion:
     """A converted recording.
 
     Attributes:
-      audio: float32 [S], as long as the source divided by the wished rate, at the source's level,
+      audio: float32 [S], as long as the source divided by the requested rate, at the source's level,
         and silent where the source is for a while (see `silence.py`).
       sample_rate_hz: its rate.
       mel: the mel-spectrogram it was synthesized from, in [0, 1].
@@ -85,10 +86,11 @@ class Converter:
       result = converter.convert(samples, 44100, emotion="sad", strength=0.7, voice="sampled:female")
     """
 
-    def __init__(self, bundle: Bundle):
+    def __init__(self, bundle: Bundle, engine: ConversionEngine | None = None, voices: Voices | None = None):
+        """`engine` runs the networks and `voices` finds speaker embeddings, where not as usual (the server)."""
         self.bundle = bundle
-        self.voices = Voices(bundle)
-        self.engine = ConversionEngine(bundle)
+        self.voices = voices or Voices(bundle)
+        self.engine = engine or ConversionEngine(bundle)
 
     @classmethod
     def load(cls, bundle: str | os.PathLike | Bundle | None = None) -> Converter:
@@ -109,51 +111,20 @@ class Converter:
         """The rate of every output."""
         return self.bundle.audio.sample_rate_hz
 
-    def convert(
-        self,
-        audio: np.ndarray,
-        rate_hz: int,
-        *,
-        emotion: str | None = None,
-        strength: float | int = 1.0,
-        voice: Voice | Sequence[Voice] = "original",
-        seed: int = 0,
-        vocoder: str | None = None,
-        sigma: float | int = DEFAULT_SIGMA,
-        denoise: float | int = 0.0,
-        pitch_range: float | int = 1.0,
-        pitch_shift: float | int = 0.0,
-        rate: float | int = 1.0,
-        timbre: float | int = 1.0,
-        flatten: float | int = 0.0,
-    ) -> Conversion:
+    def convert(self, audio: np.ndarray, rate_hz: int, **options: Any) -> Conversion:
         """Converts one recording.
 
         Args:
           audio: [S] or [S, channels], float or integer samples.
           rate_hz: their rate; the output has the bundle's.
-          emotion, strength, voice, seed, vocoder, sigma, denoise, pitch_range, pitch_shift, rate, timbre, flatten: see
-            `ConversionOptions`.
+          **options: the fields of `ConversionOptions`, such as emotion, strength, voice, pitch_shift, rate.
 
         Raises:
-          EvcError: the recording, a wish or the bundle does not allow it; the message says what to do.
+          EvcError: the recording, an option or the bundle does not allow it; the message says what to do.
         """
-        options = ConversionOptions(
-            emotion=emotion,
-            strength=strength,
-            voice=voice,
-            seed=seed,
-            vocoder=vocoder,
-            sigma=sigma,
-            denoise=denoise,
-            pitch_range=pitch_range,
-            pitch_shift=pitch_shift,
-            rate=rate,
-            timbre=timbre,
-            flatten=flatten,
-        )
-        options.check(self.bundle)
-        return self.convert_features(self.extract(audio, rate_hz), options)
+        requested = options_from(options)
+        requested.check(self.bundle)
+        return self.convert_features(self.extract(audio, rate_hz), requested)
 
     def extract(self, audio: np.ndarray, rate_hz: int) -> Features:
         """The features that every conversion of this recording shares."""
@@ -180,28 +151,24 @@ class Converter:
         target: np.ndarray,
         target_rate_hz: int,
         aspects: str = "RFU",
-        *,
-        seed: int = 0,
-        vocoder: str | None = None,
-        sigma: float | int = DEFAULT_SIGMA,
-        denoise: float | int = 0.0,
+        **options: Any,
     ) -> Transfer:
-        """Takes aspects of one recording over to another one of the same sentence.
+        """Moves aspects of one recording to another one of the same sentence.
 
         Args:
           source, target: [S] or [S, channels], float or integer samples.
           source_rate_hz, target_rate_hz: their rates; the output has the bundle's.
           aspects: what comes from the target: letters of R (rhythm), F (pitch) and U (timbre).
-          seed, vocoder, sigma, denoise: see `ConversionOptions`.
+          **options: seed, vocoder, sigma, denoise; see `ConversionOptions`.
 
         Raises:
-          EvcError: a recording, the aspects, a wish or the bundle does not allow it; the message says what to do.
+          EvcError: a recording, the aspects, an option or the bundle does not allow it; the message says what to do.
         """
-        options = ConversionOptions(seed=seed, vocoder=vocoder, sigma=sigma, denoise=denoise)
+        requested = options_from(options, synthesis_only=True)
         parsed = TransferAspects.parse(aspects)
-        self.check_transfer(parsed, options)
+        self.check_transfer(parsed, requested)
         recordings = self.extract(source, source_rate_hz), self.extract(target, target_rate_hz)
-        return self.transfer_features(*recordings, parsed, options)
+        return self.transfer_features(*recordings, parsed, requested)
 
     def check_transfer(self, aspects: TransferAspects, options: ConversionOptions) -> None:
         """Raises BundleError unless the bundle can do it; reads no parameters."""
@@ -257,7 +224,7 @@ class Converter:
         """What `window_converter` gives to the networks; inputs of several recordings can be concatenated."""
         count = len(mel)
         target_f0_hz = controls.change_pitch(f0_hz, statistics, options.pitch_range, options.pitch_shift)
-        pitch_gain = 1 - (1 - FAKE_NEUTRAL_GAIN) * options.flatten
+        pitch_gain = 1 - (1 - FAKE_NEUTRAL_GAIN) * options.flatten_pitch
         mel_f0_hz = controls.change_pitch(f0_hz, statistics, options.pitch_range * pitch_gain, options.pitch_shift)
         mel = move_harmonics(mel, f0_hz, mel_f0_hz, self.bundle.audio)
         normalized = normalize_f0(target_f0_hz.reshape(-1), statistics).reshape(f0_hz.shape)
@@ -273,11 +240,11 @@ class Converter:
     def synthesize(
         self, mel: Float[np.ndarray, "T F"], samples: int, options: ConversionOptions
     ) -> Float[np.ndarray, " S"]:
-        """Sound of a mel-spectrogram by the wished vocoder, at the level the mel tells."""
+        """Sound of a mel-spectrogram by the requested vocoder, at the level the mel tells."""
         return self.requested_vocoder(options)(mel, samples, options.seed)
 
     def requested_vocoder(self, options: ConversionOptions) -> Vocoder:
-        """The wished vocoder, or the bundle's default."""
+        """The requested vocoder, or the bundle's default."""
         name = options.vocoder or self.bundle.default_vocoder
         return make_vocoder(name, self.bundle, options.sigma, options.denoise)
 

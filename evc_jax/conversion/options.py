@@ -1,13 +1,18 @@
-"""What a conversion can be asked for, checked before anything slow is loaded."""
+"""What a conversion can be asked for: every option with its bounds and its help, defined once.
+
+The command line, the server and `Converter.convert` derive theirs from `ConversionOptions`. Imports nothing slow.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,71 +24,57 @@ from evc_jax.vocoders import DEFAULT_SIGMA, VOCODERS
 SEXES = ("male", "female")  # in the order of VoiceGAN's one-hot vector
 ORIGINAL_VOICE = "original"
 SAMPLED_VOICE = "sampled:"
-MAX_STRENGTH = 3.0  # the decoder has never seen codes further out
-MAX_PITCH_RANGE = 3.0
-MAX_PITCH_SHIFT = 12.0
-MIN_RATE, MAX_RATE = 0.5, 2.0
-MAX_SIGMA = 2.0
-MAX_DENOISE = 1.0
+MAX_SEED = 2**32 - 1
+MAX_STRENGTH = 3.0  # the decoder was trained on no codes further out
 
 Voice = str | os.PathLike | np.ndarray
-# Name, lowest and highest value of each number that can be wished.
-BOUNDS = {
-    "strength": (0.0, MAX_STRENGTH),
-    "pitch_range": (0.0, MAX_PITCH_RANGE),
-    "pitch_shift": (-MAX_PITCH_SHIFT, MAX_PITCH_SHIFT),
-    "rate": (MIN_RATE, MAX_RATE),
-    "timbre": (0.0, 1.0),
-    "flatten": (0.0, 1.0),
-    "sigma": (0.0, MAX_SIGMA),
-    "denoise": (0.0, MAX_DENOISE),
-}
+
+
+def _option(default: Any, text: str, *, synthesis: bool = False, **limits: Any) -> Any:
+    """A field of `ConversionOptions`; `limits` are those of `Option`."""
+    return field(default=default, metadata={"help": text, "synthesis": synthesis, **limits})
 
 
 @dataclass(frozen=True, eq=False)
 class ConversionOptions:
-    """What a conversion should do; the defaults rebuild the source. The dials do not depend on each other.
+    """What a conversion should do; the defaults rebuild the source. The options do not depend on each other.
 
-    Attributes:
-      emotion: one of the bundle's emotions; None keeps the source's.
-      strength: 0 is the source's own prosody, 1 CodeGAN's output; between and beyond, up to `MAX_STRENGTH`, the codes
-        are interpolated.
-      voice: "original", "sampled:female", "sampled:male", a file, a folder, a name, an array, or a sequence of these
-        to average: see `voices.Voices.resolve`.
-      seed: of sampled voices and of the vocoder.
-      vocoder: one of `VOCODERS`; None is the bundle's default.
-      sigma: WaveGlow's noise, best between 0.6 and 1.
-      denoise: how much of WaveGlow's hum is taken out; 0 nothing.
-      pitch_range: factor of the melody's distance from the speaker's mean log-F0; 0 is flat, 1 neutral.
-      pitch_shift: semitones upwards; 0 is neutral.
-      rate: 1 is neutral, 1.2 speaks faster by a fifth; the output is as long as the source divided by it.
-      timbre: 0 keeps the source's voice, 1 is `voice`'s; between, a voice on the great circle between the two.
-      flatten: 0 is neutral, 1 the reference's "fake neutral": a tenth of the pitch code.
+    `voice` is "original", "sampled:female", "sampled:male", a file, a folder, a name, an array, or a sequence of these
+    to average: see `voices.Voices.resolve`. The other fields carry their own description: see `OPTIONS`.
+
+    Raises:
+      ConfigError: a value outside its bounds, an unknown vocoder or voice; the message says what to give.
     """
 
-    emotion: str | None = None
-    strength: float | int = 1.0
+    emotion: str | None = _option(None, "one of the bundle's emotions; default: as it is")
+    strength: float = _option(
+        1.0,
+        f"0 keeps the source's prosody, 1 is the emotion, up to {MAX_STRENGTH:g} exaggerates",
+        low=0,
+        high=MAX_STRENGTH,
+    )
     voice: Voice | Sequence[Voice] = ORIGINAL_VOICE
-    seed: int = 0
-    vocoder: str | None = None
-    sigma: float | int = DEFAULT_SIGMA
-    denoise: float | int = 0.0
-    pitch_range: float | int = 1.0
-    pitch_shift: float | int = 0.0
-    rate: float | int = 1.0
-    timbre: float | int = 1.0
-    flatten: float | int = 0.0
+    timbre: float = _option(
+        1.0, "0 keeps the source's voice, 1 takes that of the voice option, between lie mixtures", low=0, high=1
+    )
+    pitch_range: float = _option(1.0, "width of the melody: 0 is flat, 1 neutral", low=0, high=3)
+    pitch_shift: float = _option(0.0, "semitones up; 0 is neutral", low=-12, high=12)
+    rate: float = _option(1.0, "1 is neutral, 1.2 is faster and shorter by that factor", low=0.5, high=2)
+    flatten_pitch: float = _option(
+        0.0,
+        "0 is neutral, 1 the reference's fake neutral, a tenth of the pitch code",
+        low=0,
+        high=1,
+        aliases=("flatten",),
+    )
+    seed: int = _option(0, "of everything random", synthesis=True, low=0, high=MAX_SEED)
+    vocoder: str | None = _option(None, "default: the bundle's better one", synthesis=True, choices=VOCODERS)
+    sigma: float = _option(DEFAULT_SIGMA, "WaveGlow's noise, best between 0.6 and 1", synthesis=True, low=0, high=2)
+    denoise: float = _option(0.0, "how much of WaveGlow's hum to take out, such as 0.1", synthesis=True, low=0, high=1)
 
     def __post_init__(self):
-        for name, (low, high) in BOUNDS.items():
-            value = getattr(self, name)
-            if not (math.isfinite(value) and low <= value <= high):
-                words = name.replace("_", " ")
-                raise ConfigError(f"The {words} is {value:g}; give a number from {low:g} to {high:g}.")
-        if not 0 <= self.seed < 2**32:
-            raise ConfigError(f"The seed is {self.seed}; give an integer from 0 to {2**32 - 1}.")
-        if self.vocoder is not None and self.vocoder not in VOCODERS:
-            raise ConfigError(f"There is no vocoder {self.vocoder!r}; choose one of {', '.join(VOCODERS)}.")
+        for option in OPTIONS:
+            option.check(getattr(self, option.name))
         voices = self.voices
         if not voices:
             raise ConfigError("An empty list of voices was given; name at least one.")
@@ -96,11 +87,11 @@ class ConversionOptions:
 
     @property
     def voices(self) -> tuple[Voice, ...]:
-        """The wished voices; more than one are averaged."""
+        """The requested voices; more than one are averaged."""
         return (self.voice,) if isinstance(self.voice, str | os.PathLike | np.ndarray) else tuple(self.voice)
 
     def check(self, bundle: Bundle) -> None:
-        """Whether the bundle can fulfil them; reads no parameters.
+        """Whether the bundle has the networks for them; reads no parameters.
 
         Raises:
           BundleError: it cannot.
@@ -115,8 +106,89 @@ class ConversionOptions:
             bundle.require("voicegan")
 
 
+@dataclass(frozen=True)
+class Option:
+    """One option besides the voice.
+
+    Attributes:
+      name: the field of `ConversionOptions`.
+      kind: float, int or str.
+      default: its value where it is not given.
+      help: what it does, for `--help` and the server's documentation.
+      low, high: bounds of a number.
+      choices: of a string, where they do not depend on the bundle.
+      synthesis: whether it belongs to the making of sound, which a transfer has, too.
+      aliases: other names that the command line, the server and `Converter.convert` take.
+    """
+
+    name: str
+    kind: type
+    default: Any
+    help: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    synthesis: bool = False
+    aliases: tuple[str, ...] = ()
+
+    def check(self, value: Any) -> None:
+        """Raises ConfigError for a value that the option cannot have."""
+        words = self.name.replace("_", " ")
+        if self.kind is str:
+            if self.choices and value is not None and value not in self.choices:
+                raise ConfigError(f"There is no {words} {value!r}; choose one of {', '.join(self.choices)}.")
+        elif not isinstance(value, int | float | np.number) or isinstance(value, bool):
+            raise ConfigError(f"The {words} is {value!r}; give {self.range_text}.")
+        elif not (math.isfinite(value) and self.low <= value <= self.high and self.kind(value) == value):
+            shown = f"{value:g}" if isinstance(value, float) else value
+            raise ConfigError(f"The {words} is {shown}; give {self.range_text}.")
+
+    @property
+    def range_text(self) -> str:
+        """The bounds of a number in words."""
+        low, high = (f"{bound:g}" if self.kind is float else str(bound) for bound in (self.low, self.high))
+        return f"{'a number' if self.kind is float else 'an integer'} from {low} to {high}"
+
+
+def _make_option(entry: dataclasses.Field) -> Option:
+    kind = {"float": float, "int": int}.get(str(entry.type), str)
+    return Option(entry.name, kind, entry.default, **entry.metadata)
+
+
+# All options but the voice, which is no number and no word.
+OPTIONS = tuple(_make_option(entry) for entry in dataclasses.fields(ConversionOptions) if entry.metadata)
+
+
+def options_from(given: dict[str, Any], synthesis_only: bool = False) -> ConversionOptions:
+    """Options by name or alias.
+
+    Args:
+      given: the voice, and what `OPTIONS` names.
+      synthesis_only: whether only the options of making sound are allowed, as in a transfer.
+
+    Raises:
+      ConfigError: an unknown name, one that is given twice under two names, or a value that is not allowed.
+    """
+    known = {
+        name: option.name
+        for option in OPTIONS
+        for name in (option.name, *option.aliases)
+        if option.synthesis or not synthesis_only
+    }
+    if not synthesis_only:
+        known["voice"] = "voice"
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in known:
+            raise ConfigError(f"There is no option {name!r}; choose from {', '.join(sorted(known))}.")
+        if known[name] in values:
+            raise ConfigError(f"{known[name]} is given twice, once as {name}; give it once.")
+        values[known[name]] = value
+    return ConversionOptions(**values)
+
+
 def is_original(voice: Voice) -> bool:
-    """Whether the wish is for the source's own voice."""
+    """Whether the voice is the source's own."""
     return not isinstance(voice, np.ndarray) and os.fspath(voice) == ORIGINAL_VOICE
 
 
@@ -181,7 +253,7 @@ class TransferAspects:
 
     @property
     def needs_f0_converter(self) -> bool:
-        """Whether one recording's pitch is to be spoken in the other one's rhythm."""
+        """Whether one recording's pitch has to be moved to the other one's rhythm."""
         return self.pitch != self.rhythm
 
     def __str__(self) -> str:

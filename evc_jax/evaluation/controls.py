@@ -23,7 +23,7 @@ SETTINGS: tuple[dict[str, float | int], ...] = (
     {"pitch_range": 0.5},
     {"pitch_range": 1.5},
     {"pitch_range": 2},
-    {"flatten": 1},
+    {"flatten_pitch": 1},
     {"rate": 0.8},
     {"rate": 1.25},
     {"timbre": 0.5},

@@ -152,7 +152,7 @@ async def convert(
     return Response(sound, media_type=MEDIA_TYPES[kind], headers={"Cache-Control": "no-store"})
 
 
-@router.post("/transfer", summary="Resynthesis rhythm, pitch or timbre from another recording of the same sentence")
+@router.post("/transfer", summary="Take rhythm, pitch or timbre from another recording of the same sentence")
 async def transfer(
     service: _Service,
     ticket: _Ticket,
