@@ -20,7 +20,7 @@ from evc_jax.models.initial import Keys
 from evc_jax.models.layers import Conv1d, Stack, WeightNormConv1d, at_least_float32
 from evc_jax.models.pytree import record
 from evc_jax.models.waveglow_config import WaveGlowConfig
-from evc_jax.models.waveglow_synthesis import SynthesisWeights, fold_condition
+from evc_jax.models.waveglow_synthesis import SynthesisWeights, synthesis_weights
 
 __all__ = ["CouplingNet", "Invertible1x1", "WaveGlow", "WaveGlowConfig", "WaveGlowOutput", "waveglow_loss"]
 
@@ -148,11 +148,12 @@ class WaveGlow(nnx.Module):
 
     def synthesis_weights(self) -> SynthesisWeights:
         """What `waveglow_synthesis.synthesise` takes in place of the parameters."""
-        config = self.config
-        condition = functools.partial(fold_condition, self.upsample.kernel[...], self.upsample.bias[...], config)
-        return SynthesisWeights(
-            couplings=tuple(condition(coupling.weights()) for coupling in self.couplings),
-            unmix=tuple(mixer.inverse() for mixer in self.mixers),
+        return synthesis_weights(
+            self.upsample.kernel[...],
+            self.upsample.bias[...],
+            tuple(coupling.weights() for coupling in self.couplings),
+            tuple(mixer.inverse() for mixer in self.mixers),
+            self.config,
         )
 
     def _condition(self, mel: Array, groups: int) -> Array:
