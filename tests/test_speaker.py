@@ -8,7 +8,8 @@ from golden_features import voice
 from evc_jax import audio, speaker
 from evc_jax.audio import AudioConfig
 from evc_jax.errors import ConfigError
-from evc_jax.interop.torch_voice_encoder import voice_encoder_from_torch
+from evc_jax.interop.torch_names import from_torch
+from evc_jax.interop.torch_speechsplit import voice_encoder_config, voice_encoder_weights
 from evc_jax.models import voice_encoder
 from evc_jax.models.network import Network
 
@@ -43,7 +44,8 @@ def test_agrees_with_pytorch():
     with torch.no_grad():
         raw = torch.relu(linear(lstm(torch.from_numpy(mel))[1][0][-1]))
         expected = (raw / raw.norm(dim=1, keepdim=True)).numpy()
-    np.testing.assert_allclose(network.apply(voice_encoder_from_torch(state)[1], mel), expected, atol=1e-5)
+    params = from_torch(state, voice_encoder_weights(voice_encoder_config(state)))
+    np.testing.assert_allclose(network.apply(params, mel), expected, atol=1e-5)
 
 
 def test_shipped_weights_fit_the_network():

@@ -82,7 +82,10 @@ def test_voicegan(plain):
     _compare(
         training,
         samples,
-        lambda d, g: gan.voicegan_discriminator_loss(nets, d, g, real, sexes, noise, sexes, alpha),
+        lambda d, g: gan.critic_loss(
+            lambda x: nets.discriminator.apply(d, x), real, sexes, gan.voices(nets, g, noise, sexes), alpha,
+            gan.VOICEGAN_WEIGHTS,
+        ),
         lambda g, d: gan.voicegan_generator_loss(nets, g, d, noise, sexes),
         g_params,
         d_params,
@@ -102,7 +105,10 @@ def test_codegan(plain):
     _compare(
         plain.Training(*players, *losses, OptimizerConfig(), 0.9),
         _tensors(samples),
-        lambda d, g: gan.codegan_discriminator_loss(nets, d, g, codes, labels, targets, alpha, label_weights),
+        lambda d, g: gan.critic_loss(
+            lambda x: nets.discriminator.apply(d, x), codes, labels, gan.converted(nets, g, codes, targets), alpha,
+            gan.CODEGAN_WEIGHTS, label_weights,
+        ),
         lambda g, d: gan.codegan_generator_loss(nets, g, d, codes, labels, targets, target_weights),
         g_params,
         d_params,

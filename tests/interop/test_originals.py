@@ -12,11 +12,10 @@ from torch_files import importable, nested_module, save
 
 from evc_jax import audio, speaker
 from evc_jax.errors import CheckpointError, ConfigError, EvcError
-from evc_jax.interop import original_kinds, originals, torch_waveglow
-from evc_jax.interop.original_kinds import Unseen
-from evc_jax.interop.originals import convert
+from evc_jax.interop import originals, torch_waveglow
+from evc_jax.interop.originals import HparamOverrides, convert
 from evc_jax.interop.parity import relative_error, within
-from evc_jax.interop.torch_names import to_torch
+from evc_jax.interop.torch_names import from_torch, to_torch
 from evc_jax.models import voice_encoder
 from evc_jax.models.network import Network
 from evc_jax.models.waveglow import WaveGlow, WaveGlowConfig
@@ -25,7 +24,7 @@ from evc_jax.models.waveglow_synthesis import noise_shapes, synthesise
 torch = pytest.importorskip("torch", reason="needs the extra dev")
 modules = pytest.importorskip("original_modules")
 TOLERANCE = 1e-4
-KINDS = {kind.system: kind for kind in original_kinds.KINDS}
+SPECS = {spec.system: spec for spec in originals.SPECS}
 
 
 cached_network = functools.cache(Network)
@@ -43,7 +42,7 @@ def golden(golden_dir, name):
 
 
 def network_of(converted):
-    return cached_network(KINDS[converted.system].module, converted.config)
+    return cached_network(SPECS[converted.system].module, converted.config)
 
 
 def run(converted, *inputs, **options):
@@ -100,8 +99,9 @@ def test_a_pickled_waveglow_has_the_golden_weights(golden_dir):
     converted, known = convert(golden_dir / "waveglow_128000"), golden(golden_dir, "waveglow.npz")
     assert (converted.system, converted.step) == ("waveglow", 128000)
     assert converted.ignored == ("iteration", "optimizer", "learning_rate")
-    config, params = torch_waveglow.waveglow_from_torch(within(known, "params"), converted.config.upsample_stride)
-    assert config == converted.config
+    state = torch_waveglow.in_latest_form(within(known, "params"))
+    assert torch_waveglow.waveglow_config(state, converted.config.upsample_stride) == converted.config
+    params = from_torch(state, torch_waveglow.waveglow_weights(converted.config))
     jax.tree.map(np.testing.assert_array_equal, params, converted.params)
 
 
@@ -142,7 +142,7 @@ def kernels(converted):
 
 
 def test_waveglow_in_every_form(tmp_path):
-    first, *others = [(path.name, convert(path, Unseen(hop_samples=32))) for path in waveglow_files(tmp_path)]
+    first, *others = [(path.name, convert(path, HparamOverrides(hop_samples=32))) for path in waveglow_files(tmp_path)]
     assert first[1].config == WaveGlowConfig(4, 3, 8, 2, 2, 2, 6, 3, 64, 32)
     assert len(kernels(first[1])) == 3 * 6
     rng = np.random.default_rng(0)
@@ -168,10 +168,44 @@ def test_waveglow_in_every_form(tmp_path):
         convert(tmp_path / "state-zip")
 
 
+@pytest.mark.parametrize("norm", [None, "all", "some", "parametrized"])
+def test_waveglow_with_one_condition_for_every_layer(tmp_path, norm):
+    """NVIDIA's older form has a cond_layer for each layer: slices of the channels of the later one."""
+    warnings.filterwarnings("ignore", message=".*weight_norm")
+    torch.manual_seed(0)
+    model, overrides = modules.WaveGlow(layers=3), HparamOverrides(hop_samples=32)
+    expected = convert(save(torch, model.state_dict(), tmp_path / "new.pt"), overrides)
+    for coupling in model.WN:
+        whole = coupling.cond_layer
+        layers = [torch.nn.Conv1d(whole.in_channels, 2 * coupling.n_channels, 1) for _ in range(coupling.n_layers)]
+        for layer, weight, bias in zip(layers, whole.weight.chunk(3), whole.bias.chunk(3), strict=True):
+            layer.weight.data, layer.bias.data = weight.detach().clone(), bias.detach().clone()
+        del coupling.cond_layer
+        coupling.cond_layers = torch.nn.ModuleList(layers)
+        for layer in {"all": layers, "some": layers[1:2], "parametrized": layers}.get(norm, []):
+            kind = torch.nn.utils.parametrizations if norm == "parametrized" else torch.nn.utils
+            kind.weight_norm(layer)
+    state = model.state_dict()
+    converted = convert(save(torch, state, tmp_path / "old.pt"), overrides)
+    assert converted.config == expected.config
+    same = functools.partial(np.testing.assert_allclose, rtol=1e-6)
+    jax.tree.map(same, converted.params, expected.params)
+    lost = {name: value for name, value in state.items() if ".cond_layers.1." not in name}
+    with pytest.raises(CheckpointError, match="cond_layers, of which WN.0.cond_layer.* is made, do not fit"):
+        convert(save(torch, lost, tmp_path / "lost.pt"), overrides)
+
+
+def test_waveglow_whose_groups_do_not_divide_the_hop(tmp_path):
+    model = modules.WaveGlow(group=12, early_every=2)
+    converted = convert(save(torch, model.state_dict(), tmp_path / "w.pt"), HparamOverrides(hop_samples=32))
+    assert converted.config.group_samples == 12
+    np.testing.assert_array_equal(converted.params["upsample"]["bias"], model.upsample.bias.detach().numpy())
+
+
 def test_a_filter_of_zeros_stays_one(tmp_path):
     model = modules.WaveGlow()
     model.WN[0].start.weight.data[0] = 0
-    converted = convert(save(torch, model.state_dict(), tmp_path / "w.pt"), Unseen(hop_samples=32))
+    converted = convert(save(torch, model.state_dict(), tmp_path / "w.pt"), HparamOverrides(hop_samples=32))
     assert all(np.isfinite(kernel).all() for kernel in kernels(converted))
     start = converted.params["couplings"]["0"]["start"]
     assert start["scale"][0] == 0 and np.abs(start["direction"][..., 0]).min() > 0
@@ -189,10 +223,10 @@ def test_nvidias_universal_model(tmp_path, normed):
     settings = converted.audio
     assert (settings.sample_rate_hz, settings.mel_min_hz, settings.mel_max_hz) == (22050, 0, 8000)
     assert (settings.mel_bands, settings.hop_samples) == (80, 32)
-    assert convert(path, Unseen(audio="speechsplit")).audio.sample_rate_hz == 16000
+    assert convert(path, HparamOverrides(audio="speechsplit")).audio.sample_rate_hz == 16000
     path.rename(tmp_path / "mine.pt")
     assert convert(tmp_path / "mine.pt").audio.sample_rate_hz == 16000
-    assert convert(tmp_path / "mine.pt", Unseen(audio="nvidia")).audio == settings
+    assert convert(tmp_path / "mine.pt", HparamOverrides(audio="nvidia")).audio == settings
 
 
 @pytest.mark.slow
@@ -202,7 +236,7 @@ def test_nvidias_model_at_its_full_size():
             bands=80, flows=12, early_every=4, layers=8, width=256, kernel=1024, stride=256
         ).state_dict().items()}  # fmt: skip
     state = {name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()}
-    state = torch_waveglow.with_weight_norm(state)
+    state = torch_waveglow.in_latest_form(state)
     config = torch_waveglow.waveglow_config(state, 256)
     assert config == WaveGlowConfig()
     network = Network(WaveGlow, config)
@@ -273,13 +307,13 @@ def test_what_shapes_do_not_tell(tmp_path, speechsplit_state):
     path = save(torch, {"model": speechsplit_state}, tmp_path / "660000-G.ckpt")
     assert convert(path).config.resampling.padded_frames == 160 and convert(path).step == 660000
     hparams = {"freq": 4, "freq_2": 16, "chs_grp": 8, "max_len_pad": 128}
-    config = convert(path, Unseen(hparams)).config
+    config = convert(path, HparamOverrides(hparams)).config
     assert (config.content.factor, config.rhythm.factor, config.pitch.factor) == (4, 16, 8)
     assert config.group_channels == 8 and config.resampling.padded_frames == 128
     with pytest.raises(ConfigError, match="hparam dim_neck is not one that shapes hide; expected freq, freq_2"):
-        convert(path, Unseen({"dim_neck": 8}))
+        convert(path, HparamOverrides({"dim_neck": 8}))
     with pytest.raises(ConfigError, match=r"660000-G.ckpt \(SpeechSplit's autoencoder\): An encoder width of 16"):
-        convert(path, Unseen({"chs_grp": 32}))
+        convert(path, HparamOverrides({"chs_grp": 32}))
 
 
 def test_whole_modules_of_any_network(tmp_path, speechsplit_state):
@@ -322,10 +356,10 @@ def test_states_that_are_wrong(tmp_path, speechsplit_state):
 
 def test_emotions_have_names(golden_dir):
     path = golden_dir / "codegan-200000-G.ckpt"
-    named = convert(path, Unseen(emotions=("a", "b", "c", "d"), code="pitch"))
+    named = convert(path, HparamOverrides(emotions=("a", "b", "c", "d"), code="pitch"))
     assert named.options == {"emotions": ["a", "b", "c", "d"], "code": "pitch"}
     with pytest.raises(ConfigError, match="it knows 4 emotions and 2 are named; name them in the order"):
-        convert(path, Unseen(emotions=("a", "b")))
+        convert(path, HparamOverrides(emotions=("a", "b")))
 
 
 def test_random_states(tmp_path, golden_dir, speechsplit_state):
@@ -349,7 +383,7 @@ def test_random_states(tmp_path, golden_dir, speechsplit_state):
             elif change == 3:
                 state[rng.choice(["main.999.weight", "src.weight", "cls.weight", "WN.7.start.weight"])] = value
         try:
-            convert(save(torch, state, tmp_path / "f.pt", legacy=True), Unseen(hop_samples=32))
+            convert(save(torch, state, tmp_path / "f.pt", legacy=True), HparamOverrides(hop_samples=32))
             outcomes["converted"] += 1
         except EvcError as error:
             outcomes["refused"] += 1
