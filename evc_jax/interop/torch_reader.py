@@ -29,6 +29,7 @@ MAGIC_NUMBER, PROTOCOL_VERSION = 0x1950A86A20F9469CFC6C, 1001
 MAX_PICKLE_BYTES, MAX_OPCODES = 16 * 2**20, 500_000
 # Hashing a tuple recurses without a limit, and takes exponential time where parts are shared.
 MAX_TUPLE = 1_000
+MAX_CLASSES = 1_000
 STORAGES = {
     "DoubleStorage": "f8", "FloatStorage": "f4", "HalfStorage": "f2", "BFloat16Storage": BFLOAT16,
     "ComplexFloatStorage": "c8", "ComplexDoubleStorage": "c16", "LongStorage": "i8", "IntStorage": "i4",
@@ -74,6 +75,8 @@ class _Unpickler(pickle.Unpickler):
     def __init__(self, program: bytes):
         super().__init__(io.BytesIO(program), encoding="latin-1")
         self.storages: dict[str, Storage] = {}
+        self.content: Any = None
+        self._classes: dict[str, type[Module]] = {}
         self._copies_left = len(program)
 
     def find_class(self, module: str, name: str) -> Any:
@@ -92,7 +95,10 @@ class _Unpickler(pickle.Unpickler):
         package = full.partition(".")[0]
         if package in sys.stdlib_module_names or (package == "torch" and not full.startswith("torch.nn.")):
             raise forbidden(full)
-        return type("Module", (Module,), {"__slots__": (), "name": full})
+        if full not in self._classes:
+            _require(len(self._classes) < MAX_CLASSES, f"it names more than {MAX_CLASSES:,} classes")
+            self._classes[full] = type("Module", (Module,), {"__slots__": (), "name": full})
+        return self._classes[full]
 
     def persistent_load(self, identifier: Any) -> Any:
         """A storage, or the class of a module, whose source the older format kept beside it."""
