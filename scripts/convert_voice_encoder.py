@@ -11,13 +11,12 @@ import sys
 from pathlib import Path
 
 from evc_jax.errors import EvcError
+from evc_jax.files import ASSETS
 from evc_jax.models import voice_encoder
 from evc_jax.torch_import.originals import convert
 
 FAILED = 2
 SYSTEM = "voice_encoder"
-from evc_jax.files import ASSETS
-
 ASSET = ASSETS / "voice_encoder.npz"
 
 

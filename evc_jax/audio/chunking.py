@@ -23,14 +23,14 @@ class Chunk:
 
 
 def cut_chunks(
-    blocks: Iterable[Shaped[np.ndarray, "_ *rest"]], frames: int, size: int, before: int, after: int
+    blocks: Iterable[Shaped[np.ndarray, "_ *rest"]], frames: int, size: int, before: int, after: int, step: int = 1
 ) -> Iterator[tuple[Chunk, Shaped[np.ndarray, "{size} *rest"]]]:
     """Each chunk of `plan_chunks` with its frames, of a sequence that comes in blocks of any length."""
-    starts = (chunk.start for chunk in plan_chunks(frames, size, before, after))
-    return zip(plan_chunks(frames, size, before, after), cut(blocks, starts, size))
+    starts = (chunk.start for chunk in plan_chunks(frames, size, before, after, step))
+    return zip(plan_chunks(frames, size, before, after, step), cut(blocks, starts, size))
 
 
-def plan_chunks(frames: int, size: int, before: int, after: int) -> Iterator[Chunk]:
+def plan_chunks(frames: int, size: int, before: int, after: int, step: int = 1) -> Iterator[Chunk]:
     """Chunks of exactly `size` frames whose kept stretches tile `frames`, each with its context inside the chunk.
 
     Args:
@@ -38,10 +38,11 @@ def plan_chunks(frames: int, size: int, before: int, after: int) -> Iterator[Chu
       size: more than before + after.
       before: frames of context that a kept frame needs before it, unless the recording begins there.
       after: the same after it.
+      step: what divides every start; it must divide `frames` and `size`, which is then at least before + after + step.
     """
     first = 0
     while first < frames:
-        start = min(max(0, first - before), frames - size)
+        start = min(max(0, first - before) // step * step, frames - size)
         end = frames if start + size == frames else start + size - after
         yield Chunk(start, first, end)
         first = end

@@ -1,10 +1,15 @@
-"""The arguments and the report of `scripts/convert_checkpoint.py`. JAX is imported once the arguments are right."""
+"""`scripts/convert_checkpoint.py`: its arguments, the work directory that it writes, and its report.
+
+`training.checkpoints.load_for_inference` reads the directory, and with it `evc bundle` and whatever trains on it.
+"""
 
 from __future__ import annotations
 
 import argparse
 import collections
+import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -12,10 +17,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from evc_jax.config import to_mapping
-from evc_jax.errors import EvcError
-from evc_jax.pretrained.bundle import CODES, NETWORKS
+from evc_jax.errors import CheckpointError, EvcError
+from evc_jax.files import atomic_dir
+from evc_jax.pretrained.bundle import CODES, NETWORKS, write_params
 
 FAILED = 2
+CHECKPOINTS = "checkpoints"
+DESCRIPTION_FILE = Path("description") / "metadata"
 DESCRIPTION = """\
 Converts a checkpoint of the original PyTorch systems to Orbax parameters. Needs no PyTorch and runs nothing in it.
 Which network FILE holds and its sizes are read off its tensors; the options are for what they do not tell."""
@@ -23,9 +31,9 @@ EPILOG = """\
 known files:
   660000-G.ckpt, 2800000-G.ckpt     SpeechSplit (the authors', emo-clone's)
   640000-P.ckpt                     its F0 converter
-  waveglow_128000                   WaveGlow, with weight norm or after its removal, whole module or state dict
+  waveglow_128000                   WaveGlow, with weight norm or without it, whole module or state dict
   waveglow_256channels_universal_v5.pt   NVIDIA's WaveGlow of 22.05 kHz
-  200000-G.ckpt, 200000-D.ckpt      CodeGAN's and VoiceGAN's players
+  200000-G.ckpt, 200000-D.ckpt      CodeGAN's and VoiceGAN's generator and discriminator
   pretrained.pt                     Resemblyzer's voice encoder
 
 examples:
@@ -101,16 +109,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _convert(arguments: argparse.Namespace) -> None:
-    from evc_jax.torch_import.converted_workdir import check_replaceable, write_workdir
-    from evc_jax.torch_import.original_kinds import Unseen
-    from evc_jax.torch_import.originals import convert
+    import jax
+
+    from evc_jax.torch_import.originals import HparamOverrides, convert
 
     check_replaceable(arguments.output)
     emotions = tuple(arguments.emotions.split(",")) if arguments.emotions else None
-    unseen = Unseen(dict(arguments.hparam), arguments.hop, arguments.audio, emotions, arguments.code)
-    converted = convert(arguments.file, unseen)
+    overrides = HparamOverrides(dict(arguments.hparam), arguments.hop, arguments.audio, emotions, arguments.code)
+    converted = convert(arguments.file, overrides)
     write_workdir(converted, arguments.output)
-    print(f"{arguments.file.name}: {converted.title}, {converted.weights:,} weights, step {converted.step}")
+    weights = sum(leaf.size for leaf in jax.tree.leaves(converted.params))
+    print(f"{arguments.file.name}: {converted.title}, {weights:,} weights, step {converted.step}")
     print(f"  sizes: {_differences(converted.config)}")
     print(f"  audio: {_differences(converted.audio)}")
     for key, value in converted.options.items():
@@ -119,6 +128,57 @@ def _convert(arguments: argparse.Namespace) -> None:
     option = converted.system.replace("_", "-")
     taker = f"; `evc bundle --{option} {arguments.output}` takes it" if converted.system in NETWORKS else ""
     print(f"{arguments.output}: {converted.system}{taker}")
+
+
+def write_workdir(converted: Any, path: str | os.PathLike) -> Path:
+    """Writes the directory, complete or not at all; an earlier conversion there is replaced.
+
+    Raises:
+      CheckpointError: `path` is something else than an earlier conversion.
+    """
+    path = Path(path)
+    check_replaceable(path)
+    with atomic_dir(path) as folder:
+        step = folder / CHECKPOINTS / str(converted.step)
+        (step / DESCRIPTION_FILE).parent.mkdir(parents=True)
+        (step / DESCRIPTION_FILE).write_text(json.dumps(description(converted), indent=2) + "\n")
+        write_params(step / "exported", {converted.system: converted.params})
+    return path
+
+
+def description(converted: Any) -> dict[str, Any]:
+    """What a checkpoint says of itself: the run's config and the networks' settings."""
+    model = to_mapping(converted.config)
+    config = {
+        "system": converted.system,
+        "model": model,
+        "options": converted.options,
+        "data": {"datasets": []},
+        "audio": to_mapping(converted.audio),
+        "converted_from": converted.source,
+    }
+    return {"config": config, "networks": {converted.system: model}}
+
+
+def check_replaceable(path: str | os.PathLike) -> None:
+    """Whether a conversion may be written here.
+
+    Raises:
+      CheckpointError: there is something that no conversion made.
+    """
+    path = Path(path)
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    found = sorted(path.glob(f"{CHECKPOINTS}/*/{DESCRIPTION_FILE}"))
+    if not found or not all(_is_conversion(file) for file in found):
+        raise CheckpointError(f"{path} exists and is no converted checkpoint; choose another output directory.")
+
+
+def _is_conversion(file: Path) -> bool:
+    try:
+        return "converted_from" in json.loads(file.read_text())["config"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _differences(config: Any) -> str:

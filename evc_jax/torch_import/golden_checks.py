@@ -18,6 +18,7 @@ from evc_jax.models.gan.voicegan import VoiceDiscriminator, VoiceGenerator
 from evc_jax.models.network import Network, Params
 from evc_jax.models.speechsplit.network import F0Converter, SpeechSplit
 from evc_jax.models.speechsplit.random_resampling import Resampling, random_resample
+from evc_jax.models.waveglow.config import WaveGlowConfig
 from evc_jax.models.waveglow.network import WaveGlow, waveglow_loss
 from evc_jax.models.waveglow.synthesis import synthesize
 from evc_jax.torch_import import torch_gans, torch_speechsplit, torch_waveglow
@@ -30,9 +31,9 @@ CANCELLATION_FLOOR = 1e-2
 
 def check_speechsplit(golden: Golden) -> Report:
     """Codes, reconstruction, MSE, gradients, and the weights after one Adam step."""
-    config, params = torch_speechsplit.speechsplit_from_torch(within(golden, "params"), _json(golden, "hparams"))
-    config = _like(config, golden)
+    config = _like(torch_speechsplit.speechsplit_config(within(golden, "params"), _json(golden, "hparams")), golden)
     weights = torch_speechsplit.speechsplit_weights(config)
+    params = from_torch(within(golden, "params"), weights)
     network, report = Network(SpeechSplit, config), Report()
     mel, f0_onehot, embedding = (jnp.asarray(golden[k]) for k in ("mel", "f0_onehot", "speaker_embedding"))
 
@@ -55,8 +56,9 @@ def check_speechsplit(golden: Golden) -> Report:
 
 def check_f0_converter(golden: Golden) -> Report:
     """Logits, cross-entropy, gradients."""
-    config, params = torch_speechsplit.f0_converter_from_torch(within(golden, "params"), _json(golden, "hparams"))
-    config = _like(config, golden)
+    config = _like(torch_speechsplit.f0_converter_config(within(golden, "params"), _json(golden, "hparams")), golden)
+    weights = torch_speechsplit.f0_converter_weights(config)
+    params = from_torch(within(golden, "params"), weights)
     network, report = Network(F0Converter, config), Report()
     mel, f0_onehot, classes = (jnp.asarray(golden[k]) for k in ("mel", "f0_onehot", "f0_index"))
 
@@ -67,7 +69,7 @@ def check_f0_converter(golden: Golden) -> Report:
     (loss, logits), grads = jax.jit(jax.value_and_grad(loss_of, has_aux=True))(params)
     report.output("logits", logits, golden["logits"])
     report.loss("loss", loss, golden["loss"])
-    report.gradients(grads, torch_speechsplit.f0_converter_weights(config), golden, "grads")
+    report.gradients(grads, weights, golden, "grads")
     return report
 
 
@@ -83,67 +85,70 @@ def check_random_resampling(golden: Golden) -> Report:
 
 
 def check_voicegan(golden: Golden) -> Report:
-    """Fakes, verdicts, gradient penalty, both losses and both players' gradients."""
+    """Fakes, outputs of the discriminator, gradient penalty, both losses and both networks' gradients."""
     states = within(golden, "params_generator"), within(golden, "params_discriminator")
-    config, g_params, d_params = torch_gans.voicegan_from_torch(*states)
-    config = _like(config, golden)
+    config = _like(torch_gans.voicegan_config(*states), golden)
     nets = gan_losses.GanNetworks(Network(VoiceGenerator, config), Network(VoiceDiscriminator, config))
+    listed = torch_gans.voice_generator_weights(config), torch_gans.voice_discriminator_weights(config)
+    g_params, d_params = (from_torch(state, weights) for state, weights in zip(states, listed, strict=True))
     weights = gan_losses.GanWeights(float(golden["lambda_cls"]), float(golden["lambda_gp"]))
     noise, labels = jnp.asarray(golden["z"]), jnp.asarray(golden["labels"])
     real, real_labels = jnp.asarray(golden["real"]), jnp.asarray(golden["real_labels"])
-    alpha = jnp.asarray(golden["alpha"]).reshape(-1)
+    alpha, report = jnp.asarray(golden["alpha"]).reshape(-1), Report()
 
-    fake = jax.jit(nets.generator.apply)(g_params, noise, jax.nn.one_hot(labels, config.sexes))
-    report = Report()
-    report.output("fake", fake, golden["fake"])
-    _compare_verdicts(report, nets.discriminator, d_params, golden["real"], golden)
+    make = jax.jit(lambda g: gan_losses.voices(nets, g, noise, labels))
+    report.output("fake", make(g_params), golden["fake"])
+    _compare_discriminator(report, nets.discriminator, d_params, golden["real"], golden)
 
     def d_loss(d, g):
-        return gan_losses.voicegan_discriminator_loss(nets, d, g, real, real_labels, noise, labels, alpha, weights)
+        fake = gan_losses.voices(nets, g, noise, labels)
+        return gan_losses.critic_loss(lambda x: nets.discriminator.apply(d, x), real, real_labels, fake, alpha, weights)
 
     def g_loss(g, d):
         return gan_losses.voicegan_generator_loss(nets, g, d, noise, labels, weights)
 
-    player_weights = torch_gans.voice_generator_weights(config), torch_gans.voice_discriminator_weights(config)
-    _compare_players(report, d_loss, g_loss, g_params, d_params, player_weights, golden)
+    _compare_losses(report, d_loss, g_loss, g_params, d_params, listed, golden)
     return report
 
 
 def check_codegan(golden: Golden) -> Report:
-    """Fakes, cycle, verdicts, gradient penalty, both losses and both players' gradients."""
+    """Fakes, cycle, outputs of the discriminator, gradient penalty, both losses and both networks' gradients."""
     states = within(golden, "params_generator"), within(golden, "params_discriminator")
-    config, g_params, d_params = torch_gans.codegan_from_torch(*states)
-    config = _like(config, golden)
+    config = _like(torch_gans.codegan_config(*states), golden)
     nets = gan_losses.GanNetworks(Network(CodeGenerator, config), Network(CodeDiscriminator, config))
+    listed = torch_gans.code_generator_weights(config), torch_gans.code_discriminator_weights(config)
+    g_params, d_params = (from_torch(state, weights) for state, weights in zip(states, listed, strict=True))
     weights = gan_losses.GanWeights(*(float(golden[f"lambda_{name}"]) for name in ("cls", "gp", "rec")))
     codes, labels, targets = (jnp.asarray(golden[k]) for k in ("codes", "labels", "target_labels"))
     alpha, class_weights = jnp.asarray(golden["alpha"]).reshape(-1), jnp.asarray(golden["class_weight"])
     label_weights, target_weights = (gan_losses.sample_weights(class_weights, of) for of in (labels, targets))
 
     report = Report()
-    convert = jax.jit(lambda p, x, y: nets.generator.apply(p, x, jax.nn.one_hot(y, config.emotions)))
+    convert = jax.jit(lambda g, x, y: gan_losses.converted(nets, g, x, y))
     fake = convert(g_params, codes, targets)
     report.output("fake", fake, golden["fake"])
     report.output("reconstructed", convert(g_params, fake, labels), golden["reconstructed"])
-    _compare_verdicts(report, nets.discriminator, d_params, golden["codes"], golden)
+    _compare_discriminator(report, nets.discriminator, d_params, golden["codes"], golden)
 
     def d_loss(d, g):
-        return gan_losses.codegan_discriminator_loss(nets, d, g, codes, labels, targets, alpha, label_weights, weights)
+        fake, discriminate = gan_losses.converted(nets, g, codes, targets), lambda x: nets.discriminator.apply(d, x)
+        return gan_losses.critic_loss(discriminate, codes, labels, fake, alpha, weights, label_weights)
 
     def g_loss(g, d):
         return gan_losses.codegan_generator_loss(nets, g, d, codes, labels, targets, target_weights, weights)
 
-    player_weights = torch_gans.code_generator_weights(config), torch_gans.code_discriminator_weights(config)
-    _compare_players(report, d_loss, g_loss, g_params, d_params, player_weights, golden)
+    _compare_losses(report, d_loss, g_loss, g_params, d_params, listed, golden)
     return report
 
 
 def check_waveglow(golden: Golden) -> Report:
     """Both directions: latent, log-determinants, loss, gradients; audio from the recorded noise and from none."""
     mel = jnp.asarray(golden["mel"]).swapaxes(1, 2)
-    stride = golden["infer_audio"].shape[1] // mel.shape[1]
-    config, params = torch_waveglow.waveglow_from_torch(within(golden, "params"), stride)
-    config = _like(config, golden)
+    state = torch_waveglow.in_latest_form(within(golden, "params"))
+    config = torch_waveglow.waveglow_config(state)
+    stride = _hop_samples(config, golden["infer_audio"].shape[1], mel.shape[1])
+    config = _like(dataclasses.replace(config, upsample_stride=stride), golden)
+    params = from_torch(state, torch_waveglow.waveglow_weights(config))
     network, report = Network(WaveGlow, config), Report()
     audio = jnp.asarray(golden["audio"])
 
@@ -171,6 +176,16 @@ def check_waveglow(golden: Golden) -> Report:
     return report
 
 
+def _hop_samples(config: WaveGlowConfig, samples: int, frames: int) -> int:
+    """The hop of a synthesis, which makes whole groups of samples only.
+
+    Several hops may lead to as many groups: one that divides the kernel of the upsampling is preferred, as it makes
+    every frame last as long; otherwise the smallest is taken.
+    """
+    fitting = range(-(-samples // frames), (samples + config.group_samples - 1) // frames + 1)
+    return next((hop for hop in fitting if config.upsample_kernel % hop == 0), fitting[0])
+
+
 def _json(golden: Golden, key: str) -> dict:
     return json.loads(str(golden[key])) if key in golden else {}
 
@@ -195,15 +210,15 @@ def _compare_adam_step(report: Report, params: Params, weights: list[Weight], go
         report.output(f"after_adam/{name}", stepped[name], expected[name])
 
 
-def _compare_verdicts(report: Report, network: Network, params: Params, real: np.ndarray, golden: Golden) -> None:
-    judge = jax.jit(network.apply)
+def _compare_discriminator(report: Report, network: Network, params: Params, real: np.ndarray, golden: Golden) -> None:
+    discriminate = jax.jit(network.apply)
     for kind, samples in (("real", real), ("fake", golden["fake"])):
-        verdict = judge(params, samples)
-        report.output(f"src_{kind}", verdict.source, golden[f"src_{kind}"])
-        report.output(f"cls_{kind}", verdict.classes, golden[f"cls_{kind}"])
+        output = discriminate(params, samples)
+        report.output(f"src_{kind}", output.source, golden[f"src_{kind}"])
+        report.output(f"cls_{kind}", output.classes, golden[f"cls_{kind}"])
 
 
-def _compare_players(
+def _compare_losses(
     report: Report,
     d_loss: Callable,
     g_loss: Callable,

@@ -6,13 +6,11 @@ from typing import Any
 
 from evc_jax.models.gan.codegan import CodeGANConfig
 from evc_jax.models.gan.voicegan import VoiceGANConfig
-from evc_jax.models.network import Params
 from evc_jax.torch_import.torch_names import (
     CONV_TRANSPOSE,
     State,
     Weight,
     conv_weights,
-    from_torch,
     linear_weights,
     norm_weights,
     numbers_matching,
@@ -24,15 +22,8 @@ PLAIN_STEP = 2
 NORMED_STEP = 3
 
 
-def voicegan_from_torch(generator: State, discriminator: State) -> tuple[VoiceGANConfig, Params, Params]:
-    """Config and both players' parameters."""
-    config = voicegan_config(generator, discriminator)
-    g_params = from_torch(generator, voice_generator_weights(config))
-    return config, g_params, from_torch(discriminator, voice_discriminator_weights(config))
-
-
 def voicegan_config(generator: State | None, discriminator: State | None) -> VoiceGANConfig:
-    """Sizes of both players; those that no given player shows are the reference's.
+    """Sizes of both networks; those that no given state shows are the reference's.
 
     A generator alone does not tell noise from sexes: two sexes are taken for granted.
     """
@@ -60,15 +51,8 @@ def voice_discriminator_weights(config: VoiceGANConfig) -> list[Weight]:
     return _linear_stack(len(config.discriminator_widths)) + heads
 
 
-def codegan_from_torch(generator: State, discriminator: State) -> tuple[CodeGANConfig, Params, Params]:
-    """Config and both players' parameters."""
-    config = codegan_config(generator, discriminator)
-    g_params = from_torch(generator, code_generator_weights(config))
-    return config, g_params, from_torch(discriminator, code_discriminator_weights(config))
-
-
 def codegan_config(generator: State | None, discriminator: State | None) -> CodeGANConfig:
-    """Sizes of both players; those that no given player shows are the reference's."""
+    """Sizes of both networks; those that no given state shows are the reference's."""
     sizes: dict[str, Any] = {}
     if generator is not None:
         sizes |= _code_generator_sizes(generator)

@@ -128,7 +128,7 @@ def linear_weights(path: tuple[str, ...], name: str) -> list[Weight]:
 
 
 def norm_weights(path: tuple[str, ...], name: str) -> list[Weight]:
-    """Scale and bias of an affine normalisation."""
+    """Scale and bias of an affine normalization."""
     return [Weight((*path, "scale"), f"{name}.weight"), Weight((*path, "bias"), f"{name}.bias")]
 
 

@@ -1,214 +1,146 @@
-"""What a PyTorch checkpoint is made of, as inert stand-ins: storages, tensors and pickled modules."""
+"""What a PyTorch checkpoint is made of, as inert stand-ins, and the sentences with which one is refused."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from evc_jax.torch_import.rejection import Malformed, Rejected
+from evc_jax.errors import CheckpointError
 
-MAX_RANK = 16
-MAX_MODULES = 20_000
-MAX_MODULE_DEPTH = 32
-MAX_PARTS = 1_000
-MAX_PART_NAME = 200
-
-# NumPy's code of each type, without byte order. NumPy has no bfloat16: it is the upper half of a float32.
-DTYPES = {
-    "float64": "f8",
-    "float32": "f4",
-    "float16": "f2",
-    "bfloat16": "u2",
-    "complex64": "c8",
-    "complex128": "c16",
-    "int64": "i8",
-    "int32": "i4",
-    "int16": "i2",
-    "int8": "i1",
-    "uint64": "u8",
-    "uint32": "u4",
-    "uint16": "u2",
-    "uint8": "u1",
-    "bool": "u1",
-}
-STORAGE_TYPES = {
-    "DoubleStorage": "float64",
-    "FloatStorage": "float32",
-    "HalfStorage": "float16",
-    "BFloat16Storage": "bfloat16",
-    "ComplexFloatStorage": "complex64",
-    "ComplexDoubleStorage": "complex128",
-    "LongStorage": "int64",
-    "IntStorage": "int32",
-    "ShortStorage": "int16",
-    "CharStorage": "int8",
-    "ByteStorage": "uint8",
-    "BoolStorage": "bool",
-    "UntypedStorage": "uint8",
-}
-
-
-@dataclass(frozen=True)
-class DType:
-    """A type of values, one of `DTYPES`."""
-
-    name: str
-
-    def numpy(self, byte_order: str = "<") -> np.dtype:
-        """The NumPy type that its bytes are read as."""
-        return np.dtype(byte_order + DTYPES[self.name])
-
-    @property
-    def size(self) -> int:
-        """Bytes of one value."""
-        return self.numpy().itemsize
+MAX_MODULES, MAX_DEPTH, MAX_SHOWN = 20_000, 32, 100
+# NumPy has no bfloat16: it is the upper half of a float32.
+BFLOAT16 = "V2"
 
 
 @dataclass(eq=False)
-class Blob:
-    """The bytes of one storage; where they lie is known only once the pickle has been read.
+class Storage:
+    """Bytes that tensors share, `data` of the file; they are checked when they are first read."""
 
-    Attributes:
-      key: its name in the file.
-      dtype: of the storage that named it first.
-      count: values of that type.
-      data: its bytes, a view of the file.
-      byte_order: "<" or ">".
-      crc: checksum that the bytes must have, None where the format has none.
-    """
-
-    key: str
-    dtype: DType
-    count: int
+    nbytes: int
+    width: int
     data: memoryview | None = None
-    byte_order: str = "<"
     crc: int | None = None
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that the pickle declares."""
-        return self.count * self.dtype.size
+    byte_order: str = "<"
 
     def bytes(self) -> memoryview:
-        """The bytes, checked.
+        """The bytes.
 
         Raises:
-          Malformed: they are missing or damaged.
+          ValueError: they are not those that were written.
         """
-        if self.data is None:
-            raise Malformed(f"storage {self.key!a:.40} is missing")
-        if self.crc is not None and zlib.crc32(self.data) != self.crc:
-            raise Malformed(f"storage {self.key!a:.40} has another checksum than it was written with")
-        self.crc = None  # checked once
+        if self.data is None or (self.crc is not None and zlib.crc32(self.data) != self.crc):
+            raise ValueError("a storage is missing or has another checksum than it was written with")
+        self.crc = None  # once is enough
         return self.data
 
 
 @dataclass(frozen=True, eq=False)
-class Storage:
-    """A stretch of a blob, in bytes."""
-
-    blob: Blob
-    dtype: DType
-    start: int
-    nbytes: int
-
-
-@dataclass(frozen=True, eq=False)
 class Tensor:
-    """A strided view of a storage; nothing is read before `numpy` is called. Offset and strides count values."""
+    """A strided view of a storage's values, whose type `code` is NumPy's. Nothing is read before `numpy`."""
 
     storage: Storage
-    dtype: DType
+    code: str
     offset: int
     shape: tuple[int, ...]
-    stride: tuple[int, ...]
+    strides: tuple[int, ...]
 
-    def numpy(self) -> np.ndarray:
-        """The values: a read-only view of the file where NumPy has the type, a float32 copy of bfloat16.
-
-        Raises:
-          Malformed: the tensor reaches past its storage, or is larger than it.
-        """
-        strides = [0 if size == 1 else step for size, step in zip(self.shape, self.stride, strict=True)]
-        count = math.prod(self.shape)
-        reach = self.offset + sum((size - 1) * step for size, step in zip(self.shape, strides, strict=True)) + 1
-        width = self.dtype.size
-        if count < 1 or max(count, reach) * width > self.storage.nbytes:
-            raise Malformed(
-                f"a tensor of shape {list(self.shape)[:MAX_RANK]} does not lie within its storage of "
-                f"{self.storage.nbytes} bytes"
-            )
-        start = self.storage.start + self.offset * width
-        raw = np.frombuffer(
-            self.storage.blob.bytes(), self.dtype.numpy(self.storage.blob.byte_order), reach - self.offset, start
-        )
-        view = np.lib.stride_tricks.as_strided(raw, self.shape, [step * width for step in strides], writeable=False)
-        if self.dtype.name == "bfloat16":
-            return (view.astype(np.uint32) << 16).view(np.float32)
-        return view != 0 if self.dtype.name == "bool" else view
+    def __setstate__(self, state: Any) -> None:
+        """A pickle may set the state of whatever it made; that would undo the check of the sizes."""
+        raise ValueError("the state of a tensor is set")
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the values once they are float32 or their own type, whichever is more."""
-        return math.prod(self.shape) * max(self.dtype.size, 4)
+        """Bytes of the values in their own type or in float32, whichever is more."""
+        return math.prod(self.shape) * max(np.dtype(self.code).itemsize, 4)
+
+    def numpy(self) -> np.ndarray:
+        """The values: a read-only view of the file where NumPy has the type, a float32 copy of bfloat16."""
+        dtype = np.dtype(self.storage.byte_order + self.code.replace("V", "u"))
+        values = np.frombuffer(self.storage.bytes(), dtype)[self.offset :]
+        strides = [step * dtype.itemsize for step in self.strides]
+        values = np.lib.stride_tricks.as_strided(values, self.shape, strides, writeable=False)
+        return (values.astype(np.uint32) << 16).view(np.float32) if self.code == BFLOAT16 else values
 
 
-@dataclass(eq=False)
-class ModuleClass:
-    """The class of a pickled module. One that is not PyTorch's own must prove itself by an instance's state."""
+class Dict(dict):
+    """An OrderedDict without its attributes."""
 
-    name: str
-    proven: bool
+    __slots__ = ()
+
+    def __setstate__(self, state: Any) -> None:
+        """Leaves out what is set (state dicts keep their modules' versions there)."""
 
 
-@dataclass(eq=False)
 class Module:
-    """An instance of a pickled module: its class's name and its state, neither of them alive."""
+    """A pickled object of any class: its state, and nothing that could run. `find_class` makes a class for each."""
 
-    kind: ModuleClass
-    state: dict[str, Any] = field(default_factory=dict)
+    __slots__ = ("state",)
+    name = ""
 
-    def walk(self) -> Iterator[tuple[str, Module]]:
-        """This module and those inside it, with the prefixes of their parts' names.
+    def __new__(cls, *values: Any, **options: Any) -> Module:
+        if values or options:
+            raise forbidden(cls.name)
+        made = super().__new__(cls)
+        made.state = {}
+        return made
 
-        Raises:
-          Rejected: they are nested too deeply, or too many.
-        """
-        waiting: list[tuple[str, Module]] = [("", self)]
-        for _ in range(MAX_MODULES):
-            if not waiting:
-                return
-            prefix, module = waiting.pop()
-            yield prefix, module
-            for name, child in module.group("_modules").items():
-                if isinstance(child, Module):
-                    waiting.append((f"{prefix}{name}.", child))
-                elif child is not None:
-                    raise Malformed("a module holds something else than modules")
-            if len(waiting) > MAX_MODULES or prefix.count(".") > MAX_MODULE_DEPTH:
-                break
-        raise Rejected(f"has more than {MAX_MODULES:,} modules, or too deeply nested ones; do not trust this file")
+    def __setstate__(self, state: Any) -> None:
+        self.state = state if isinstance(state, dict) else {}
 
     def group(self, name: str) -> dict[str, Any]:
         """One of the dicts that a module keeps its parts in; empty where there is none."""
         group = self.state.get(name, {})
-        if type(group) is not dict or len(group) > MAX_PARTS:
-            raise Malformed(f"a module's {name} is no dict of at most {MAX_PARTS:,} parts")
-        if not all(type(key) is str and len(key) <= MAX_PART_NAME for key in group):
-            raise Malformed(f"a module's {name} has something else than names for keys")
+        if not isinstance(group, dict) or not all(isinstance(key, str) and len(key) < MAX_SHOWN for key in group):
+            raise ValueError(f"a module's {name} are no parts with names")
         return group
 
     def tensors(self) -> dict[str, Tensor]:
-        """Parameters and buffers under the names of a state dict."""
-        found = {}
-        for prefix, module in self.walk():
-            for group in ("_parameters", "_buffers"):
-                for name, value in module.group(group).items():
-                    if isinstance(value, Tensor):
-                        found[f"{prefix}{name}"] = value
+        """Parameters and buffers under the names of a state dict.
+
+        Raises:
+          CheckpointError: modules are nested too deeply, or too many.
+        """
+        found, waiting = {}, [("", self)]
+        for count, (prefix, module) in enumerate(waiting):
+            if count > MAX_MODULES or prefix.count(".") > MAX_DEPTH:
+                raise CheckpointError(f"has more than {MAX_MODULES:,} modules, or too deeply nested ones")
+            parts = {**module.group("_parameters"), **module.group("_buffers")}
+            found |= {prefix + name: value for name, value in parts.items() if isinstance(value, Tensor)}
+            children = module.group("_modules").items()
+            waiting += [(f"{prefix}{name}.", child) for name, child in children if isinstance(child, Module)]
         return found
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Turns whatever a foreign file makes fail into one sentence that begins with the file's name."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} {error}.") from error
+    except Exception as error:  # the unpickler and zipfile raise almost anything
+        reason = printable(str(error) or type(error).__name__)
+        raise CheckpointError(
+            f"{path} is damaged or no PyTorch checkpoint: {reason}; copy it again from where it was made."
+        ) from error
+
+
+def printable(text: str) -> str:
+    """Text of a file as it may be shown: short, and without control characters."""
+    text = text.encode("unicode_escape").decode("ascii")
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+
+
+def forbidden(name: str) -> CheckpointError:
+    """What to raise where a file asks for something that could run code."""
+    return CheckpointError(
+        f"asks for {printable(name)}, which is neither a tensor, a plain container nor a PyTorch module; nothing was "
+        "executed, do not trust this file"
+    )

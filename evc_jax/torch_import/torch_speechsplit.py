@@ -1,20 +1,20 @@
-"""Configs and weights of the original SpeechSplit and F0 converter."""
+"""Configs and weights of the original SpeechSplit, its F0 converter, and Resemblyzer's voice encoder."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from evc_jax.models.network import Params
 from evc_jax.models.speechsplit.config import EncoderConfig, F0ConverterConfig, SpeechSplitConfig
 from evc_jax.models.speechsplit.random_resampling import ResamplingConfig
+from evc_jax.models.voice_encoder import VoiceEncoderConfig
 from evc_jax.torch_import.torch_names import (
     State,
     Weight,
     bilstm_weights,
     conv_weights,
     count_matching,
-    from_torch,
     linear_weights,
+    lstm_weights,
     norm_weights,
     shape_of,
 )
@@ -32,14 +32,8 @@ AUTHORS_HPARAMS = {
 }
 
 
-def speechsplit_from_torch(state: State, hparams: Mapping[str, int] | None = None) -> tuple[SpeechSplitConfig, Params]:
-    """Config and parameters of `Generator_3`; `hparams` are the authors' names, theirs where not given."""
-    config = speechsplit_config(state, hparams)
-    return config, from_torch(state, speechsplit_weights(config))
-
-
 def speechsplit_config(state: State, hparams: Mapping[str, int] | None = None) -> SpeechSplitConfig:
-    """Sizes of `Generator_3`."""
+    """Sizes of `Generator_3`; `hparams` are the authors' names, theirs where not given."""
     hparams = {**AUTHORS_HPARAMS, **(hparams or {})}
     content = _encoder(state, "encoder_1.convolutions_1", "encoder_1.lstm_1", hparams["freq"])
     rhythm = _encoder(state, "encoder_2.convolutions", "encoder_2.lstm", hparams["freq_2"])
@@ -59,12 +53,6 @@ def speechsplit_config(state: State, hparams: Mapping[str, int] | None = None) -
         kernel=kernel,
         resampling=resampling_config(hparams),
     )
-
-
-def f0_converter_from_torch(state: State, hparams: Mapping[str, int] | None = None) -> tuple[F0ConverterConfig, Params]:
-    """Config and parameters of `Generator_6`; `hparams` as in `speechsplit_from_torch`."""
-    config = f0_converter_config(state, hparams)
-    return config, from_torch(state, f0_converter_weights(config))
 
 
 def f0_converter_config(state: State, hparams: Mapping[str, int] | None = None) -> F0ConverterConfig:
@@ -101,6 +89,21 @@ def f0_converter_weights(config: F0ConverterConfig) -> list[Weight]:
         *_encoder_weights("pitch", config.pitch, "encoder_3.convolutions", "encoder_3.lstm"),
         *_decoder_weights(config.decoder_layers),
     ]
+
+
+def voice_encoder_config(state: State) -> VoiceEncoderConfig:
+    """Sizes of `resemblyzer.VoiceEncoder`."""
+    return VoiceEncoderConfig(
+        mel_bands=shape_of(state, "lstm.weight_ih_l0", 2)[1],
+        hidden=shape_of(state, "lstm.weight_hh_l0", 2)[1],
+        layers=count_matching(state, r"lstm\.weight_ih_l(\d+)$"),
+        embedding_dim=shape_of(state, "linear.weight", 2)[0],
+    )
+
+
+def voice_encoder_weights(config: VoiceEncoderConfig) -> list[Weight]:
+    """All weights that inference needs; the two of the training loss are left out."""
+    return lstm_weights(("lstm",), "lstm", config.layers) + linear_weights(("linear",), "linear")
 
 
 def resampling_config(hparams: Mapping[str, int]) -> ResamplingConfig:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from evc_jax.errors import CheckpointError
-from evc_jax.models.network import Params
 from evc_jax.models.waveglow.config import WaveGlowConfig
 from evc_jax.torch_import.torch_names import (
     CONV,
@@ -17,7 +18,6 @@ from evc_jax.torch_import.torch_names import (
     Weight,
     conv_weights,
     count_matching,
-    from_torch,
     shape_of,
 )
 
@@ -26,15 +26,8 @@ PARAMETRIZED_KINDS = {"original0": "weight_g", "original1": "weight_v"}
 PARAMETRIZED = tuple(f"{PARAMETRIZED_MODULE}.{kind}" for kind in PARAMETRIZED_KINDS)
 
 
-def waveglow_from_torch(state: State, upsample_stride: int = 256) -> tuple[WaveGlowConfig, Params]:
-    """Config, read off the shapes, and parameters; the stride leaves no trace in them."""
-    state = with_weight_norm(state)
-    config = waveglow_config(state, upsample_stride)
-    return config, from_torch(state, waveglow_weights(config))
-
-
 def waveglow_config(state: State, upsample_stride: int = 256) -> WaveGlowConfig:
-    """Sizes; `state` is one that `with_weight_norm` made."""
+    """Sizes; `state` is one that `in_latest_form` made."""
     if any(".res_layers." in name for name in state):
         raise CheckpointError(
             "This is a WaveGlow of NVIDIA's first form (res_layers and skip_layers), whose couplings swap halves; give "
@@ -77,8 +70,8 @@ def waveglow_weights(config: WaveGlowConfig) -> list[Weight]:
     return weights
 
 
-def with_weight_norm(state: State) -> dict[str, np.ndarray]:
-    """The same state with `weight_v` and `weight_g` for every coupling's convolution but the last.
+def in_latest_form(state: State) -> dict[str, np.ndarray]:
+    """The same state in NVIDIA's latest form: `weight_v` and `weight_g` for every coupling's convolution but the last.
 
     Knows weight norm as PyTorch keeps it since 2.1 (`parametrizations.weight.original1` and `original0`), as it kept it
     before (`weight_v` and `weight_g`), and after its removal (`weight`).
@@ -95,6 +88,23 @@ def with_weight_norm(state: State) -> dict[str, np.ndarray]:
             result[f"{module}.weight_g"] = norm.astype(np.float32)
         else:
             result[name] = value
+    return _with_one_condition(result)
+
+
+def _with_one_condition(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same state with one `cond_layer` for every coupling, where NVIDIA's older form has one for every layer."""
+    groups: dict[str, dict[int, np.ndarray]] = {}
+    result = {}
+    for name, value in state.items():
+        match = re.fullmatch(r"(WN\.\d{1,3}\.cond_layer)s\.(\d{1,3})\.(weight_v|weight_g|bias)", name)
+        if match:
+            groups.setdefault(f"{match[1]}.{match[3]}", {})[int(match[2])] = value
+        else:
+            result[name] = value
+    for name, layers in groups.items():
+        if sorted(layers) != list(range(len(layers))) or len({np.shape(value)[1:] for value in layers.values()}) > 1:
+            raise CheckpointError(f"the checkpoint's cond_layers, of which {name} is made, do not fit one another")
+        result[name] = np.concatenate([np.atleast_1d(layers[layer]) for layer in range(len(layers))])
     return result
 
 

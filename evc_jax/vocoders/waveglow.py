@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 
@@ -53,16 +54,19 @@ class WaveGlowVocoder:
         """Frames before and after a sample that it depends on: the couplings' reach, and the upsampling's before it."""
         config = self.config
         groups = config.flows * (config.wn_kernel // 2) * (2**config.wn_layers - 1)
+        groups += config.period_frames > 1  # a group may begin before the frame of its last sample
         couplings = -(-groups * config.group_samples // config.upsample_stride)
         return couplings + config.upsample_taps - 1, couplings
 
     def _chunks(self, mels: Iterable[np.ndarray], frames: int, seed: int) -> Iterator[Float[np.ndarray, " s"]]:
-        size, stride = self.chunk_frames(frames), self.config.upsample_stride
-        if frames < size:
-            mels = [*mels, np.zeros((size - frames, self.config.mel_bands), np.float32)]
-        noise = _FrameNoise(seed, (stride // self.config.group_samples, self.config.group_samples))
-        for chunk, mel in cut_chunks(mels, max(frames, size), size, *self.context_frames()):
-            parts = self._split(noise.frames(chunk.start, chunk.start + size))
+        stride, group, period = self.config.upsample_stride, self.config.group_samples, self.config.period_frames
+        size, whole = (-(-count // period) * period for count in (self.chunk_frames(frames), frames))
+        whole = max(whole, size)
+        if frames < whole:
+            mels = itertools.chain(mels, [np.zeros((whole - frames, self.config.mel_bands), np.float32)])
+        noise = _FrameNoise(seed, (period * stride // group, group))
+        for chunk, mel in cut_chunks(mels, whole, size, *self.context_frames(), step=period):
+            parts = self._split(noise.frames(chunk.start // period, (chunk.start + size) // period))
             sound = np.asarray(self._synthesize(self._weights, mel[None], parts, np.float32(self.sigma)))[0]
             yield sound[(chunk.first - chunk.start) * stride : (chunk.end - chunk.start) * stride]
 
@@ -73,7 +77,10 @@ class WaveGlowVocoder:
 
 
 class _FrameNoise:
-    """Standard normal noise of which each frame has its own, whatever is asked for before it and with it."""
+    """Standard normal noise of which each frame has its own, whatever is asked for before it and with it.
+
+    Frames that hold no whole number of groups are counted in periods of as many as do.
+    """
 
     def __init__(self, seed: int, shape: tuple[int, int]):
         """`shape` is that of one frame's noise, [groups, channels]."""

@@ -82,7 +82,14 @@ def test_voicegan(plain):
     _compare(
         training,
         samples,
-        lambda d, g: gan_losses.voicegan_discriminator_loss(nets, d, g, real, sexes, noise, sexes, alpha),
+        lambda d, g: gan_losses.critic_loss(
+            lambda x: nets.discriminator.apply(d, x),
+            real,
+            sexes,
+            gan_losses.voices(nets, g, noise, sexes),
+            alpha,
+            gan_losses.VOICEGAN_WEIGHTS,
+        ),
         lambda g, d: gan_losses.voicegan_generator_loss(nets, g, d, noise, sexes),
         g_params,
         d_params,
@@ -104,7 +111,15 @@ def test_codegan(plain):
     _compare(
         plain.Training(*players, *losses, OptimizerConfig(), 0.9),
         _tensors(samples),
-        lambda d, g: gan_losses.codegan_discriminator_loss(nets, d, g, codes, labels, targets, alpha, label_weights),
+        lambda d, g: gan_losses.critic_loss(
+            lambda x: nets.discriminator.apply(d, x),
+            codes,
+            labels,
+            gan_losses.converted(nets, g, codes, targets),
+            alpha,
+            gan_losses.CODEGAN_WEIGHTS,
+            label_weights,
+        ),
         lambda g, d: gan_losses.codegan_generator_loss(nets, g, d, codes, labels, targets, target_weights),
         g_params,
         d_params,

@@ -78,12 +78,12 @@ def test_only_conversions_are_replaced(command, golden_dir, tmp_path):
 
 
 def test_all_or_nothing(command, golden_dir, tmp_path, monkeypatch):
-    from evc_jax.torch_import import converted_workdir
+    from evc_jax.torch_import import conversion_command
 
     def fail(*_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(converted_workdir, "write_params", fail)
+    monkeypatch.setattr(conversion_command, "write_params", fail)
     code, _, errors = command(golden_dir / "voicegan-1000000-G.ckpt", "-o", tmp_path / "out")
     assert code == 2 and errors == "convert_checkpoint.py: no space left on device.\n"
     assert list(tmp_path.iterdir()) == []

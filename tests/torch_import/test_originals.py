@@ -2,13 +2,12 @@
 
 import functools
 import importlib.util
-import warnings
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-from support.torch_files import importable, nested_module, save
+from support.torch_files import nested_module, save
 
 from evc_jax.audio import io as audio_io
 from evc_jax.audio.mel import frame_signal, log_mel, mel_filters
@@ -16,19 +15,15 @@ from evc_jax.errors import CheckpointError, ConfigError, EvcError
 from evc_jax.features import speaker
 from evc_jax.models import voice_encoder
 from evc_jax.models.network import Network
-from evc_jax.models.waveglow.config import WaveGlowConfig
-from evc_jax.models.waveglow.network import WaveGlow
-from evc_jax.models.waveglow.synthesis import noise_shapes, synthesize
-from evc_jax.torch_import import original_kinds, originals, torch_waveglow
-from evc_jax.torch_import.original_kinds import Unseen
-from evc_jax.torch_import.originals import convert
+from evc_jax.torch_import import originals, torch_waveglow
+from evc_jax.torch_import.originals import HparamOverrides, convert
 from evc_jax.torch_import.parity import relative_error, within
-from evc_jax.torch_import.torch_names import to_torch
+from evc_jax.torch_import.torch_names import from_torch, to_torch
 
 torch = pytest.importorskip("torch", reason="needs the extra dev")
-modules = pytest.importorskip("original_modules")
+modules = pytest.importorskip("support.original_modules")
 TOLERANCE = 1e-4
-KINDS = {kind.system: kind for kind in original_kinds.KINDS}
+SPECS = {spec.system: spec for spec in originals.SPECS}
 
 
 cached_network = functools.cache(Network)
@@ -46,7 +41,7 @@ def golden(golden_dir, name):
 
 
 def network_of(converted):
-    return cached_network(KINDS[converted.system].module, converted.config)
+    return cached_network(SPECS[converted.system].module, converted.config)
 
 
 def run(converted, *inputs, **options):
@@ -104,123 +99,10 @@ def test_a_pickled_waveglow_has_the_golden_weights(golden_dir):
     converted, known = convert(golden_dir / "waveglow_128000"), golden(golden_dir, "waveglow.npz")
     assert (converted.system, converted.step) == ("waveglow", 128000)
     assert converted.ignored == ("iteration", "optimizer", "learning_rate")
-    config, params = torch_waveglow.waveglow_from_torch(within(known, "params"), converted.config.upsample_stride)
-    assert config == converted.config
+    state = torch_waveglow.in_latest_form(within(known, "params"))
+    assert torch_waveglow.waveglow_config(state, converted.config.upsample_stride) == converted.config
+    params = from_torch(state, torch_waveglow.waveglow_weights(converted.config))
     jax.tree.map(np.testing.assert_array_equal, params, converted.params)
-
-
-def waveglow_files(tmp_path):
-    """One WaveGlow as it may have been saved, by form of weight norm, of file, and of type."""
-    warnings.filterwarnings("ignore", message=".*weight_norm|Couldn't retrieve source code")
-    torch.manual_seed(0)
-    plain = modules.WaveGlow()
-    state = {name: value.clone() for name, value in plain.state_dict().items()}
-
-    def fresh(norm=None):
-        model = modules.WaveGlow()
-        model.load_state_dict(state)
-        return model.apply_norm(norm) if norm else model
-
-    with importable("glow", **modules.GLOW):
-        for legacy in (False, True):
-            kind = "stream" if legacy else "zip"
-            normed = fresh(torch.nn.utils.weight_norm)
-            yield save(torch, {"model": normed, "iteration": 3}, tmp_path / f"module-{kind}", legacy)
-            yield save(torch, {"model": fresh()}, tmp_path / f"removed-{kind}", legacy)
-            yield save(torch, normed.state_dict(), tmp_path / f"state-{kind}", legacy)
-    parametrized = fresh(torch.nn.utils.parametrizations.weight_norm)
-    yield save(torch, parametrized.state_dict(), tmp_path / "parametrized")
-    parallel = {f"module.{name}": value for name, value in state.items()}
-    yield save(torch, {"state_dict": parallel}, tmp_path / "parallel")
-    yield save(torch, {"model": {name: value.double() for name, value in state.items()}}, tmp_path / "double")
-    yield save(torch, {"model": {name: value.bfloat16() for name, value in state.items()}}, tmp_path / "bfloat16")
-
-
-def kernels(converted):
-    """Kernels of the couplings' convolutions, whatever their norm and direction are."""
-    return [
-        leaf["direction"] * leaf["scale"] / np.sqrt((leaf["direction"] ** 2).sum((0, 1)))
-        for leaf in jax.tree.leaves(converted.params["couplings"], is_leaf=lambda node: "direction" in node)
-        if isinstance(leaf, dict)
-    ]
-
-
-def test_waveglow_in_every_form(tmp_path):
-    first, *others = [(path.name, convert(path, Unseen(hop_samples=32))) for path in waveglow_files(tmp_path)]
-    assert first[1].config == WaveGlowConfig(4, 3, 8, 2, 2, 2, 6, 3, 64, 32)
-    assert len(kernels(first[1])) == 3 * 6
-    rng = np.random.default_rng(0)
-    noise = tuple(rng.standard_normal(shape).astype(np.float32) for shape in noise_shapes(first[1].config, 1, 5))
-    mel = rng.standard_normal((1, 5, 4)).astype(np.float32)
-    network = network_of(first[1])
-    weights = jax.jit(functools.partial(network.apply, method="synthesis_weights"))
-    synthesis = jax.jit(lambda weights, *inputs: synthesize(weights, network.config, *inputs))
-
-    def speak(params):
-        return synthesis(weights(params), mel, noise)
-
-    expected = speak(first[1].params)
-    for name, converted in others:
-        assert converted.config == first[1].config, name
-        tolerance = 0.02 if name == "bfloat16" else 1e-6
-        for ours, theirs in zip(kernels(first[1]), kernels(converted), strict=True):
-            assert relative_error(theirs, ours) <= tolerance, name
-        assert relative_error(speak(converted.params), expected) <= (0.2 if name == "bfloat16" else 1e-5), name
-    # A whole module tells its hop, a state dict does not.
-    assert convert(tmp_path / "module-zip").config.upsample_stride == 32
-    with pytest.raises(ConfigError, match="state-zip .*upsample_kernel is 64; expected at least upsample_stride, 256"):
-        convert(tmp_path / "state-zip")
-
-
-def test_a_filter_of_zeros_stays_one(tmp_path):
-    model = modules.WaveGlow()
-    model.WN[0].start.weight.data[0] = 0
-    converted = convert(save(torch, model.state_dict(), tmp_path / "w.pt"), Unseen(hop_samples=32))
-    assert all(np.isfinite(kernel).all() for kernel in kernels(converted))
-    start = converted.params["couplings"]["0"]["start"]
-    assert start["scale"][0] == 0 and np.abs(start["direction"][..., 0]).min() > 0
-
-
-@pytest.mark.parametrize("normed", [True, False])
-def test_nvidias_universal_model(tmp_path, normed):
-    warnings.filterwarnings("ignore", message=".*weight_norm|Couldn't retrieve source code")
-    with importable("glow", **modules.GLOW):
-        model = modules.WaveGlow(bands=80)
-        model = model.apply_norm(torch.nn.utils.weight_norm) if normed else model
-        model._backend = None
-        path = save(torch, {"model": model}, tmp_path / "waveglow_256channels_universal_v5.pt", legacy=True)
-    converted = convert(path)
-    settings = converted.audio
-    assert (settings.sample_rate_hz, settings.mel_min_hz, settings.mel_max_hz) == (22050, 0, 8000)
-    assert (settings.mel_bands, settings.hop_samples) == (80, 32)
-    assert convert(path, Unseen(audio="speechsplit")).audio.sample_rate_hz == 16000
-    path.rename(tmp_path / "mine.pt")
-    assert convert(tmp_path / "mine.pt").audio.sample_rate_hz == 16000
-    assert convert(tmp_path / "mine.pt", Unseen(audio="nvidia")).audio == settings
-
-
-@pytest.mark.slow
-def test_nvidias_model_at_its_full_size():
-    with torch.device("meta"):
-        shapes = {name: tuple(value.shape) for name, value in modules.WaveGlow(
-            bands=80, flows=12, early_every=4, layers=8, width=256, kernel=1024, stride=256
-        ).state_dict().items()}  # fmt: skip
-    state = {name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()}
-    state = torch_waveglow.with_weight_norm(state)
-    config = torch_waveglow.waveglow_config(state, 256)
-    assert config == WaveGlowConfig()
-    network = Network(WaveGlow, config)
-    all_shapes = network.shapes()
-    for weight in torch_waveglow.waveglow_weights(config):
-        expected = all_shapes
-        for key in weight.path:
-            expected = expected[key]
-        assert weight.layout.ours(state[weight.name]).shape == expected.shape, weight.name
-    noise = tuple(jax.ShapeDtypeStruct(shape, np.float32) for shape in noise_shapes(config, 1, 4))
-    mel = jax.ShapeDtypeStruct((1, 4, 80), np.float32)
-    weights = jax.eval_shape(lambda params: network.apply(params, method="synthesis_weights"), network.shapes())
-    sound = jax.eval_shape(lambda w, m, z: synthesize(w, config, m, z), weights, mel, noise)
-    assert sound.shape == (1, 4 * 256) and network.count() > 87e6
 
 
 def test_nvidias_mel(data_dir):
@@ -278,13 +160,13 @@ def test_what_shapes_do_not_tell(tmp_path, speechsplit_state):
     path = save(torch, {"model": speechsplit_state}, tmp_path / "660000-G.ckpt")
     assert convert(path).config.resampling.padded_frames == 160 and convert(path).step == 660000
     hparams = {"freq": 4, "freq_2": 16, "chs_grp": 8, "max_len_pad": 128}
-    config = convert(path, Unseen(hparams)).config
+    config = convert(path, HparamOverrides(hparams)).config
     assert (config.content.factor, config.rhythm.factor, config.pitch.factor) == (4, 16, 8)
     assert config.group_channels == 8 and config.resampling.padded_frames == 128
     with pytest.raises(ConfigError, match="hparam dim_neck is not one that shapes hide; expected freq, freq_2"):
-        convert(path, Unseen({"dim_neck": 8}))
+        convert(path, HparamOverrides({"dim_neck": 8}))
     with pytest.raises(ConfigError, match=r"660000-G.ckpt \(SpeechSplit's autoencoder\): An encoder width of 16"):
-        convert(path, Unseen({"chs_grp": 32}))
+        convert(path, HparamOverrides({"chs_grp": 32}))
 
 
 def test_whole_modules_of_any_network(tmp_path, speechsplit_state):
@@ -329,10 +211,10 @@ def test_states_that_are_wrong(tmp_path, speechsplit_state):
 
 def test_emotions_have_names(golden_dir):
     path = golden_dir / "codegan-200000-G.ckpt"
-    named = convert(path, Unseen(emotions=("a", "b", "c", "d"), code="pitch"))
+    named = convert(path, HparamOverrides(emotions=("a", "b", "c", "d"), code="pitch"))
     assert named.options == {"emotions": ["a", "b", "c", "d"], "code": "pitch"}
     with pytest.raises(ConfigError, match="it knows 4 emotions and 2 are named; name them in the order"):
-        convert(path, Unseen(emotions=("a", "b")))
+        convert(path, HparamOverrides(emotions=("a", "b")))
 
 
 def test_random_states(tmp_path, golden_dir, speechsplit_state):
@@ -356,7 +238,7 @@ def test_random_states(tmp_path, golden_dir, speechsplit_state):
             elif change == 3:
                 state[rng.choice(["main.999.weight", "src.weight", "cls.weight", "WN.7.start.weight"])] = value
         try:
-            convert(save(torch, state, tmp_path / "f.pt", legacy=True), Unseen(hop_samples=32))
+            convert(save(torch, state, tmp_path / "f.pt", legacy=True), HparamOverrides(hop_samples=32))
             outcomes["converted"] += 1
         except EvcError as error:
             outcomes["refused"] += 1

@@ -49,6 +49,24 @@ def test_waveglow_streams_the_same_samples(waveglow, monkeypatch, block):
     np.testing.assert_array_equal(np.concatenate(parts), synthesize(mel, 38000, 4))
 
 
+def test_groups_that_do_not_divide_the_hop(monkeypatch):
+    frames = 149
+    config = WaveGlowConfig(5, 2, 12, 2, 0, 2, 4, 3, 64, 32)
+    network = Network(WaveGlow, config)
+    params = jax.tree.map(
+        lambda leaf: 0.1 + 0.1 * jax.random.normal(jax.random.key(leaf.size), leaf.shape),
+        network.init(jax.random.key(0)),
+    )
+    trained = waveglow_vocoder.TrainedNetwork(network, config, params)
+    mel = np.random.default_rng(0).uniform(size=(frames, 5)).astype(np.float32)
+    monkeypatch.setattr(waveglow_vocoder, "CHUNK_FRAMES", (149,))
+    whole = waveglow_vocoder.WaveGlowVocoder(trained)(mel, frames * 32, 0)
+    monkeypatch.setattr(waveglow_vocoder, "CHUNK_FRAMES", (31,))
+    chunked = waveglow_vocoder.WaveGlowVocoder(trained)(mel, frames * 32, 0)
+    assert len(whole) == frames * 32 and np.abs(whole[-32:]).max() > 0
+    np.testing.assert_allclose(chunked, whole, atol=1e-4 * np.abs(whole).max())
+
+
 def test_each_frame_has_noise_of_its_own():
     whole = waveglow_vocoder._FrameNoise(5, (32, 8)).frames(0, 600)
     np.testing.assert_array_equal(waveglow_vocoder._FrameNoise(5, (32, 8)).frames(200, 210), whole[200 * 32 : 210 * 32])

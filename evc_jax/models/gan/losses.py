@@ -1,7 +1,8 @@
-"""What VoiceGAN and CodeGAN share: the gradient penalty, the verdict of a critic, and their losses.
+"""What VoiceGAN and CodeGAN share: the gradient penalty, the discriminator's output, and their losses.
 
-The losses are pure functions of both players' parameters, so that training and the comparison with the original use
-the same code. Sources: Choi et al., StarGAN, arXiv 1711.09020, equations 1 to 6; Gulrajani et al., arXiv 1704.00028.
+Training and the comparison with the original call the same functions: `voices` and `converted` make the fakes,
+`critic_loss` is what the discriminator minimises, `voicegan_generator_loss` and `codegan_generator_loss` what the
+generators do. Sources: Choi et al., StarGAN, arXiv 1711.09020, equations 1 to 6; Gulrajani et al., arXiv 1704.00028.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ Metrics = dict[str, Array]
 
 @pytree_dataclass
 class DiscriminatorOutput:
-    """A discriminator's opinion: how real (source, unbounded) and of which class (logits)."""
+    """A discriminator's output: how real (source, unbounded) and of which class (logits)."""
 
     source: Float[Array, "B 1"]
     classes: Float[Array, "B K"]
@@ -29,7 +30,7 @@ class DiscriminatorOutput:
 
 @dataclasses.dataclass(frozen=True)
 class GanNetworks:
-    """The two players."""
+    """Generator and discriminator."""
 
     generator: Network
     discriminator: Network
@@ -106,7 +107,7 @@ def accuracy(logits: Float[Array, "B K"], labels: Int[Array, " B"]) -> Float[Arr
 
 
 def critic_loss(
-    judge: Callable[[Array], DiscriminatorOutput],
+    discriminate: Callable[[Array], DiscriminatorOutput],
     real: Float[Array, "B *S"],
     real_labels: Int[Array, " B"],
     fake: Float[Array, "B *S"],
@@ -118,11 +119,12 @@ def critic_loss(
 
     Metrics are unweighted; `wasserstein` is the critic's estimate of the distance between real and fake.
     """
-    verdict = judge(jnp.concatenate([real, fake]))
-    (on_real, on_fake), real_classes = jnp.split(verdict.source, 2), verdict.classes[: len(real)]
+    fake = jax.lax.stop_gradient(fake)
+    output = discriminate(jnp.concatenate([real, fake]))
+    (on_real, on_fake), real_classes = jnp.split(output.source, 2), output.classes[: len(real)]
     wasserstein = on_real.mean() - on_fake.mean()
     classification = cross_entropy(real_classes, real_labels, label_weights)
-    penalty = gradient_penalty(lambda x: judge(x).source, real, fake, alpha)
+    penalty = gradient_penalty(lambda x: discriminate(x).source, real, fake, alpha)
     loss = -wasserstein + weights.classification * classification + weights.gradient_penalty * penalty
     metrics = {
         "d_loss": loss,
@@ -148,22 +150,6 @@ def converted(
     return nets.generator.apply(g_params, codes, jax.nn.one_hot(labels, nets.generator.config.emotions))
 
 
-def voicegan_discriminator_loss(
-    nets: GanNetworks,
-    d_params: Params,
-    g_params: Params,
-    real: Float[Array, "B E"],
-    real_labels: Int[Array, " B"],
-    noise: Float[Array, "B N"],
-    labels: Int[Array, " B"],
-    alpha: Float[Array, " B"],
-    weights: GanWeights = VOICEGAN_WEIGHTS,
-) -> tuple[Float[Array, ""], Metrics]:
-    """VoiceGAN's discriminator on real embeddings and on fakes of the sexes `labels`."""
-    fake = jax.lax.stop_gradient(voices(nets, g_params, noise, labels))
-    return critic_loss(lambda x: nets.discriminator.apply(d_params, x), real, real_labels, fake, alpha, weights)
-
-
 def voicegan_generator_loss(
     nets: GanNetworks,
     g_params: Params,
@@ -173,36 +159,16 @@ def voicegan_generator_loss(
     weights: GanWeights = VOICEGAN_WEIGHTS,
 ) -> tuple[Float[Array, ""], Metrics]:
     """VoiceGAN's generator: fakes that pass as real and as of the sexes `labels`."""
-    verdict = nets.discriminator.apply(d_params, voices(nets, g_params, noise, labels))
-    classification = cross_entropy(verdict.classes, labels)
-    loss = -verdict.source.mean() + weights.classification * classification
+    output = nets.discriminator.apply(d_params, voices(nets, g_params, noise, labels))
+    classification = cross_entropy(output.classes, labels)
+    loss = -output.source.mean() + weights.classification * classification
     metrics = {
         "g_loss": loss,
-        "fake_source": verdict.source.mean(),
+        "fake_source": output.source.mean(),
         "fake_classification": classification,
-        "fake_accuracy": accuracy(verdict.classes, labels),
+        "fake_accuracy": accuracy(output.classes, labels),
     }
     return loss, metrics
-
-
-def codegan_discriminator_loss(
-    nets: GanNetworks,
-    d_params: Params,
-    g_params: Params,
-    codes: Float[Array, "B T C"],
-    labels: Int[Array, " B"],
-    target_labels: Int[Array, " B"],
-    alpha: Float[Array, " B"],
-    label_weights: Float[Array, " B"] | None = None,
-    weights: GanWeights = CODEGAN_WEIGHTS,
-) -> tuple[Float[Array, ""], Metrics]:
-    """CodeGAN's discriminator on codes of the emotions `labels` and on conversions to `target_labels`.
-
-    `label_weights` are those of `labels` (see `sample_weights`).
-    """
-    fake = jax.lax.stop_gradient(converted(nets, g_params, codes, target_labels))
-    judge = lambda x: nets.discriminator.apply(d_params, x)  # noqa: E731
-    return critic_loss(judge, codes, labels, fake, alpha, weights, label_weights)
 
 
 def codegan_generator_loss(
@@ -220,15 +186,15 @@ def codegan_generator_loss(
     `target_weights` are those of `target_labels` (see `sample_weights`).
     """
     fake = converted(nets, g_params, codes, target_labels)
-    verdict = nets.discriminator.apply(d_params, fake)
-    classification = cross_entropy(verdict.classes, target_labels, target_weights)
+    output = nets.discriminator.apply(d_params, fake)
+    classification = cross_entropy(output.classes, target_labels, target_weights)
     reconstruction = jnp.mean(jnp.abs(codes - converted(nets, g_params, fake, labels)))
-    loss = -verdict.source.mean() + weights.classification * classification + weights.reconstruction * reconstruction
+    loss = -output.source.mean() + weights.classification * classification + weights.reconstruction * reconstruction
     metrics = {
         "g_loss": loss,
-        "fake_source": verdict.source.mean(),
+        "fake_source": output.source.mean(),
         "fake_classification": classification,
-        "fake_accuracy": accuracy(verdict.classes, target_labels),
+        "fake_accuracy": accuracy(output.classes, target_labels),
         "reconstruction": reconstruction,
     }
     return loss, metrics

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from evc_jax.errors import ConfigError
 
@@ -12,7 +13,7 @@ class WaveGlowConfig:
     """Sizes; the defaults are the reference's.
 
     Attributes:
-      group_samples: samples that are squeezed into one step.
+      group_samples: samples that are squeezed into one step. Synthesis is fastest where they divide `upsample_stride`.
       early_every: after this many flows, and again after as many, ...
       early_channels: ... this many channels leave early.
       wn_layers, wn_channels, wn_kernel: the dilated network inside each coupling.
@@ -44,10 +45,6 @@ class WaveGlowConfig:
             )
         if self.wn_kernel % 2 == 0:
             raise ConfigError(f"wn_kernel is {self.wn_kernel}; use an odd number.")
-        if self.upsample_stride % self.group_samples:
-            raise ConfigError(
-                f"group_samples is {self.group_samples}; it must divide upsample_stride, {self.upsample_stride}."
-            )
         if self.upsample_kernel < self.upsample_stride:
             raise ConfigError(
                 f"upsample_kernel is {self.upsample_kernel}; expected at least upsample_stride, {self.upsample_stride}."
@@ -62,6 +59,11 @@ class WaveGlowConfig:
     def upsample_taps(self) -> int:
         """Mel frames that a sample hears."""
         return -(-self.upsample_kernel // self.upsample_stride)
+
+    @property
+    def period_frames(self) -> int:
+        """The fewest mel frames that hold a whole number of groups."""
+        return self.group_samples // math.gcd(self.group_samples, self.upsample_stride)
 
     def leaves_early(self, flow: int) -> bool:
         """Whether channels leave just before this flow."""

@@ -18,7 +18,7 @@ from evc_jax.models.conv_matmul import ConvTranspose1d
 from evc_jax.models.layers import Conv1d, Stack, WeightNormConv1d, at_least_float32
 from evc_jax.models.network import KeySequence, pytree_dataclass
 from evc_jax.models.waveglow.config import WaveGlowConfig
-from evc_jax.models.waveglow.synthesis import SynthesisWeights, fold_condition
+from evc_jax.models.waveglow.synthesis import SynthesisWeights, synthesis_weights
 from evc_jax.models.waveglow.wavenet import CouplingWeights, couple
 
 __all__ = ["CouplingNet", "Invertible1x1", "WaveGlow", "WaveGlowConfig", "WaveGlowOutput", "waveglow_loss"]
@@ -59,7 +59,7 @@ class Invertible1x1(nnx.Module):
 
 
 class CouplingNet(nnx.Module):
-    """WaveNet-like network of dilated, weight-normalised convolutions: half the channels and the mel to [b, log s]."""
+    """WaveNet-like network of dilated, weight-normalized convolutions: half the channels and the mel to [b, log s]."""
 
     def __init__(self, half: int, config: WaveGlowConfig, *, keys: KeySequence):
         width, layers = config.wn_channels, config.wn_layers
@@ -75,7 +75,7 @@ class CouplingNet(nnx.Module):
         self.end.bias[...] = jnp.zeros_like(self.end.bias[...])
 
     def weights(self) -> CouplingWeights:
-        """The kernels, normalised, with neighbouring linear maps multiplied into one."""
+        """The kernels, normalized, with neighbouring linear maps multiplied into one."""
         width = self.start.bias.shape[0]
         enter = jnp.concatenate([self.start.kernel()[0], self.start.bias[...][None]])
         first, *later = (dilated.kernel() for dilated in self.dilated)
@@ -135,7 +135,7 @@ class WaveGlow(nnx.Module):
             x, log_det = mixer(x)
             half = config.channels(flow) // 2
             kept, changed = x[..., :half], x[..., half:]
-            weights = jax.tree.map(lambda leaf: leaf.astype(x.dtype), coupling.weights())
+            weights = jax.tree.map(lambda leaf, dtype=x.dtype: leaf.astype(dtype), coupling.weights())
             bias, log_s = jnp.split(run(weights, kept, condition), 2, axis=-1)
             x = jnp.concatenate([kept, jnp.exp(log_s) * changed + bias], axis=-1)
             log_s_sums.append(at_least_float32(log_s).sum())
@@ -145,11 +145,12 @@ class WaveGlow(nnx.Module):
 
     def synthesis_weights(self) -> SynthesisWeights:
         """What `waveglow_synthesis.synthesize` takes in place of the parameters."""
-        config = self.config
-        condition = functools.partial(fold_condition, self.upsample.kernel[...], self.upsample.bias[...], config)
-        return SynthesisWeights(
-            couplings=tuple(condition(coupling.weights()) for coupling in self.couplings),
-            unmix=tuple(mixer.inverse() for mixer in self.mixers),
+        return synthesis_weights(
+            self.upsample.kernel[...],
+            self.upsample.bias[...],
+            tuple(coupling.weights() for coupling in self.couplings),
+            tuple(mixer.inverse() for mixer in self.mixers),
+            self.config,
         )
 
     def _condition(self, mel: Array, groups: int) -> Array:

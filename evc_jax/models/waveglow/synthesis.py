@@ -1,8 +1,9 @@
 """WaveGlow from noise to audio, with everything that does not depend on the mel-spectrogram computed beforehand.
 
 The way from a mel frame to what a layer adds to its convolution is linear: upsampling, squeezing into groups, the 1x1
-convolution. It is one matrix for each position of a group within a frame, and these matrices are much smaller than the
-intermediate results they make unnecessary; multiplying them out pays once ten seconds of sound have been made.
+convolution. Where frames hold whole groups it is one matrix for each group of a frame, and these matrices are much
+smaller than the intermediate results they make unnecessary; multiplying them out pays once ten seconds of sound have
+been made. Otherwise the mel is upsampled, cut to whole groups and squeezed, as in training.
 """
 
 from __future__ import annotations
@@ -24,35 +25,54 @@ class SynthesisWeights:
     """A WaveGlow as `synthesize` takes it, flow by flow.
 
     Attributes:
-      couplings: their `condition` maps what one frame's groups hear, [taps * F, groups of a frame * 2W].
+      couplings: their `condition` maps the frames of one frame's groups, [taps * F, groups of a frame * 2W], or with
+        `upsample` one group of the upsampled mel, [group_samples * F, 2W].
       unmix: the inverse of each 1x1 convolution [C, C].
+      upsample: from the frames of a sample to the upsampled mel of a frame, [taps * F, stride * F], without its bias.
     """
 
     couplings: tuple[CouplingWeights, ...]
     unmix: tuple[Float[Array, "_ _"], ...]
+    upsample: Float[Array, "_ _"] | None = None
 
 
-def fold_condition(
-    kernel: Float[Array, "K F F"], bias: Float[Array, " F"], config: WaveGlowConfig, weights: CouplingWeights
-) -> CouplingWeights:
-    """The same coupling network, hearing mel frames instead of the upsampled mel.
+def synthesis_weights(
+    kernel: Float[Array, "K F F"],
+    bias: Float[Array, " F"],
+    couplings: tuple[CouplingWeights, ...],
+    unmix: tuple[Float[Array, "_ _"], ...],
+    config: WaveGlowConfig,
+) -> SynthesisWeights:
+    """What `synthesize` takes in place of the parameters.
 
     Args:
-      kernel, bias: of the upsampling. Sample n * stride + q hears frames n, n - 1, ... by taps q, q + stride, ...
-      config: whose `upsample_stride` and `group_samples` count.
-      weights: whose `condition` is to be folded.
+      kernel, bias: of the upsampling. Sample n * stride + q depends on frames n, n - 1, ... by taps q, q + stride, ...
+      couplings: whose `condition` takes the upsampled, squeezed mel.
+      unmix: see `SynthesisWeights`.
+      config: the network's.
     """
-    bands, samples, taps = config.mel_bands, config.group_samples, config.upsample_taps
-    groups = config.upsample_stride // samples
-    phases = jnp.pad(kernel, ((0, taps * config.upsample_stride - len(kernel)), (0, 0), (0, 0)))
-    phases = phases.reshape(taps, groups, samples, bands, bands).transpose(0, 3, 1, 2, 4)
-    phases = phases.reshape(taps * bands, groups, samples * bands)
-    heard = jnp.tile(bias, samples)
-    return dataclasses.replace(
-        weights,
-        condition=tuple(jnp.einsum("kgm,mo->kgo", phases, each).reshape(len(phases), -1) for each in weights.condition),
-        bias=tuple(own + heard @ each for own, each in zip(weights.bias, weights.condition, strict=True)),
+    bands, stride, taps = config.mel_bands, config.upsample_stride, config.upsample_taps
+    phases = jnp.pad(kernel, ((0, taps * stride - len(kernel)), (0, 0), (0, 0)))
+    phases = phases.reshape(taps, stride, bands, bands).transpose(0, 2, 1, 3).reshape(taps * bands, stride * bands)
+    added = jnp.tile(bias, config.group_samples)
+    couplings = tuple(
+        dataclasses.replace(
+            weights, bias=tuple(own + added @ each for own, each in zip(weights.bias, weights.condition, strict=True))
+        )
+        for weights in couplings
     )
+    if stride % config.group_samples:
+        return SynthesisWeights(couplings, unmix, phases)
+    folded = tuple(
+        dataclasses.replace(weights, condition=tuple(_fold(phases, each) for each in weights.condition))
+        for weights in couplings
+    )
+    return SynthesisWeights(folded, unmix)
+
+
+def _fold(phases: Float[Array, "K SF"], kernel: Float[Array, "M W"]) -> Float[Array, "K GW"]:
+    """Upsampling and a layer's 1x1 convolution as one matrix for the groups of a frame."""
+    return jnp.einsum("kgm,mo->kgo", phases.reshape(len(phases), -1, len(kernel)), kernel).reshape(len(phases), -1)
 
 
 def synthesize(
@@ -62,7 +82,7 @@ def synthesize(
     noise: tuple[Float[Array, "B G _"], ...],
     sigma: float | Array = 1.0,
 ) -> Float[Array, "B S"]:
-    """Noise to audio, `S = T * upsample_stride`; to be jit-compiled by the caller.
+    """Noise to audio, the whole groups of `T * upsample_stride` samples; to be jit-compiled by the caller.
 
     Args:
       weights: of `WaveGlow.synthesis_weights`, computed once.
@@ -73,10 +93,13 @@ def synthesize(
     weights = jax.tree.map(lambda leaf: leaf.astype(config.dtype), weights)
     batch, frames, _ = mel.shape
     groups = frames * config.upsample_stride // config.group_samples
-    heard = _frames_and_before(mel.astype(config.dtype), config.upsample_taps)
+    squeezed = _frames_and_before(mel.astype(config.dtype), config.upsample_taps)
+    if weights.upsample is not None:
+        upsampled = (squeezed @ weights.upsample).reshape(batch, -1, config.mel_bands)
+        squeezed = upsampled[:, : groups * config.group_samples].reshape(batch, groups, -1)
 
     def condition(kernel):
-        return (heard @ kernel).reshape(batch, groups, -1)
+        return (squeezed @ kernel).reshape(batch, groups, -1)
 
     latest, *earlier = [sigma * part.astype(config.dtype) for part in noise]
     x = latest

@@ -135,7 +135,8 @@ def test_settings_embedder_and_recordings_are_in_the_fingerprint():
 
 def test_the_fingerprint_covers_all_code_that_makes_features():
     script = (
-        "import sys, evc_jax.features.extract, evc_jax.models.voice_encoder, evc_jax.models.network, evc_jax.data.prepare.tfds_writer\n"
+        "import sys, evc_jax.features.extract, evc_jax.models.voice_encoder, "
+        "evc_jax.models.network, evc_jax.data.prepare.tfds_writer\n"
         "print(*(name for name in sys.modules if name.startswith('evc_jax.')))"
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -142,7 +142,10 @@ def test_weighted_cross_entropy_is_a_weighted_mean():
 def voice_losses(nets, d_params, g_params):
     noise, real = jnp.ones((BATCH, 5)), jnp.ones((BATCH, 6)) / 6**0.5
     alpha = jnp.linspace(0, 1, BATCH)
-    d_loss = gan_losses.voicegan_discriminator_loss(nets, d_params, g_params, real, SEXES, noise, 1 - SEXES, alpha)
+    fake = gan_losses.voices(nets, g_params, noise, 1 - SEXES)
+    d_loss = gan_losses.critic_loss(
+        lambda x: nets.discriminator.apply(d_params, x), real, SEXES, fake, alpha, gan_losses.VOICEGAN_WEIGHTS
+    )
     return d_loss, gan_losses.voicegan_generator_loss(nets, g_params, d_params, noise, SEXES)
 
 
@@ -150,7 +153,16 @@ def code_losses(nets, d_params, g_params):
     codes = jax.random.normal(jax.random.key(7), (BATCH, 8, 6))
     alpha, balance = jnp.linspace(0, 1, BATCH), jnp.array([1.0, 0.5, 2.0])
     of_labels, of_targets = (gan_losses.sample_weights(balance, labels) for labels in (LABELS, TARGETS))
-    d_loss = gan_losses.codegan_discriminator_loss(nets, d_params, g_params, codes, LABELS, TARGETS, alpha, of_labels)
+    fake = gan_losses.converted(nets, g_params, codes, TARGETS)
+    d_loss = gan_losses.critic_loss(
+        lambda x: nets.discriminator.apply(d_params, x),
+        codes,
+        LABELS,
+        fake,
+        alpha,
+        gan_losses.CODEGAN_WEIGHTS,
+        of_labels,
+    )
     return d_loss, gan_losses.codegan_generator_loss(nets, g_params, d_params, codes, LABELS, TARGETS, of_targets)
 
 
