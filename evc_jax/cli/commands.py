@@ -6,6 +6,7 @@ import argparse
 import atexit
 import dataclasses
 import gc
+import io
 import json
 import logging
 import os
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from evc_jax.cli import pipes
 from evc_jax.cli.parser import FAILED, build_parser
 from evc_jax.conversion import voice_store
 from evc_jax.conversion.options import OPTIONS, ORIGINAL_VOICE, TransferAspects, check_voice, options_from
@@ -29,6 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code: 0 all done, 2 something the user can mend, 130 interrupted."""
     if argv is None:
         _spare_the_collector()
+    for stream in (sys.stdout, sys.stderr):
+        # A file's name may hold what the terminal cannot show, or no valid text at all.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     arguments = build_parser().parse_args(argv)
     try:
         return _COMMANDS[arguments.command](arguments)
@@ -57,14 +63,16 @@ def _convert(arguments: argparse.Namespace) -> int:
 
     voices = [voice_store.locate(voice, arguments.voices_dir) for voice in arguments.voice or [ORIGINAL_VOICE]]
     options = options_from({"voice": voices if len(voices) > 1 else voices[0], **_given(arguments)})
-    planned = batch.plan_outputs(arguments.inputs, arguments.output, voices)
-    bundle = load_bundle(arguments.bundle)
-    options.check(bundle)
-    converter = _converter(bundle)
-    # A reference that cannot be used is one error, not one per input.
-    converter.voices.resolve(options.voice, options.seed)
-    outcomes = batch.run(planned, converter, options, _draw if arguments.plot else None, sys.stderr.isatty())
-    return _report(outcomes, len(planned))
+    with pipes.received(arguments.inputs) as inputs, pipes.sent(arguments.output) as output:
+        planned = batch.plan_outputs(inputs, output, voices)
+        bundle = load_bundle(arguments.bundle)
+        options.check(bundle)
+        converter = _converter(bundle)
+        # A reference that cannot be used is one error, not one per input.
+        converter.voices.resolve(options.voice, options.seed)
+        draw = _draw if arguments.plot else None
+        outcomes = batch.run(planned, converter, options, draw, sys.stderr.isatty())
+        return _report(outcomes, len(planned), sys.stderr if arguments.output == pipes.PIPE else sys.stdout)
 
 
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -72,7 +80,7 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     return {option.name: getattr(arguments, option.name) for option in OPTIONS if hasattr(arguments, option.name)}
 
 
-def _report(outcomes, total: int) -> int:
+def _report(outcomes, total: int, listing) -> int:
     from tqdm import tqdm
 
     failed = 0
@@ -80,7 +88,7 @@ def _report(outcomes, total: int) -> int:
     for outcome in bar:
         if outcome.error is None:
             line = f"{outcome.job.output}: {outcome.duration_s:.1f} s of sound in {outcome.seconds:.1f} s"
-            bar.write(line, file=sys.stdout)
+            bar.write(line, file=listing)
         else:
             failed += 1
             bar.write(f"evc convert: {outcome.error}", file=sys.stderr)
@@ -105,19 +113,22 @@ def _transfer(arguments: argparse.Namespace) -> int:
 
     aspects = TransferAspects.parse(arguments.aspects)
     options = options_from(_given(arguments), synthesis_only=True)
-    output = batch.plan_single(arguments.output, [arguments.source, arguments.target])
-    converter = _converter(load_bundle(arguments.bundle))
-    converter.check_transfer(aspects, options)
-    source, target = (batch.extract_features(Path(path), converter) for path in (arguments.source, arguments.target))
-    result = converter.transfer_features(source, target, aspects, options)
-    audio_io.save(output, result.audio, converter.sample_rate_hz)
-    if arguments.plot:
-        from evc_jax.audio.plotting import Panel, draw_panels
+    sent = pipes.sent(arguments.output)
+    with pipes.received([arguments.source, arguments.target]) as inputs, sent as destination:
+        output = batch.plan_single(destination, inputs)
+        converter = _converter(load_bundle(arguments.bundle))
+        converter.check_transfer(aspects, options)
+        source, target = (batch.extract_features(Path(path), converter) for path in inputs)
+        result = converter.transfer_features(source, target, aspects, options)
+        audio_io.save(output, result.audio, converter.sample_rate_hz)
+        if arguments.plot:
+            from evc_jax.audio.plotting import Panel, draw_panels
 
-        panels = [Panel(name, each.mel, each.f0_hz) for name, each in (("source", source), ("target", target))]
-        panels.append(Panel(f"{output.stem} ({aspects})", result.mel, result.f0_hz))
-        draw_panels(output.with_suffix(".png"), panels, result.config)
-    print(f"{output}: {len(result.audio) / converter.sample_rate_hz:.1f} s of sound")
+            panels = [Panel(name, each.mel, each.f0_hz) for name, each in (("source", source), ("target", target))]
+            panels.append(Panel(f"{output.stem} ({aspects})", result.mel, result.f0_hz))
+            draw_panels(output.with_suffix(".png"), panels, result.config)
+        line = f"{arguments.output}: {len(result.audio) / converter.sample_rate_hz:.1f} s of sound"
+        print(line, file=sys.stderr if arguments.output == pipes.PIPE else sys.stdout)
     return 0
 
 

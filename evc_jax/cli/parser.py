@@ -126,10 +126,10 @@ def _add(commands, name: str, summary: str, epilog: str) -> argparse.ArgumentPar
 
 def _add_convert(commands) -> None:
     parser = _add(commands, "convert", "convert recordings", _CONVERT_EPILOG)
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="recordings (WAV, FLAC, MP3, OGG, ...) and folders")
-    parser.add_argument(
-        "-o", "--output", required=True, help="a .wav or .flac file for one recording, else a folder for all"
-    )
+    inputs = "recordings (WAV, FLAC, MP3, OGG, ...) and folders; - is standard input"
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help=inputs)
+    output = "a .wav or .flac file for one recording, - for WAV to standard output, else a folder for all"
+    parser.add_argument("-o", "--output", required=True, help=output)
     parser.add_argument(
         "--voice",
         action="append",

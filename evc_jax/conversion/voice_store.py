@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from pathlib import Path
 
 from evc_jax.errors import ConfigError
@@ -33,10 +34,7 @@ def voices_dir() -> Path:
 
 def find(name: str, folder: str | os.PathLike | None = None) -> Path | None:
     """The file of a named voice in a folder, `voices_dir` if None; None where there is none of that name."""
-    if not _NAME.fullmatch(name):
-        return None
-    file = Path(folder or voices_dir()) / f"{name}{SUFFIX}"
-    return file if file.is_file() else None
+    return names(folder).get(_normalized(name)) if _is_name(name) else None
 
 
 def locate(voice: str, folder: str | os.PathLike | None) -> str:
@@ -55,15 +53,25 @@ def locate(voice: str, folder: str | os.PathLike | None) -> str:
 def names(folder: str | os.PathLike | None = None) -> dict[str, Path]:
     """All named voices in a folder and their files, sorted; of `voices_dir` if None."""
     found = Path(folder or voices_dir()).glob(f"*{SUFFIX}")
-    return {file.stem: file for file in sorted(found) if _NAME.fullmatch(file.stem)}
+    return {_normalized(file.stem): file for file in sorted(found) if _is_name(file.stem)}
 
 
 def check_name(name: str) -> str:
-    """The name, where a voice can have it.
+    """The name in Unicode's composed form, where a voice can have it.
 
     Raises:
       ConfigError: it cannot.
     """
-    if not _NAME.fullmatch(name) or name in ("original", "sampled"):
+    if not _is_name(name) or name in ("original", "sampled"):
         raise ConfigError(f"A voice cannot be named {name!r}; use up to 64 letters, digits, - and _, with no - first.")
-    return name
+    return _normalized(name)
+
+
+def _normalized(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _is_name(name: str) -> bool:
+    """Combining marks are part of a letter, also where no composed letter exists (Devanagari, for one)."""
+    letters = "".join(char for char in _normalized(name) if not unicodedata.category(char).startswith("M"))
+    return bool(_NAME.fullmatch(letters))

@@ -1,5 +1,7 @@
 """Where named voices lie, and which names they can have."""
 
+import unicodedata
+
 import pytest
 
 from evc_jax.conversion import voice_store
@@ -52,3 +54,12 @@ def test_names_that_a_voice_cannot_have(name):
     with pytest.raises(ConfigError, match="A voice cannot be named"):
         voice_store.check_name(name)
     assert voice_store.check_name("Änne_2-b") == "Änne_2-b"
+
+
+@pytest.mark.parametrize("name", ["Jose\u0301", "हिन्दी", "Zoë"])
+def test_combining_marks_belong_to_letters_and_either_form_finds_the_voice(home, name):
+    stored = voice_store.check_name(name)
+    (home / f"{unicodedata.normalize('NFD', stored)}.npy").touch()
+    for form in ("NFC", "NFD"):
+        assert voice_store.find(unicodedata.normalize(form, name), home) is not None
+    assert list(voice_store.names(home)) == [stored]

@@ -1,0 +1,63 @@
+"""Recordings that come through a pipe or leave through one: `-`, `/dev/stdin`, a named pipe."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from evc_jax.errors import AudioError, ConfigError
+
+PIPE = "-"
+
+
+@contextlib.contextmanager
+def received(inputs: Sequence[str]) -> Iterator[list[str]]:
+    """The inputs as files that can be read more than once; what comes through a pipe is copied to a temporary file.
+
+    Raises:
+      ConfigError: standard input is named twice.
+      AudioError: nothing came through the pipe.
+    """
+    if sum(name == PIPE for name in inputs) > 1:
+        raise ConfigError("Standard input can be read only once; give - once.")
+    with contextlib.ExitStack() as stack:
+        yield [str(stack.enter_context(_copied(name))) if _is_pipe(name) else name for name in inputs]
+
+
+@contextlib.contextmanager
+def sent(output: str) -> Iterator[str]:
+    """The file to write: a temporary WAV file that goes to standard output at the end where the output is `-`."""
+    if output != PIPE:
+        yield output
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "output.wav"
+        yield str(file)
+        if file.exists():
+            with file.open("rb") as written:
+                shutil.copyfileobj(written, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+
+
+def _is_pipe(name: str) -> bool:
+    path = Path(name)
+    return name == PIPE or path.is_fifo() or path.is_char_device()
+
+
+@contextlib.contextmanager
+def _copied(name: str) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "standard_input"
+        with file.open("wb") as copy:
+            if name == PIPE:
+                shutil.copyfileobj(sys.stdin.buffer, copy)
+            else:
+                with open(name, "rb") as pipe:
+                    shutil.copyfileobj(pipe, copy)
+        if not file.stat().st_size:
+            raise AudioError(f"Nothing came through {'standard input' if name == PIPE else name}; send a recording.")
+        yield file
