@@ -123,9 +123,8 @@ class ConversionEngine:
         self, params: dict[str, Any], inputs: dict[str, Array], *, emotional: bool
     ) -> Float[Array, "B T F"]:
         autoencoder = self._bundle.network("speechsplit").network
-        f0_onehot = jax.nn.one_hot(inputs["f0"], self.f0_classes)
         codes = autoencoder.apply(
-            params["speechsplit"], inputs["mel"], f0_onehot, rhythm_mel=inputs["rhythm_mel"], method="encode"
+            params["speechsplit"], inputs["mel"], inputs["f0"], rhythm_mel=inputs["rhythm_mel"], method="encode"
         )
         if emotional:
             generator = self._bundle.network("codegan").network
@@ -143,9 +142,7 @@ class ConversionEngine:
         voiced: Bool[Array, "B T"],
         f0: Int[Array, "B T"],
     ) -> Int[Array, "B T"]:
-        converter = self._bundle.network("f0_converter")
-        f0_onehot = jax.nn.one_hot(f0, converter.config.f0_classes)
-        logits = converter.network.apply(params["f0_converter"], mel, f0_onehot)
+        logits = self._bundle.network("f0_converter").network.apply(params["f0_converter"], mel, f0)
         return jnp.where(voiced, 1 + logits[..., 1:].argmax(-1), 0).astype(jnp.int32)
 
 

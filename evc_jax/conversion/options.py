@@ -62,17 +62,17 @@ class ConversionOptions:
     """
 
     emotion: str | None = None
-    strength: float | int = 1.0
+    strength: float = 1.0
     voice: Voice | Sequence[Voice] = ORIGINAL_VOICE
     seed: int = 0
     vocoder: str | None = None
-    sigma: float | int = DEFAULT_SIGMA
-    denoise: float | int = 0.0
-    pitch_range: float | int = 1.0
-    pitch_shift: float | int = 0.0
-    rate: float | int = 1.0
-    timbre: float | int = 1.0
-    flatten: float | int = 0.0
+    sigma: float = DEFAULT_SIGMA
+    denoise: float = 0.0
+    pitch_range: float = 1.0
+    pitch_shift: float = 0.0
+    rate: float = 1.0
+    timbre: float = 1.0
+    flatten: float = 0.0
 
     def __post_init__(self):
         for name, (low, high) in BOUNDS.items():

@@ -15,7 +15,7 @@ from evc_jax.evaluation.metrics import cosine, f0_summary
 from evc_jax.features.extract import Features
 
 # What is turned, and how far.
-SETTINGS: tuple[dict[str, float | int], ...] = (
+SETTINGS: tuple[dict[str, float], ...] = (
     {"pitch_shift": -4},
     {"pitch_shift": 4},
     {"pitch_shift": 8},
@@ -44,7 +44,7 @@ class DialRow:
     """
 
     dial: str
-    value: float | int
+    value: float
     shift_semitones: float
     range_ratio: float
     duration_ratio: float

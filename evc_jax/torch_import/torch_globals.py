@@ -251,7 +251,7 @@ def _scalar_type(meaning: TorchGlobals, code: Any, *rest: Any) -> ScalarType:
     return ScalarType(np.dtype(code))
 
 
-def _scalar(meaning: TorchGlobals, kind: Any, data: Any) -> int | float | bool:
+def _scalar(meaning: TorchGlobals, kind: Any, data: Any) -> float | bool:
     dtype = _is(kind, ScalarType).dtype
     if len(_is(data, bytes)) != dtype.itemsize:
         raise Malformed("a NumPy scalar has another size than its type")
