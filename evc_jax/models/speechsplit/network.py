@@ -61,7 +61,7 @@ class Encoder(nnx.Module):
         self.neck, self.factor = encoder.neck, encoder.factor
 
     def codes(self, hidden: Float[Array, "B T C"]) -> Float[Array, "B Tc Cc"]:
-        """The bottleneck after the last block: each direction where it has just seen a whole step of the code."""
+        """The bottleneck after the last block: each direction at the last frame of a code step in its order."""
         outputs = self.lstm(hidden)
         last = outputs[:, self.factor - 1 :: self.factor, : self.neck]
         first = outputs[:, :: self.factor, self.neck :]
@@ -116,9 +116,9 @@ class SpeechSplit(nnx.Module):
         Args:
           mel: log-mel spectrogram in [0, 1]; in training resampled together with the F0.
           f0: of the same frames.
-          rhythm_mel: what the rhythm encoder sees, where that differs (in training: before resampling).
-          resamplings: in training one per convolution block; content and pitch share it, so that only the rhythm
-            encoder can tell the timing.
+          rhythm_mel: input of the rhythm encoder where it differs from `mel`: in training, before resampling.
+          resamplings: in training one per convolution block; content and pitch share it, so that the timing reaches
+            the decoder only through the rhythm code.
         """
         _check_frames(mel.shape[1], self.config.frame_multiple)
         _check_resamplings(resamplings, self.config.content.blocks)
