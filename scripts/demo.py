@@ -1,4 +1,4 @@
-"""Converts the embedded recording to every emotion and two sampled voices, and writes a page to listen to them.
+"""Converts the embedded recording to every emotion and two sampled voices, and writes a page with the results.
 
 python scripts/demo.py [--out demo] [--bundle DIR]
 """
@@ -23,7 +23,7 @@ from evc_jax.files import ASSETS
 from evc_jax.jax_cache import enable_cache
 
 SENTENCE = "The letter came this morning, and nobody knows who could have sent it."
-STRENGTH = 2.0  # what the embedded bundle does at 1 is hard to hear
+STRENGTH = 2.0  # the effect of the embedded bundle at 1 is faint
 RECORDING = ASSETS / "demo.wav"
 
 
@@ -34,7 +34,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         make_demo(arguments.out, arguments.bundle)
-    except EvcError as error:
+    except (EvcError, OSError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
     return 0

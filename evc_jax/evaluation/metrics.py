@@ -106,16 +106,6 @@ def f0_summary(f0_hz: Float[np.ndarray, " T"]) -> F0Summary:
     return F0Summary(float(middle), float(12 * np.log2(high / low)), len(voiced) / len(f0_hz))
 
 
-def f0_distance_semitones(reference_hz: Float[np.ndarray, " Ta"], other_hz: Float[np.ndarray, " Tb"]) -> float:
-    """Root-mean-square difference over frames voiced in both, after removing each one's own mean; NaN if none is."""
-    frames = min(len(reference_hz), len(other_hz))
-    both = (reference_hz[:frames] > 0) & (other_hz[:frames] > 0)
-    if not both.any():
-        return float("nan")
-    a, b = (12 * np.log2(x[:frames][both]) for x in (reference_hz, other_hz))
-    return float(np.sqrt(np.mean((a - a.mean() - b + b.mean()) ** 2)))
-
-
 def cosine(a: Float[np.ndarray, " C"], b: Float[np.ndarray, " C"]) -> float:
     """Cosine of the angle between two speaker embeddings."""
     return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-12))

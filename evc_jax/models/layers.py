@@ -16,23 +16,7 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
 
-from evc_jax.models.lstm import LSTM, BiLSTM
-from evc_jax.models.network import KeySequence, Network, Params, uniform
-
-__all__ = [
-    "LSTM",
-    "BiLSTM",
-    "Conv1d",
-    "GroupNorm",
-    "InstanceNorm",
-    "Linear",
-    "Network",
-    "Params",
-    "Stack",
-    "WeightNormConv1d",
-    "at_least_float32",
-    "conv1d",
-]
+from evc_jax.models.network import KeySequence, uniform
 
 NORM_EPSILON = 1e-5
 

@@ -16,7 +16,8 @@ import optax
 from flax import nnx, traverse_util
 from jaxtyping import Array, Float
 
-from evc_jax.models.layers import LSTM, Linear
+from evc_jax.models.layers import Linear
+from evc_jax.models.lstm import LSTM
 from evc_jax.models.network import KeySequence, Params
 
 MIN_NORM = 1e-12

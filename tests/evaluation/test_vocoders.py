@@ -52,7 +52,7 @@ def test_a_copy_that_is_the_recording_and_one_that_is_louder(no_pesq):
     report = compare_vocoders(vocoders, AudioConfig(), [recording])
     assert [row.vocoder for row in report.rows] == ["echo", "louder"] and report.recordings == 1
     assert report.rows[0].mel_l1_db == 0 and report.rows[1].mel_l1_db == pytest.approx(3, abs=0.2)
-    assert "| echo    |        0.00 |    - |" in str(report) and str(report).endswith(NO_PESQ)
+    assert "| echo    |       0.00 |    - |" in str(report) and str(report).endswith(NO_PESQ)
 
 
 def test_trainings_are_measured_beside_the_bundle(training, no_pesq):

@@ -14,12 +14,11 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from evc_jax.errors import ConfigError
-from evc_jax.models.layers import BiLSTM, Conv1d, GroupNorm, Linear, Stack, at_least_float32
+from evc_jax.models.layers import Conv1d, GroupNorm, Linear, Stack, at_least_float32
+from evc_jax.models.lstm import BiLSTM
 from evc_jax.models.network import KeySequence, pytree_dataclass
 from evc_jax.models.speechsplit.config import EncoderConfig, F0ConverterConfig, SpeechSplitConfig
 from evc_jax.models.speechsplit.random_resampling import Resampling, ResamplingConfig, random_resample
-
-__all__ = ["Codes", "EncoderConfig", "F0Converter", "F0ConverterConfig", "SpeechSplit", "SpeechSplitConfig"]
 
 RELU_GAIN = math.sqrt(2.0)
 
