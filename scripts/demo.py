@@ -24,6 +24,10 @@ from evc_jax.jax_cache import enable_cache
 
 SENTENCE = "The letter came this morning, and nobody knows who could have sent it."
 STRENGTH = 2.0  # the effect of the embedded bundle at 1 is faint
+TEXT = (
+    "Synthetic speech (espeak-ng), converted by evc_jax with the vocoder {vocoder}. "
+    "The pictures show the mel-spectrogram and, on top of it, the fundamental frequency F0, the speech melody."
+)
 RECORDING = ASSETS / "demo.wav"
 
 
@@ -69,10 +73,7 @@ def make_demo(output: Path, bundle: str | None = None) -> Path:
         gallery.Section("Emotions", f"CodeGAN at strength {STRENGTH:g}; words and voice stay.", tuple(emotions)),
         gallery.Section("Voices", "People who do not exist, sampled from VoiceGAN.", tuple(voices)),
     ]
-    text = (
-        f"Synthetic speech (espeak-ng), converted by evc_jax with the vocoder {converter.bundle.default_vocoder}. "
-        "The pictures show the mel-spectrogram and, on top of it, the fundamental frequency F0, the speech melody."
-    )
+    text = TEXT.format(vocoder=converter.bundle.default_vocoder)
     page = output / "index.html"
     gallery.write_page(page, "Emotional voice cloning", SENTENCE, text, [s for s in sections if s.items])
     print(f"Open {page} to listen ({time.perf_counter() - started:.0f} s in all).")
