@@ -33,7 +33,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import waveglow_synthesis
-from benchmarks.harness import Contender, Timing, compare, machine, markdown, number, write_json
+from benchmarks.harness import Contender, Timing, compare, machine, number, write_json
 from benchmarks.recordings import speech
 from benchmarks.systems import load_config, step_program
 from evc_jax.audio import io as audio_io
@@ -41,6 +41,7 @@ from evc_jax.conversion.converter import Converter
 from evc_jax.conversion.options import ConversionOptions
 from evc_jax.conversion.streaming import convert_file
 from evc_jax.errors import EvcError
+from evc_jax.evaluation.tables import markdown_table
 from evc_jax.jax_cache import enable_cache
 from evc_jax.models.waveglow.config import WaveGlowConfig
 from evc_jax.pretrained.bundle import load_bundle
@@ -188,7 +189,7 @@ def table(curves: dict[str, Any]) -> str:
             share = [f"{max(limits) / point['seconds']:.1%}"] if limits else [""] * 3
             rows.append([f"{what}, {name}", UNITS[against].format(point["size"]), *map(number, values), *share])
     head = ["", "size", "time, ms", "peak memory, MB", "arithmetic, ms", "bandwidth, ms", "of the limit"]
-    return markdown(head, rows)
+    return markdown_table(head, rows)
 
 
 def plot(curves: dict[str, Any], path: Path) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from evc_jax.errors import EvcError
+from evc_jax.evaluation.tables import markdown_table
 
 PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "librosa", "pyworld-prebuilt", "resemblyzer", "grain")
 MIN_ROUNDS = 3
@@ -148,20 +149,9 @@ def table(results: Sequence[dict[str, Any]]) -> str:
     parts = []
     for each in results:
         head = ("", "median", "quartiles", each["unit"] + "/s", "compile", "faster")
-        parts.append(f"{each['subject']}\n{markdown(head, [_row(contender) for contender in each['contenders']])}\n")
+        rows = [_row(contender) for contender in each["contenders"]]
+        parts.append(f"{each['subject']}\n{markdown_table(head, rows)}\n")
     return "\n".join(parts)
-
-
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table in columns; the first column is text, the others numbers."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-
-    def line(cells: Sequence[str]) -> str:
-        first, *rest = zip(cells, widths, strict=True)
-        return f"| {' | '.join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)])} |"
-
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join(map(line, [head, rule, *rows]))
 
 
 def number(value: float) -> str:

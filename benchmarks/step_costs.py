@@ -13,8 +13,9 @@ from typing import Any
 import jax
 from jax.sharding import AbstractMesh
 
-from benchmarks.harness import markdown, number
+from benchmarks.harness import number
 from benchmarks.systems import load_config
+from evc_jax.evaluation.tables import markdown_table
 from evc_jax.training import parallel
 from evc_jax.training.config import SYSTEMS, TrainConfig
 from evc_jax.training.flops import count_flops, count_loop_iterations, count_reduced_bytes
@@ -73,7 +74,7 @@ def table(costs: dict[str, StepCost]) -> str:
         work = [number(cost.parameters / 1e6), str(cost.samples), number(cost.flops / 1e9), f"{cost.loop_iterations:,}"]
         sizes = [cost.reduced_bytes / 1e6, cost.flops / cost.reduced_bytes]
         rows.append([name, *work, *map(number, [*sizes, cost.state_bytes / 1e6, cost.input_bytes / 1e6])])
-    return markdown([*head, "FLOP per such byte", "state, MB", "input, MB"], rows)
+    return markdown_table([*head, "FLOP per such byte", "state, MB", "input, MB"], rows)
 
 
 def _bytes(tree: Any) -> int:

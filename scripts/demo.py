@@ -1,4 +1,4 @@
-"""Converts the embedded recording to every emotion and two sampled voices, and writes a page to listen to them.
+"""Converts the embedded recording to every emotion and two sampled voices, and writes a page with the results.
 
 python scripts/demo.py [--out demo] [--bundle DIR]
 """
@@ -23,7 +23,11 @@ from evc_jax.files import ASSETS
 from evc_jax.jax_cache import enable_cache
 
 SENTENCE = "The letter came this morning, and nobody knows who could have sent it."
-STRENGTH = 2.0  # what the embedded bundle does at 1 is hard to hear
+STRENGTH = 2.0  # the effect of the embedded bundle at 1 is faint
+TEXT = (
+    "Synthetic speech (espeak-ng), converted by evc_jax with the vocoder {vocoder}. "
+    "The pictures show the mel-spectrogram and, on top of it, the fundamental frequency F0, the speech melody."
+)
 RECORDING = ASSETS / "demo.wav"
 
 
@@ -34,7 +38,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         make_demo(arguments.out, arguments.bundle)
-    except EvcError as error:
+    except (EvcError, OSError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 2
     return 0
@@ -69,10 +73,7 @@ def make_demo(output: Path, bundle: str | None = None) -> Path:
         gallery.Section("Emotions", f"CodeGAN at strength {STRENGTH:g}; words and voice stay.", tuple(emotions)),
         gallery.Section("Voices", "People who do not exist, sampled from VoiceGAN.", tuple(voices)),
     ]
-    text = (
-        f"Synthetic speech (espeak-ng), converted by evc_jax with the vocoder {converter.bundle.default_vocoder}. "
-        "The pictures show the mel-spectrogram and, on top of it, the fundamental frequency F0, the speech melody."
-    )
+    text = TEXT.format(vocoder=converter.bundle.default_vocoder)
     page = output / "index.html"
     gallery.write_page(page, "Emotional voice cloning", SENTENCE, text, [s for s in sections if s.items])
     print(f"Open {page} to listen ({time.perf_counter() - started:.0f} s in all).")

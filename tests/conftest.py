@@ -9,9 +9,10 @@ ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
 
 import pytest  # noqa: E402
+import support.typechecker  # noqa: E402, F401
 from jaxtyping import install_import_hook  # noqa: E402
 
-install_import_hook("evc_jax", "beartype.beartype")
+install_import_hook("evc_jax", "support.typechecker.typecheck")
 
 SHARED = Path(os.environ.get("EVC_SHARED", ROOT.parent / "shared"))
 

@@ -36,7 +36,7 @@ def silent_frames(frames: Float[np.ndarray, "T window"]) -> Bool[np.ndarray, " T
 
 
 def find_pauses(
-    silent: Iterable[Bool[np.ndarray, " _"]], samples: int, config: AudioConfig, rate: float | int = 1
+    silent: Iterable[Bool[np.ndarray, " _"]], samples: int, config: AudioConfig, rate: float = 1
 ) -> Iterator[Pause]:
     """The pauses of a recording, in order, as soon as they are known.
 
@@ -96,7 +96,7 @@ def restore_pauses(
     sound: Float[np.ndarray, " S"],
     source: Float[np.ndarray, " S2"],
     config: AudioConfig,
-    rate: float | int = 1,
+    rate: float = 1,
     seed: int = 0,
 ) -> Float[np.ndarray, " S"]:
     """`hush` for a sound and its levelled source as a whole."""

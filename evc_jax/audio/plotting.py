@@ -17,7 +17,7 @@ F0_AXIS_HZ = (50.0, 500.0)
 DARK_INK = "#24292f"
 _INK = "#7d8590"  # readable on white and on black, as the background is transparent
 _F0_COLOUR = "#7df9ff"
-_MEL_RANGE = (0.1, 0.9)  # of the mel's [0, 1]: what the colors span
+_MEL_RANGE = (0.1, 0.9)  # of the mel's [0, 1]: the span of the colors
 _SCREEN_DPI = 100
 
 Picture = UInt8[np.ndarray, "H W 3"]

@@ -13,7 +13,7 @@ _SMALLEST_ANGLE = 1e-4
 
 
 def change_pitch(
-    f0_hz: Float[np.ndarray, "*shape"], statistics: LogF0Statistics, factor: float | int, semitones: float | int
+    f0_hz: Float[np.ndarray, "*shape"], statistics: LogF0Statistics, factor: float, semitones: float
 ) -> Float[np.ndarray, "*shape"]:
     """Widens and shifts a melody on the logarithmic scale.
 
@@ -32,7 +32,7 @@ def change_pitch(
 
 
 def blend_voices(
-    source: Float[np.ndarray, " C"], other: Float[np.ndarray, " C"], share: float | int
+    source: Float[np.ndarray, " C"], other: Float[np.ndarray, " C"], share: float
 ) -> Float[np.ndarray, " C"]:
     """The voice on the great circle from `source` (0) to `other` (1): spherical linear interpolation (Shoemake 1985).
 

@@ -1,4 +1,4 @@
-"""Windows of frames through the networks: SpeechSplit's codes, what is wished of them, and back to frames.
+"""Conversion of windows of frames: SpeechSplit's codes, their changes, and back to frames.
 
 Windows of several recordings, each with its own options, may share one call.
 """
@@ -17,22 +17,22 @@ from jaxtyping import Array, Bool, Float, Int
 from evc_jax.models.speechsplit.codes import replace_codes, scale_pitch, select_codes
 from evc_jax.pretrained.bundle import Bundle
 
-# Windows go through the networks in batches of these sizes, so that no recording's length compiles anything anew.
+# Compiled batch sizes; recordings of any length are converted with these.
 BATCH_SIZES = (1, 4, 16)
 
 
 @dataclass(frozen=True, eq=False)
 class WindowInputs:
-    """Windows to convert and what is wished of each; T is `windows.WINDOW_FRAMES`.
+    """Windows to convert and the options of each; T is `chunking.WINDOW_FRAMES`.
 
     Attributes:
-      mel: whose content counts.
-      rhythm_mel: whose timing counts; the same frames as `mel` unless rhythm comes from another recording.
-      f0: classes of `pitch.quantize_f0`.
-      embedding: the voice to decode with.
+      mel: input of the content encoder.
+      rhythm_mel: input of the rhythm encoder; equals `mel` unless rhythm comes from another recording.
+      f0: classes of `f0_codes.quantize_f0`.
+      embedding: speaker embedding for the decoder.
       emotion: one-hot over the bundle's emotions; [N, 1] where it has none.
       strength: of the emotion; a window with 0 keeps its codes, bit for bit.
-      pitch_gain: what the pitch code is multiplied with.
+      pitch_gain: factor of the pitch code.
     """
 
     mel: Float[np.ndarray, "N T F"]
@@ -52,7 +52,7 @@ class WindowInputs:
 
 
 def concatenate(parts: Sequence[WindowInputs]) -> WindowInputs:
-    """The windows of several requests one after the other, to share one call."""
+    """The windows of several requests one after the other, for one call."""
     arrays = [part.arrays() for part in parts]
     return WindowInputs(**{name: np.concatenate([part[name] for part in arrays]) for name in arrays[0]})
 
@@ -77,8 +77,8 @@ class ConversionEngine:
         return max(1, len(self._bundle.emotions)) if self._bundle.has("codegan") else 1
 
     def convert(self, inputs: WindowInputs) -> Float[np.ndarray, "N T F"]:
-        """Converts every window; which others share the call makes no difference beyond rounding (1e-6)."""
-        # Without an emotion CodeGAN need not be there.
+        """Converts every window; the other windows of the call change it by no more than rounding (1e-6)."""
+        # A bundle without CodeGAN converts without emotions.
         emotional = bool(inputs.strength.any())
         params = self._device_params(("speechsplit", "codegan") if emotional else ("speechsplit",))
         return self._in_batches(inputs.arrays(), lambda batch: self._convert(params, batch, emotional=emotional))
@@ -86,15 +86,15 @@ class ConversionEngine:
     def move_pitch(
         self, rhythm_mel: Float[np.ndarray, "N T F"], voiced: Bool[np.ndarray, "N T"], f0: Int[np.ndarray, "N T"]
     ) -> Int[np.ndarray, "N T"]:
-        """The F0 converter: the melody of one recording at the frames of another one.
+        """The F0 converter: the F0 contour of one recording with the timing of another one.
 
-        NOTE: SpeechSplit's converter decides what is voiced, too. Here that is known of the recording that gives the
-        rhythm; the embedded bundle's converter is wrong about it in 30 % of the frames.
+        NOTE: SpeechSplit's converter also predicts which frames are voiced. Here the voiced frames are those of the
+        recording that gives the rhythm; the embedded bundle's converter is wrong in 30 % of the frames.
 
         Args:
-          rhythm_mel: of the recording whose rhythm counts.
-          voiced: where that recording is.
-          f0: classes of the recording whose melody counts.
+          rhythm_mel: of the recording that gives the rhythm.
+          voiced: its voiced frames.
+          f0: classes of the recording that gives the F0 contour.
 
         Returns:
           classes, 0 exactly where not `voiced`.
@@ -123,9 +123,8 @@ class ConversionEngine:
         self, params: dict[str, Any], inputs: dict[str, Array], *, emotional: bool
     ) -> Float[Array, "B T F"]:
         autoencoder = self._bundle.network("speechsplit").network
-        f0_onehot = jax.nn.one_hot(inputs["f0"], self.f0_classes)
         codes = autoencoder.apply(
-            params["speechsplit"], inputs["mel"], f0_onehot, rhythm_mel=inputs["rhythm_mel"], method="encode"
+            params["speechsplit"], inputs["mel"], inputs["f0"], rhythm_mel=inputs["rhythm_mel"], method="encode"
         )
         if emotional:
             generator = self._bundle.network("codegan").network
@@ -143,9 +142,7 @@ class ConversionEngine:
         voiced: Bool[Array, "B T"],
         f0: Int[Array, "B T"],
     ) -> Int[Array, "B T"]:
-        converter = self._bundle.network("f0_converter")
-        f0_onehot = jax.nn.one_hot(f0, converter.config.f0_classes)
-        logits = converter.network.apply(params["f0_converter"], mel, f0_onehot)
+        logits = self._bundle.network("f0_converter").network.apply(params["f0_converter"], mel, f0)
         return jnp.where(voiced, 1 + logits[..., 1:].argmax(-1), 0).astype(jnp.int32)
 
 
@@ -159,7 +156,7 @@ class Batch:
 
 
 def batches(count: int) -> Iterator[Batch]:
-    """Divides so many windows among batches of the compiled sizes."""
+    """Divides `count` windows into batches of the compiled sizes."""
     first = 0
     while first < count:
         left = count - first

@@ -56,7 +56,7 @@ class Survey:
         """F0 of all frames in blocks, 0 where unvoiced."""
         return self._f0.read()
 
-    def pauses(self, rate: float | int = 1) -> Iterator[Pause]:
+    def pauses(self, rate: float = 1) -> Iterator[Pause]:
         """Where the recording, spoken `rate` times as fast, is silent."""
         return pauses.find_pauses(self._silent.read(), self.samples, self.config, rate)
 

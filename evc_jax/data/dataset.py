@@ -48,7 +48,7 @@ def open_split(
     return SplitSource(str(data_dir), tuple(dataset_names(datasets)), split, tuple(fields or ()), cache_bytes)
 
 
-class SplitSource:
+class SplitSource(Sequence):
     """Random access to the records of one split; a grain data source.
 
     A record is a dict: `mel [T, F]`, `f0_hz [T]` (0 = unvoiced), `speaker_embedding [256]`, `utterance_embedding

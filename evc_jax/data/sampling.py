@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int
+
+T = TypeVar("T")
+
+
+def spread_evenly(items: Sequence[T], count: int) -> list[T]:
+    """At most `count` of the items, evenly from the first to the last; all of them if there are no more."""
+    places = np.linspace(0, len(items) - 1, min(count, len(items))).astype(int)
+    return [items[int(place)] for place in places]
 
 
 class Order:

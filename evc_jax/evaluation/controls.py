@@ -1,21 +1,21 @@
-"""Whether each dial moves what it says, and by how much."""
+"""How far each control moves what it controls: pitch, rate, timbre."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from evc_jax.audio.io import from_pcm
 from evc_jax.conversion.converter import Converter
 from evc_jax.conversion.options import ConversionOptions
-from evc_jax.evaluation.metrics import cosine, f0_summary
+from evc_jax.evaluation.metrics import Record, choose_records, cosine, f0_summary, over_finite
+from evc_jax.evaluation.tables import cell, markdown_table
 from evc_jax.features.extract import Features
 
-# What is turned, and how far.
-SETTINGS: tuple[dict[str, float | int], ...] = (
+# One control and its value at a time.
+SETTINGS: tuple[dict[str, float], ...] = (
     {"pitch_shift": -4},
     {"pitch_shift": 4},
     {"pitch_shift": 8},
@@ -32,19 +32,19 @@ SETTINGS: tuple[dict[str, float | int], ...] = (
 
 
 @dataclass(frozen=True)
-class DialRow:
+class ControlRow:
     """One setting against the rebuilt recording, medians over recordings.
 
     Attributes:
-      dial, value: what was turned, and where to.
-      shift_semitones: by how much the median F0 rose.
+      control, value: the option and its value.
+      shift_semitones: rise of the median F0.
       range_ratio: width of the melody divided by the rebuilt one's.
       duration_ratio: length divided by the rebuilt one's.
-      voice_cosine: with the other voice, minus the rebuilt recording's cosine with it.
+      voice_cosine: cosine with the other voice, minus the rebuilt recording's.
     """
 
-    dial: str
-    value: float | int
+    control: str
+    value: float
     shift_semitones: float
     range_ratio: float
     duration_ratio: float
@@ -52,61 +52,63 @@ class DialRow:
 
 
 @dataclass(frozen=True)
-class DialReport:
-    """What `evaluate_dials` measured, over so many recordings."""
+class ControlReport:
+    """Results of `evaluate_controls` and the number of recordings."""
 
-    rows: tuple[DialRow, ...]
+    rows: tuple[ControlRow, ...]
     recordings: int
 
     def __str__(self) -> str:
-        lines = [
-            "| dial | F0 shift | F0 range | duration | towards the other voice |",
-            "|---|---|---|---|---|",
-        ]
-        for row in self.rows:
-            name = "--" + row.dial.replace("_", "-")
-            lines.append(
-                f"| {name} {row.value:g} | {row.shift_semitones:+.1f} | x {row.range_ratio:.2f} | "
-                f"x {row.duration_ratio:.2f} | {row.voice_cosine:+.2f} |"
+        header = ("control", "F0 shift", "F0 range", "duration", "towards the other voice")
+        rows = [
+            (
+                f"--{row.control.replace('_', '-')} {row.value:g}",
+                cell(row.shift_semitones, "+.1f"),
+                f"x {cell(row.range_ratio, '.2f')}",
+                f"x {cell(row.duration_ratio, '.2f')}",
+                cell(row.voice_cosine, "+.2f"),
             )
-        lines += ["", f"Against the rebuilt recording, medians of {self.recordings} recordings; shift in semitones."]
-        return "\n".join(lines)
+            for row in self.rows
+        ]
+        note = f"Against the rebuilt recording, medians of {self.recordings} recordings; shift in semitones."
+        return f"{markdown_table(header, rows)}\n\n{note}"
 
 
-def evaluate_dials(converter: Converter, records: Iterable[Mapping[str, Any]], recordings: int = 16) -> DialReport:
-    """Turns each dial on recordings spread over a test split and measures the results.
+def evaluate_controls(converter: Converter, records: Sequence[Record], recordings: int = 16) -> ControlReport:
+    """Sets each control on recordings spread over a test split and measures the results.
 
     Args:
       converter: of the bundle to measure.
-      records: with `audio`; the other voice of each recording is that of the one half the split away.
-      recordings: how many of them.
+      records: with `audio`; the other voice of each recording is that of the one half the chosen ones away.
+      recordings: at most so many of them.
+
+    Raises:
+      DataError: there are no records.
     """
-    chosen = list(records)
-    chosen = [chosen[i] for i in np.linspace(0, len(chosen) - 1, recordings).astype(int)]
     rate_hz = converter.sample_rate_hz
-    heard = [converter.extract(from_pcm(record["audio"]), rate_hz) for record in chosen]
-    voices = [heard[(i + len(heard) // 2) % len(heard)].embedding for i in range(len(heard))]
-    rebuilt = [_spoken(converter, features, ConversionOptions()) for features in heard]
+    sources = [converter.extract(from_pcm(r["audio"]), rate_hz) for r in choose_records(records, recordings)]
+    voices = [sources[(i + len(sources) // 2) % len(sources)].embedding for i in range(len(sources))]
+    rebuilt = [_convert(converter, source, ConversionOptions()) for source in sources]
     rows = []
     for setting in SETTINGS:
-        ((dial, value),) = setting.items()
+        ((control, value),) = setting.items()
         values = []
-        for features, before, voice in zip(heard, rebuilt, voices, strict=True):
-            options = ConversionOptions(**setting, **({"voice": voice} if dial == "timbre" else {}))
-            values.append(_compare(before, _spoken(converter, features, options), voice))
-        rows.append(DialRow(dial, value, *map(float, np.nanmedian(values, axis=0))))
-    return DialReport(tuple(rows), len(heard))
+        for source, before, voice in zip(sources, rebuilt, voices, strict=True):
+            options = ConversionOptions(**setting, **({"voice": voice} if control == "timbre" else {}))
+            values.append(_compare(before, _convert(converter, source, options), voice))
+        rows.append(ControlRow(control, value, *over_finite(np.median, values)))
+    return ControlReport(tuple(rows), len(sources))
 
 
-def _spoken(converter: Converter, features: Features, options: ConversionOptions) -> Features:
-    return converter.extract(converter.convert_features(features, options).audio, converter.sample_rate_hz)
+def _convert(converter: Converter, source: Features, options: ConversionOptions) -> Features:
+    return converter.extract(converter.convert_features(source, options).audio, converter.sample_rate_hz)
 
 
 def _compare(before: Features, after: Features, voice: np.ndarray) -> Sequence[float]:
     one, two = f0_summary(before.f0_hz), f0_summary(after.f0_hz)
     return (
         12 * np.log2(two.median_hz / one.median_hz),
-        two.range_semitones / one.range_semitones,
+        two.range_semitones / one.range_semitones if one.range_semitones else float("nan"),
         len(after.audio) / len(before.audio),
         cosine(voice, after.embedding) - cosine(voice, before.embedding),
     )

@@ -1,22 +1,23 @@
-"""How far a bundle's conversions go where the same speaker's real recordings go.
+"""The pitch of converted emotions beside the pitch of the same speakers' real recordings.
 
-For each neutral recording of a speaker: convert it to every emotion, and compare the pitch of the result with the pitch
-of what the same speaker recorded with that emotion, both relative to the neutral one.
+Each neutral recording of a speaker is converted to every emotion. The pitch of the result is compared with the pitch of
+what the same speaker recorded with that emotion, both relative to the neutral recording.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
 from evc_jax.audio.io import from_pcm
-from evc_jax.conversion.converter import Converter
+from evc_jax.conversion.converter import Conversion, Converter
 from evc_jax.conversion.options import ConversionOptions
-from evc_jax.evaluation.metrics import f0_summary
+from evc_jax.errors import BundleError, DataError
+from evc_jax.evaluation.metrics import Record, f0_summary, over_finite
+from evc_jax.evaluation.tables import cell, markdown_table
 
 NEUTRAL = "neutral"
 
@@ -42,11 +43,12 @@ class EmotionRow:
 
 
 @dataclass(frozen=True)
-class Report:
-    """What `evaluate_emotions` measured.
+class EmotionReport:
+    """Results of `evaluate_emotions`.
 
     Attributes:
-      rows: one per emotion.
+      rows: one per emotion that can be compared.
+      missing: emotions of the bundle that no speaker with neutral recordings has recorded.
       recordings: neutral recordings that were converted.
       rebuilt_similarity: cosine of the rebuilt recordings with their speaker.
       stranger_similarity: mean cosine of different test speakers, for comparison.
@@ -54,33 +56,31 @@ class Report:
     """
 
     rows: tuple[EmotionRow, ...]
+    missing: tuple[str, ...]
     recordings: int
     rebuilt_similarity: float
     stranger_similarity: float
     shift_correlation: float
 
     def __str__(self) -> str:
+        header = ("emotion", "F0 shift, real", "converted", "F0 range, real", "converted", "same voice")
+        specs = ("+.1f", "+.1f", ".1f", ".1f", ".2f")
+        rows = [(row.emotion, *map(cell, astuple(row)[1:], specs)) for row in self.rows]
         lines = [
-            "| emotion | F0 shift, real | F0 shift, converted | F0 range, real | F0 range, converted | same voice |",
-            "|---|---|---|---|---|---|",
-        ]
-        for row in self.rows:
-            lines.append(
-                f"| {row.emotion} | {row.real_shift:+.1f} | {row.converted_shift:+.1f} | {row.real_range:.1f} | "
-                f"{row.converted_range:.1f} | {row.similarity:.2f} |"
-            )
-        lines.append("")
-        lines.append(
+            markdown_table(header, rows),
+            "",
             f"{self.recordings} neutral recordings; shifts and ranges in semitones; correlation of real and converted "
-            f"shifts {self.shift_correlation:.2f}; voice cosine {self.rebuilt_similarity:.2f} when only rebuilt, "
-            f"{self.stranger_similarity:.2f} between strangers."
-        )
+            f"shifts {cell(self.shift_correlation, '.2f')}; voice cosine {cell(self.rebuilt_similarity, '.2f')} when "
+            f"only rebuilt, {cell(self.stranger_similarity, '.2f')} between strangers.",
+        ]
+        if self.missing:
+            lines.append(f"Not measured, as no speaker has recorded them beside neutral: {', '.join(self.missing)}.")
         return "\n".join(lines)
 
 
 def evaluate_emotions(
-    converter: Converter, records: Iterable[Mapping[str, Any]], strength: float = 1.0, limit: int = 2
-) -> Report:
+    converter: Converter, records: Iterable[Record], strength: float = 1.0, limit: int = 2
+) -> EmotionReport:
     """Converts neutral recordings to every emotion and measures the results.
 
     Args:
@@ -88,48 +88,62 @@ def evaluate_emotions(
       records: of a test split, with `audio`, `f0_hz`, `speaker`, `emotion`, `speaker_embedding`.
       strength: of the conversions.
       limit: neutral recordings per speaker.
+
+    Raises:
+      BundleError: the bundle has no emotions.
+      DataError: no recording is neutral.
     """
-    speakers: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    if not converter.emotions:
+        raise BundleError("The bundle converts no emotions; give one with CodeGAN.")
+    speakers: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         speakers[record["speaker"]].append(record)
+    sources = [r for members in speakers.values() for r in [r for r in members if r["emotion"] == NEUTRAL][:limit]]
+    if not sources:
+        raise DataError(f"No recording is {NEUTRAL}, which conversions start from; give datasets that have such ones.")
     measured: dict[str, list[tuple[float, ...]]] = defaultdict(list)
-    rebuilt, converted_count = [], 0
-    for members in speakers.values():
-        for record in [r for r in members if r["emotion"] == NEUTRAL][:limit]:
-            converted_count += 1
-            features = converter.extract(from_pcm(record["audio"]), converter.sample_rate_hz)
-            base = _measure(converter, converter.convert_features(features, ConversionOptions()), record)
-            rebuilt.append(base[2])
-            for emotion in converter.emotions:
-                real = _real_shift(members, emotion)
-                if real is None:
-                    continue
-                result = _measure(
-                    converter, converter.convert_features(features, ConversionOptions(emotion, strength)), record
-                )
-                measured[emotion].append((real[0], result[0] - base[0], real[1], result[1], result[2]))
-    rows = tuple(EmotionRow(emotion, *map(float, np.nanmean(values, axis=0))) for emotion, values in measured.items())
-    pairs = np.array([value[:2] for values in measured.values() for value in values])
-    pairs = pairs[np.isfinite(pairs).all(axis=1)]  # an output may have no voiced frame
+    rebuilt = []
+    for record in sources:
+        similarity, results = _convert_and_measure(converter, record, speakers[record["speaker"]], strength)
+        rebuilt.append(similarity)
+        for emotion, values in results.items():
+            measured[emotion].append(values)
     embeddings = np.stack([members[0]["speaker_embedding"] for members in speakers.values()])
-    return Report(
-        rows=rows,
-        recordings=converted_count,
+    return EmotionReport(
+        rows=tuple(EmotionRow(emotion, *over_finite(np.mean, values)) for emotion, values in measured.items()),
+        missing=tuple(emotion for emotion in converter.emotions if emotion not in measured),
+        recordings=len(sources),
         rebuilt_similarity=float(np.mean(rebuilt)),
         stranger_similarity=_stranger_similarity(embeddings),
-        shift_correlation=float(np.corrcoef(pairs.T)[0, 1]),
+        shift_correlation=_correlation([value[:2] for values in measured.values() for value in values]),
     )
 
 
-def _measure(converter: Converter, result: Any, record: Mapping[str, Any]) -> tuple[float, float, float]:
+def _convert_and_measure(
+    converter: Converter, record: Record, members: Sequence[Record], strength: float
+) -> tuple[float, Mapping[str, tuple[float, ...]]]:
+    """The rebuilt recording's cosine with its speaker, and the measurements of each emotion that can be compared."""
+    features = converter.extract(from_pcm(record["audio"]), converter.sample_rate_hz)
+    base = _measure(converter, converter.convert_features(features, ConversionOptions()), record)
+    results = {}
+    for emotion in converter.emotions:
+        if (real := _real_shift(members, emotion)) is None:
+            continue
+        options = ConversionOptions(emotion, strength)
+        result = _measure(converter, converter.convert_features(features, options), record)
+        results[emotion] = (real[0], result[0] - base[0], real[1], result[1], result[2])
+    return base[2], results
+
+
+def _measure(converter: Converter, result: Conversion, record: Record) -> tuple[float, float, float]:
     """Semitones above 1 Hz, melody range in semitones, cosine with the speaker."""
     pitch = f0_summary(result.f0_hz)
     embedding = converter.extract(result.audio, converter.sample_rate_hz).embedding
     return _semitones(pitch.median_hz), pitch.range_semitones, float(embedding @ record["speaker_embedding"])
 
 
-def _real_shift(members: Sequence[Mapping[str, Any]], emotion: str) -> tuple[float, float] | None:
-    """How much higher this speaker's recordings of the emotion are than the neutral ones, and how wide."""
+def _real_shift(members: Sequence[Record], emotion: str) -> tuple[float, float] | None:
+    """Semitones from the speaker's neutral recordings to those of the emotion, and the range of the latter."""
     found = {
         name: [f0_summary(r["f0_hz"]) for r in members if r["emotion"] == name and (r["f0_hz"] > 0).any()]
         for name in (emotion, NEUTRAL)
@@ -137,11 +151,19 @@ def _real_shift(members: Sequence[Mapping[str, Any]], emotion: str) -> tuple[flo
     if not found[emotion] or not found[NEUTRAL]:
         return None
     height = {name: np.mean([_semitones(s.median_hz) for s in summaries]) for name, summaries in found.items()}
-    return height[emotion] - height[NEUTRAL], float(np.mean([s.range_semitones for s in found[emotion]]))
+    return float(height[emotion] - height[NEUTRAL]), float(np.mean([s.range_semitones for s in found[emotion]]))
 
 
 def _semitones(hz: float) -> float:
     return 12 * float(np.log2(max(hz, 1.0)))
+
+
+def _correlation(pairs: Sequence[Sequence[float]]) -> float:
+    """Correlation over the finite pairs; NaN where they do not determine it."""
+    finite = np.array([pair for pair in pairs if np.isfinite(pair).all()]).reshape(-1, 2)
+    if len(finite) < 2 or not finite.std(axis=0).all():
+        return float("nan")
+    return float(np.corrcoef(finite.T)[0, 1])
 
 
 def _stranger_similarity(embeddings: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""One web page to listen to recordings and look at their spectrograms: no script, no style sheet, relative links."""
+"""One web page of recordings and their spectrograms, without scripts and external style sheets, with relative links."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class Item:
     """One row.
 
     Attributes:
-      title: what it is.
+      title: name of the recording.
       note: a few words below the title.
       sound: file name of the recording, relative to the page.
       picture: file name of its picture, relative to the page.
-      command: how to make it, may be empty.
+      command: the command line that makes it; may be empty.
     """
 
     title: str
@@ -71,7 +71,7 @@ def write_page(path: str | Path, title: str, sentence: str, text: str, sections:
     Args:
       path: the HTML file; sounds and pictures lie in its folder.
       title: the page's.
-      sentence: what is said in the recordings.
+      sentence: the words of the recordings.
       text: a paragraph below it.
       sections: the tables.
     """

@@ -1,9 +1,11 @@
-"""How far one recording is from another: mel-spectrogram, melody, voice, timing."""
+"""Distances between recordings: mel-spectrogram, F0, voice, timing; and the choice of recordings to measure."""
 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -11,12 +13,33 @@ from jaxtyping import Float
 from evc_jax.audio import io as audio_io
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.mel import frame_count, log_mel
-from evc_jax.errors import ConfigError
+from evc_jax.data.sampling import spread_evenly
+from evc_jax.errors import ConfigError, DataError
 from evc_jax.features import dtw
 from evc_jax.features.f0_codes import MIN_VOICED_FRAMES
 
 PESQ_RATE_HZ = 16_000
 WORST_PESQ = 1.0
+
+Record = Mapping[str, Any]  # one utterance of a prepared dataset, see `data.dataset.SplitSource`
+
+
+def choose_records(records: Sequence[Record], count: int) -> list[Record]:
+    """At most `count` records, spread evenly over them.
+
+    Raises:
+      DataError: there are none.
+    """
+    chosen = spread_evenly(records, count)
+    if not chosen:
+        raise DataError("There are no recordings to measure; give a dataset with a test split that is not empty.")
+    return chosen
+
+
+def over_finite(statistic: Callable[[np.ndarray], Any], rows: Sequence[Sequence[float]]) -> list[float]:
+    """The statistic of each column's finite values; NaN for a column without any."""
+    columns = (column[np.isfinite(column)] for column in np.asarray(rows, float).T)
+    return [float(statistic(column)) if len(column) else float("nan") for column in columns]
 
 
 def mel_l1(reference: Float[np.ndarray, " Sa"], other: Float[np.ndarray, " Sb"], config: AudioConfig) -> float:
@@ -30,14 +53,14 @@ def mel_l1(reference: Float[np.ndarray, " Sa"], other: Float[np.ndarray, " Sb"],
 
 
 def pesq_is_installed() -> bool:
-    """Whether `pesq` can be measured; its package has to be compiled, so that evc_jax does not ask for it."""
+    """Whether `pesq` can be measured; its package has to be compiled, so it is no dependency of evc_jax."""
     return importlib.util.find_spec("pesq") is not None
 
 
 def pesq(reference: Float[np.ndarray, " Sa"], other: Float[np.ndarray, " Sb"], rate_hz: int) -> float:
-    """How good people would find the other recording: wide-band PESQ (ITU-T P.862.2), from about 1 to 4.64.
+    """Predicted listeners' rating of the other recording: wide-band PESQ (ITU-T P.862.2), from about 1 to 4.64.
 
-    The longer one is cut, and the level does not count. `WORST_PESQ` where PESQ finds too little speech to judge.
+    The longer one is cut, and the level does not count. `WORST_PESQ` where PESQ finds too little speech.
 
     Raises:
       ConfigError: the package `pesq` is not installed.
@@ -51,7 +74,7 @@ def pesq(reference: Float[np.ndarray, " Sa"], other: Float[np.ndarray, " Sb"], r
 
     samples = min(len(reference), len(other))
     sounds = [audio_io.to_mono(x[:samples], rate_hz, PESQ_RATE_HZ) for x in (reference, other)]
-    if not all(map(np.any, sounds)):  # pure silence is not a case that the package foresees
+    if not all(map(np.any, sounds)):  # the package fails on digital silence
         return WORST_PESQ
     try:
         return float(measure(PESQ_RATE_HZ, *sounds, "wb"))
@@ -61,7 +84,7 @@ def pesq(reference: Float[np.ndarray, " Sa"], other: Float[np.ndarray, " Sb"], r
 
 @dataclass(frozen=True)
 class F0Summary:
-    """A melody in three numbers; NaN where nothing is voiced.
+    """An F0 contour in three numbers; NaN where nothing is voiced.
 
     Attributes:
       median_hz: middle of the voiced frames.
@@ -75,22 +98,12 @@ class F0Summary:
 
 
 def f0_summary(f0_hz: Float[np.ndarray, " T"]) -> F0Summary:
-    """Sums a contour up; 0 means unvoiced."""
+    """Summary of a contour in which 0 means unvoiced."""
     voiced = f0_hz[f0_hz > 0]
     if not len(voiced):
         return F0Summary(float("nan"), float("nan"), 0.0)
     low, middle, high = np.percentile(voiced, (10, 50, 90))
     return F0Summary(float(middle), float(12 * np.log2(high / low)), len(voiced) / len(f0_hz))
-
-
-def f0_distance_semitones(reference_hz: Float[np.ndarray, " Ta"], other_hz: Float[np.ndarray, " Tb"]) -> float:
-    """Root-mean-square difference over frames voiced in both, after removing each one's own mean; NaN if none is."""
-    frames = min(len(reference_hz), len(other_hz))
-    both = (reference_hz[:frames] > 0) & (other_hz[:frames] > 0)
-    if not both.any():
-        return float("nan")
-    a, b = (12 * np.log2(x[:frames][both]) for x in (reference_hz, other_hz))
-    return float(np.sqrt(np.mean((a - a.mean() - b + b.mean()) ** 2)))
 
 
 def cosine(a: Float[np.ndarray, " C"], b: Float[np.ndarray, " C"]) -> float:
@@ -104,10 +117,10 @@ def f0_correlation(
     other_mel: Float[np.ndarray, "Tb F"],
     other_hz: Float[np.ndarray, " Tb"],
 ) -> float:
-    """Correlation of log-F0 where recordings of one sentence say the same and both are voiced.
+    """Correlation of log-F0 between recordings of one sentence, over aligned frames that are voiced in both.
 
-    Recordings are aligned by their mel-spectrograms. NaN with fewer than `pitch.MIN_VOICED_FRAMES` common frames, or
-    where a melody is flat.
+    The alignment is that of the mel-spectrograms. NaN with fewer than `MIN_VOICED_FRAMES` such frames, or where a
+    contour is flat.
     """
     path = dtw.find_path(reference_mel, other_mel)
     a, b = reference_hz[path.reference], other_hz[path.other]
@@ -122,6 +135,6 @@ def f0_correlation(
 def timing_distance_s(
     reference_mel: Float[np.ndarray, "Ta F"], other_mel: Float[np.ndarray, "Tb F"], config: AudioConfig
 ) -> float:
-    """How far apart in time two recordings say the same, on average along their alignment."""
+    """Mean difference in time between aligned frames of two recordings of one sentence."""
     path = dtw.find_path(reference_mel, other_mel)
     return float(np.abs(path.reference - path.other).mean()) * config.hop_samples / config.sample_rate_hz

@@ -1,11 +1,10 @@
-"""Whether each aspect follows its owner when aspects are transferred between parallel recordings."""
+"""How close transferred recordings come to the recordings that rhythm, pitch and timbre are taken from."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
@@ -13,13 +12,15 @@ from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import from_pcm
 from evc_jax.conversion.converter import Converter
 from evc_jax.conversion.options import ConversionOptions, TransferAspects, all_aspects
-from evc_jax.evaluation.metrics import cosine, f0_correlation, timing_distance_s
+from evc_jax.errors import DataError
+from evc_jax.evaluation.metrics import Record, cosine, f0_correlation, over_finite, timing_distance_s
+from evc_jax.evaluation.tables import cell, markdown_table
 from evc_jax.features.extract import Features
 
 
 @dataclass(frozen=True)
-class Followed:
-    """How close a recording comes to the owner of each aspect.
+class OwnerDistances:
+    """Closeness of a recording to the owner of each aspect: the recording that the aspect is taken from.
 
     Attributes:
       f0_correlation: with the log-F0 of the pitch's owner.
@@ -31,42 +32,44 @@ class Followed:
     voice_cosine: float
     timing_distance_s: float
 
+    def in_cells(self) -> tuple[str, str, str]:
+        """The numbers as text."""
+        values = (self.f0_correlation, self.voice_cosine, 1000 * self.timing_distance_s)
+        return tuple(map(cell, values, (".2f", ".2f", ".0f")))
+
 
 @dataclass(frozen=True)
 class TransferRow:
     """One combination of aspects, averaged over pairs: the transferred recordings, and the sources as they are."""
 
     aspects: TransferAspects
-    transferred: Followed
-    source: Followed
+    transferred: OwnerDistances
+    source: OwnerDistances
 
 
 @dataclass(frozen=True)
 class TransferReport:
-    """What `evaluate_transfer` measured: one row per combination, over so many pairs."""
+    """Results of `evaluate_transfer`: one row per combination, and the number of pairs."""
 
     rows: tuple[TransferRow, ...]
     pairs: int
 
     def __str__(self) -> str:
-        lines = [
-            "| from the target | F0 correlation with the pitch's owner | voice cosine with the timbre's owner | "
-            "timing distance from the rhythm's owner |",
-            "|---|---|---|---|",
-        ]
+        header = (
+            "from the target",
+            "F0 correlation with the pitch's owner",
+            "voice cosine with the timbre's owner",
+            "timing distance from the rhythm's owner, ms",
+        )
+        rows = []
         for row in self.rows:
-            done, left = row.transferred, row.source
-            lines.append(
-                f"| {row.aspects} | {done.f0_correlation:.2f} ({left.f0_correlation:.2f}) | "
-                f"{done.voice_cosine:.2f} ({left.voice_cosine:.2f}) | "
-                f"{1000 * done.timing_distance_s:.0f} ms ({1000 * left.timing_distance_s:.0f} ms) |"
-            )
-        lines += ["", f"{self.pairs} pairs; in brackets the source left as it is."]
-        return "\n".join(lines)
+            both = zip(row.transferred.in_cells(), row.source.in_cells(), strict=True)
+            rows.append((str(row.aspects), *(f"{transferred} ({source})" for transferred, source in both)))
+        return f"{markdown_table(header, rows)}\n\n{self.pairs} pairs; in brackets the source left as it is."
 
 
 def evaluate_transfer(
-    converter: Converter, records: Iterable[Mapping[str, Any]], pairs: int = 24, seed: int = 0
+    converter: Converter, records: Iterable[Record], pairs: int = 24, seed: int = 0
 ) -> TransferReport:
     """Transfers every combination of aspects between recordings of one sentence by different speakers.
 
@@ -75,10 +78,15 @@ def evaluate_transfer(
       records: of a test split, with `audio`, `speaker`, `text_id`; several corpora are drawn from in turn.
       pairs: at most so many, drawn at random.
       seed: of the draw.
+
+    Raises:
+      DataError: no sentence is recorded by two speakers.
     """
     options, config = ConversionOptions(), converter.bundle.audio
-    measured: dict[TransferAspects, list[tuple[Followed, Followed]]] = defaultdict(list)
+    measured: dict[TransferAspects, list[tuple[OwnerDistances, OwnerDistances]]] = defaultdict(list)
     drawn = draw_pairs(records, pairs, seed)
+    if not drawn:
+        raise DataError("No sentence is recorded by two speakers; give a dataset with parallel recordings.")
     for one, two in drawn:
         source, target = (converter.extract(from_pcm(record["audio"]), config.sample_rate_hz) for record in (one, two))
         for aspects in all_aspects():
@@ -90,12 +98,10 @@ def evaluate_transfer(
     return TransferReport(tuple(rows), len(drawn))
 
 
-def draw_pairs(
-    records: Iterable[Mapping[str, Any]], count: int, seed: int = 0
-) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """Pairs of one sentence by two speakers; each sentence in turn gives one, until there are enough."""
+def draw_pairs(records: Iterable[Record], count: int, seed: int = 0) -> list[tuple[Record, Record]]:
+    """Pairs of recordings of one sentence by two speakers; each sentence in turn gives one, up to `count`."""
     generator = np.random.default_rng(seed)
-    sentences: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    sentences: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         sentences[record["text_id"]].append(record)
     queues = []
@@ -109,17 +115,15 @@ def draw_pairs(
 
 def _measure(
     x: Features, source: Features, target: Features, aspects: TransferAspects, config: AudioConfig
-) -> Followed:
+) -> OwnerDistances:
     pitch, timbre, rhythm = (target if moved else source for moved in (aspects.pitch, aspects.timbre, aspects.rhythm))
-    return Followed(
+    return OwnerDistances(
         f0_correlation(pitch.mel, pitch.f0_hz, x.mel, x.f0_hz),
         cosine(timbre.embedding, x.embedding),
         timing_distance_s(rhythm.mel, x.mel, config),
     )
 
 
-def _mean(results: Iterable[Followed]) -> Followed:
-    """Means over pairs; where an output has no voiced frame its correlation is left out."""
-    columns = np.array([(r.f0_correlation, r.voice_cosine, r.timing_distance_s) for r in results]).T
-    finite = (column[np.isfinite(column)] for column in columns)
-    return Followed(*(float(column.mean()) if len(column) else float("nan") for column in finite))
+def _mean(results: Iterable[OwnerDistances]) -> OwnerDistances:
+    """Means over pairs; the correlation of an output without a voiced frame is left out."""
+    return OwnerDistances(*over_finite(np.mean, list(map(astuple, results))))

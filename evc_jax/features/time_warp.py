@@ -29,23 +29,23 @@ def warp_f0(f0_hz: Float[np.ndarray, " T"], positions: Float[np.ndarray, " Tout"
     return np.where(both, np.exp(low + fraction * (high - low)), nearest).astype(np.float32)
 
 
-def samples_at_rate(samples: int, rate: float | int) -> int:
+def samples_at_rate(samples: int, rate: float) -> int:
     """Length of a recording that is spoken `rate` times as fast; never less than one sample."""
     return samples if rate == 1 else max(1, round(samples / rate))
 
 
-def at_rate(x: Float[np.ndarray, "T *rest"], rate: float | int, frames: int) -> Float[np.ndarray, "_ *rest"]:
+def at_rate(x: Float[np.ndarray, "T *rest"], rate: float, frames: int) -> Float[np.ndarray, "_ *rest"]:
     """The first `frames` frames of mel-spectrograms spoken `rate` times as fast; a rate of 1 returns `x` itself."""
     return x if rate == 1 else warp(x, np.arange(frames) * float(rate))
 
 
-def f0_at_rate(f0_hz: Float[np.ndarray, " T"], rate: float | int, frames: int) -> Float[np.ndarray, " _"]:
+def f0_at_rate(f0_hz: Float[np.ndarray, " T"], rate: float, frames: int) -> Float[np.ndarray, " _"]:
     """`at_rate` for F0 in Hz."""
     return f0_hz if rate == 1 else warp_f0(f0_hz, np.arange(frames) * float(rate))
 
 
 def stream_at_rate(
-    blocks: Iterable[Float[np.ndarray, "_ *rest"]], rate: float | int, frames: int, interpolate: Interpolation = warp
+    blocks: Iterable[Float[np.ndarray, "_ *rest"]], rate: float, frames: int, interpolate: Interpolation = warp
 ) -> Iterator[Float[np.ndarray, "_ *rest"]]:
     """`at_rate` for frames that come in blocks; with `interpolate=warp_f0`, `f0_at_rate`."""
     if rate == 1:

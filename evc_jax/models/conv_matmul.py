@@ -1,9 +1,9 @@
 """Convolutions as matrix products.
 
-Their derivatives of any order are matrix products again, where those of a strided, grouped or transposed convolution
-are dilated ones, for which XLA has no fast code on processors. `Conv1d` computes what `evc_jax.models.layers` has
-under the same name, from the same parameters, and suits short sequences: every tap costs a copy of the input, of no
-weight next to a product with many channels. `ConvTranspose1d` is the only one there is.
+Their derivatives of any order are matrix products, too. The derivatives of a strided, grouped or transposed convolution
+are dilated convolutions, for which XLA has no fast code on CPUs. `Conv1d` computes the same as `layers.Conv1d` from the
+same parameters and suits short sequences: every tap costs a copy of the input, which is little beside a product with
+many channels. `ConvTranspose1d` has no counterpart in `layers`.
 """
 
 from __future__ import annotations

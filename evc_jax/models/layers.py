@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -16,24 +16,7 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
 
-from evc_jax.models.lstm import LSTM, BiLSTM
-from evc_jax.models.network import KeySequence, Network, Params, uniform
-
-__all__ = [
-    "LSTM",
-    "BiLSTM",
-    "Conv1d",
-    "GroupNorm",
-    "InstanceNorm",
-    "Linear",
-    "Network",
-    "Params",
-    "Stack",
-    "WeightNormConv1d",
-    "at_least_float32",
-    "conv1d",
-    "leaky_relu",
-]
+from evc_jax.models.network import KeySequence, uniform
 
 NORM_EPSILON = 1e-5
 
@@ -54,7 +37,7 @@ def conv1d(
 ) -> Float[Array, "B T2 O"]:
     """Convolution over time; `T2 = (T + sum(padding) - dilation * (W - 1) - 1) // stride + 1`."""
     if stride == groups == 1 and jax.default_backend() == "cpu":
-        return _conv1d_on_processors(x, kernel, padding, dilation)
+        return _conv1d_on_cpu(x, kernel, padding, dilation)
     return _conv1d(x, kernel, stride, padding, dilation, groups)
 
 
@@ -71,30 +54,30 @@ def _conv1d(x: Array, kernel: Array, stride: int, padding: tuple[int, int], dila
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _conv1d_on_processors(x: Array, kernel: Array, padding: tuple[int, int], dilation: int) -> Array:
-    """Of stride 1, with gradients as XLA's CPU backend computes them fast wherever they stand.
+def _conv1d_on_cpu(x: Array, kernel: Array, padding: tuple[int, int], dilation: int) -> Array:
+    """Convolution of stride 1 whose gradients are convolutions of stride 1, too.
 
-    Its gradients of convolutions are fast outside of loops only; in one, as over micro-batches, they take ten times as
-    long.
+    XLA's own gradients of a convolution are fast on CPUs outside of loops only; in a loop over micro-batches they take
+    ten times as long.
     """
     return _conv1d(x, kernel, 1, padding, dilation, 1)
 
 
 def _conv1d_forward(x, kernel, padding, dilation):
-    return _conv1d_on_processors(x, kernel, padding, dilation), (x, kernel)
+    return _conv1d_on_cpu(x, kernel, padding, dilation), (x, kernel)
 
 
 def _conv1d_backward(padding, dilation, residuals, gradient):
     x, kernel = residuals
     span = dilation * (len(kernel) - 1)
     back = (span - padding[0], span - padding[1])
-    x_gradient = _conv1d_on_processors(gradient, kernel[::-1].swapaxes(1, 2), back, dilation)
+    x_gradient = _conv1d_on_cpu(gradient, kernel[::-1].swapaxes(1, 2), back, dilation)
     # Channels take the place of the batch, and the other way round.
     turned = _conv1d(x.transpose(2, 1, 0), gradient.transpose(1, 0, 2), dilation, padding, 1, 1)
     return x_gradient, turned.swapaxes(0, 1)
 
 
-_conv1d_on_processors.defvjp(_conv1d_forward, _conv1d_backward)
+_conv1d_on_cpu.defvjp(_conv1d_forward, _conv1d_backward)
 
 
 class Stack(nnx.Module):
@@ -242,8 +225,3 @@ def standardize(x: Array, axes: tuple[int, ...]) -> Array:
 def at_least_float32(x: Array) -> Array:
     """`x` in float32, or as it is where that is wider: float64 serves to tell rounding from real differences."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
-
-
-def leaky_relu(slope: float) -> Callable[[Array], Array]:
-    """The leaky rectifier with the given slope below zero."""
-    return lambda x: jnp.where(x >= 0, x, slope * x)

@@ -1,9 +1,9 @@
 """LSTMs with PyTorch's parametrisation (gates i, f, g, o; two biases), fast on every backend.
 
-`lstm` is one function with one layout of weights and several implementations: cuDNN's (`recurrent_cudnn.py`), and here
-the scan. There the input projection is one large product before the scan, and the weight gradient one after it: inside
-remains the product with the recurrent weights alone. The two biases are kept apart although only their sum matters,
-because an optimizer with per-parameter step sizes moves two biases twice as far as one.
+`run_lstm` takes one layout of weights and has two implementations: cuDNN's (`lstm_cudnn.py`) and a scan. The scan
+contains the product with the recurrent weights alone: the input projection is one large product before it, the weight
+gradient one after it. The two biases are separate parameters although only their sum matters, because an optimizer with
+per-parameter step sizes moves two biases twice as far as one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from evc_jax.models.lstm_cudnn import Weights, compare, cudnn_lstm, on_cuda
 from evc_jax.models.network import KeySequence, uniform
 
 VARIABLE = "EVC_LSTM"
-CUDNN_TOLERANCE = 0.02  # a GPU multiplies float32 with 11 significant bits unless told otherwise
+CUDNN_TOLERANCE = 0.02  # by default a GPU multiplies float32 with 11 significant bits
 UNROLL = 4
 BACKWARD_UNROLL = 1
 
@@ -63,7 +63,7 @@ def lstm_scan(
 
     Args:
       projected: input projection, gates in the order i, f, g, o; G = 4H, float32 or wider.
-      bias: what is to be added to it. Here that costs nothing; before, it would be one more way through memory.
+      bias: added to it. The addition costs nothing inside the scan; before it, one more pass through memory.
       recurrent: recurrent weights, in the type the products are to run in.
       reverse: from the last frame to the first.
 
@@ -108,7 +108,7 @@ def _backward(reverse, residuals, hidden_gradient):
             cell_gradient * i * (1.0 - g**2),
             total * squashed * o * (1.0 - o),
         )
-        # Joined after they are computed: a loop over all four would ask at each value which of them it is.
+        # Concatenated after they are computed: a fused loop over all four would branch at each value.
         pre = lax.optimization_barrier(jnp.concatenate(lax.optimization_barrier(pre), axis=-1))
         from_next = jnp.dot(pre.astype(transposed.dtype), transposed, preferred_element_type=pre.dtype)
         return (from_next, cell_gradient * f), pre
@@ -145,7 +145,7 @@ def run_lstm(
       layers: of each the direction forwards and, in bidirectional ones, the one backwards.
       frames: T.
       dtype: of the products.
-      implementation: "scan" or "cudnn"; None is for what `chosen_implementation` says.
+      implementation: "scan" or "cudnn"; None: `chosen_implementation`.
 
     Returns:
       the last layer's hidden states, its directions side by side, float32 or wider.
@@ -160,7 +160,7 @@ def run_lstm(
 def scan_lstm(
     parts: Sequence[Float[Array, "B _N _C"]], layers: Sequence[Sequence[Weights]], frames: int, dtype: jnp.dtype
 ) -> Float[Array, "B T DH"]:
-    """`lstm` by `lax.scan`, on every backend."""
+    """`run_lstm` by `lax.scan`, on every backend."""
     parts = [part.swapaxes(0, 1) for part in parts]
     for directions in layers:
         outputs = [_run(parts, weights, frames, dtype, reverse=bool(i)) for i, weights in enumerate(directions)]
@@ -169,27 +169,27 @@ def scan_lstm(
 
 
 def chosen_implementation(dtype: jnp.dtype) -> str:
-    """What $EVC_LSTM asks for: scan (also if it is not set), cudnn, or auto.
+    """The value of $EVC_LSTM: scan (the default), cudnn or auto.
 
-    "auto" is cuDNN on CUDA GPUs, except for float64, if a small network there computes the same values and gradients
-    with it as with the scan; that is tried at first use, and a warning says so if it does not.
+    "auto" is cuDNN on CUDA GPUs for types other than float64, provided that a small network has the same values and
+    gradients there as with the scan. That is compared at first use, with a warning if they differ.
 
     Raises:
       ConfigError: it is something else, or cudnn where JAX has no CUDA GPU.
     """
-    wanted = os.environ.get(VARIABLE, "scan")
-    if wanted not in ("auto", "scan", "cudnn"):
-        raise ConfigError(f"${VARIABLE} is {wanted!r}; expected auto, scan or cudnn.")
-    if wanted == "cudnn" and not on_cuda():
+    requested = os.environ.get(VARIABLE, "scan")
+    if requested not in ("auto", "scan", "cudnn"):
+        raise ConfigError(f"${VARIABLE} is {requested!r}; expected auto, scan or cudnn.")
+    if requested == "cudnn" and not on_cuda():
         raise ConfigError(f"${VARIABLE} is cudnn and JAX runs on {jax.default_backend()}; use auto or scan there.")
-    if wanted == "auto":
+    if requested == "auto":
         return "cudnn" if dtype != jnp.float64 and on_cuda() and _cudnn_agrees() else "scan"
-    return wanted
+    return requested
 
 
 @functools.cache
 def _cudnn_agrees() -> bool:
-    # In a thread of its own this computes at once, whatever is being traced here.
+    # Another thread computes at once, even while this one is tracing.
     with ThreadPoolExecutor(1) as pool:
         try:
             difference = pool.submit(compare, scan_lstm).result()
@@ -246,7 +246,7 @@ class _Layers(nnx.Module):
     """Layers named "0", "1", ... run one after the other."""
 
     def __call__(self, *parts: Float[Array, "B _N _C"], frames: int | None = None) -> Float[Array, "B T H"]:
-        """See `lstm`; `frames` are those of the first part if None."""
+        """See `run_lstm`; `frames` are those of the first part if None."""
         frames = parts[0].shape[1] if frames is None else frames
         layers = [getattr(self, str(index)).weights() for index in range(self.depth)]
         return run_lstm(parts, layers, frames, self.dtype)

@@ -1,4 +1,4 @@
-"""cuDNN's LSTM on CUDA GPUs, with the weights of `recurrent.py`.
+"""cuDNN's LSTM on CUDA GPUs, with the weights of `lstm.py`.
 
 All layers, directions and time steps are one call, in float32 (by default in TF32, as any product on such a GPU). It
 can be differentiated once.
@@ -54,7 +54,7 @@ def compare(reference: Callable) -> float:
     """The largest difference between cuDNN's values and gradients and those of `reference`, as a share of the largest.
 
     Args:
-      reference: (parts, layers, frames, dtype) -> hidden states, as `recurrent.scan_lstm`.
+      reference: (parts, layers, frames, dtype) -> hidden states, as `lstm.scan_lstm`.
     """
     draw, gates = np.random.default_rng(0), 4 * CHECK_HIDDEN
     widths = (CHECK_INPUTS, 2 * CHECK_HIDDEN)

@@ -1,4 +1,9 @@
-"""The functional edge of a network: parameters are a plain nested dict, the module is only its definition."""
+"""Networks as pure functions of their parameters, and what their definitions are built from.
+
+`Network` separates an `nnx.Module` into its definition and a plain nested dict of parameters. `KeySequence` and
+`uniform` draw the initial parameters. `pytree_dataclass` makes the results with named parts that pass through JAX's
+transformations.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +19,13 @@ from flax import nnx
 from jaxtyping import Array, ArrayLike, Float
 
 Params = dict[str, Any]
+T = TypeVar("T")
+
+MIN_COMPILED_SIZE = 65_536
 
 
 class Network:
-    """A module type and its config, seen as pure functions of a parameter tree.
+    """A module type and its config as pure functions of a parameter tree.
 
     Args:
       module_type: an `nnx.Module` built as `module_type(config, keys=...)` whose only state is `nnx.Param`.
@@ -27,7 +35,8 @@ class Network:
     def __init__(self, module_type: type[nnx.Module], config: Any):
         self.module_type = module_type
         self.config = config
-        self._graph, self._abstract = nnx.split(nnx.eval_shape(self._build_from_zero), nnx.Param)
+        abstract = nnx.eval_shape(lambda: module_type(config, keys=KeySequence(0)))
+        self._graph, self._abstract = nnx.split(abstract, nnx.Param)
 
     def __repr__(self) -> str:
         return f"Network({self.module_type.__name__}, {self.config})"
@@ -50,19 +59,13 @@ class Network:
         module = nnx.merge(self._graph, params)
         return getattr(module, method)(*args, **kwargs)
 
-    def _build_from_zero(self) -> nnx.Module:
-        return self.module_type(self.config, keys=KeySequence(0))
-
 
 def _as_jax(leaf: Any) -> Any:
     return jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf
 
 
-SMALLEST_DRAW = 65_536
-
-
 class KeySequence:
-    """A key for every draw, the same as `flax.nnx.Rngs` gives.
+    """An iterator of keys, the same ones as `flax.nnx.Rngs` gives.
 
     This counts in Python. `nnx.Rngs` counts in an array, so that `jax.eval_shape` of a network would trace an addition
     for every parameter: seconds for WaveGlow.
@@ -85,10 +88,10 @@ def uniform(keys: KeySequence, shape: tuple[int, ...], bound: float) -> nnx.Para
     key = next(keys)
     if isinstance(key, jax.core.Tracer):
         return nnx.Param(jax.random.uniform(key, shape, minval=-bound, maxval=bound))
-    # A program for every power of two, where JAX would compile one for every shape. A value depends on the key and on
-    # its place alone, so these are the same numbers.
+    # JAX would compile one program for every shape; this compiles one for every power of two. A value depends on the
+    # key and on its place alone, so the numbers are the same.
     size = math.prod(shape)
-    drawn = _draw(key, max(SMALLEST_DRAW, 1 << (size - 1).bit_length()), -bound, bound)
+    drawn = _draw(key, max(MIN_COMPILED_SIZE, 1 << (size - 1).bit_length()), -bound, bound)
     return nnx.Param(jnp.asarray(np.asarray(drawn)[:size].reshape(shape)))
 
 
@@ -97,15 +100,12 @@ def _draw(key: Array, count: int, low: ArrayLike, high: ArrayLike) -> Float[Arra
     return jax.random.uniform(key, (count,), minval=low, maxval=high)
 
 
-T = TypeVar("T")
-
-
 @dataclass_transform(frozen_default=True)
 def pytree_dataclass(cls: type[T]) -> type[T]:
     """Makes `cls` a frozen dataclass and a pytree whose leaves are its fields.
 
-    Unflattening does not run `__init__`: inside JAX's transformations the leaves are shapes, axes or placeholders,
-    which would not pass the run-time check of the annotations.
+    Unflattening does not run `__init__`, unlike `jax.tree_util.register_dataclass`: inside JAX's transformations the
+    leaves are shapes, axes or placeholders, which would not pass the run-time check of the annotations.
     """
     cls = dataclasses.dataclass(frozen=True)(cls)
     names = tuple(field.name for field in dataclasses.fields(cls))

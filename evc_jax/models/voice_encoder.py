@@ -1,4 +1,4 @@
-"""The voice encoder of Resemblyzer: a mel spectrogram's last LSTM state becomes a speaker embedding.
+"""The voice encoder of Resemblyzer: a speaker embedding from the last state of an LSTM over a mel-spectrogram.
 
 Source: Wan et al., "Generalized end-to-end loss for speaker verification", arXiv 1710.10467; the trained weights are
 those of resemble-ai/Resemblyzer (Apache-2.0), converted by `scripts/convert_voice_encoder.py`.
@@ -9,15 +9,18 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
+import optax
+from flax import nnx, traverse_util
 from jaxtyping import Array, Float
 
-from evc_jax.models.layers import LSTM, Linear
+from evc_jax.models.layers import Linear
+from evc_jax.models.lstm import LSTM
 from evc_jax.models.network import KeySequence, Params
 
-SMALLEST_NORM = 1e-12
+MIN_NORM = 1e-12
 
 
 @dataclass(frozen=True)
@@ -39,34 +42,18 @@ class VoiceEncoder(nnx.Module):
         self.linear = Linear(config.hidden, config.embedding_dim, keys=keys, dtype=config.dtype)
 
     def __call__(self, mel: Float[Array, "B T F"]) -> Float[Array, "B E"]:
-        """Embeds partial utterances: power mel spectrograms of one length to non-negative unit vectors."""
+        """Embeds partial utterances: power mel-spectrograms of one length to non-negative unit vectors."""
         last = self.lstm(mel)[:, -1]
-        positive = jnp.maximum(self.linear(last).astype(jnp.float32), 0)
-        norm = jnp.sqrt(jnp.sum(positive**2, axis=-1, keepdims=True))
-        return positive / jnp.maximum(norm, SMALLEST_NORM)
+        positive = jax.nn.relu(self.linear(last).astype(jnp.float32))
+        return positive / optax.safe_norm(positive, MIN_NORM, axis=-1, keepdims=True)
 
 
 def save_params(path: str | os.PathLike, params: Params) -> None:
     """Writes the parameters as one `.npz` whose keys are the paths in the tree, joined by slashes."""
-    np.savez_compressed(path, **dict(_flatten(params)))
+    np.savez_compressed(path, **traverse_util.flatten_dict(params, sep="/"))
 
 
 def load_params(path: str | os.PathLike) -> Params:
     """Reads what `save_params` wrote."""
-    params: Params = {}
     with np.load(path) as arrays:
-        for name in arrays.files:
-            *groups, leaf = name.split("/")
-            node = params
-            for group in groups:
-                node = node.setdefault(group, {})
-            node[leaf] = arrays[name]
-    return params
-
-
-def _flatten(tree: Params, prefix: str = ""):
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{name}/")
-        else:
-            yield f"{prefix}{name}", value
+        return traverse_util.unflatten_dict(dict(arrays), sep="/")

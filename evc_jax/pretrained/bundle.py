@@ -38,7 +38,7 @@ class TrainedNetwork:
     """One network of a bundle, ready to apply: `network.apply(params, ...)`.
 
     Attributes:
-      network: the `models.layers.Network`.
+      network: the `models.network.Network`.
       config: its configuration dataclass.
       params: nested dict of float32 arrays.
     """
@@ -182,14 +182,15 @@ def build_network(name: str, config: Mapping[str, Any], where: object = "bundle"
     Raises:
       BundleError: the configuration is not one of this network.
     """
+    from evc_jax.models.network import Network
+
     module_name, type_name, config_name = _NETWORKS[name]
     module = importlib.import_module(module_name)
-    layers = importlib.import_module("evc_jax.models.layers")
     try:
         built = from_mapping(getattr(module, config_name), config, f"{DESCRIPTION_FILE}: {name}")
     except ConfigError as error:
         raise BundleError(f"The {name} network of {where} cannot be built: {error}") from error
-    return layers.Network(getattr(module, type_name), built), built
+    return Network(getattr(module, type_name), built), built
 
 
 def _read_description(folder: Path) -> dict[str, Any]:

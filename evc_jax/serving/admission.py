@@ -46,7 +46,7 @@ class Cores:
 class Ticket:
     """One request's place, held until its answer is sent and its work has ended, whichever is later."""
 
-    def __init__(self, admission: Admission, timeout_s: float | int):
+    def __init__(self, admission: Admission, timeout_s: float):
         self.started = time.monotonic()
         self.deadline = self.started + timeout_s
         self._admission = admission
@@ -70,7 +70,7 @@ class Ticket:
 class Admission:
     """Counts requests under way and waiting."""
 
-    def __init__(self, capacity: int, timeout_s: float | int):
+    def __init__(self, capacity: int, timeout_s: float):
         """`capacity` requests are let in at once; each has `timeout_s` seconds."""
         self._capacity = capacity
         self._timeout_s = timeout_s

@@ -49,7 +49,7 @@ class Batcher:
     def __init__(
         self,
         apply: Callable[..., np.ndarray],
-        wait_ms: float | int,
+        wait_ms: float,
         max_batch: int,
         on_progress: Callable[[int], None],
     ):
@@ -139,7 +139,7 @@ class BatchingRecoder(ConversionEngine):
     def __init__(
         self,
         bundle: Bundle,
-        wait_ms: float | int,
+        wait_ms: float,
         max_batch: int,
         exact: bool,
         cores: Cores,

@@ -20,7 +20,7 @@ class TooLongError(AudioError):
     """A recording that lasts longer than the server allows."""
 
 
-def decode(data: bytes, sample_rate_hz: int, max_seconds: float | int) -> Float[np.ndarray, " S"]:
+def decode(data: bytes, sample_rate_hz: int, max_seconds: float) -> Float[np.ndarray, " S"]:
     """Reads a recording of any format that libsndfile knows; the samples are those of `audio.load`.
 
     Memory stays within that of `max_seconds` of stereo, for a header is believed in nothing that costs any.
@@ -59,7 +59,7 @@ def encode(audio: Float[np.ndarray, " S"], rate_hz: int, container: str) -> byte
     return buffer.getvalue()
 
 
-def _read_mono(file, max_seconds: float | int) -> Float[np.ndarray, " S"]:
+def _read_mono(file, max_seconds: float) -> Float[np.ndarray, " S"]:
     """All channels' mean, block by block, so that many channels cost no more than one."""
     rate_hz = file.samplerate
     if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:

@@ -91,7 +91,7 @@ def _fields(dependant: Any) -> Iterator[str]:
         yield from _fields(inner)
 
 
-def _too_late(arrived: bool, timeout_s: float | int) -> HTTPException:
+def _too_late(arrived: bool, timeout_s: float) -> HTTPException:
     if arrived:
         return HTTPException(504, f"The answer was not ready within {timeout_s:g} s; send a shorter recording.")
     return HTTPException(408, f"The upload did not arrive within {timeout_s:g} s; send it faster or less of it.")

@@ -29,8 +29,8 @@ Needs `pip install 'evc_jax[serve]'`."""
 class Limit:
     """A setting's lowest and highest value, and what it is."""
 
-    low: float | int
-    high: float | int
+    low: float
+    high: float
     text: str
 
 
@@ -53,11 +53,11 @@ class ServerSettings:
     last bit.
     """
 
-    max_upload_mb: float | int = 32.0
-    max_seconds: float | int = 120.0
+    max_upload_mb: float = 32.0
+    max_seconds: float = 120.0
     queue: int = 32
-    timeout_s: float | int = 120.0
-    batch_wait_ms: float | int = 5.0
+    timeout_s: float = 120.0
+    batch_wait_ms: float = 5.0
     max_batch: int = 16
     workers: int = os.cpu_count() or 1
     exact: bool = True

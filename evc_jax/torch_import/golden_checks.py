@@ -35,14 +35,14 @@ def check_speechsplit(golden: Golden) -> Report:
     weights = torch_speechsplit.speechsplit_weights(config)
     params = from_torch(within(golden, "params"), weights)
     network, report = Network(SpeechSplit, config), Report()
-    mel, f0_onehot, embedding = (jnp.asarray(golden[k]) for k in ("mel", "f0_onehot", "speaker_embedding"))
+    mel, f0, embedding = (jnp.asarray(golden[k]) for k in ("mel", "f0_onehot", "speaker_embedding"))
 
-    codes = jax.jit(lambda p: network.apply(p, mel, f0_onehot, method="encode"))(params)
+    codes = jax.jit(lambda p: network.apply(p, mel, f0, method="encode"))(params)
     for name in ("content", "pitch", "rhythm"):
         report.output(f"codes_{name}", getattr(codes, name), golden[f"codes_{name}"])
 
     def loss_of(p):
-        output = network.apply(p, mel, f0_onehot, embedding)
+        output = network.apply(p, mel, f0, embedding)
         return jnp.mean((output - mel) ** 2), output
 
     (loss, output), grads = jax.jit(jax.value_and_grad(loss_of, has_aux=True))(params)
@@ -60,10 +60,10 @@ def check_f0_converter(golden: Golden) -> Report:
     weights = torch_speechsplit.f0_converter_weights(config)
     params = from_torch(within(golden, "params"), weights)
     network, report = Network(F0Converter, config), Report()
-    mel, f0_onehot, classes = (jnp.asarray(golden[k]) for k in ("mel", "f0_onehot", "f0_index"))
+    mel, f0, classes = (jnp.asarray(golden[k]) for k in ("mel", "f0_onehot", "f0_index"))
 
     def loss_of(p):
-        logits = network.apply(p, mel, f0_onehot)
+        logits = network.apply(p, mel, f0)
         return optax.softmax_cross_entropy_with_integer_labels(logits, classes).mean(), logits
 
     (loss, logits), grads = jax.jit(jax.value_and_grad(loss_of, has_aux=True))(params)

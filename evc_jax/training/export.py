@@ -20,7 +20,6 @@ from evc_jax.evaluation.vocoders import copy_synthesis
 from evc_jax.pretrained import bundle as bundles
 from evc_jax.pretrained.bundle import Bundle, TrainedNetwork
 from evc_jax.pretrained.workdir import Trained, load_for_inference
-from evc_jax.vocoders import VOCODERS
 
 TEST_RECORDINGS = 32
 MAX_TEST_SECONDS = 5.0
@@ -73,8 +72,7 @@ def export_bundle(
     loaded = _in_memory(description, params)
     _check_codes(loaded)
     if datasets:
-        vocoders = [name for name in VOCODERS if name != "waveglow" or loaded.has("waveglow")]
-        errors = copy_synthesis(loaded, _test_recordings(data_dir, datasets, loaded.audio), vocoders)
+        errors = copy_synthesis(loaded, _test_recordings(data_dir, datasets, loaded.audio))
         description["evaluation"]["copy_synthesis_mel_l1"] = errors
         description["default_vocoder"] = min(errors, key=errors.get)
     bundles.save_bundle(output, description, params, storage_dtype)

@@ -28,7 +28,7 @@ class Vocoder(Protocol):
         """
 
 
-def make_vocoder(name: str, bundle: Any, sigma: float | int = DEFAULT_SIGMA, denoise: float | int = 0.0) -> Vocoder:
+def make_vocoder(name: str, bundle: Any, sigma: float = DEFAULT_SIGMA, denoise: float = 0.0) -> Vocoder:
     """The vocoder of that name for a bundle's mel-spectrograms.
 
     Args:

@@ -30,7 +30,7 @@ def bias_spectrum(hum: Float[np.ndarray, " S"]) -> Float[np.ndarray, " bins"]:
 class Denoiser:
     """Subtracts a spectrum from the magnitudes of the short-time spectrum, down to zero; phases stay."""
 
-    def __init__(self, bias: Float[np.ndarray, " bins"], strength: float | int):
+    def __init__(self, bias: Float[np.ndarray, " bins"], strength: float):
         """`bias` is from `bias_spectrum`; of it `strength`, from 0 to 1, is subtracted."""
         self._subtracted = (strength * bias).astype(np.float32)
 

@@ -27,7 +27,7 @@ CHUNK_FRAMES = (64, 128, 192, 256, 384, 512)
 class WaveGlowVocoder:
     """WaveGlow in chunks that overlap by its receptive field, which gives the samples of the whole file."""
 
-    def __init__(self, trained: TrainedNetwork, sigma: float | int = DEFAULT_SIGMA, denoiser: Denoiser | None = None):
+    def __init__(self, trained: TrainedNetwork, sigma: float = DEFAULT_SIGMA, denoiser: Denoiser | None = None):
         """`sigma` is the standard deviation of the noise; `denoiser` hears the sound before anybody else."""
         self.config: WaveGlowConfig = trained.config
         self.sigma = sigma

@@ -157,11 +157,6 @@ def test_results_have_medians_and_rates():
     assert second.split()[:5] == ["|", "theirs", "|", "4", "s"] and second.split()[-2:] == ["|", "|"]
 
 
-def test_a_markdown_table_in_columns():
-    lines = harness.markdown(["", "n"], [["one", harness.number(1234.5)], ["b", harness.number(0.02345)]]).splitlines()
-    assert lines == ["|     |      n |", "| --- | -----: |", "| one |  1,230 |", "| b   | 0.0234 |"]
-
-
 def _program(monkeypatch, measure, *options):
     monkeypatch.setattr(sys, "argv", ["sums.py", *options])
     return harness.run(measure, harness.parser("Sums."))

@@ -1,4 +1,4 @@
-"""Windows through the networks: batches, options of each window, and independence of whatever shares a call."""
+"""Windows through the networks: batches, options of each window, and independence of what shares a call."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def requests(converter):
         ConversionOptions(emotion="sad", strength=0.5, voice="sampled:male"),
         ConversionOptions(pitch_shift=3, flatten=1),
     )
-    return [inputs_of(converter, wish, seed)[0] for seed, wish in enumerate(options)]
+    return [inputs_of(converter, each, seed)[0] for seed, each in enumerate(options)]
 
 
 def test_batches_cover_every_window_once():
@@ -43,7 +43,7 @@ def test_batches_cover_every_window_once():
         assert all(b.end - b.first <= b.size for b in batches)
 
 
-def test_requests_share_a_call_without_noticing(converter, requests):
+def test_requests_that_share_a_call_are_independent(converter, requests):
     together = converter.engine.convert(engine.concatenate(requests))
     alone = [converter.engine.convert(request) for request in requests]
     np.testing.assert_allclose(together, np.concatenate(alone), atol=2e-6)
@@ -58,7 +58,7 @@ def test_the_order_in_a_batch_changes_no_bit(converter, requests):
     np.testing.assert_array_equal(np.concatenate(backwards[::-1]), forwards)
 
 
-def test_other_wishes_compile_nothing_anew(converter, requests):
+def test_other_options_compile_nothing_anew(converter, requests):
     convert = converter.engine._convert
     converter.engine.convert(engine.concatenate(requests))
     before = convert._cache_size()

@@ -1,10 +1,13 @@
-"""The report on emotions: what it says of the real recordings is exact, what it says of conversions is measured."""
+"""The report on emotions: real recordings' shifts are exact, conversions' are measured; missing data is named."""
+
+import re
 
 import numpy as np
 import pytest
 from support.tiny_bundles import EMOTIONS, tone
 
 from evc_jax.conversion.converter import Converter
+from evc_jax.errors import BundleError, DataError
 from evc_jax.evaluation.emotions import evaluate_emotions
 
 
@@ -34,4 +37,25 @@ def test_shifts_of_real_recordings_are_those_of_their_pitch(tiny_bundle):
     assert rows[other].real_shift == pytest.approx(6.0)  # an octave and nothing, averaged
     assert rows["neutral"].real_shift == 0 and rows[other].real_range == 0
     assert report.stranger_similarity == 0
-    assert f"| {other} | +6.0 |" in str(report)
+    assert re.search(rf"^\| {other} +\| +\+6\.0 \|", str(report), re.MULTILINE)
+    missing = [name for name in EMOTIONS if name not in ("neutral", other)]
+    assert list(report.missing) == missing and str(report).endswith(f"beside neutral: {', '.join(missing)}.")
+
+
+@pytest.mark.filterwarnings("error")
+def test_neutral_recordings_without_a_voiced_frame_leave_nothing_to_compare(tiny_bundle):
+    report = evaluate_emotions(Converter.load(tiny_bundle), [_record("a", "neutral", 0, 0)])
+    assert report.rows == () and report.recordings == 1 and report.missing == tuple(EMOTIONS)
+    assert "correlation of real and converted shifts -;" in str(report) and "- between strangers" in str(report)
+
+
+@pytest.mark.parametrize("records", [[], [_record("a", "happy", 100, 0)]])
+def test_no_neutral_recording(records, tiny_bundle):
+    with pytest.raises(DataError, match="No recording is neutral, which conversions start from; give datasets"):
+        evaluate_emotions(Converter.load(tiny_bundle), records)
+
+
+def test_a_bundle_without_emotions(tiny_bundle, monkeypatch):
+    monkeypatch.setattr(Converter, "emotions", ())
+    with pytest.raises(BundleError, match="The bundle converts no emotions; give one with CodeGAN"):
+        evaluate_emotions(Converter.load(tiny_bundle), [])

@@ -29,11 +29,11 @@ def test_f0_summary():
     assert np.isnan(metrics.f0_summary(np.zeros(4, np.float32)).median_hz)
 
 
-def test_f0_distance_ignores_the_register():
-    f0_hz = np.array([0, 100, 120, 140], np.float32)
-    assert metrics.f0_distance_semitones(f0_hz, 2 * f0_hz) == pytest.approx(0, abs=1e-5)
-    assert metrics.f0_distance_semitones(f0_hz, f0_hz[::-1].copy()) > 1
-    assert np.isnan(metrics.f0_distance_semitones(f0_hz, np.zeros(4, np.float32)))
+@pytest.mark.filterwarnings("error")
+def test_statistics_leave_out_what_is_not_finite():
+    rows = [(1.0, np.nan, np.nan), (2.0, 4.0, np.nan), (6.0, np.inf, np.nan)]
+    *measured, missing = metrics.over_finite(np.median, rows)
+    assert measured == [2.0, 4.0] and np.isnan(missing)
 
 
 def test_cosine():

@@ -7,7 +7,8 @@ import pytest
 from flax import nnx
 
 from evc_jax.models.conv_matmul import ConvTranspose1d
-from evc_jax.models.layers import LSTM, BiLSTM, Conv1d, GroupNorm, InstanceNorm, Linear, WeightNormConv1d
+from evc_jax.models.layers import Conv1d, GroupNorm, InstanceNorm, Linear, WeightNormConv1d
+from evc_jax.models.lstm import LSTM, BiLSTM
 from evc_jax.models.network import KeySequence, Network, uniform
 from evc_jax.torch_import import torch_names
 

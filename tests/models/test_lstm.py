@@ -19,7 +19,7 @@ FLOAT32 = jnp.dtype("float32")
 
 
 def cudnn_by_jax(x, h_0, c_0, weights, lengths, *sizes):
-    """cuDNN's call, answered by what `jax.experimental.rnn` says it computes."""
+    """Replaces cuDNN's call by the computation that `jax.experimental.rnn` documents."""
     unpacked = rnn.unpack_lstm_weights(weights, *(size for size in sizes if not isinstance(size, float)))
     return rnn.lstm_ref(x, h_0, c_0, *unpacked, lengths, *sizes)
 

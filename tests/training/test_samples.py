@@ -21,6 +21,7 @@ from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.mel import log_mel
 from evc_jax.audio.plotting import Curve, CurvePanel, Panel, picture_of_curves, picture_of_panels
 from evc_jax.features.f0_codes import LogF0Statistics, normalize_f0, quantize_f0
+from evc_jax.models.speechsplit.network import NO_F0
 from evc_jax.pretrained.bundle import build_network
 from evc_jax.pretrained.workdir import Trained
 from evc_jax.training.config import DataConfig
@@ -114,7 +115,7 @@ def opened(datasets, frozen_speechsplit, compilations):
 
 @functools.cache
 def reference():
-    """The tiny SpeechSplit as a compiled function of parameters, mel, F0 one-hot, embedding and the rhythm's mel."""
+    """The tiny SpeechSplit as a compiled function of parameters, mel, F0 classes, embedding and the rhythm's mel."""
     return jax.jit(build_network("speechsplit", load_config("speechsplit").model)[0].apply)
 
 
@@ -122,7 +123,7 @@ def random_inputs():
     draw = np.random.default_rng(0)
     mel, f0, embedding = (draw.random(shape, dtype=np.float32) for shape in ((2, 192, 80), (2, 192), (2, 256)))
     classes = load_config("speechsplit").model["f0_classes"]
-    return mel, f0, jax.nn.one_hot(quantize_f0(f0, classes), classes), embedding
+    return mel, f0, quantize_f0(f0, classes), embedding
 
 
 def split_names(summaries):
@@ -306,16 +307,16 @@ def test_sounds_made_together_are_those_made_alone():
 
 def test_an_aspect_is_removed_by_a_zero_in_place_of_its_input(opened):
     sample_logger, params = opened("speechsplit").sample_logger, opened("speechsplit").inference_params["speechsplit"]
-    mel, f0, onehot, embedding = random_inputs()
+    mel, f0, classes, embedding = random_inputs()
     shown = dict(
         zip(VARIANTS, np.asarray(sample_logger._rebuild(params, mel, f0, embedding)).swapaxes(0, 1), strict=True)
     )
     expected = {
-        "reconstruction": (mel, onehot, embedding, mel),
-        "without-rhythm": (mel, onehot, embedding, 0 * mel),
-        "without-content": (0 * mel, onehot, embedding, mel),
-        "without-pitch": (mel, 0 * onehot, embedding, mel),
-        "without-timbre": (mel, onehot, 0 * embedding, mel),
+        "reconstruction": (mel, classes, embedding, mel),
+        "without-rhythm": (mel, classes, embedding, 0 * mel),
+        "without-content": (0 * mel, classes, embedding, mel),
+        "without-pitch": (mel, np.full_like(classes, NO_F0), embedding, mel),
+        "without-timbre": (mel, classes, 0 * embedding, mel),
     }
     for name, inputs in expected.items():
         np.testing.assert_allclose(shown[name], reference()(params, *inputs), atol=1e-5)
@@ -339,8 +340,8 @@ def test_f0_classes_become_hertz_of_the_speaker(datasets):
 
 def test_unconverted_codes_decode_to_the_reconstruction(opened, frozen_speechsplit):
     shown, frozen = opened("codegan"), frozen_speechsplit.params["speechsplit"]
-    mel, f0, onehot, embedding = random_inputs()
-    rebuilt = reference()(frozen, mel, onehot, embedding, mel)
+    mel, f0, classes, embedding = random_inputs()
+    rebuilt = reference()(frozen, mel, classes, embedding, mel)
     _, mels = shown.sample_logger._convert(frozen, shown.inference_params["codegan"], mel, f0, embedding)
     np.testing.assert_allclose(mels[:, 0], rebuilt, atol=1e-5)
     # A residual generator of zeros changes nothing, so every emotion is the reconstruction, too.

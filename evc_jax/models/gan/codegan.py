@@ -1,4 +1,7 @@
-"""CodeGAN: emotion conversion of SpeechSplit's codes, StarGAN's scheme in one dimension."""
+"""CodeGAN: emotion conversion of SpeechSplit's codes, StarGAN's scheme in one dimension.
+
+Source of the scheme: Choi et al., "StarGAN", arXiv 1711.09020.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,10 @@ from jaxtyping import Array, Float
 from evc_jax.errors import ConfigError
 from evc_jax.models.conv_matmul import Conv1d, ConvTranspose1d
 from evc_jax.models.gan.losses import DiscriminatorOutput
-from evc_jax.models.layers import InstanceNorm, Linear, Stack, at_least_float32, leaky_relu
+from evc_jax.models.layers import InstanceNorm, Linear, Stack, at_least_float32
 from evc_jax.models.network import KeySequence
 
-SLOPE = 0.01
+LEAKY_SLOPE = 0.01
 RESAMPLING_KERNEL = 4
 RESAMPLING_STRIDE = 2
 RESAMPLING_PADDING = 1
@@ -25,22 +28,22 @@ RESAMPLING_PADDING = 1
 
 @dataclasses.dataclass(frozen=True)
 class CodeGANConfig:
-    """Sizes of both players; the defaults are the reference's for pitch and rhythm codes together.
+    """Sizes of generator and discriminator; the defaults are the reference's for pitch and rhythm codes together.
 
     Attributes:
       code_channels: channels of the codes that are converted.
       emotions: number of emotions.
-      down_widths: the generator's way down: the first convolution, then one per halving of the length.
-      up_widths: its way back up, one per doubling; as many as there are halvings.
-      residual_blocks: blocks with adaptive normalization in between, where the emotion enters.
-      input_kernel: of the generator's first convolution, odd.
-      residual_kernel: of the residual blocks' convolutions, odd.
-      discriminator_widths: one convolution each, all but the first halve the length.
-      discriminator_kernels: their kernels; the first is odd and keeps the length.
+      down_widths: channels of the generator's first convolution, then of one convolution per halving of the length.
+      up_widths: channels of one transposed convolution per doubling; as many as there are halvings.
+      residual_blocks: blocks with adaptive normalization between them, which take the emotion.
+      input_kernel: frames of the generator's first kernel, odd.
+      residual_kernel: frames of the residual blocks' kernels, odd.
+      discriminator_widths: channels of one convolution each; all but the first halve the length.
+      discriminator_kernels: frames of their kernels; the first is odd and keeps the length.
       discriminator_groups: their groups.
       residual: whether the generator's output is added to its input.
-        NOTE: not so in the reference, whose instance normalizations erase each channel's level over the utterance, and
-        with it how high the voice is; the network must then invent what it could have kept.
+        NOTE: not so in the reference. Its instance normalizations erase each channel's mean over the utterance, and
+        with it the height of the voice, which the generator then has to make up.
       dtype: type of the arithmetic; parameters and results stay float32.
     """
 
@@ -98,7 +101,7 @@ class CodeGANConfig:
 
     @property
     def min_frames(self) -> int:
-        """The shortest sequence that the discriminator can judge."""
+        """The shortest sequence that the discriminator accepts."""
         frames = 1
         for kernel in reversed(self.discriminator_kernels[1:]):
             frames = (frames - 1) * RESAMPLING_STRIDE + kernel
@@ -106,18 +109,18 @@ class CodeGANConfig:
 
 
 class NormedConv(nnx.Module):
-    """A convolution of either kind, affine instance normalization, leaky ReLU."""
+    """An ordinary or transposed convolution, affine instance normalization, leaky ReLU."""
 
     def __init__(self, conv: nnx.Module, channels: int):
         self.conv = conv
         self.norm = InstanceNorm(channels)
 
     def __call__(self, x: Float[Array, "B T I"]) -> Float[Array, "B T2 O"]:
-        return leaky_relu(SLOPE)(self.norm(self.conv(x)))
+        return jax.nn.leaky_relu(self.norm(self.conv(x)), LEAKY_SLOPE)
 
 
 class AdaptiveInstanceNorm(nnx.Module):
-    """Instance normalization whose scale and bias a condition chooses (Huang and Belongie, arXiv 1703.06868)."""
+    """Instance normalization with scale and bias from a condition (Huang and Belongie, arXiv 1703.06868)."""
 
     def __init__(self, channels: int, conditions: int, *, keys: KeySequence, dtype: str):
         self.norm = InstanceNorm(channels, affine=False)
@@ -145,7 +148,7 @@ class ResidualBlock(nnx.Module):
 
 
 class CodeGenerator(nnx.Module):
-    """Codes of any emotion to codes of the wished one."""
+    """Codes of any emotion to codes of the requested emotion."""
 
     def __init__(self, config: CodeGANConfig, *, keys: KeySequence):
         self.frame_multiple = config.frame_multiple
@@ -181,9 +184,9 @@ class CodeGenerator(nnx.Module):
 
 
 class CodeDiscriminator(nnx.Module):
-    """How real codes are, and of which emotion.
+    """Whether codes are real, and of which emotion they are.
 
-    NOTE: the heads' outputs are averaged over time; the original assumes the one length that leaves a single frame.
+    NOTE: the heads' outputs are averaged over time; the original accepts only the length that leaves a single frame.
     """
 
     def __init__(self, config: CodeGANConfig, *, keys: KeySequence):
@@ -214,6 +217,6 @@ class CodeDiscriminator(nnx.Module):
             )
         x = codes
         for layer in self.layers:
-            x = leaky_relu(SLOPE)(layer(x))
+            x = jax.nn.leaky_relu(layer(x), LEAKY_SLOPE)
         source, classes = at_least_float32(self.source(x)), at_least_float32(self.classes(x))
         return DiscriminatorOutput(source.mean(axis=1), classes.mean(axis=1))

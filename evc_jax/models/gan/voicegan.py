@@ -1,4 +1,4 @@
-"""VoiceGAN: speaker embeddings of a wished sex from noise."""
+"""VoiceGAN: speaker embeddings of a requested sex from noise."""
 
 from __future__ import annotations
 
@@ -7,26 +7,29 @@ import itertools
 
 import jax
 import jax.numpy as jnp
+import optax
 from flax import nnx
 from jaxtyping import Array, Float
 
 from evc_jax.errors import ConfigError
 from evc_jax.models.gan.losses import DiscriminatorOutput
-from evc_jax.models.layers import Linear, Stack, at_least_float32, leaky_relu
+from evc_jax.models.layers import Linear, Stack, at_least_float32
 from evc_jax.models.network import KeySequence
 
-SLOPE = 0.02
-# PyTorch's `normalize` divides by the norm, but never by less than this.
-MIN_NORM = 1e-12
+LEAKY_SLOPE = 0.02
+MIN_NORM = 1e-12  # of PyTorch's `normalize`
 
 
 @dataclasses.dataclass(frozen=True)
 class VoiceGANConfig:
-    """Sizes of both players; the defaults are the reference's.
+    """Sizes of generator and discriminator; the defaults are the reference's.
 
     Attributes:
-      generator_widths: hidden layers of the generator.
-      discriminator_widths: hidden layers of the discriminator.
+      noise_dim: length of the noise vector.
+      embedding_dim: length of a speaker embedding.
+      sexes: number of sexes.
+      generator_widths: widths of the generator's hidden layers.
+      discriminator_widths: widths of the discriminator's hidden layers.
       dtype: type of the arithmetic; parameters and results stay float32.
     """
 
@@ -57,16 +60,13 @@ class VoiceGenerator(nnx.Module):
         *hidden, last = self.layers
         x = jnp.concatenate([noise, sex_onehot], axis=-1)
         for layer in hidden:
-            x = leaky_relu(SLOPE)(layer(x))
+            x = jax.nn.leaky_relu(layer(x), LEAKY_SLOPE)
         x = at_least_float32(jax.nn.relu(last(x)))
-        squares = jnp.sum(x**2, axis=-1, keepdims=True)
-        # An all-zero output keeps a finite gradient this way.
-        norm = jnp.sqrt(jnp.maximum(squares, MIN_NORM**2))
-        return x / norm
+        return x / optax.safe_norm(x, MIN_NORM, axis=-1, keepdims=True)
 
 
 class VoiceDiscriminator(nnx.Module):
-    """How real an embedding is, and of which sex."""
+    """Whether an embedding is real, and of which sex it is."""
 
     def __init__(self, config: VoiceGANConfig, *, keys: KeySequence):
         widths = (config.embedding_dim, *config.discriminator_widths)
@@ -77,7 +77,7 @@ class VoiceDiscriminator(nnx.Module):
     def __call__(self, embedding: Float[Array, "B E"]) -> DiscriminatorOutput:
         x = embedding
         for layer in self.layers:
-            x = leaky_relu(SLOPE)(layer(x))
+            x = jax.nn.leaky_relu(layer(x), LEAKY_SLOPE)
         return DiscriminatorOutput(at_least_float32(self.source(x)), at_least_float32(self.classes(x)))
 
 

@@ -1,4 +1,4 @@
-"""Changing SpeechSplit's codes: the parts that CodeGAN may convert, as they are laid out for it, and the melody."""
+"""Operations on SpeechSplit's codes: the parts that CodeGAN converts, side by side in channels, and the pitch gain."""
 
 from __future__ import annotations
 

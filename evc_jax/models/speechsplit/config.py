@@ -68,7 +68,7 @@ class SpeechSplitConfig:
 
     Attributes:
       group_channels: channels per group of the group normalization.
-      kernel: frames that a convolution sees, odd.
+      kernel: frames of each convolution's kernel, odd.
       dtype: type of the arithmetic; parameters and the output stay float32.
     """
 

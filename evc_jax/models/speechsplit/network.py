@@ -11,15 +11,14 @@ import math
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from evc_jax.errors import ConfigError
-from evc_jax.models.layers import BiLSTM, Conv1d, GroupNorm, Linear, Stack, at_least_float32
+from evc_jax.models.layers import Conv1d, GroupNorm, Linear, Stack, at_least_float32
+from evc_jax.models.lstm import BiLSTM
 from evc_jax.models.network import KeySequence, pytree_dataclass
 from evc_jax.models.speechsplit.config import EncoderConfig, F0ConverterConfig, SpeechSplitConfig
 from evc_jax.models.speechsplit.random_resampling import Resampling, ResamplingConfig, random_resample
-
-__all__ = ["Codes", "EncoderConfig", "F0Converter", "F0ConverterConfig", "SpeechSplit", "SpeechSplitConfig"]
 
 RELU_GAIN = math.sqrt(2.0)
 
@@ -34,6 +33,10 @@ class Codes:
 
 
 Resamplings = tuple[Resampling, ...]
+
+# Classes of `quantize_f0`, or NO_F0; or one-hot rows over the classes, which may be soft.
+NO_F0 = -1
+F0 = Int[Array, "B T"] | Float[Array, "B T K"]
 
 
 class ConvBlock(nnx.Module):
@@ -57,7 +60,7 @@ class Encoder(nnx.Module):
         self.neck, self.factor = encoder.neck, encoder.factor
 
     def codes(self, hidden: Float[Array, "B T C"]) -> Float[Array, "B Tc Cc"]:
-        """The bottleneck after the last block: each direction where it has just seen a whole step of the code."""
+        """The bottleneck after the last block: each direction at the last frame of a code step in its order."""
         outputs = self.lstm(hidden)
         last = outputs[:, self.factor - 1 :: self.factor, : self.neck]
         first = outputs[:, :: self.factor, self.neck :]
@@ -103,7 +106,7 @@ class SpeechSplit(nnx.Module):
     def encode(
         self,
         mel: Float[Array, "B T F"],
-        f0_onehot: Float[Array, "B T K"],
+        f0: F0,
         rhythm_mel: Float[Array, "B T F"] | None = None,
         resamplings: Resamplings | None = None,
     ) -> Codes:
@@ -111,22 +114,23 @@ class SpeechSplit(nnx.Module):
 
         Args:
           mel: log-mel spectrogram in [0, 1]; in training resampled together with the F0.
-          f0_onehot: quantized F0 of the same frames.
-          rhythm_mel: what the rhythm encoder sees, where that differs (in training: before resampling).
-          resamplings: in training one per convolution block; content and pitch share it, so that only the rhythm
-            encoder can tell the timing.
+          f0: of the same frames.
+          rhythm_mel: input of the rhythm encoder where it differs from `mel`: in training, before resampling.
+          resamplings: in training one per convolution block; content and pitch share it, so that the timing reaches
+            the decoder only through the rhythm code.
         """
         _check_frames(mel.shape[1], self.config.frame_multiple)
         _check_resamplings(resamplings, self.config.content.blocks)
         rhythm = self.rhythm(mel if rhythm_mel is None else rhythm_mel)
+        pitch = _one_hot(f0, self.config.f0_classes)
         width = self.config.content.width
         for index, (block, pitch_block) in enumerate(zip(self.content.blocks, self.pitch.blocks, strict=True)):
-            mel, f0_onehot = block(mel), pitch_block(f0_onehot)
+            mel, pitch = block(mel), pitch_block(pitch)
             if resamplings is not None:
-                both = jnp.concatenate([mel, f0_onehot], axis=-1)
+                both = jnp.concatenate([mel, pitch], axis=-1)
                 both = _resample(both, resamplings[index], self.config.resampling)
-                mel, f0_onehot = both[..., :width], both[..., width:]
-        return Codes(content=self.content.codes(mel), rhythm=rhythm, pitch=self.pitch.codes(f0_onehot))
+                mel, pitch = both[..., :width], both[..., width:]
+        return Codes(content=self.content.codes(mel), rhythm=rhythm, pitch=self.pitch.codes(pitch))
 
     def decode(self, codes: Codes, speaker_embedding: Float[Array, "B E"]) -> Float[Array, "B T F"]:
         """Codes and a voice to a log-mel spectrogram."""
@@ -145,13 +149,13 @@ class SpeechSplit(nnx.Module):
     def __call__(
         self,
         mel: Float[Array, "B T F"],
-        f0_onehot: Float[Array, "B T K"],
+        f0: F0,
         speaker_embedding: Float[Array, "B E"],
         rhythm_mel: Float[Array, "B T F"] | None = None,
         resamplings: Resamplings | None = None,
     ) -> Float[Array, "B T F"]:
         """The reconstruction; see `encode`."""
-        return self.decode(self.encode(mel, f0_onehot, rhythm_mel, resamplings), speaker_embedding)
+        return self.decode(self.encode(mel, f0, rhythm_mel, resamplings), speaker_embedding)
 
 
 class F0Converter(nnx.Module):
@@ -167,21 +171,25 @@ class F0Converter(nnx.Module):
     def __call__(
         self,
         rhythm_mel: Float[Array, "B T F"],
-        f0_onehot: Float[Array, "B T K"],
+        f0: F0,
         resamplings: Resamplings | None = None,
     ) -> Float[Array, "B T K"]:
         """Logits over the F0 classes of `rhythm_mel`'s frames.
 
         Args:
           rhythm_mel: log-mel of the utterance whose timing counts.
-          f0_onehot: quantized F0 of the utterance whose pitch counts.
+          f0: of the utterance whose pitch counts.
           resamplings: in training one per convolution block of the pitch encoder.
         """
         _check_frames(rhythm_mel.shape[1], self.config.frame_multiple)
         _check_resamplings(resamplings, self.config.pitch.blocks)
         rhythm = self.rhythm(rhythm_mel)
-        pitch = self.pitch(f0_onehot, resamplings, self.config.resampling)
+        pitch = self.pitch(_one_hot(f0, self.config.f0_classes), resamplings, self.config.resampling)
         return self.decoder(rhythm, pitch, frames=rhythm_mel.shape[1])
+
+
+def _one_hot(f0: F0, classes: int) -> Float[Array, "B T K"]:
+    return jax.nn.one_hot(f0, classes) if jnp.issubdtype(f0.dtype, jnp.integer) else f0
 
 
 def _resample(x: Array, resampling: Resampling, config: ResamplingConfig) -> Array:

@@ -27,7 +27,7 @@ class ResamplingConfig:
 
     Attributes:
       min_segment_frames: shortest segment.
-      max_segment_frames: segments are shorter than this.
+      max_segment_frames: exclusive upper bound of a segment's length.
       max_length_frames: longest crop used in training; fixes how many segments are drawn.
       padded_frames: length of the result.
     """
@@ -92,7 +92,7 @@ def draw_resampling(
 def random_resample(
     x: Float[Array, "B T C"], length: Int[Array, " B"], resampling: Resampling, config: ResamplingConfig
 ) -> Float[Array, "B P C"]:
-    """Resamples each sequence as `resampling` says.
+    """Resamples each sequence by the segments of `resampling`.
 
     Args:
       x: sequences, padded to a common T.

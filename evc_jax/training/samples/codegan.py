@@ -112,8 +112,7 @@ class CodeGANSampleLogger:
         generator, _ = build_network("codegan", self._settings)
         autoencoder, model = self._autoencoder
         emotions = len(self._options.emotions)
-        onehot = jax.nn.one_hot(quantize_f0(f0, model.f0_classes), model.f0_classes)
-        codes = autoencoder.apply(frozen, mel, onehot, method="encode")
+        codes = autoencoder.apply(frozen, mel, quantize_f0(f0, model.f0_classes), method="encode")
         source = select_codes(codes, self._options.code)
         repeated = jnp.repeat(source, emotions, axis=0)
         target = jnp.tile(jnp.eye(emotions), (len(mel), 1))

@@ -94,7 +94,7 @@ class F0ConverterSampleLogger:
         stretched = random_resample(f0[..., None], length, resampling, self._model.resampling)[..., 0]
         given = quantize_f0(jnp.concatenate([f0, stretched, jnp.roll(f0, 1, axis=0)]), classes)
         rhythm = jnp.concatenate([mel, mel, mel])
-        predicted = self._built[0].apply(params, rhythm, jax.nn.one_hot(given, classes)).argmax(axis=-1)
+        predicted = self._built[0].apply(params, rhythm, given).argmax(axis=-1)
         shape = (3, *f0.shape)
         return given.reshape(shape).swapaxes(0, 1), predicted.astype(jnp.int32).reshape(shape).swapaxes(0, 1)
 

@@ -21,6 +21,7 @@ from evc_jax.data.dataset import audio_config
 from evc_jax.features.f0_codes import quantize_f0
 from evc_jax.models.network import Network
 from evc_jax.models.speechsplit.config import SpeechSplitConfig
+from evc_jax.models.speechsplit.network import NO_F0
 from evc_jax.pretrained.bundle import build_network
 from evc_jax.training.config import TrainConfig
 from evc_jax.training.samples.summaries import Summary, sound
@@ -85,13 +86,15 @@ class SpeechSplitSampleLogger:
         self, params: Any, mel: Float[Array, "B T F"], f0: Float[Array, "B T"], embedding: Float[Array, "B E"]
     ) -> Float[Array, "B V T F"]:
         """The mel of each of `VARIANTS`."""
-        onehot = jax.nn.one_hot(quantize_f0(f0, self._model.f0_classes), self._model.f0_classes)
-        inputs = {"mel": mel, "f0_onehot": onehot, "speaker_embedding": embedding, "rhythm_mel": mel}
-        removed = {"rhythm": "rhythm_mel", "content": "mel", "pitch": "f0_onehot", "timbre": "speaker_embedding"}
-        variants = [inputs]
-        for name in VARIANTS[1:]:
-            key = removed[name.removeprefix("without-")]
-            variants.append({**inputs, key: jnp.zeros_like(inputs[key])})
+        classes = quantize_f0(f0, self._model.f0_classes)
+        inputs = {"mel": mel, "f0": classes, "speaker_embedding": embedding, "rhythm_mel": mel}
+        removed = {
+            "without-rhythm": {"rhythm_mel": jnp.zeros_like(mel)},
+            "without-content": {"mel": jnp.zeros_like(mel)},
+            "without-pitch": {"f0": jnp.full_like(classes, NO_F0)},
+            "without-timbre": {"speaker_embedding": jnp.zeros_like(embedding)},
+        }
+        variants = [{**inputs, **removed.get(name, {})} for name in VARIANTS]
         stacked = jax.tree.map(lambda *parts: jnp.concatenate(parts), *variants)
         rebuilt = self._built[0].apply(params, **stacked)
         return rebuilt.reshape(len(variants), *mel.shape).swapaxes(0, 1)

@@ -47,8 +47,7 @@ class CodeEncoder:
         self.f0_classes = config.f0_classes
         network, params = Network(SpeechSplit, config), trained.params["speechsplit"]
 
-        def encode(mel, f0_index):
-            f0 = jax.nn.one_hot(f0_index, config.f0_classes)
+        def encode(mel, f0):
             return select_codes(network.apply(params, mel, f0, method="encode"), code)
 
         self._encode = jax.jit(encode)

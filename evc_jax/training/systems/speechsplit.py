@@ -60,14 +60,14 @@ def resampled_inputs(
       blocks: convolution blocks of the content and pitch encoders.
 
     Returns:
-      mel [B, T, F] and F0 one-hot [B, T, K], resampled together in time, F0 quantized after that; and an independent
-      draw for each convolution block.
+      mel [B, T, F] and F0 classes [B, T], resampled together in time, F0 quantized after that; and an independent draw
+      for each convolution block.
     """
     active = jax.vmap(jax.random.uniform)(_stream(keys, blocks + 1)) < share
     first, *rest = (draw_resampling(_stream(keys, i), config, active) for i in range(blocks + 1))
     both = jnp.concatenate([batch["mel"], batch["f0"][..., None]], axis=-1)
     both = random_resample(both, batch["length"], first, config)
-    return both[..., :-1], jax.nn.one_hot(quantize_f0(both[..., -1], f0_classes), f0_classes), tuple(rest)
+    return both[..., :-1], quantize_f0(both[..., -1], f0_classes), tuple(rest)
 
 
 def open_crops(
@@ -103,7 +103,7 @@ class SpeechSplitSystem(SingleNetworkSystem):
 
     def evaluate(self, state: TrainState, batch: Batch, key: jax.Array) -> Metrics:
         """`loss` as trained, and the reconstruction as it is used: nothing resampled, over the frames that exist."""
-        f0 = jax.nn.one_hot(quantize_f0(batch["f0"], self.model.f0_classes), self.model.f0_classes)
+        f0 = quantize_f0(batch["f0"], self.model.f0_classes)
         rebuilt = self.network.apply(self.evaluation_params(state), batch["mel"], f0, batch["speaker_embedding"])
         exists = jnp.arange(f0.shape[1])[None, :] < batch["length"][:, None]
         error = jnp.abs(rebuilt - batch["mel"]).mean(axis=-1)

@@ -1,4 +1,4 @@
-"""Both GANs: lengths, defects of the original that stay mended, and losses that move one player only."""
+"""Both GANs: lengths, defects of the original that stay mended, and losses that move one network only."""
 
 import dataclasses
 
@@ -30,19 +30,19 @@ TARGETS = jnp.array([1, 0, 0, 2])
 SEXES = jnp.array([0, 1, 1, 0])
 
 
-def players(generator, discriminator, config):
+def build(generator, discriminator, config):
     nets = gan_losses.GanNetworks(Network(generator, config), Network(discriminator, config))
     return nets, nets.generator.init(jax.random.key(0)), nets.discriminator.init(jax.random.key(1))
 
 
 @pytest.fixture(scope="module")
 def voicegan():
-    return players(VoiceGenerator, VoiceDiscriminator, VOICE)
+    return build(VoiceGenerator, VoiceDiscriminator, VOICE)
 
 
 @pytest.fixture(scope="module")
 def codegan():
-    return players(CodeGenerator, CodeDiscriminator, CODE)
+    return build(CodeGenerator, CodeDiscriminator, CODE)
 
 
 def test_voices_are_unit_vectors(voicegan):
@@ -82,8 +82,8 @@ def test_padding_is_cut_again_and_otherwise_changes_nothing(codegan):
 @pytest.mark.parametrize("frames", [4, 5, 24, 40])
 def test_code_discriminator_takes_any_length(codegan, frames):
     nets, _, d_params = codegan
-    verdict = jax.eval_shape(nets.discriminator.apply, d_params, jnp.ones((2, frames, 6)))
-    assert verdict.source.shape == (2, 1) and verdict.classes.shape == (2, 3)
+    output = jax.eval_shape(nets.discriminator.apply, d_params, jnp.ones((2, frames, 6)))
+    assert output.source.shape == (2, 1) and output.classes.shape == (2, 3)
 
 
 def test_code_discriminator_refuses_too_few_frames(codegan):

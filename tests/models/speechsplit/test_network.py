@@ -10,7 +10,7 @@ import pytest
 from evc_jax.errors import ConfigError
 from evc_jax.models.network import Network
 from evc_jax.models.speechsplit.config import EncoderConfig, F0ConverterConfig, SpeechSplitConfig
-from evc_jax.models.speechsplit.network import F0Converter, SpeechSplit
+from evc_jax.models.speechsplit.network import NO_F0, F0Converter, SpeechSplit
 from evc_jax.models.speechsplit.random_resampling import ResamplingConfig, draw_resampling
 
 TINY = SpeechSplitConfig(
@@ -56,8 +56,8 @@ def params(network):
 @pytest.fixture(scope="module")
 def inputs():
     mel = jax.random.uniform(jax.random.key(1), (BATCH, FRAMES, 6))
-    f0_onehot = jax.nn.one_hot(jax.random.randint(jax.random.key(2), (BATCH, FRAMES), 0, 9), 9)
-    return mel, f0_onehot, jax.random.uniform(jax.random.key(3), (BATCH, 5))
+    f0 = jax.random.randint(jax.random.key(2), (BATCH, FRAMES), 0, TINY.f0_classes)
+    return mel, f0, jax.random.uniform(jax.random.key(3), (BATCH, 5))
 
 
 def draw(seed, blocks=3):
@@ -66,8 +66,8 @@ def draw(seed, blocks=3):
 
 
 def test_shapes_with_a_factor_per_encoder(apply, params, inputs):
-    mel, f0_onehot, embedding = inputs
-    codes = apply(params, mel, f0_onehot, method="encode")
+    mel, f0, embedding = inputs
+    codes = apply(params, mel, f0, method="encode")
     assert codes.content.shape == (BATCH, FRAMES // 4, 4)
     assert codes.rhythm.shape == (BATCH, FRAMES // 2, 2)
     assert codes.pitch.shape == (BATCH, FRAMES // 8, 6)
@@ -75,34 +75,43 @@ def test_shapes_with_a_factor_per_encoder(apply, params, inputs):
 
 
 def test_call_is_decode_of_encode(apply, params, inputs):
-    mel, f0_onehot, embedding = inputs
-    codes = apply(params, mel, f0_onehot, method="encode")
+    mel, f0, embedding = inputs
+    codes = apply(params, mel, f0, method="encode")
     expected = apply(params, codes, embedding, method="decode")
-    np.testing.assert_allclose(apply(params, mel, f0_onehot, embedding), expected, atol=1e-6)
+    np.testing.assert_allclose(apply(params, mel, f0, embedding), expected, atol=1e-6)
+
+
+def test_classes_and_their_one_hot_are_the_same(apply, params, inputs):
+    mel, f0, embedding = inputs
+    one_hot = jax.nn.one_hot(f0, TINY.f0_classes)
+    np.testing.assert_array_equal(apply(params, mel, f0, embedding), apply(params, mel, one_hot, embedding))
+    without = apply(params, mel, jnp.full_like(f0, NO_F0), embedding)
+    np.testing.assert_array_equal(without, apply(params, mel, 0 * one_hot, embedding))
+    assert not np.array_equal(without, apply(params, mel, f0, embedding))
 
 
 def test_resampling_spares_rhythm_alone(apply, params, inputs):
-    mel, f0_onehot, _ = inputs
-    plain = apply(params, mel, f0_onehot, method="encode")
-    resampled = apply(params, mel, f0_onehot, mel, draw(5), method="encode")
+    mel, f0, _ = inputs
+    plain = apply(params, mel, f0, method="encode")
+    resampled = apply(params, mel, f0, mel, draw(5), method="encode")
     np.testing.assert_array_equal(plain.rhythm, resampled.rhythm)
     assert np.abs(plain.content - resampled.content).max() > 1e-4
     assert np.abs(plain.pitch - resampled.pitch).max() > 1e-4
 
 
 def test_samples_of_a_batch_are_independent(apply, params, inputs):
-    mel, f0_onehot, embedding = inputs
+    mel, f0, embedding = inputs
     draws = draw(6)
-    whole = apply(params, mel, f0_onehot, embedding, mel, draws)
-    first = jax.tree.map(lambda a: a[:1], (mel, f0_onehot, embedding, mel, draws))
+    whole = apply(params, mel, f0, embedding, mel, draws)
+    first = jax.tree.map(lambda a: a[:1], (mel, f0, embedding, mel, draws))
     np.testing.assert_allclose(whole[:1], apply(params, *first), atol=1e-6)
 
 
 def test_every_weight_is_trained(apply, params, inputs):
     """A weight without a gradient is a part that is not connected; biases before the norms nearly cancel."""
-    mel, f0_onehot, embedding = inputs
+    mel, f0, embedding = inputs
     draws = draw(7)
-    grads = jax.jit(jax.grad(lambda p: jnp.mean((apply(p, mel, f0_onehot, embedding, mel, draws) - mel) ** 2)))(params)
+    grads = jax.jit(jax.grad(lambda p: jnp.mean((apply(p, mel, f0, embedding, mel, draws) - mel) ** 2)))(params)
     assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(grads))
 
 
@@ -114,12 +123,12 @@ def test_bfloat16_stays_near_float32(apply, params, inputs):
 
 
 def test_f0_converter(inputs):
-    mel, f0_onehot, _ = inputs
+    mel, f0, _ = inputs
     network = Network(F0Converter, TINY_CONVERTER)
     params, apply = network.init(jax.random.key(0)), jax.jit(network.apply)
-    logits = apply(params, mel, f0_onehot)
-    assert logits.shape == f0_onehot.shape
-    assert np.abs(logits - apply(params, mel, f0_onehot, draw(1))).max() > 1e-5
+    logits = apply(params, mel, f0)
+    assert logits.shape == (BATCH, FRAMES, TINY.f0_classes)
+    assert np.abs(logits - apply(params, mel, f0, draw(1))).max() > 1e-5
 
 
 def test_full_size():
@@ -130,13 +139,13 @@ def test_full_size():
 
 def test_refuses_other_lengths(apply, params):
     with pytest.raises(ConfigError, match="has 12 frames; pad it to a multiple of 8"):
-        apply(params, jnp.zeros((1, 12, 6)), jnp.zeros((1, 12, 9)), method="encode")
+        apply(params, jnp.zeros((1, 12, 6)), jnp.zeros((1, 12), int), method="encode")
 
 
 def test_refuses_too_few_resamplings(apply, params, inputs):
-    mel, f0_onehot, _ = inputs
+    mel, f0, _ = inputs
     with pytest.raises(ConfigError, match="1 resamplings were given; expected one per block, 3"):
-        apply(params, mel, f0_onehot, mel, draw(0, blocks=1), method="encode")
+        apply(params, mel, f0, mel, draw(0, blocks=1), method="encode")
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_inactive_samples_stay_as_they_are():
     np.testing.assert_array_equal(y[1], x[1])
 
 
-def test_nothing_beyond_the_length_is_heard():
+def test_nothing_beyond_the_length_is_used():
     keys = jax.random.split(jax.random.key(0), 4)
     draws = draw_resampling(keys, CONFIG)
     x = jnp.where(jnp.arange(48)[None, :, None] < 20, 1.0, jnp.nan_to_num(jnp.inf)) * jnp.ones((4, 48, 2))
