@@ -2,7 +2,7 @@
 
 __version__ = "0.1.0"
 
-__all__ = ["Converter", "__version__"]
+__all__ = ["ConversionOptions", "Converter", "__version__"]
 
 
 def __getattr__(name: str):
@@ -11,4 +11,8 @@ def __getattr__(name: str):
         from evc_jax.conversion.converter import Converter
 
         return Converter
+    if name == "ConversionOptions":
+        from evc_jax.conversion.options import ConversionOptions
+
+        return ConversionOptions
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
