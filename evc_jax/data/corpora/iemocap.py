@@ -16,6 +16,7 @@ from pathlib import Path
 
 from evc_jax.data.corpora.base import Corpus, unpacked
 from evc_jax.data.corpora.recording import Recording, audio_files, emotion_named, sentence_id, sex_named
+from evc_jax.data.corpora.tables import read_text
 
 _NAME = re.compile(r"(Ses\d\d)[MF]_(impro|script)\w*_([MF])\w+")
 _SUMMARY = re.compile(r"\[[\d.]+ - [\d.]+\]\t(\w+)\t(\w+)\t")
@@ -33,7 +34,7 @@ def _read_dialogue(folder: Path, dialog: Path, prefix: str) -> Iterator[Recordin
     emotions = _found(_SUMMARY, CORPUS.require(dialog / "EmoEvaluation" / f"{folder.name}.txt"))
     transcript = dialog / "transcriptions" / f"{folder.name}.txt"
     texts = _found(_TURN, transcript) if transcript.is_file() else {}
-    for path in audio_files(folder, "*"):
+    for path in audio_files(folder, 1, 1):
         match = _NAME.fullmatch(path.stem)
         if not match:
             continue
@@ -53,7 +54,7 @@ def _read_dialogue(folder: Path, dialog: Path, prefix: str) -> Iterator[Recordin
 
 
 def _found(pattern: re.Pattern, file: Path) -> dict[str, str]:
-    matches = map(pattern.match, file.read_text(encoding="utf-8", errors="replace").splitlines())
+    matches = map(pattern.match, read_text(file).splitlines())
     return {match[1]: match[2].strip() for match in matches if match}
 
 

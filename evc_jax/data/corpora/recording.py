@@ -1,4 +1,4 @@
-"""What every corpus reader produces, and what the readers share: one vocabulary, finding files, clear refusals."""
+"""What every corpus reader produces, and what the readers share: one vocabulary, finding files, unique ids."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from evc_jax.errors import DataError
+from evc_jax.files import find_recordings, printable, valid_text
 
 EMOTIONS = (
     "neutral",
@@ -26,7 +27,9 @@ EMOTIONS = (
 )
 SEXES = ("male", "female", "unknown")
 SPLITS = ("train", "validation", "test")
-AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
+
+# Fields that make recordings belong together when they are equal.
+_COMPARED = ("speaker", "corpus_emotion", "text_id")
 
 # Names that people give to folders and CSV columns, besides the vocabulary itself.
 _EMOTION_SYNONYMS = {
@@ -111,11 +114,9 @@ def sentence_id(prefix: str, text: str) -> str:
     return f"{prefix}-{words}" if words else ""
 
 
-def audio_files(folder: Path, pattern: str = "**/*") -> list[Path]:
-    """All audio files under `folder` in an order that does not depend on the file system."""
-    found = (path for path in folder.glob(pattern) if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file())
-    # macOS archives carry "._name.wav" shadows that are not audio.
-    return sorted((path for path in found if not path.name.startswith("._")), key=lambda path: path.as_posix())
+def audio_files(folder: Path, depth: int = 1, max_depth: int | None = None) -> tuple[Path, ...]:
+    """The recordings under `folder`, in an order that does not depend on the file system; see `find_recordings`."""
+    return find_recordings(folder, depth, max_depth).files
 
 
 def utterance_id(path: Path, root: Path) -> str:
@@ -124,16 +125,25 @@ def utterance_id(path: Path, root: Path) -> str:
 
 
 def require_unique(recordings: Iterable[Recording], corpus: str) -> list[Recording]:
-    """The recordings as a list ordered by utterance id.
+    """The recordings as a list ordered by utterance id, their names as text that can be stored.
 
     Raises:
       DataError: two files differ in nothing but their suffix.
     """
     by_id: dict[str, Recording] = {}
-    for recording in recordings:
+    for recording in map(_storable, recordings):
         twin = by_id.setdefault(recording.utterance_id, recording)
         if twin is not recording:
             raise DataError(
-                f"{corpus} holds the same utterance twice, {twin.path} and {recording.path}; remove one of them."
+                f"{corpus} holds the same utterance twice, {printable(twin.path)} and {printable(recording.path)}; "
+                "remove one of them."
             )
     return [by_id[key] for key in sorted(by_id)]
+
+
+def _storable(recording: Recording) -> Recording:
+    """The recording with names that are UTF-8, and that are equal where only their Unicode normalization differs."""
+    names = {name: unicodedata.normalize("NFC", getattr(recording, name)) for name in _COMPARED}
+    names |= {"utterance_id": recording.utterance_id, "text": recording.text}
+    changed = {key: text for key, name in names.items() if (text := valid_text(name)) != getattr(recording, key)}
+    return dataclasses.replace(recording, **changed) if changed else recording
