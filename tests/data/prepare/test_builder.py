@@ -11,9 +11,9 @@ from support.tiny_corpora import contents, contents_of, embed, wait_until, write
 
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import PCM_SCALE
-from evc_jax.data.dataset import audio_config
+from evc_jax.data.dataset import audio_config, dataset_info, open_speakers, open_split
 from evc_jax.data.prepare import builder, storage
-from evc_jax.data.prepare.builder import dataset_info, open_speakers, open_split, prepare
+from evc_jax.data.prepare.builder import prepare
 from evc_jax.errors import DataError
 
 
