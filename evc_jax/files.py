@@ -28,7 +28,7 @@ UNREAD_SUFFIXES = (
     *(".m4a", ".m4b", ".aac", ".mp4", ".wma", ".webm", ".mka", ".amr", ".3gp", ".ape", ".wv", ".tta"),
     *(".ac3", ".dts", ".alac", ".dsf", ".mpc", ".spx", ".ra"),
 )
-UNREAD_FORMAT, BROKEN_LINK, UNREAD_FOLDER = "of formats that are not read", "broken links", "folders without permission"
+UNREAD_FORMAT, BROKEN_LINK, UNREAD_FOLDER = "format that is not read", "broken link", "folder without permission"
 _NAMED_FILES = 3
 
 
@@ -119,7 +119,7 @@ def passed_over_lines(passed_over: dict[Path, str], folder: Path) -> list[str]:
         files = [file for file, other in passed_over.items() if other == reason]
         names = [printable(file.relative_to(folder) if file != folder else file) for file in files[:_NAMED_FILES]]
         more = ", ..." if len(files) > _NAMED_FILES else ""
-        lines.append(f"passed over: {len(files)} {reason} ({', '.join(names)}{more})")
+        lines.append(f"passed over: {len(files)} ({reason}: {', '.join(names)}{more})")
     return lines
 
 

@@ -19,7 +19,7 @@ from evc_jax.files import find_recordings, passed_over_lines, printable
 
 __all__ = ["CORPORA", "EMOTIONS", "SEXES", "Corpus", "Recording", "read_corpus"]
 
-OUTSIDE_LAYOUT = "recordings that the layout does not use"
+OUTSIDE_LAYOUT = "not in the layout"
 
 CORPORA = {
     corpus.name: corpus

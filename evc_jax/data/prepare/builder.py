@@ -189,9 +189,11 @@ def _work_folder(out_dir: epath.Path, dataset: str) -> Iterator[epath.Path]:
     busy = f"Dataset {dataset} is being prepared in {printable(out_dir)} by another process; wait."
     with storage.locked(work, busy):
         storage.undo_interrupted_move(dataset_path(out_dir, dataset), work / "old")
+        storage.remove_unfinished(work)
         try:
             yield work
         except BaseException:
+            storage.remove_unfinished(work)
             if not storage.file_names(work / FEATURES_FOLDER):
                 storage.remove_folder(work)
             raise
@@ -203,7 +205,7 @@ def _extract(plan: Plan, extraction: Extraction, runner: Runner, log: Callable[[
     folder = epath.Path(extraction.work) / FEATURES_FOLDER
     names = storage.file_names(folder)
     files = {features_file(extraction.work, shard).name: shard for shard in plan.shards}
-    # Of other recordings or settings, or half written when a worker was killed.
+    # Of other recordings or settings.
     storage.all_at_once(lambda name: (folder / name).unlink(), names - set(files))
     pending = [shard for name, shard in files.items() if name not in names]
     total = sum(shard.utterances for shard in plan.shards)

@@ -103,9 +103,7 @@ def temporary_folder() -> Iterator[Path]:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            raise DataError(
-                f"The folder for temporary files, {folder.name}, is full; set TMPDIR to another."
-            ) from error
+            raise DataError(f"The folder of temporary files, {name}, is full; set TMPDIR to another.") from error
 
 
 def make_folder(path: epath.PathLike) -> epath.Path:
@@ -122,6 +120,13 @@ def remove_folder(path: epath.PathLike) -> None:
             epath.Path(path).rmtree()
     else:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_unfinished(folder: epath.PathLike) -> None:
+    """Removes what `atomic_file` leaves on a disk, at any depth of a folder, when its process is killed."""
+    if not is_remote(folder):
+        for file in Path(folder).rglob(".*"):
+            file.unlink(missing_ok=True)
 
 
 def file_names(folder: epath.PathLike) -> set[str]:

@@ -113,7 +113,7 @@ def write_shard(shard: OutputShard, writing: Writing) -> None:
                 writer.write(tf_example_pb2.Example.FromString(record).SerializeToString(deterministic=True))
             writer.close()
         except RuntimeError as error:  # its error for a full disk
-            raise OSError(one_line(error)) from error
+            raise OSError(one_line(error).split(";")[0]) from error
 
 
 def shard_file(folder: epath.PathLike, shard: OutputShard) -> epath.Path:
