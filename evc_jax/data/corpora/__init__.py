@@ -14,6 +14,7 @@ from pathlib import Path
 from evc_jax.data.corpora import common_voice, crema_d, custom, emodb, esd, iemocap, libri, ljspeech, ravdess, vctk
 from evc_jax.data.corpora.base import Corpus
 from evc_jax.data.corpora.recording import EMOTIONS, SEXES, Recording, require_unique
+from evc_jax.data.corpora.tables import unreadable
 from evc_jax.errors import DataError
 from evc_jax.files import find_recordings, passed_over_lines, printable
 
@@ -56,9 +57,12 @@ def read_corpus(name: str, path: str | Path, prefix: str | None = None) -> list[
     if name not in CORPORA:
         raise DataError(f"There is no corpus named {name!r}; known are {', '.join(sorted(CORPORA))}.")
     corpus, path = CORPORA[name], Path(path)
-    if not path.exists():
-        raise DataError(f"{printable(path)} does not exist; expected the {name} corpus there ({corpus.source}).")
-    recordings = require_unique(corpus.read(path, prefix or name), name)
+    try:
+        if not path.exists():
+            raise DataError(f"{printable(path)} does not exist; expected the {name} corpus there ({corpus.source}).")
+        recordings = require_unique(corpus.read(path, prefix or name), name)
+    except OSError as error:
+        raise unreadable(Path(error.filename or path), error) from error
     if not recordings:
         also = "".join(f"; {line}" for line in passed_over(path, recordings))
         raise DataError(f"{printable(path)} holds no recordings in the layout of {name}; {corpus.source}{also}.")

@@ -102,7 +102,7 @@ def read_csv(file: Path, required: Sequence[str], expected: str) -> Iterator[tup
 
 
 def unreadable(file: Path, error: OSError) -> DataError:
-    """The error for a metadata file that the system does not let us read."""
+    """The error for a file or folder of a corpus that the system does not let us read."""
     reason = "no permission" if isinstance(error, PermissionError) else error.strerror or one_line(error)
     return DataError(f"{printable(file)} cannot be read ({reason}); make it readable.")
 
