@@ -204,7 +204,8 @@ def dataset_info(data_dir: epath.PathLike, dataset: str) -> dict[str, Any]:
     """
     path = dataset_path(data_dir, dataset) / "metadata.json"
     with _read_errors(data_dir, dataset):
-        if path.exists():
+        # Not `exists`, which is false without permission too.
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return json.loads(path.read_text())
         folder = epath.Path(data_dir) / BUILDER_NAME
         there = sorted(child.name for child in folder.iterdir() if child.is_dir()) if folder.exists() else []

@@ -11,7 +11,7 @@ import io
 import logging
 import os
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -19,7 +19,16 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from etils import epath
 from threadpoolctl import threadpool_limits
 
-from evc_jax.data.prepare.local_runner import BEAM_RUNNERS, LOCAL, WORKER_ENVIRONMENT, environment, part_of
+from evc_jax.data.prepare.local_runner import (
+    BEAM_RUNNERS,
+    LOCAL,
+    WORKER_ENVIRONMENT,
+    Emit,
+    Reduce,
+    Save,
+    environment,
+    part_of,
+)
 from evc_jax.data.prepare.storage import is_remote
 from evc_jax.errors import DataError
 
@@ -42,13 +51,7 @@ class BeamRunner:
 
         self._run(build)
 
-    def pool(
-        self,
-        emit: Callable[[Any], Iterable[tuple[str, Any]]],
-        reduce: Callable[[str, Iterable[Any]], Any],
-        save: Callable[[int, Iterable[Any]], None],
-        items: Sequence[Any],
-    ) -> None:
+    def pool(self, emit: Emit, reduce: Reduce, save: Save, items: Sequence[Any]) -> None:
         def build(pipeline: beam.Pipeline) -> None:
             (
                 _shuffled(pipeline, items)

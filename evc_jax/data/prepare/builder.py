@@ -13,7 +13,6 @@ import hashlib
 import json
 import re
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,35 +21,16 @@ import numpy as np
 from etils import epath
 
 from evc_jax.audio.config import AudioConfig
-from evc_jax.config import to_mapping
-from evc_jax.data.corpora import CORPORA
-from evc_jax.data.corpora.recording import SPLITS
 from evc_jax.data.dataset import SPEAKERS_FILE, dataset_path
 from evc_jax.data.prepare import storage
-from evc_jax.data.prepare.extract import (
-    FEATURES_FOLDER,
-    Extraction,
-    Failure,
-    extract_shard,
-    features_file,
-    read_outcome,
-)
+from evc_jax.data.prepare.extract import FEATURES_FOLDER, Extraction, Failure, extract_shard, features_file
 from evc_jax.data.prepare.listing import list_corpus
 from evc_jax.data.prepare.local_runner import LOCAL, Runner
-from evc_jax.data.prepare.plan import (
-    DESCRIPTION,
-    PLAN_FILE,
-    Plan,
-    Utterance,
-    embedder_name,
-    settings_fingerprint,
-    write_plan,
-)
+from evc_jax.data.prepare.plan import PLAN_FILE, Plan, settings_fingerprint, write_plan
+from evc_jax.data.prepare.results import describe, gather_results
 from evc_jax.errors import DataError, one_line
 from evc_jax.files import printable
 
-METADATA_FORMAT = 1
-MAX_FAILED_FRACTION = 0.05
 # No reader takes a folder without it for a dataset; in a bucket it is written last.
 _DESCRIPTION_FILE = "metadata.json"
 _DATASET_NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -139,8 +119,8 @@ def prepare(
         plan = write_plan(work, listing.utterances, settings_fingerprint(config, embedder))
         extraction = Extraction(str(work), listing.root, config, embedder)
         found = _extract(plan, extraction, started, log)
-        extracted = _extracted(plan, listing.utterances, work, source)
-        metadata = _metadata(name, config, embedder, extracted)
+        extracted = gather_results(plan, listing.utterances, work, source)
+        metadata = describe(name, config, embedder, extracted)
         new = _write(work, plan, extracted.counts, started, dataset, metadata)
         storage.put_in_place(new, target, work / "old", _DESCRIPTION_FILE)
     failures, seconds = tuple(extracted.failures), time.monotonic() - start
@@ -216,62 +196,6 @@ def _extract(plan: Plan, extraction: Extraction, runner: Runner, log: Callable[[
     if pending:
         runner.for_each(functools.partial(extract_shard, extraction=extraction), pending, found, "features")
     return found
-
-
-@dataclasses.dataclass(frozen=True)
-class _Extracted:
-    """The results of the extraction.
-
-    Attributes:
-      counts: usable utterances of each shard of the plan.
-      utterances: the usable ones, ordered by id.
-      failures: the others, ordered by id.
-      digest: of the features and of what is known of the utterances, wherever the corpus lies.
-    """
-
-    counts: list[int]
-    utterances: list[Utterance]
-    failures: list[Failure]
-    digest: str
-
-
-def _extracted(plan: Plan, utterances: Sequence[Utterance], work: epath.Path, source: str | Path) -> _Extracted:
-    outcomes = storage.all_at_once(functools.partial(read_outcome, work), plan.shards)
-    by_shard = [failures for failures, _ in outcomes]
-    failures = sorted((failure for some in by_shard for failure in some), key=lambda failure: failure.utterance_id)
-    if len(failures) > MAX_FAILED_FRACTION * len(utterances):
-        # After a repair, or when a disk is back, they get another chance.
-        for shard, some in zip(plan.shards, by_shard, strict=True):
-            if some:
-                features_file(work, shard).unlink()
-        first = "; ".join(failure.reason.rstrip(".") for failure in failures[:3])
-        raise DataError(
-            f"{len(failures)} of the {len(utterances)} recordings in {printable(source)} cannot be used, more than "
-            f"{MAX_FAILED_FRACTION:.0%}; repair or remove them (the first: {first})."
-        )
-    failed = {failure.utterance_id for failure in failures}
-    usable = [utterance for utterance in utterances if utterance.utterance_id not in failed]
-    digest = hashlib.sha256("".join(features for _, features in outcomes).encode())
-    for utterance in usable:
-        digest.update(json.dumps([getattr(utterance, name) for name in DESCRIPTION]).encode())
-    counts = [shard.utterances - len(some) for shard, some in zip(plan.shards, by_shard, strict=True)]
-    return _Extracted(counts, usable, failures, digest.hexdigest()[:32])
-
-
-def _metadata(corpus: str, config: AudioConfig, embedder: str | Callable, extracted: _Extracted) -> dict[str, Any]:
-    splits = Counter(utterance.split for utterance in extracted.utterances)
-    return {
-        "format": METADATA_FORMAT,
-        "corpus": corpus,
-        "licence": CORPORA[corpus].licence,
-        "audio": to_mapping(config),
-        "embedder": embedder_name(embedder),
-        "counts": {split: splits[split] for split in SPLITS if splits[split]},
-        "emotions": dict(sorted(Counter(utterance.emotion for utterance in extracted.utterances).items())),
-        "speakers": len({utterance.speaker for utterance in extracted.utterances}),
-        "failures": [dataclasses.asdict(failure) for failure in extracted.failures],
-        "digest": extracted.digest,
-    }
 
 
 def _write(

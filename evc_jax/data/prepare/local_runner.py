@@ -36,6 +36,10 @@ WORKER_ENVIRONMENT = {
     "NUMBA_NUM_THREADS": "1",
 }
 
+Emit = Callable[[Any], Iterable[tuple[str, Any]]]
+Reduce = Callable[[str, Iterable[Any]], Any]
+Save = Callable[[int, Iterable[Any]], None]
+
 
 @runtime_checkable
 class Runner(Protocol):
@@ -44,13 +48,7 @@ class Runner(Protocol):
     def for_each(self, function: Callable[[Any], None], items: Sequence[Any], done: int, label: str) -> None:
         """Calls the function on every item (with a number of `utterances`); `done` utterances were before."""
 
-    def pool(
-        self,
-        emit: Callable[[Any], Iterable[tuple[str, Any]]],
-        reduce: Callable[[str, Iterable[Any]], Any],
-        save: Callable[[int, Iterable[Any]], None],
-        items: Sequence[Any],
-    ) -> None:
+    def pool(self, emit: Emit, reduce: Reduce, save: Save, items: Sequence[Any]) -> None:
         """Emits (key, value) pairs from every item, reduces each key's values, saves the results in parts."""
 
 
@@ -77,13 +75,7 @@ class LocalRunner:
                     "out; run the same command with fewer workers, and it goes on where it stood."
                 ) from error
 
-    def pool(
-        self,
-        emit: Callable[[Any], Iterable[tuple[str, Any]]],
-        reduce: Callable[[str, Iterable[Any]], Any],
-        save: Callable[[int, Iterable[Any]], None],
-        items: Sequence[Any],
-    ) -> None:
+    def pool(self, emit: Emit, reduce: Reduce, save: Save, items: Sequence[Any]) -> None:
         parts = -(-sum(item.utterances for item in items) // SAMPLES_AT_ONCE)
         for part in range(parts):
             values = defaultdict(list)

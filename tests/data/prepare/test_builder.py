@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -142,9 +143,9 @@ def test_a_finished_dataset_replaces_the_old_one(tmp_path):
 
 def test_the_work_folder_has_one_owner_and_goes_when_nothing_is_in_it(tmp_path):
     with pytest.raises(KeyboardInterrupt), builder._work_folder(epath.Path(tmp_path), "ravdess") as work:
-        with pytest.raises(DataError, match="ravdess is being prepared in .* by another process"):
-            with builder._work_folder(epath.Path(tmp_path), "ravdess"):
-                pass
+        busy = pytest.raises(DataError, match="ravdess is being prepared in .* by another process")
+        with busy, builder._work_folder(epath.Path(tmp_path), "ravdess"):
+            pass
         assert work.exists()
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
@@ -295,7 +296,9 @@ def test_a_full_disk_is_named_and_no_unfinished_file_stays(tmp_path, monkeypatch
     listing = list_corpus("ravdess", tmp_path / "corpus", "ravdess")
     with monkeypatch.context() as patch:
         patch.setattr(tfds_writer.array_record_module, "ArrayRecordWriter", FullDisk)
-        patch.setattr(local_runner, "local_runner", lambda *_: contextlib.nullcontext(InProcess()))
+        # In this process, where the writer can be replaced.
+        runner = local_runner.LocalRunner(ThreadPoolExecutor(1), 1, progress=False)
+        patch.setattr(local_runner, "local_runner", lambda *_: contextlib.nullcontext(runner))
         message = (
             r"/out cannot be written \(write\(\) failed: No space left on device\); make room .* finished is kept\.$"
         )
@@ -303,17 +306,6 @@ def test_a_full_disk_is_named_and_no_unfinished_file_stays(tmp_path, monkeypatch
             make(tmp_path / "corpus", tmp_path / "out")
     assert listing.utterances and not list((tmp_path / "out").rglob("new-*/*"))
     assert make(tmp_path / "corpus", tmp_path / "out").found == 4
-
-
-class InProcess(local_runner.LocalRunner):
-    """Calls functions in this process, where they can be replaced."""
-
-    def __init__(self):
-        super().__init__(None, 1, progress=False)
-
-    def for_each(self, function, items, done, label):
-        for item in items:
-            function(item)
 
 
 def test_temporary_files_that_cannot_be_written_are_not_blamed_on_recordings(tmp_path, monkeypatch):
