@@ -129,7 +129,7 @@ def printable(name: str | os.PathLike) -> str:
 
 
 def valid_text(name: str) -> str:
-    """A name that can be stored as UTF-8; what had to be replaced is told apart by a hash of the name's bytes."""
+    """A name that can be stored as UTF-8; a hash of the name's bytes keeps replaced ones unique."""
     shown = printable(name)
     return name if shown == name else f"{shown}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"
 

@@ -1,6 +1,6 @@
 """CREMA-D: 91 actors speak twelve sentences in six emotions, some in three strengths (Cao et al., 2014).
 
-The emotion is the one that was acted, as the file's name has it; what the raters heard is in tables that are not read.
+The emotion is the one that was acted, from the file's name; the raters' labels are in tables that are not read.
 """
 
 from __future__ import annotations

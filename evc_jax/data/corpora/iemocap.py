@@ -1,10 +1,10 @@
 """IEMOCAP: ten actors in five sessions of two, in scripted and improvised dialogues (Busso et al., 2008).
 
 An utterance's emotion is the majority of its evaluators, given in the summary line of its dialogue's evaluation file;
-`xxx` says that they did not agree and `oth` that they chose none of the listed emotions, both "unknown" here. The lines
-of single evaluators (`C-E2:`, `A-F1:`) are left out.
+`xxx` means that they did not agree and `oth` that they chose none of the listed emotions: both are "unknown" here. The
+lines of single evaluators (`C-E2:`, `A-F1:`) are left out.
 
-NOTE: A dialogue's name tells which actor wore the markers (`Ses01F`), not who speaks; that is the letter of the
+NOTE: A dialogue's name gives the actor who wore the markers (`Ses01F`), not the speaker; that is the letter of the
 utterance's last part (`Ses01F_impro01_M003` is the man of session 1).
 """
 
@@ -47,7 +47,7 @@ def _read_dialogue(folder: Path, dialog: Path, prefix: str) -> Iterator[Recordin
             sex=sex_named(speaker),
             emotion=emotion_named(label),
             corpus_emotion=label,
-            # The same scripts are played in every session; what is improvised is said once.
+            # The same scripts are played in every session; improvised sentences differ.
             text_id=sentence_id(prefix, text) if kind == "script" else f"{prefix}-{path.stem}",
             text=text,
         )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -80,7 +82,7 @@ class Recording:
       corpus_emotion: the corpus's own label, "" where it has none.
       text_id: equal for recordings of the same sentence, prefixed like `speaker`.
       text: the sentence, "" where it is not known.
-      split: one of `SPLITS` where the corpus or `assign_splits` says so.
+      split: one of `SPLITS` where the corpus or `assign_splits` gives one.
     """
 
     path: Path
@@ -122,6 +124,14 @@ def audio_files(folder: Path, depth: int = 1, max_depth: int | None = None) -> t
 def utterance_id(path: Path, root: Path) -> str:
     """The file's place inside its corpus, without suffix, with forward slashes."""
     return path.relative_to(root).with_suffix("").as_posix()
+
+
+def unique_ids(names: Iterable[Path]) -> list[str]:
+    """Names of files without suffix, with forward slashes; with the suffix where they differ in nothing else."""
+    whole = [name.as_posix().lstrip("/") for name in names]
+    stems = [os.path.splitext(name)[0] for name in whole]
+    counts = Counter(stems)
+    return [stem if counts[stem] == 1 else name for stem, name in zip(stems, whole, strict=True)]
 
 
 def require_unique(recordings: Iterable[Recording], corpus: str) -> list[Recording]:

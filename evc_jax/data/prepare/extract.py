@@ -118,7 +118,7 @@ def _extract(utterance: Utterance, extraction: Extraction):
                 return str(error).replace(str(file), utterance.source)
     except DataError:  # of the disk for temporary files, not of the recording
         raise
-    except Exception as error:  # A corpus of millions holds files that break a codec in ways nobody foresaw.
+    except Exception as error:  # A corpus of millions holds files that break a codec in unforeseen ways.
         return f"{type(error).__name__}: {error}"
 
 
@@ -129,7 +129,7 @@ class ShardFeatures:
         self._archive = archive
         failed = {failure.utterance_id for failure in _failures(archive)}
         self.utterances = [utterance for utterance in utterances if utterance.utterance_id not in failed]
-        # An archive reads an array anew each time it is asked.
+        # An archive reads an array anew at each access.
         self._f0_hz, self._embeddings = archive["f0_hz"], archive["embedding"]
         self._ends = np.cumsum(archive["frames"])
 
