@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import json
 import operator
 import os
@@ -116,7 +115,6 @@ def _open_part(data_dir: str, dataset: str, split: str, fields: tuple[str, ...])
         return builder.as_data_source(split, decoders=unwanted)
 
 
-@functools.cache
 def _utf8_path(folder: str) -> str:
     """The folder's path, or Linux's other name for it: TFDS and ArrayRecord open no path that is not UTF-8."""
     return folder if printable(folder) == folder else f"/proc/self/fd/{os.open(folder, os.O_RDONLY)}"
