@@ -40,7 +40,7 @@ def load(path: str | os.PathLike, sample_rate_hz: int) -> Float[np.ndarray, " S"
 
     path = check_file(path)
     try:
-        samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+        samples, rate_hz = soundfile.read(os.fsencode(path), dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError, TypeError) as error:
         raise unreadable(path) from error
     try:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from evc_jax.audio.config import AudioConfig
+from evc_jax.files import atomic_file
 
 F0_AXIS_HZ = (50.0, 500.0)
 DARK_INK = "#24292f"
@@ -78,12 +77,8 @@ def draw_panels(
     for axes, panel in zip(rows, panels, strict=True):
         _draw_panel(axes, panel, config, _INK)
     _label_time(rows[-1], _INK)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=110)
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(picture.getvalue())
-    beside.replace(path)
+    with atomic_file(path) as beside:
+        figure.savefig(beside, format="png", dpi=110)
 
 
 def picture_of_panels(

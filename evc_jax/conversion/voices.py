@@ -18,7 +18,7 @@ from evc_jax.conversion import voice_store
 from evc_jax.conversion.options import SAMPLED_VOICE, SEXES, ConversionOptions, Voice, check_sex, is_original
 from evc_jax.errors import AudioError, ConfigError
 from evc_jax.features import extract as extraction
-from evc_jax.files import recordings_in
+from evc_jax.files import atomic_file, recordings_in
 from evc_jax.models.network import Network
 from evc_jax.pretrained.bundle import Bundle
 
@@ -147,9 +147,8 @@ def write_voices(folder: str | os.PathLike, names: list[str], voices: Float[np.n
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{name}.npy" for name in names]
     for file, voice in zip(files, voices, strict=True):
-        beside = file.with_name(f".{file.name}.{os.getpid()}.npy")
-        np.save(beside, voice.astype(np.float32))
-        beside.replace(file)
+        with atomic_file(file) as beside, beside.open("wb") as stream:
+            np.save(stream, voice.astype(np.float32))
     return files
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import operator
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -14,7 +16,8 @@ from jaxtyping import Float, Int
 
 from evc_jax.audio.config import AudioConfig
 from evc_jax.config import from_mapping
-from evc_jax.errors import DataError
+from evc_jax.errors import DataError, one_line
+from evc_jax.files import printable
 
 SPEAKERS_FILE = "speakers.npz"
 BUILDER_NAME, VERSION = "speech", "1.0.0"
@@ -52,7 +55,7 @@ class SplitSource(Sequence):
     """Random access to the records of one split; a grain data source.
 
     A record is a dict: `mel [T, F]`, `f0_hz [T]` (0 = unvoiced), `speaker_embedding [256]`, `utterance_embedding
-    [256]` float32; `audio [S]` int16 (full scale `extraction.PCM_SCALE`); `log_f0_mean`, `log_f0_std` float; and
+    [256]` float32; `audio [S]` int16 (full scale `audio.io.PCM_SCALE`); `log_f0_mean`, `log_f0_std` float; and
     the strings `speaker sex emotion corpus_emotion text_id text utterance_id`. Arrays are shared: do not write.
     """
 
@@ -103,12 +106,33 @@ def _open_part(data_dir: str, dataset: str, split: str, fields: tuple[str, ...])
     metadata = dataset_info(data_dir, dataset)
     if split not in metadata["counts"]:
         raise DataError(f"Dataset {dataset} has no {split} split; it has {', '.join(metadata['counts'])}.")
-    builder = tfds.builder_from_directory(dataset_path(data_dir, dataset))
-    known = set(builder.info.features)
-    if unknown := sorted(set(fields) - known):
-        raise DataError(f"Dataset {dataset} has no field {', '.join(unknown)}; it has {', '.join(sorted(known))}.")
-    unwanted = {name: tfds.decode.SkipDecoding() for name in known - set(fields)} if fields else None
-    return builder.as_data_source(split, decoders=unwanted)
+    with _read_errors(data_dir, dataset):
+        builder = tfds.builder_from_directory(_utf8_path(os.fspath(dataset_path(data_dir, dataset))))
+        known = set(builder.info.features)
+        if unknown := sorted(set(fields) - known):
+            raise DataError(f"Dataset {dataset} has no field {', '.join(unknown)}; it has {', '.join(sorted(known))}.")
+        unwanted = {name: tfds.decode.SkipDecoding() for name in known - set(fields)} if fields else None
+        return builder.as_data_source(split, decoders=unwanted)
+
+
+def _utf8_path(folder: str) -> str:
+    """The folder's path, or Linux's other name for it: TFDS and ArrayRecord open no path that is not UTF-8."""
+    return folder if printable(folder) == folder else f"/proc/self/fd/{os.open(folder, os.O_RDONLY)}"
+
+
+@contextlib.contextmanager
+def _read_errors(data_dir: epath.PathLike, dataset: str) -> Iterator[None]:
+    """Names the dataset that the system does not let us read, or that is damaged."""
+    try:
+        yield
+    except DataError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = "no permission" if isinstance(error, PermissionError) else one_line(error)
+        raise DataError(
+            f"Dataset {dataset} in {printable(data_dir)} cannot be read ({reason}); make it readable, or prepare it "
+            "again."
+        ) from error
 
 
 def utterance_ids(
@@ -162,24 +186,29 @@ def open_speakers(data_dir: epath.PathLike, datasets: str | Sequence[str], split
 
 def _read_speakers(data_dir: epath.PathLike, dataset: str, split: str) -> dict[str, np.ndarray]:
     dataset_info(data_dir, dataset)
-    with (dataset_path(data_dir, dataset) / SPEAKERS_FILE).open("rb") as file, np.load(file) as table:
+    path = dataset_path(data_dir, dataset) / SPEAKERS_FILE
+    with _read_errors(data_dir, dataset), path.open("rb") as file, np.load(file) as table:
         rows = table["split"] == split
         return {key: table[key][rows] for key in table.files}
 
 
 def dataset_info(data_dir: epath.PathLike, dataset: str) -> dict[str, Any]:
-    """The metadata of one dataset: corpus, licence, audio settings, counts per split and emotion, failures.
+    """The metadata of one dataset: corpus, licence, audio settings, counts per split and emotion, failures, digest.
+
+    The `digest` changes with the records' features, names and texts; datasets of version 0.1 have none.
 
     Raises:
       DataError: there is no such dataset.
     """
     path = dataset_path(data_dir, dataset) / "metadata.json"
-    if path.exists():
-        return json.loads(path.read_text())
-    folder = epath.Path(data_dir) / BUILDER_NAME
-    there = sorted(child.name for child in folder.iterdir() if child.is_dir()) if folder.exists() else []
+    with _read_errors(data_dir, dataset):
+        # Not `exists`, which is false without permission too.
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return json.loads(path.read_text())
+        folder = epath.Path(data_dir) / BUILDER_NAME
+        there = sorted(child.name for child in folder.iterdir() if child.is_dir()) if folder.exists() else []
     raise DataError(
-        f"There is no dataset {dataset!r} in {data_dir} (there: {', '.join(there) or 'none'}); "
+        f"There is no dataset {dataset!r} in {printable(data_dir)} (there: {', '.join(there) or 'none'}); "
         "make it with `evc prepare`."
     )
 

@@ -24,7 +24,7 @@ from evc_jax.data.sampling import Order, TableBatches
 from evc_jax.errors import ConfigError, DataError
 from evc_jax.features.f0_codes import LogF0Statistics, normalize_f0
 
-# What `source.open_split` needs to decode for each pipeline.
+# What `dataset.open_split` needs to decode for each pipeline.
 SPEECHSPLIT_FIELDS = ("mel", "f0_hz", "speaker_embedding", "log_f0_mean", "log_f0_std")
 WAVEGLOW_FIELDS = ("audio", "mel")
 SEX_LABELS = {"male": 0, "female": 1}
@@ -95,7 +95,7 @@ def build(
     Args:
       source: random-access records (`__len__`, `__getitem__`), a list of such sources, or a `grain.MapDataset`.
       transform: (record, random generator of this sample) -> dict of arrays of equal shapes for all records. None
-        leaves the records of an `order.Table` as they are, and takes all of a batch at once.
+        leaves the records of a `sampling.Table` as they are, and takes all of a batch at once.
       batch_size: B, samples per batch of this process.
       seed: of shuffling and of the transforms' generators.
       process_index, process_count: which share of the samples is read here.
@@ -195,7 +195,7 @@ def cut_segment(
 
 
 class BalancedVoices:
-    """Speakers for VoiceGAN as an `order.Table`: `embedding [256]` float32 and `sex` int32 (0 male, 1 female) in turns.
+    """Speakers for VoiceGAN, a `sampling.Table`: `embedding [256]` float32 and `sex` int32 (0 male, 1 female) in turns.
 
     A speaker counts once, however many utterances there are; the rarer sex repeats. Speakers of unknown sex are
     left out.

@@ -1,4 +1,4 @@
-"""Which record comes when, in passes that differ, and whole batches of records that are in memory."""
+"""The order of records in training, a choice spread over them, and whole batches of records that are in memory."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ T = TypeVar("T")
 
 
 def spread_evenly(items: Sequence[T], count: int) -> list[T]:
-    """At most `count` of the items, evenly from the first to the last; all of them if there are no more."""
-    places = np.linspace(0, len(items) - 1, min(count, len(items))).astype(int)
-    return [items[int(place)] for place in places]
+    """`count` of the items at equal distances, the first and the last among them; all where there are no more."""
+    return [items[i] for i in np.linspace(0, len(items) - 1, min(count, len(items))).astype(int)]
 
 
 class Order:
@@ -45,7 +44,7 @@ class Order:
 
 @runtime_checkable
 class Table(Protocol):
-    """Records in memory, of which many can be had at once."""
+    """Records in memory, indexed one at a time or many at once."""
 
     def __len__(self) -> int: ...
 

@@ -24,7 +24,7 @@ def buzz(f0_hz: float, duration_s: float) -> np.ndarray:
 
 def write_buzz(path: Path, f0_hz: float = 150.0, duration_s: float = 0.6) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, buzz(f0_hz, duration_s), RATE_HZ)
+    soundfile.write(os.fsencode(path), buzz(f0_hz, duration_s), RATE_HZ)
     return path
 
 

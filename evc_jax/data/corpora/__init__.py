@@ -1,20 +1,26 @@
 """Readers of speech corpora in the layouts of their public releases, one module per corpus or family.
 
-A reader looks at names and metadata files only; no audio is opened here. `.wav`, `.flac`, `.mp3` and `.ogg` are
-taken alike, so copies converted to another container read as the original does. Metadata without which recordings
-would lose their speaker's sex, their emotion or their split must be there; a transcript may be missing.
+A reader looks at names and metadata files only; no audio is opened here. All of `files.RECORDING_SUFFIXES` are taken
+alike, so copies converted to another container read as the original does. Metadata without which recordings would
+lose their speaker's sex, their emotion or their split must be there; a transcript may be missing.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from evc_jax.data.corpora import common_voice, crema_d, custom, emodb, esd, iemocap, libri, ljspeech, ravdess, vctk
 from evc_jax.data.corpora.base import Corpus
 from evc_jax.data.corpora.recording import EMOTIONS, SEXES, Recording, require_unique
+from evc_jax.data.corpora.tables import unreadable
 from evc_jax.errors import DataError
+from evc_jax.files import find_recordings, passed_over_lines, printable
 
 __all__ = ["CORPORA", "EMOTIONS", "SEXES", "Corpus", "Recording", "read_corpus"]
+
+OUTSIDE_LAYOUT = "not in the layout"
 
 CORPORA = {
     corpus.name: corpus
@@ -51,9 +57,27 @@ def read_corpus(name: str, path: str | Path, prefix: str | None = None) -> list[
     if name not in CORPORA:
         raise DataError(f"There is no corpus named {name!r}; known are {', '.join(sorted(CORPORA))}.")
     corpus, path = CORPORA[name], Path(path)
-    if not path.exists():
-        raise DataError(f"{path} does not exist; expected the {name} corpus there ({corpus.source}).")
-    recordings = require_unique(corpus.read(path, prefix or name), name)
+    try:
+        if not path.exists():
+            raise DataError(f"{printable(path)} does not exist; expected the {name} corpus there ({corpus.source}).")
+        recordings = require_unique(corpus.read(path, prefix or name), name)
+    except OSError as error:
+        raise unreadable(Path(error.filename or path), error) from error
     if not recordings:
-        raise DataError(f"{path} holds no recordings in the layout of {name}; {corpus.source}.")
+        also = "".join(f"; {line}" for line in passed_over(path, recordings))
+        raise DataError(f"{printable(path)} holds no recordings in the layout of {name}; {corpus.source}{also}.")
     return recordings
+
+
+def passed_over(root: Path, recordings: Iterable[Recording]) -> list[str]:
+    """What a corpus's folder holds besides its recordings: a line for each reason, see `files.passed_over_lines`.
+
+    A manifest names its recordings; the folder that it lies in is not searched.
+    """
+    if not root.is_dir():
+        return []
+    found, used = find_recordings(root), {recording.path for recording in recordings}
+    # A recording may be reached by several links.
+    used_elsewhere = {os.path.realpath(path) for path in used.difference(found.files)}
+    unused = (file for file in found.files if file not in used and os.path.realpath(file) not in used_elsewhere)
+    return passed_over_lines({**found.passed_over, **dict.fromkeys(unused, OUTSIDE_LAYOUT)}, root)

@@ -1,4 +1,4 @@
-"""What is known of a corpus before it is read, and finding one's way in its folders."""
+"""The description of a corpus layout, and the folders of unpacked archives."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from pathlib import Path
 
 from evc_jax.data.corpora.recording import Recording
 from evc_jax.errors import DataError
+from evc_jax.files import printable
 
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """What is known of a corpus before it is read.
+    """The description of a corpus layout.
 
     Attributes:
-      name: how it is asked for.
+      name: on the command line and in `CORPORA`.
       licence: of the recordings, as its publisher states it.
-      source: where it is to be had, or how it is to be laid out.
+      source: the expected files, and where they are published; part of error messages.
       read: (root, prefix of speaker and text ids) -> recordings in any order.
     """
 
@@ -36,7 +37,9 @@ class Corpus:
             if path.exists():
                 return path
         others = "".join(f" (or {path.name})" for path in candidates[1:])
-        raise DataError(f"{candidates[0]}{others} is missing, without which {self.name} cannot be read; {self.source}.")
+        raise DataError(
+            f"{printable(candidates[0])}{others} is missing, without which {self.name} cannot be read; {self.source}."
+        )
 
 
 def unpacked(root: Path, *names: str) -> Path:

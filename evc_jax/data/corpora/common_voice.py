@@ -14,8 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evc_jax.data.corpora.base import Corpus
-from evc_jax.data.corpora.recording import AUDIO_SUFFIXES, Recording, sentence_id, sex_named
+from evc_jax.data.corpora.recording import Recording, sentence_id, sex_named
+from evc_jax.data.corpora.tables import read_lines
 from evc_jax.errors import DataError
+from evc_jax.files import RECORDING_SUFFIXES, printable
 
 _PARTS = {"dev.tsv": "validation", "test.tsv": "test"}
 _REQUIRED_COLUMNS = ("client_id", "path", "sentence")
@@ -62,16 +64,15 @@ def _sexes(tables: list[Path]) -> dict[str, str]:
 
 def _rows(table: Path) -> Iterator[dict[str, str]]:
     # Read line by line, as English has two million. No CSV reader: quotation marks are text and need not pair up.
-    with table.open(encoding="utf-8-sig", newline="\n") as file:
-        columns = file.readline().rstrip("\r\n").split("\t")
-        absent = [name for name in _REQUIRED_COLUMNS if name not in columns]
-        if absent:
-            raise DataError(f"{table} has no column {' or '.join(absent)}; {CORPUS.source}.")
-        for line in file:
-            fields = line.rstrip("\r\n").split("\t")
-            # A tab or line break inside a sentence breaks its row.
-            if len(fields) == len(columns):
-                yield dict(zip(columns, fields, strict=True))
+    lines = (line.rstrip("\r\n").split("\t") for line in read_lines(table))
+    columns = next(lines, [])
+    absent = [name for name in _REQUIRED_COLUMNS if name not in columns]
+    if absent:
+        raise DataError(f"{printable(table)} has no column {' or '.join(absent)}; {CORPUS.source}.")
+    for fields in lines:
+        # A tab or line break inside a sentence breaks its row.
+        if len(fields) == len(columns):
+            yield dict(zip(columns, fields, strict=True))
 
 
 def _recording(
@@ -79,7 +80,7 @@ def _recording(
 ) -> Iterator[Recording]:
     # Early releases give names without suffix; converted copies have another one.
     stem = row["path"].removesuffix(".mp3")
-    name = next((stem + suffix for suffix in (".mp3", *AUDIO_SUFFIXES) if stem + suffix in clips), None)
+    name = next((stem + suffix for suffix in (".mp3", *RECORDING_SUFFIXES) if stem + suffix in clips), None)
     if name is None:
         return
     clips.remove(name)

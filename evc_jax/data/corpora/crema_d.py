@@ -1,17 +1,17 @@
 """CREMA-D: 91 actors speak twelve sentences in six emotions, some in three strengths (Cao et al., 2014).
 
-The emotion is the one that was acted, as the file's name has it; what the raters heard is in tables that are not read.
+The emotion is the one that was acted, from the file's name; the raters' labels are in tables that are not read.
 """
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from evc_jax.data.corpora.base import Corpus, unpacked
 from evc_jax.data.corpora.recording import Recording, audio_files, emotion_named, sex_named
+from evc_jax.data.corpora.tables import read_csv
 
 # One file of the release ends in _X instead of _XX.
 _NAME = re.compile(r"(\d{4})_([A-Z]{3})_([A-Z]{3})_(LO|MD|HI|XX?)")
@@ -35,7 +35,7 @@ def _read(root: Path, prefix: str) -> Iterator[Recording]:
     root = unpacked(root, "CREMA-D", "CREMA-D-master")
     sexes = _sexes(CORPUS.require(root / "VideoDemographics.csv"))
     # AudioMP3 holds the same utterances.
-    for path in audio_files(CORPUS.require(root / "AudioWAV", root / "AudioMP3"), "*"):
+    for path in audio_files(CORPUS.require(root / "AudioWAV", root / "AudioMP3"), 1, 1):
         match = _NAME.fullmatch(path.stem)
         if not match:
             continue
@@ -53,8 +53,7 @@ def _read(root: Path, prefix: str) -> Iterator[Recording]:
 
 
 def _sexes(table: Path) -> dict[str, str]:
-    with table.open(encoding="utf-8-sig", newline="") as file:
-        return {row.get("ActorID", ""): sex_named(row.get("Sex") or "") for row in csv.DictReader(file)}
+    return {row["ActorID"]: sex_named(row["Sex"]) for _, row in read_csv(table, ("ActorID", "Sex"), CORPUS.source)}
 
 
 CORPUS = Corpus(

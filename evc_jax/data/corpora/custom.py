@@ -1,25 +1,28 @@
-"""Recordings of one's own: folders by speaker and emotion, or a CSV that lists them."""
+"""Recordings of the user: folders by speaker and emotion, or a CSV that lists them."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
 from evc_jax.data.corpora.base import Corpus
-from evc_jax.data.corpora.recording import Recording, audio_files, emotion_named, sex_named, utterance_id
+from evc_jax.data.corpora.recording import Recording, audio_files, emotion_named, sex_named, unique_ids
+from evc_jax.data.corpora.tables import read_csv
 from evc_jax.errors import DataError
+from evc_jax.files import existing, printable
 
 _LICENCE = "as the owner of the recordings states"
 _COLUMNS = ("path", "speaker", "sex", "emotion", "text")
 
 
 def _read_folder(root: Path, prefix: str) -> Iterator[Recording]:
-    for path in audio_files(root, "*/*/**/*"):
-        speaker, emotion = path.relative_to(root).parts[:2]
+    paths = audio_files(root, 3)
+    names = [path.relative_to(root) for path in paths]
+    for path, name, utterance_id in zip(paths, names, unique_ids(names), strict=True):
+        speaker, emotion = name.parts[:2]
         yield Recording(
             path=path,
-            utterance_id=utterance_id(path, root),
+            utterance_id=utterance_id,
             speaker=f"{prefix}-{speaker}",
             emotion=emotion_named(emotion),
             corpus_emotion=emotion,
@@ -28,22 +31,19 @@ def _read_folder(root: Path, prefix: str) -> Iterator[Recording]:
 
 def _read_manifest(table: Path, prefix: str) -> Iterator[Recording]:
     if not table.is_file():
-        raise DataError(f"{table} is not a file; expected a CSV with the columns {', '.join(_COLUMNS)}.")
-    with table.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        absent = [column for column in ("path", "speaker") if column not in (rows.fieldnames or ())]
-        if absent:
-            raise DataError(f"{table} has no column {' or '.join(absent)}; expected the columns {', '.join(_COLUMNS)}.")
-        for row in rows:
-            yield _manifest_recording({key: (value or "").strip() for key, value in row.items() if key}, table, prefix)
+        raise DataError(f"{printable(table)} is not a file; expected a CSV with the columns {', '.join(_COLUMNS)}.")
+    rows = list(read_csv(table, ("path", "speaker"), f"expected the columns {', '.join(_COLUMNS)}"))
+    ids = unique_ids(Path(row["path"]) for _, row in rows)
+    for (line, row), utterance_id in zip(rows, ids, strict=True):
+        if not row["path"] or not row["speaker"]:
+            raise DataError(f"{printable(table)}, line {line}: a row without path or speaker; fill in both.")
+        yield _manifest_recording(row, utterance_id, table.parent, prefix)
 
 
-def _manifest_recording(row: dict[str, str], table: Path, prefix: str) -> Recording:
-    if not row["path"] or not row["speaker"]:
-        raise DataError(f"{table} has a row without path or speaker ({row}); fill in both.")
+def _manifest_recording(row: dict[str, str], utterance_id: str, folder: Path, prefix: str) -> Recording:
     return Recording(
-        path=table.parent / row["path"],
-        utterance_id=Path(row["path"]).with_suffix("").as_posix().lstrip("/"),
+        path=existing(folder / row["path"]),
+        utterance_id=utterance_id,
         speaker=f"{prefix}-{row['speaker']}",
         sex=sex_named(row.get("sex", "")),
         emotion=emotion_named(row.get("emotion", "")),

@@ -8,13 +8,14 @@ NOTE: ESD's own split is by sentence: all speakers are in all parts, so it measu
 
 from __future__ import annotations
 
-import codecs
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from evc_jax.data.corpora.base import Corpus, unpacked
 from evc_jax.data.corpora.recording import Recording, audio_files, emotion_named
+from evc_jax.data.corpora.tables import read_text
 
 _SENTENCES = 350
 _LAST_MANDARIN_SPEAKER = 10
@@ -37,7 +38,7 @@ def _read_speaker(folder: Path, prefix: str) -> Iterator[Recording]:
     speaker = int(folder.name)
     language = "zh" if speaker <= _LAST_MANDARIN_SPEAKER else "en"
     texts = _texts(CORPUS.require(folder / f"{folder.name}.txt"), language)
-    for path in audio_files(folder, "*/**/*"):
+    for path in audio_files(folder, 2):
         match = _NAME.fullmatch(path.stem)
         if not match:
             continue
@@ -56,23 +57,17 @@ def _read_speaker(folder: Path, prefix: str) -> Iterator[Recording]:
 
 
 def _texts(table: Path, language: str) -> dict[str, str]:
-    matches = map(_LINE.match, _decoded(table.read_bytes(), language).splitlines())
+    matches = map(_LINE.match, read_text(table, functools.partial(_decoded, language)).splitlines())
     return {match[1]: _without_emotion(match[2].strip()) for match in matches if match}
 
 
-def _decoded(data: bytes, language: str) -> str:
+def _decoded(language: str, data: bytes) -> str:
     # Half the files are UTF-16, the others UTF-8, GB 2312 (one of an English speaker too) or Windows Latin.
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return data.decode("utf-16", errors="replace")
-    for encoding in ("utf-8-sig", "gb18030"):
-        try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        # Latin quotation marks read as GB join with the next letter to an ideograph.
-        if language == "zh" or not _IDEOGRAPH.search(text):
-            return text
-    return data.decode("gb18030" if language == "zh" else "cp1252", errors="replace")
+    text = data.decode("gb18030", errors="replace")
+    # Latin quotation marks read as GB join with the next letter to an ideograph.
+    if language == "zh" or not ("\ufffd" in text or _IDEOGRAPH.search(text)):
+        return text
+    return data.decode("cp1252", errors="replace")
 
 
 def _without_emotion(text: str) -> str:

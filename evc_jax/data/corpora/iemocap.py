@@ -1,10 +1,10 @@
 """IEMOCAP: ten actors in five sessions of two, in scripted and improvised dialogues (Busso et al., 2008).
 
 An utterance's emotion is the majority of its evaluators, given in the summary line of its dialogue's evaluation file;
-`xxx` says that they did not agree and `oth` that they chose none of the listed emotions, both "unknown" here. The lines
-of single evaluators (`C-E2:`, `A-F1:`) are left out.
+`xxx` means that they did not agree and `oth` that they chose none of the listed emotions: both are "unknown" here. The
+lines of single evaluators (`C-E2:`, `A-F1:`) are left out.
 
-NOTE: A dialogue's name tells which actor wore the markers (`Ses01F`), not who speaks; that is the letter of the
+NOTE: A dialogue's name gives the actor who wore the markers (`Ses01F`), not the speaker; that is the letter of the
 utterance's last part (`Ses01F_impro01_M003` is the man of session 1).
 """
 
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from evc_jax.data.corpora.base import Corpus, unpacked
 from evc_jax.data.corpora.recording import Recording, audio_files, emotion_named, sentence_id, sex_named
+from evc_jax.data.corpora.tables import read_text
 
 _NAME = re.compile(r"(Ses\d\d)[MF]_(impro|script)\w*_([MF])\w+")
 _SUMMARY = re.compile(r"\[[\d.]+ - [\d.]+\]\t(\w+)\t(\w+)\t")
@@ -33,7 +34,7 @@ def _read_dialogue(folder: Path, dialog: Path, prefix: str) -> Iterator[Recordin
     emotions = _found(_SUMMARY, CORPUS.require(dialog / "EmoEvaluation" / f"{folder.name}.txt"))
     transcript = dialog / "transcriptions" / f"{folder.name}.txt"
     texts = _found(_TURN, transcript) if transcript.is_file() else {}
-    for path in audio_files(folder, "*"):
+    for path in audio_files(folder, 1, 1):
         match = _NAME.fullmatch(path.stem)
         if not match:
             continue
@@ -46,14 +47,14 @@ def _read_dialogue(folder: Path, dialog: Path, prefix: str) -> Iterator[Recordin
             sex=sex_named(speaker),
             emotion=emotion_named(label),
             corpus_emotion=label,
-            # The same scripts are played in every session; what is improvised is said once.
+            # The same scripts are played in every session; improvised sentences differ.
             text_id=sentence_id(prefix, text) if kind == "script" else f"{prefix}-{path.stem}",
             text=text,
         )
 
 
 def _found(pattern: re.Pattern, file: Path) -> dict[str, str]:
-    matches = map(pattern.match, file.read_text(encoding="utf-8", errors="replace").splitlines())
+    matches = map(pattern.match, read_text(file).splitlines())
     return {match[1]: match[2].strip() for match in matches if match}
 
 

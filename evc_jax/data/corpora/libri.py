@@ -11,6 +11,7 @@ from pathlib import Path
 
 from evc_jax.data.corpora.base import Corpus, unpacked
 from evc_jax.data.corpora.recording import Recording, audio_files, sex_named, utterance_id
+from evc_jax.data.corpora.tables import read_text
 
 _SPLITS = {"train": "train", "dev": "validation", "test": "test"}
 
@@ -32,7 +33,7 @@ def _read_libritts_r(root: Path, prefix: str) -> Iterator[Recording]:
 
 def _read(root: Path, prefix: str, table: Path, text_of: Callable[[Path], str]) -> Iterator[Recording]:
     sexes = _sexes(table)
-    for path in audio_files(root, "*/*/*/*"):
+    for path in audio_files(root, 4, 4):
         subset, speaker, _ = path.relative_to(root).parts[:3]
         yield Recording(
             path=path,
@@ -49,7 +50,7 @@ def _sexes(table: Path) -> dict[str, str]:
     # Names hold the separators, and the head of speakers.tsv has fewer tabs than its rows: only the first two count.
     separator = "\t" if table.suffix == ".tsv" else "|"
     sexes = {}
-    for line in table.read_text(encoding="utf-8").splitlines():
+    for line in read_text(table).splitlines():
         fields = [field.strip() for field in line.split(separator)]
         if len(fields) > 1 and fields[0].isdigit():
             sexes[fields[0]] = sex_named(fields[1])
@@ -69,13 +70,13 @@ def _chapter_texts() -> Callable[[Path], str]:
 
 
 def _chapter(folder: Path) -> dict[str, str]:
-    lines = (line for file in sorted(folder.glob("*.trans.txt")) for line in file.read_text("utf-8").splitlines())
+    lines = (line for file in sorted(folder.glob("*.trans.txt")) for line in read_text(file).splitlines())
     return dict(line.split(" ", 1) for line in lines if " " in line)
 
 
 def _normalized_text(path: Path) -> str:
     file = path.with_name(f"{path.stem}.normalized.txt")
-    return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
+    return read_text(file).strip() if file.is_file() else ""
 
 
 LIBRISPEECH = Corpus(

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from evc_jax.data.corpora.base import Corpus, unpacked
 from evc_jax.data.corpora.recording import Recording, audio_files
+from evc_jax.data.corpora.tables import read_text
 
 
 def _read(root: Path, prefix: str) -> Iterator[Recording]:
     root = unpacked(root, "LJSpeech-1.1")
-    rows = CORPUS.require(root / "metadata.csv").read_text(encoding="utf-8").splitlines()
+    rows = read_text(CORPUS.require(root / "metadata.csv")).splitlines()
     # Not a CSV: quotation marks are text, and a bar separates id, text and normalized text.
     texts = {row.split("|")[0]: row.split("|")[-1] for row in rows if "|" in row}
     for path in audio_files(root / "wavs"):

@@ -1,13 +1,16 @@
-"""What every corpus reader produces, and what the readers share: one vocabulary, finding files, clear refusals."""
+"""What every corpus reader produces, and what the readers share: one vocabulary, finding files, unique ids."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 from evc_jax.errors import DataError
+from evc_jax.files import find_recordings, printable, valid_text
 
 EMOTIONS = (
     "neutral",
@@ -26,7 +29,9 @@ EMOTIONS = (
 )
 SEXES = ("male", "female", "unknown")
 SPLITS = ("train", "validation", "test")
-AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
+
+# Fields that make recordings belong together when they are equal.
+_COMPARED = ("speaker", "corpus_emotion", "text_id")
 
 # Names that people give to folders and CSV columns, besides the vocabulary itself.
 _EMOTION_SYNONYMS = {
@@ -77,7 +82,7 @@ class Recording:
       corpus_emotion: the corpus's own label, "" where it has none.
       text_id: equal for recordings of the same sentence, prefixed like `speaker`.
       text: the sentence, "" where it is not known.
-      split: one of `SPLITS` where the corpus or `assign_splits` says so.
+      split: one of `SPLITS` where the corpus or `assign_splits` gives one.
     """
 
     path: Path
@@ -111,11 +116,9 @@ def sentence_id(prefix: str, text: str) -> str:
     return f"{prefix}-{words}" if words else ""
 
 
-def audio_files(folder: Path, pattern: str = "**/*") -> list[Path]:
-    """All audio files under `folder` in an order that does not depend on the file system."""
-    found = (path for path in folder.glob(pattern) if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file())
-    # macOS archives carry "._name.wav" shadows that are not audio.
-    return sorted((path for path in found if not path.name.startswith("._")), key=lambda path: path.as_posix())
+def audio_files(folder: Path, depth: int = 1, max_depth: int | None = None) -> tuple[Path, ...]:
+    """The recordings under `folder`, in an order that does not depend on the file system; see `find_recordings`."""
+    return find_recordings(folder, depth, max_depth).files
 
 
 def utterance_id(path: Path, root: Path) -> str:
@@ -123,17 +126,34 @@ def utterance_id(path: Path, root: Path) -> str:
     return path.relative_to(root).with_suffix("").as_posix()
 
 
+def unique_ids(names: Iterable[Path]) -> list[str]:
+    """Names of files without suffix, with forward slashes; with the suffix where they differ in nothing else."""
+    whole = [name.as_posix().lstrip("/") for name in names]
+    stems = [os.path.splitext(name)[0] for name in whole]
+    counts = Counter(stems)
+    return [stem if counts[stem] == 1 else name for stem, name in zip(stems, whole, strict=True)]
+
+
 def require_unique(recordings: Iterable[Recording], corpus: str) -> list[Recording]:
-    """The recordings as a list ordered by utterance id.
+    """The recordings as a list ordered by utterance id, their names as text that can be stored.
 
     Raises:
       DataError: two files differ in nothing but their suffix.
     """
     by_id: dict[str, Recording] = {}
-    for recording in recordings:
+    for recording in map(_storable, recordings):
         twin = by_id.setdefault(recording.utterance_id, recording)
         if twin is not recording:
             raise DataError(
-                f"{corpus} holds the same utterance twice, {twin.path} and {recording.path}; remove one of them."
+                f"{corpus} holds the same utterance twice, {printable(twin.path)} and {printable(recording.path)}; "
+                "remove one of them."
             )
     return [by_id[key] for key in sorted(by_id)]
+
+
+def _storable(recording: Recording) -> Recording:
+    """The recording with names that are UTF-8, and that are equal where only their Unicode normalization differs."""
+    names = {name: unicodedata.normalize("NFC", getattr(recording, name)) for name in _COMPARED}
+    names |= {"utterance_id": recording.utterance_id, "text": recording.text}
+    changed = {key: text for key, name in names.items() if (text := valid_text(name)) != getattr(recording, key)}
+    return dataclasses.replace(recording, **changed) if changed else recording

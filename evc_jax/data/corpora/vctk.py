@@ -15,6 +15,7 @@ from pathlib import Path
 
 from evc_jax.data.corpora.base import Corpus, unpacked
 from evc_jax.data.corpora.recording import Recording, audio_files, sentence_id, sex_named
+from evc_jax.data.corpora.tables import read_text
 
 _NAME = re.compile(r"((?:p|s)\d+)_(\d+)(?:_mic[12])?")
 
@@ -24,7 +25,7 @@ def _read(root: Path, prefix: str) -> Iterator[Recording]:
     sexes = _sexes(CORPUS.require(root / "speaker-info.txt"))
     folder = CORPUS.require(root / "wav48_silence_trimmed", root / "wav48")
     utterances = {}
-    for path in audio_files(folder, "*/*"):
+    for path in audio_files(folder, 2, 2):
         match = _NAME.fullmatch(path.stem)
         if match:
             # mic2 is the last of an utterance's files.
@@ -44,7 +45,7 @@ def _read(root: Path, prefix: str) -> Iterator[Recording]:
 
 def _sexes(table: Path) -> dict[str, str]:
     # Columns are parted by any number of blanks, regions too; 0.80 writes its ids without the leading p.
-    rows = (line.split() for line in table.read_text(encoding="utf-8", errors="replace").splitlines())
+    rows = (line.split() for line in read_text(table).splitlines())
     return {
         f"p{row[0]}" if row[0].isdigit() else row[0]: sex_named(row[2])
         for row in rows
@@ -53,7 +54,7 @@ def _sexes(table: Path) -> dict[str, str]:
 
 
 def _text(file: Path) -> str:
-    return file.read_text(encoding="utf-8", errors="replace").strip() if file.is_file() else ""
+    return read_text(file).strip() if file.is_file() else ""
 
 
 CORPUS = Corpus(

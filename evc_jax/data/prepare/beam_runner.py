@@ -1,7 +1,7 @@
-"""The work of a preparation on Apache Beam: the functions and files are those of the local runner.
+"""The runner of a preparation on Apache Beam: the functions and files are those of the local runner.
 
-Elements are names of shards and, on the way to speaker statistics, two kilobytes per utterance; recordings and features
-go through files. Each verb is a pipeline, and the driver keeps nothing but the plan.
+Elements are shards of the plan and, for speaker statistics, two kilobytes per utterance; recordings and features are
+read and written as files. Each method is a pipeline, and the driver holds nothing but the plan.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import io
 import logging
 import os
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -19,12 +19,21 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from etils import epath
 from threadpoolctl import threadpool_limits
 
-from evc_jax.data.prepare.local_runner import BEAM_RUNNERS, LOCAL, WORKER_ENVIRONMENT, environment, part_of
+from evc_jax.data.prepare.local_runner import (
+    BEAM_RUNNERS,
+    LOCAL,
+    WORKER_ENVIRONMENT,
+    Emit,
+    Reduce,
+    Save,
+    environment,
+    part_of,
+)
 from evc_jax.data.prepare.storage import is_remote
 from evc_jax.errors import DataError
 
 SPEAKER_PARTS = 64
-# What DirectRunner stands for without Prism, a program that it would fetch from the internet first.
+# The part of DirectRunner that does not need Prism, a program that it would download first.
 _DIRECT_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 
 
@@ -42,13 +51,7 @@ class BeamRunner:
 
         self._run(build)
 
-    def pool(
-        self,
-        emit: Callable[[Any], Iterable[tuple[str, Any]]],
-        reduce: Callable[[str, Iterable[Any]], Any],
-        save: Callable[[int, Iterable[Any]], None],
-        items: Sequence[Any],
-    ) -> None:
+    def pool(self, emit: Emit, reduce: Reduce, save: Save, items: Sequence[Any]) -> None:
         def build(pipeline: beam.Pipeline) -> None:
             (
                 _shuffled(pipeline, items)
@@ -91,14 +94,14 @@ def beam_runner(name: str, options: str, places: Sequence[epath.PathLike]) -> Be
     local = [os.fspath(place) for place in places if not is_remote(place)]
     if name == "DataflowRunner" and local:
         raise DataError(f"Dataflow's workers do not see {local[0]}; give folders in a bucket (gs://...).")
-    # It prints the tracebacks of errors that are told in one sentence.
+    # It prints the tracebacks of errors that `_run` raises as one sentence.
     logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
     runner = _DIRECT_RUNNER if name == "DirectRunner" else name
     return BeamRunner(name, _parsed(options, runner))
 
 
 def _parsed(options: str, runner: str) -> PipelineOptions:
-    # Beam prints a page and ends the process.
+    # Beam parses with argparse, which prints its usage and ends the process: Beam offers no other way to get the error.
     with contextlib.redirect_stderr(io.StringIO()) as printed:
         try:
             parsed = PipelineOptions([*shlex.split(options), f"--runner={runner}"])

@@ -13,7 +13,6 @@ import hashlib
 import json
 import re
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,29 +21,17 @@ import numpy as np
 from etils import epath
 
 from evc_jax.audio.config import AudioConfig
-from evc_jax.config import to_mapping
-from evc_jax.data.corpora import CORPORA
-from evc_jax.data.corpora.recording import SPLITS
-from evc_jax.data.dataset import SPEAKERS_FILE, dataset_info, dataset_path, open_speakers, open_split
+from evc_jax.data.dataset import SPEAKERS_FILE, dataset_path
 from evc_jax.data.prepare import storage
-from evc_jax.data.prepare.extract import (
-    FEATURES_FOLDER,
-    Extraction,
-    Failure,
-    extract_shard,
-    features_file,
-    read_failures,
-)
+from evc_jax.data.prepare.extract import FEATURES_FOLDER, Extraction, Failure, extract_shard, features_file
 from evc_jax.data.prepare.listing import list_corpus
 from evc_jax.data.prepare.local_runner import LOCAL, Runner
-from evc_jax.data.prepare.plan import PLAN_FILE, Plan, Utterance, embedder_name, settings_fingerprint, write_plan
-from evc_jax.errors import DataError
+from evc_jax.data.prepare.plan import PLAN_FILE, Plan, settings_fingerprint, write_plan
+from evc_jax.data.prepare.results import describe, gather_results
+from evc_jax.errors import DataError, one_line
+from evc_jax.files import printable
 
-__all__ = ["PrepareReport", "dataset_info", "open_speakers", "open_split", "prepare"]
-
-METADATA_FORMAT = 1
-MAX_FAILED_FRACTION = 0.05
-# Without it nobody takes a dataset for one; in a bucket it is written last.
+# No reader takes a folder without it for a dataset; in a bucket it is written last.
 _DESCRIPTION_FILE = "metadata.json"
 _DATASET_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -58,6 +45,8 @@ class PrepareReport:
       path: the folder that was written.
       counts: utterances per split.
       failures: recordings that could not be used.
+      passed_over: lines on what else is in the corpus's folder: recordings of formats that are not read, or that its
+        layout does not use, broken links, folders without permission.
       found: recordings that an earlier run had already gone through.
       seconds: time taken.
     """
@@ -66,13 +55,15 @@ class PrepareReport:
     path: epath.Path
     counts: dict[str, int]
     failures: tuple[Failure, ...]
+    passed_over: tuple[str, ...]
     found: int
     seconds: float
 
     def __str__(self) -> str:
         counts = ", ".join(f"{count} {split}" for split, count in self.counts.items())
-        lines = [f"{self.dataset}: {counts} in {self.seconds:.0f} s, {len(self.failures)} unusable -> {self.path}"]
-        return "\n".join(lines + [f"  unusable: {failure.utterance_id}: {failure.reason}" for failure in self.failures])
+        place, failed = printable(self.path), [f"unusable: {f.utterance_id}: {f.reason}" for f in self.failures]
+        head = f"{self.dataset}: {counts} in {self.seconds:.0f} s, {len(failed)} unusable -> {place}"
+        return "\n  ".join((head, *failed, *self.passed_over))
 
 
 def prepare(
@@ -121,18 +112,32 @@ def prepare(
     listing = list_corpus(name, source, dataset)
     target = dataset_path(out_dir, dataset)
     with (
+        _disk_errors(out_dir),
         _work_folder(epath.Path(out_dir), dataset) as work,
         _started(runner, workers, progress, beam_options, (source, out_dir)) as started,
     ):
         plan = write_plan(work, listing.utterances, settings_fingerprint(config, embedder))
         extraction = Extraction(str(work), listing.root, config, embedder)
         found = _extract(plan, extraction, started, log)
-        extracted = _extracted(plan, listing.utterances, work, source)
-        metadata = _metadata(name, config, embedder, extracted)
+        extracted = gather_results(plan, listing.utterances, work, source)
+        metadata = describe(name, config, embedder, extracted)
         new = _write(work, plan, extracted.counts, started, dataset, metadata)
         storage.put_in_place(new, target, work / "old", _DESCRIPTION_FILE)
     failures, seconds = tuple(extracted.failures), time.monotonic() - start
-    return PrepareReport(dataset, target, metadata["counts"], failures, found, seconds)
+    return PrepareReport(dataset, target, metadata["counts"], failures, listing.passed_over, found, seconds)
+
+
+@contextlib.contextmanager
+def _disk_errors(out_dir: str | Path) -> Iterator[None]:
+    """Turns the system's errors into one on the output: those of recordings and metadata files do not get here."""
+    try:
+        yield
+    except OSError as error:
+        place, reason = printable(error.filename or out_dir), error.strerror or one_line(error)
+        raise DataError(
+            f"{place} cannot be written ({reason}); make room or give another output folder, and run the command "
+            "again: what is finished is kept."
+        ) from error
 
 
 @contextlib.contextmanager
@@ -152,23 +157,23 @@ def _started(
     except ImportError as error:
         raise DataError(f"{runner} needs Apache Beam ({error}); pip install 'evc_jax[beam]'.") from error
     if workers:
-        raise DataError(f"A number of workers was given to {runner}; say it in Beam's options instead.")
+        raise DataError(f"A number of workers was given to {runner}; give it in Beam's options instead.")
     yield beam_runner(runner, beam_options, places)
 
 
 @contextlib.contextmanager
 def _work_folder(out_dir: epath.Path, dataset: str) -> Iterator[epath.Path]:
-    """A folder beside the result, so that moving it into place is a rename; it goes once the dataset is there."""
+    """A folder beside the result, so that moving it into place is a rename; removed once the dataset is there."""
     work = out_dir / f".prepare-{dataset}"
-    try:
-        storage.make_folder(work / FEATURES_FOLDER)
-    except OSError as error:
-        raise DataError(f"{out_dir} cannot be written ({error}); give another output folder.") from error
-    with storage.locked(work, f"Dataset {dataset} is being prepared in {out_dir} by another process; wait."):
+    storage.make_folder(work / FEATURES_FOLDER)
+    busy = f"Dataset {dataset} is being prepared in {printable(out_dir)} by another process; wait."
+    with storage.locked(work, busy):
         storage.undo_interrupted_move(dataset_path(out_dir, dataset), work / "old")
+        storage.remove_unfinished(work)
         try:
             yield work
         except BaseException:
+            storage.remove_unfinished(work)
             if not storage.file_names(work / FEATURES_FOLDER):
                 storage.remove_folder(work)
             raise
@@ -180,7 +185,7 @@ def _extract(plan: Plan, extraction: Extraction, runner: Runner, log: Callable[[
     folder = epath.Path(extraction.work) / FEATURES_FOLDER
     names = storage.file_names(folder)
     files = {features_file(extraction.work, shard).name: shard for shard in plan.shards}
-    # Of other recordings or settings, or half written when a worker was killed.
+    # Of other recordings or settings.
     storage.all_at_once(lambda name: (folder / name).unlink(), names - set(files))
     pending = [shard for name, shard in files.items() if name not in names]
     total = sum(shard.utterances for shard in plan.shards)
@@ -191,57 +196,6 @@ def _extract(plan: Plan, extraction: Extraction, runner: Runner, log: Callable[[
     if pending:
         runner.for_each(functools.partial(extract_shard, extraction=extraction), pending, found, "features")
     return found
-
-
-@dataclasses.dataclass(frozen=True)
-class _Extracted:
-    """What extraction came to.
-
-    Attributes:
-      counts: usable utterances of each shard of the plan.
-      utterances: the usable ones, ordered by id.
-      failures: the others, ordered by id.
-    """
-
-    counts: list[int]
-    utterances: list[Utterance]
-    failures: list[Failure]
-
-
-def _extracted(plan: Plan, utterances: Sequence[Utterance], work: epath.Path, source: str | Path) -> _Extracted:
-    by_shard = storage.all_at_once(functools.partial(read_failures, work), plan.shards)
-    failures = sorted((failure for some in by_shard for failure in some), key=lambda failure: failure.utterance_id)
-    if len(failures) > MAX_FAILED_FRACTION * len(utterances):
-        # After a repair, or when a disk is back, they get another chance.
-        for shard, some in zip(plan.shards, by_shard, strict=True):
-            if some:
-                features_file(work, shard).unlink()
-        first = "; ".join(failure.reason.rstrip(".") for failure in failures[:3])
-        raise DataError(
-            f"{len(failures)} of the {len(utterances)} recordings in {source} cannot be used, more than "
-            f"{MAX_FAILED_FRACTION:.0%}; repair or remove them (the first: {first})."
-        )
-    failed = {failure.utterance_id for failure in failures}
-    return _Extracted(
-        [shard.utterances - len(some) for shard, some in zip(plan.shards, by_shard, strict=True)],
-        [utterance for utterance in utterances if utterance.utterance_id not in failed],
-        failures,
-    )
-
-
-def _metadata(corpus: str, config: AudioConfig, embedder: str | Callable, extracted: _Extracted) -> dict[str, Any]:
-    splits = Counter(utterance.split for utterance in extracted.utterances)
-    return {
-        "format": METADATA_FORMAT,
-        "corpus": corpus,
-        "licence": CORPORA[corpus].licence,
-        "audio": to_mapping(config),
-        "embedder": embedder_name(embedder),
-        "counts": {split: splits[split] for split in SPLITS if splits[split]},
-        "emotions": dict(sorted(Counter(utterance.emotion for utterance in extracted.utterances).items())),
-        "speakers": len({utterance.speaker for utterance in extracted.utterances}),
-        "failures": [dataclasses.asdict(failure) for failure in extracted.failures],
-    }
 
 
 def _write(

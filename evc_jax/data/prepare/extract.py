@@ -1,16 +1,19 @@
 """Feature extraction of a shard of recordings into one file, the same on every machine of the same kind.
 
 The file is a NumPy archive: per usable utterance `mel/I` and `audio/I`, I counting from 0, and for all of them at once
-what speaker statistics need, `frames`, `f0_hz`, `embedding`; `failures` says which recordings could not be used.
+what speaker statistics need, `frames`, `f0_hz`, `embedding`; `failures` lists the recordings that could
+not be used, and `digest` is the SHA-256 of all the features.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import zipfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 from etils import epath
@@ -19,7 +22,8 @@ from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import to_pcm
 from evc_jax.data.prepare import storage
 from evc_jax.data.prepare.plan import Utterance, WorkShard, read_utterances
-from evc_jax.errors import EvcError
+from evc_jax.errors import DataError, EvcError
+from evc_jax.files import printable
 
 FEATURES_FOLDER = "features"
 
@@ -34,7 +38,7 @@ class Failure:
 
 @dataclasses.dataclass(frozen=True)
 class Extraction:
-    """What a worker needs to know besides its shard.
+    """The settings of an extraction, the same for all shards.
 
     Attributes:
       work: the work folder, with the plan in it.
@@ -60,28 +64,41 @@ def extract_shard(shard: WorkShard, extraction: Extraction) -> None:
     if file.exists():
         return
     frames, tracks, embeddings, failures = [], [np.zeros(0, np.float32)], [], []
-    with storage.atomic_file(file) as local, zipfile.ZipFile(local, "w") as archive:
+    with storage.atomic_file(file) as local, _FeaturesWriter(local) as writer:
         for utterance in read_utterances(extraction.work, shard):
             outcome = _extract(utterance, extraction)
             if isinstance(outcome, str):
-                failures.append((utterance.utterance_id, outcome.replace(extraction.root.rstrip("/") + "/", "")))
+                reason = outcome.replace(extraction.root.rstrip("/") + "/", "")
+                failures.append((utterance.utterance_id, printable(reason)))
                 continue
             # Written at once, as a shard of audiobook chapters does not fit into memory.
-            _add(archive, f"mel/{len(frames)}", outcome.mel.astype(np.float32))
-            _add(archive, f"audio/{len(frames)}", to_pcm(outcome.audio))
+            writer.add(f"mel/{len(frames)}", outcome.mel.astype(np.float32))
+            writer.add(f"audio/{len(frames)}", to_pcm(outcome.audio))
             frames.append(len(outcome.f0_hz))
             tracks.append(outcome.f0_hz.astype(np.float32))
             embeddings.append(outcome.embedding.astype(np.float32))
-        _add(archive, "frames", np.array(frames, np.int64))
-        _add(archive, "f0_hz", np.concatenate(tracks))
-        _add(archive, "embedding", np.array(embeddings, np.float32))
-        _add(archive, "failures", np.array(json.dumps(failures)))
+        writer.add("frames", np.array(frames, np.int64))
+        writer.add("f0_hz", np.concatenate(tracks))
+        writer.add("embedding", np.array(embeddings, np.float32))
+        writer.finish(failures)
 
 
-def _add(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
-    # A ZipInfo carries a fixed date, so that the same features are the same bytes.
-    with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-        np.lib.format.write_array(member, array, allow_pickle=False)
+class _FeaturesWriter(zipfile.ZipFile):
+    """Writes arrays into a file of features, and what they all come to."""
+
+    def __init__(self, file: Path):
+        super().__init__(file, "w")
+        self._digest = hashlib.sha256()
+
+    def add(self, name: str, array: np.ndarray) -> None:
+        self._digest.update(array.tobytes())
+        # A ZipInfo carries a fixed date, so that the same features are the same bytes.
+        with self.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+            np.lib.format.write_array(member, array, allow_pickle=False)
+
+    def finish(self, failures: list[tuple[str, str]]) -> None:
+        self.add("digest", np.array(self._digest.hexdigest()))
+        self.add("failures", np.array(json.dumps(failures)))
 
 
 def _extract(utterance: Utterance, extraction: Extraction):
@@ -99,7 +116,9 @@ def _extract(utterance: Utterance, extraction: Extraction):
                 return extract(samples, config.sample_rate_hz, config, embedder=embedder)
             except EvcError as error:
                 return str(error).replace(str(file), utterance.source)
-    except Exception as error:  # A corpus of millions holds files that break a codec in ways nobody foresaw.
+    except DataError:  # of the disk for temporary files, not of the recording
+        raise
+    except Exception as error:  # A corpus of millions holds files that break a codec in unforeseen ways.
         return f"{type(error).__name__}: {error}"
 
 
@@ -110,7 +129,7 @@ class ShardFeatures:
         self._archive = archive
         failed = {failure.utterance_id for failure in _failures(archive)}
         self.utterances = [utterance for utterance in utterances if utterance.utterance_id not in failed]
-        # An archive reads an array anew each time it is asked.
+        # An archive reads an array anew at each access.
         self._f0_hz, self._embeddings = archive["f0_hz"], archive["embedding"]
         self._ends = np.cumsum(archive["frames"])
 
@@ -148,10 +167,10 @@ def open_features(work: epath.PathLike, shard: WorkShard, download: bool = False
         yield ShardFeatures(archive, read_utterances(work, shard))
 
 
-def read_failures(work: epath.PathLike, shard: WorkShard) -> list[Failure]:
-    """The recordings of a finished shard that could not be used."""
+def read_outcome(work: epath.PathLike, shard: WorkShard) -> tuple[list[Failure], str]:
+    """The recordings of a finished shard that could not be used, and the digest of the others' features."""
     with features_file(work, shard).open("rb") as file, np.load(file) as archive:
-        return _failures(archive)
+        return _failures(archive), str(archive["digest"])
 
 
 def _failures(archive: np.lib.npyio.NpzFile) -> list[Failure]:

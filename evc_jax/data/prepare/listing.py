@@ -6,17 +6,15 @@ import contextlib
 import dataclasses
 import os
 import posixpath
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from etils import epath
 
-from evc_jax.data.corpora import read_corpus
+from evc_jax.data.corpora import passed_over, read_corpus
 from evc_jax.data.corpora.recording import Recording
 from evc_jax.data.prepare import storage
-from evc_jax.data.prepare.plan import Utterance
+from evc_jax.data.prepare.plan import DESCRIPTION, Utterance
 from evc_jax.data.prepare.splits import assign_splits
 from evc_jax.errors import DataError
 
@@ -26,10 +24,17 @@ _METADATA_SUFFIXES = (".txt", ".tsv", ".csv", ".json", ".lab")
 
 @dataclasses.dataclass(frozen=True)
 class CorpusListing:
-    """A corpus's recordings, each with a split, ordered by utterance id; `root` is the folder they lie in."""
+    """A corpus in the plan's terms.
+
+    Attributes:
+      root: the folder of the recordings.
+      utterances: each with a split, ordered by id.
+      passed_over: what else is in the folder, a line for each reason.
+    """
 
     root: str
     utterances: list[Utterance]
+    passed_over: tuple[str, ...]
 
 
 def list_corpus(name: str, source: epath.PathLike, prefix: str) -> CorpusListing:
@@ -47,12 +52,12 @@ def list_corpus(name: str, source: epath.PathLike, prefix: str) -> CorpusListing
         return _list_remote(name, os.fspath(source), prefix)
     recordings = assign_splits(read_corpus(name, Path(source), prefix))
     utterances = [_utterance(r, str(r.path), _local_stamp(r.path)) for r in recordings]
-    return CorpusListing(str(source if Path(source).is_dir() else Path(source).parent), utterances)
+    root = Path(source)
+    return CorpusListing(str(root if root.is_dir() else root.parent), utterances, tuple(passed_over(root, recordings)))
 
 
 def _utterance(recording: Recording, source: str, stamp: str) -> Utterance:
-    fields = (field.name for field in dataclasses.fields(Utterance) if field.name not in ("source", "stamp"))
-    return Utterance(source, stamp, *(getattr(recording, name) for name in fields))
+    return Utterance(source, stamp, *(getattr(recording, name) for name in DESCRIPTION))
 
 
 def _local_stamp(path: Path) -> str:
@@ -74,7 +79,7 @@ def _list_remote(name: str, source: str, prefix: str) -> CorpusListing:
             relative = recording.path.relative_to(shadow.root).as_posix()
             stamp = shadow.stamps.get(relative, "missing")
             utterances.append(_utterance(recording, posixpath.join(shadow.address, relative), stamp))
-        return CorpusListing(shadow.address, utterances)
+        return CorpusListing(shadow.address, utterances, tuple(passed_over(shadow.source, recordings)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,9 +103,9 @@ class _Shadow:
 def _shadow(source: str) -> Iterator[_Shadow]:
     files = storage.bucket(source)
     address = posixpath.dirname(source) if files.isfile(source) else source.rstrip("/")
-    with tempfile.TemporaryDirectory() as folder:
+    with storage.temporary_folder() as folder:
         # Readers may look at the folder's own name, too.
-        root = Path(folder) / posixpath.basename(address)
+        root = folder / posixpath.basename(address)
         found = {}
         top = files._strip_protocol(address)
         for path, info in files.find(top, detail=True).items():
@@ -119,8 +124,7 @@ def _mirror(address: str, root: Path) -> Callable[[str], None]:
         if local.suffix.lower() not in _METADATA_SUFFIXES:
             local.touch()
             return
-        with epath.Path(posixpath.join(address, relative)).open("rb") as remote, local.open("wb") as file:
-            shutil.copyfileobj(remote, file)
+        storage.download(posixpath.join(address, relative), local)
 
     return mirror
 

@@ -1,7 +1,7 @@
-"""Who does the work of a preparation: processes of this machine (here) or Apache Beam (`beam.py`).
+"""The runners of a preparation: processes of this machine (here) or Apache Beam (`beam_runner.py`).
 
-A runner has two verbs. `for_each` calls a function on every item, for what it writes; `pool` gathers values by key,
-as a map and a reduction do. Functions and items are picklable and small, results lie in files.
+A runner has two methods. `for_each` calls a function on every item, for the files it writes; `pool` gathers values by
+key, as a map and a reduction do. Functions and items are picklable and small, results are files.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from evc_jax.errors import DataError
 
 LOCAL = "local"
 BEAM_RUNNERS = ("DirectRunner", "FlinkRunner", "SparkRunner", "DataflowRunner")
-# Some two kilobytes each; more speech than that is gone through several times.
+# Some two kilobytes each; more samples than that are gathered in several passes.
 SAMPLES_AT_ONCE = 500_000
 
 # One thread per worker: workers are the parallelism, and sums do not depend on the machine's cores then.
-# The accelerator stays with whoever trains.
+# The accelerator stays free for a training.
 WORKER_ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
@@ -36,6 +36,10 @@ WORKER_ENVIRONMENT = {
     "NUMBA_NUM_THREADS": "1",
 }
 
+Emit = Callable[[Any], Iterable[tuple[str, Any]]]
+Reduce = Callable[[str, Iterable[Any]], Any]
+Save = Callable[[int, Iterable[Any]], None]
+
 
 @runtime_checkable
 class Runner(Protocol):
@@ -44,13 +48,7 @@ class Runner(Protocol):
     def for_each(self, function: Callable[[Any], None], items: Sequence[Any], done: int, label: str) -> None:
         """Calls the function on every item (with a number of `utterances`); `done` utterances were before."""
 
-    def pool(
-        self,
-        emit: Callable[[Any], Iterable[tuple[str, Any]]],
-        reduce: Callable[[str, Iterable[Any]], Any],
-        save: Callable[[int, Iterable[Any]], None],
-        items: Sequence[Any],
-    ) -> None:
+    def pool(self, emit: Emit, reduce: Reduce, save: Save, items: Sequence[Any]) -> None:
         """Emits (key, value) pairs from every item, reduces each key's values, saves the results in parts."""
 
 
@@ -77,13 +75,7 @@ class LocalRunner:
                     "out; run the same command with fewer workers, and it goes on where it stood."
                 ) from error
 
-    def pool(
-        self,
-        emit: Callable[[Any], Iterable[tuple[str, Any]]],
-        reduce: Callable[[str, Iterable[Any]], Any],
-        save: Callable[[int, Iterable[Any]], None],
-        items: Sequence[Any],
-    ) -> None:
+    def pool(self, emit: Emit, reduce: Reduce, save: Save, items: Sequence[Any]) -> None:
         parts = -(-sum(item.utterances for item in items) // SAMPLES_AT_ONCE)
         for part in range(parts):
             values = defaultdict(list)
@@ -112,7 +104,7 @@ def local_runner(workers: int | None, progress: bool) -> Iterator[LocalRunner]:
         try:
             yield LocalRunner(executor, workers, progress)
         except BaseException:
-            # What is under way is not worth waiting for: nothing of it is kept, nothing finished is lost.
+            # Workers end at once: finished files are kept, unfinished ones are removed.
             writer.close()
             raise
         finally:
@@ -141,6 +133,8 @@ def _start_worker(alive: Connection) -> None:
 
 
 def _exit_with_parent(alive: Connection) -> None:
-    # Nothing ever comes but the end. A worker holds both ends of its queue and so would not notice a killed parent.
+    # The pipe closes when the parent fails or is killed. A worker would notice neither, as it holds both ends of its
+    # queue; and `sys.exit` would end this thread only, while an executor has no way to stop a running call before
+    # Python 3.14 (`kill_workers`).
     alive.poll(None)
     os._exit(1)

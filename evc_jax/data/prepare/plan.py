@@ -26,23 +26,8 @@ from evc_jax.features.speaker import WEIGHTS
 PLAN_FILE = "plan.jsonl"
 # Few enough utterances that a killed worker loses a minute, few enough shards that listing them takes seconds.
 MIN_SHARD_UTTERANCES, MAX_SHARD_UTTERANCES, MAX_SHARDS = 8, 512, 4096
-# The files of the package whose change changes a dataset.
-CODE = (
-    "audio.py",
-    "audio_config.py",
-    "data/extraction.py",
-    "data/speakers.py",
-    "data/speech.py",
-    "features.py",
-    "levels.py",
-    "models/layers.py",
-    "models/network.py",
-    "models/recurrent.py",
-    "models/recurrent_cudnn.py",
-    "models/voice_encoder.py",
-    "pitch.py",
-    "speaker.py",
-)
+# The code whose change changes features: patterns of files in the package.
+CODE = ("audio/**/*.py", "features/**/*.py", "models/*.py", "data/prepare/*.py")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,6 +50,10 @@ class Utterance:
     text_id: str
     text: str
     split: str
+
+
+# The fields that do not depend on where the corpus lies.
+DESCRIPTION = tuple(field.name for field in dataclasses.fields(Utterance) if field.name not in ("source", "stamp"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,8 +130,8 @@ def embedder_name(embedder: str | Callable) -> str:
 def _code_digest() -> str:
     package = Path(__file__).parents[2]
     digest = hashlib.sha256(WEIGHTS.read_bytes())
-    for name in CODE:
-        digest.update((package / name).read_bytes())
+    for file in sorted(file for pattern in CODE for file in package.glob(pattern)):
+        digest.update(file.relative_to(package).as_posix().encode() + file.read_bytes())
     return digest.hexdigest()
 
 

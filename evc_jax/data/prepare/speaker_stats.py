@@ -19,7 +19,7 @@ from evc_jax.features.speaker import embed_speaker
 
 @dataclasses.dataclass(frozen=True)
 class VoiceSample:
-    """What one utterance tells of its speaker: two kilobytes.
+    """The contribution of one utterance to its speaker: two kilobytes.
 
     Attributes:
       voiced_hz: F0 of the voiced frames.
@@ -35,7 +35,7 @@ class VoiceSample:
 
 @dataclasses.dataclass(frozen=True)
 class Speaker:
-    """What is known of a speaker over all of their utterances.
+    """The statistics of a speaker over all of their utterances.
 
     Attributes:
       embedding: [256], mean of the utterances' embeddings, unit length.

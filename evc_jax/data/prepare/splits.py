@@ -18,7 +18,7 @@ def assign_splits(recordings: Sequence[Recording], held_out_fraction: float = HE
 
     Validation and test, where the corpus lacks them, are drawn from the rest: per sex, the speakers whose names have
     the smallest SHA-256, `max(1, round(held_out_fraction * speakers))` for each, if the sex has three speakers or
-    more. When no sex has three but all together do, the sexes are not told apart.
+    more. When no sex has three but all together do, sexes are not distinguished.
 
     NOTE: A corpus with fewer than three speakers cannot be split by speaker; its utterances are split by their hash
     instead, so validation and test then measure new sentences, not new voices.

@@ -1,15 +1,15 @@
-"""Files of a dataset in the making, on a local disk or in a bucket (`gs://`): whole, or not there at all."""
+"""Files of a dataset in the making, on a local disk or in a bucket (`gs://`): written whole or not at all."""
 
 from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import errno
 import fcntl
 import logging
 import os
 import shutil
 import tempfile
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ import fsspec
 from etils import epath
 from etils.epath import backend
 
-from evc_jax.errors import DataError
+from evc_jax import files
+from evc_jax.errors import DataError, one_line
 
 # Requests that are under way at once: a bucket answers each after some 50 ms, however many there are.
 REQUESTS = 32
@@ -36,14 +37,14 @@ def bucket(path: epath.PathLike) -> fsspec.AbstractFileSystem:
 
 
 def check_reachable(path: epath.PathLike) -> None:
-    """Makes sure that a bucket can be talked to; a local path passes.
+    """Makes sure that a bucket answers; a local path passes.
 
     Raises:
       DataError: the package for that kind of bucket is missing, or the bucket does not answer.
     """
     if not is_remote(path):
         return
-    # It tells of its retries with tracebacks.
+    # It logs each retry with a traceback.
     logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
     try:
         epath.Path(path).exists()
@@ -55,20 +56,15 @@ def check_reachable(path: epath.PathLike) -> None:
 
 @contextlib.contextmanager
 def atomic_file(path: epath.PathLike) -> Iterator[Path]:
-    """Gives a local file to write, which lies at `path` once the block has ended well."""
-    if is_remote(path):
-        with tempfile.TemporaryDirectory() as folder:
-            local = Path(folder) / "file"
+    """Does what `files.atomic_file` does, in a bucket too."""
+    if not is_remote(path):
+        with files.atomic_file(path) as local:
             yield local
-            epath.Path(local).copy(path, overwrite=True)
         return
-    path = Path(path)
-    beside = path.with_name(f".{uuid.uuid4().hex}")
-    try:
-        yield beside
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with temporary_folder() as folder:
+        local = folder / "file"
+        yield local
+        epath.Path(local).copy(path, overwrite=True)
 
 
 @contextlib.contextmanager
@@ -77,12 +73,37 @@ def local_copy(path: epath.PathLike) -> Iterator[Path]:
     if not is_remote(path):
         yield Path(path)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        # Libraries tell formats by the suffix.
-        local = Path(folder) / f"file{epath.Path(path).suffix}"
-        with epath.Path(path).open("rb") as source, local.open("wb") as copy:
-            shutil.copyfileobj(source, copy, _DOWNLOAD_BLOCK_BYTES)
+    with temporary_folder() as folder:
+        # Libraries recognise formats by the suffix.
+        local = folder / f"file{epath.Path(path).suffix}"
+        download(path, local)
         yield local
+
+
+def download(path: epath.PathLike, local: Path) -> None:
+    """Copies a file of a bucket to the local disk."""
+    with epath.Path(path).open("rb") as source, local.open("wb") as copy:
+        shutil.copyfileobj(source, copy, _DOWNLOAD_BLOCK_BYTES)
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder for what goes to a bucket or comes from one; it goes with the block.
+
+    Raises:
+      DataError: there is no such folder, or its disk is full.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="evc-")
+    except OSError as error:
+        raise DataError(f"No temporary file can be written ({one_line(error)}); set TMPDIR to a folder.") from error
+    with folder as name:
+        try:
+            yield Path(name)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise DataError(f"The folder of temporary files, {name}, is full; set TMPDIR to another.") from error
 
 
 def make_folder(path: epath.PathLike) -> epath.Path:
@@ -99,6 +120,13 @@ def remove_folder(path: epath.PathLike) -> None:
             epath.Path(path).rmtree()
     else:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_unfinished(folder: epath.PathLike) -> None:
+    """Removes what `atomic_file` leaves on a disk, at any depth of a folder, when its process is killed."""
+    if not is_remote(folder):
+        for file in Path(folder).rglob(".*"):
+            file.unlink(missing_ok=True)
 
 
 def file_names(folder: epath.PathLike) -> set[str]:
@@ -139,24 +167,16 @@ def locked(folder: epath.Path, message: str) -> Iterator[None]:
 
 
 def put_in_place(new: epath.Path, target: epath.Path, old: epath.Path, last: str) -> None:
-    """Moves the folder `new` to `target`, whose earlier content goes.
+    """Moves the folder `new` to `target`, whose earlier content is removed.
 
-    On a disk that is a rename, and the earlier content waits in `old` for it. NOTE: a bucket cannot rename a folder;
-    there the file named `last`, without which nobody takes the folder for complete, goes first and comes last.
+    On a disk that is a rename, see `files.replace_dir`. NOTE: a bucket cannot rename a folder; there the file named
+    `last`, without which no reader takes the folder for a dataset, is removed first and written last.
     """
     if is_remote(target):
         _move_objects(new, target, last)
         return
     make_folder(target.parent)
-    replaced = target.exists()
-    if replaced:
-        target.rename(old)
-    try:
-        new.rename(target)
-    except OSError:
-        if replaced:
-            old.rename(target)
-        raise
+    files.replace_dir(Path(new), Path(target), Path(old))
 
 
 def undo_interrupted_move(target: epath.Path, old: epath.Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from evc_jax.data.prepare import storage
 from evc_jax.data.prepare.extract import ShardFeatures, open_features
 from evc_jax.data.prepare.plan import WorkShard
 from evc_jax.data.prepare.speaker_stats import Speaker, load_speakers
+from evc_jax.errors import one_line
 from evc_jax.features.speaker import EMBEDDING_DIM
 
 SHARD_EXAMPLES = 512
@@ -54,7 +56,7 @@ class OutputShard:
 
 @dataclasses.dataclass(frozen=True)
 class Writing:
-    """What a worker needs to know besides its shard.
+    """The places and sizes of a dataset being written, the same for all shards.
 
     Attributes:
       work: the work folder.
@@ -95,8 +97,8 @@ def output_shards(shards: Sequence[WorkShard], usable: Sequence[int]) -> list[Ou
 def write_shard(shard: OutputShard, writing: Writing) -> None:
     """Writes one file of the dataset, whole or not at all; does nothing where it is already.
 
-    Its bytes depend on the examples alone. Protocol buffers order the entries of a map anew in each process unless
-    they are told not to.
+    Its bytes depend on the examples alone: protocol buffers order the entries of a map anew in each process unless
+    `deterministic` is set.
     """
     path = shard_file(writing.folder, shard)
     if path.exists():
@@ -104,11 +106,14 @@ def write_shard(shard: OutputShard, writing: Writing) -> None:
     features = _features(writing.mel_bands)
     serializer = example_serializer.ExampleSerializer(features.get_serialized_info())
     with storage.atomic_file(path) as local:
-        writer = array_record_module.ArrayRecordWriter(str(local), "group_size:1")
-        for example in _examples(shard, writing):
-            record = serializer.serialize_example(features.encode_example(example))
-            writer.write(tf_example_pb2.Example.FromString(record).SerializeToString(deterministic=True))
-        writer.close()
+        writer = array_record_module.ArrayRecordWriter(os.fsencode(local), "group_size:1")
+        try:
+            for example in _examples(shard, writing):
+                record = serializer.serialize_example(features.encode_example(example))
+                writer.write(tf_example_pb2.Example.FromString(record).SerializeToString(deterministic=True))
+            writer.close()
+        except RuntimeError as error:  # its error for a full disk
+            raise OSError(one_line(error).split(";")[0]) from error
 
 
 def shard_file(folder: epath.PathLike, shard: OutputShard) -> epath.Path:
@@ -125,7 +130,7 @@ def write_description(
     licence: str,
     metadata: Mapping[str, Any],
 ) -> None:
-    """Writes what TFDS and `source` want to know of the dataset, once its shards are there."""
+    """Writes the description that TFDS and `data.dataset` read, once the shards are there."""
     sizes = storage.all_at_once(lambda shard: shard_file(folder, shard).stat().length, shards)
     identity = dataset_info.DatasetIdentity(
         name=BUILDER_NAME,

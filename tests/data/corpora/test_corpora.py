@@ -81,6 +81,14 @@ def test_folder_takes_emotions_from_folder_names(tmp_path):
     assert (other.emotion, other.corpus_emotion) == ("unknown", "whispered")
 
 
+def test_formats_of_one_take_are_utterances_of_their_own(tmp_path):
+    touch(tmp_path, "anna/sad/1.wav", "anna/sad/1.flac", "anna/sad/2.opus")
+    (tmp_path / "table.csv").write_text("path,speaker\nanna/sad/1.wav,a\nanna/sad/1.flac,a\nanna/sad/2.opus,a\n")
+    for source in (tmp_path, tmp_path / "table.csv"):
+        found = read_corpus("folder" if source.is_dir() else "manifest", source)
+        assert [r.utterance_id for r in found] == ["anna/sad/1.flac", "anna/sad/1.wav", "anna/sad/2"]
+
+
 def test_manifest(tmp_path):
     table = tmp_path / "speech.csv"
     table.write_text('path,speaker,sex,emotion,text\na/1.wav,anna,F,joy,"Yes, now."\na/2.wav,ben,,,\n')

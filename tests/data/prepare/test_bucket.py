@@ -5,8 +5,9 @@ import pytest
 from support.fake_bucket import fake_bucket
 from support.tiny_corpora import contents, embed, write_ravdess
 
+from evc_jax.data.dataset import dataset_info, open_speakers, open_split
 from evc_jax.data.prepare import storage
-from evc_jax.data.prepare.builder import dataset_info, open_speakers, open_split, prepare
+from evc_jax.data.prepare.builder import prepare
 from evc_jax.errors import DataError
 
 pytest.importorskip("gcsfs")

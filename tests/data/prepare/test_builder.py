@@ -1,20 +1,30 @@
+import contextlib
+import errno
 import json
+import os
 import pickle
+import shutil
 import subprocess
 import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from array_record.python.array_record_module import ArrayRecordWriter
 from etils import epath
-from support.tiny_corpora import contents, contents_of, embed, wait_until, write_buzz, write_ravdess
+from support.tiny_corpora import contents, contents_of, embed, touch, wait_until, write_buzz, write_ravdess
 
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import PCM_SCALE
-from evc_jax.data.dataset import audio_config
-from evc_jax.data.prepare import builder, storage
-from evc_jax.data.prepare.builder import dataset_info, open_speakers, open_split, prepare
+from evc_jax.data.corpora import read_corpus
+from evc_jax.data.dataset import audio_config, dataset_info, open_speakers, open_split
+from evc_jax.data.prepare import builder, local_runner, storage, tfds_writer
+from evc_jax.data.prepare.builder import prepare
+from evc_jax.data.prepare.listing import list_corpus
 from evc_jax.errors import DataError
+from evc_jax.files import printable
 
 
 def make(root: Path, out: Path, workers: int = 1, **options):
@@ -133,9 +143,9 @@ def test_a_finished_dataset_replaces_the_old_one(tmp_path):
 
 def test_the_work_folder_has_one_owner_and_goes_when_nothing_is_in_it(tmp_path):
     with pytest.raises(KeyboardInterrupt), builder._work_folder(epath.Path(tmp_path), "ravdess") as work:
-        with pytest.raises(DataError, match="ravdess is being prepared in .* by another process"):
-            with builder._work_folder(epath.Path(tmp_path), "ravdess"):
-                pass
+        busy = pytest.raises(DataError, match="ravdess is being prepared in .* by another process")
+        with busy, builder._work_folder(epath.Path(tmp_path), "ravdess"):
+            pass
         assert work.exists()
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
@@ -222,7 +232,9 @@ def test_refusals(prepared, tmp_path, monkeypatch):
     with pytest.raises(DataError, match="'--region=R' are given without a Beam runner; name one"):
         make(write_ravdess(tmp_path / "corpus", actors=1), tmp_path / "out", beam_options="--region=R")
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(
+        DataError, match=r"/file/\.prepare-ravdess/features cannot be written \(Not a directory\); make"
+    ):
         make(tmp_path / "corpus", tmp_path / "file")
     monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(DataError, match=r"s3://b/data needs a package that is not there \(Install s3fs"):
@@ -232,6 +244,104 @@ def test_refusals(prepared, tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"DirectRunner needs Apache Beam .*; pip install 'evc_jax\[beam\]'"):
         prepare("ravdess", tmp_path / "corpus", tmp_path / "out", runner="DirectRunner")
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_a_digest_of_the_content_does_not_depend_on_the_place(corpus, prepared, tmp_path):
+    out, _ = prepared
+    digest = dataset_info(out, "ravdess")["digest"]
+    copy = shutil.copytree(corpus, tmp_path / "copy")
+    make(copy, tmp_path / "out")
+    assert dataset_info(tmp_path / "out", "ravdess")["digest"] == digest
+    write_buzz(copy / "Actor_01/03-01-01-01-01-01-01.wav", 300.0)
+    make(copy, tmp_path / "out")
+    corrected = dataset_info(tmp_path / "out", "ravdess")["digest"]
+    (copy / "Actor_01/03-01-01-01-01-01-01.wav").unlink()
+    make(copy, tmp_path / "out")
+    assert len({digest, corrected, dataset_info(tmp_path / "out", "ravdess")["digest"]}) == 3
+
+
+def test_names_that_are_not_utf8_and_what_is_passed_over(tmp_path):
+    root, out = tmp_path / "corpus", tmp_path / os.fsdecode(b"out\xff")
+    write_buzz(root / os.fsdecode(b"J\xf6rg/happy/\xe9t\xe9.wav"))
+    write_buzz(root / os.fsdecode(b"J\xf6rg/happy/\xe8t\xe8.wav"))
+    write_buzz(root / "anna/sad/1.aiff")
+    (root / "anna/sad/2.wav").write_text("no audio")
+    touch(root, "anna/sad/2.m4a", "anna/3.wav")
+    listing = list_corpus("folder", root, "folder")
+    names = sorted(u.utterance_id for u in listing.utterances)
+    assert len(set(names)) == 4 and all(name.encode() for name in names)
+    with pytest.raises(DataError, match="1 of the 4 recordings in .* cannot be used"):
+        prepare("folder", root, out, embedder=embed, workers=1, progress=False)
+    (root / "anna/sad/2.wav").unlink()
+    report = prepare("folder", root, out, embedder=embed, workers=1, progress=False)
+    assert sum(report.counts.values()) == 3 and not report.failures
+    lines = str(report).splitlines()
+    assert lines[0].endswith("0 unusable -> " + printable(report.path)) and lines[0].encode()
+    assert lines[1:] == [
+        "  passed over: 1 (format that is not read: anna/sad/2.m4a)",
+        "  passed over: 1 (not in the layout: anna/3.wav)",
+    ]
+    records = [record for split in report.counts for record in open_split(out, "folder", split)]
+    (speaker,) = {record["speaker"] for record in records} - {"folder-anna"}
+    assert speaker.startswith("folder-J\ufffdrg-")
+    assert sorted(record["utterance_id"] for record in records) == [name for name in names if name != "anna/sad/2"]
+
+
+def test_a_full_disk_is_named_and_no_unfinished_file_stays(tmp_path, monkeypatch):
+    class FullDisk(ArrayRecordWriter):
+        def close(self):
+            raise RuntimeError("write() failed: No space left on device; writing /somewhere")
+
+    write_ravdess(tmp_path / "corpus", actors=1)
+    listing = list_corpus("ravdess", tmp_path / "corpus", "ravdess")
+    with monkeypatch.context() as patch:
+        patch.setattr(tfds_writer.array_record_module, "ArrayRecordWriter", FullDisk)
+        # In this process, where the writer can be replaced.
+        runner = local_runner.LocalRunner(ThreadPoolExecutor(1), 1, progress=False)
+        patch.setattr(local_runner, "local_runner", lambda *_: contextlib.nullcontext(runner))
+        message = (
+            r"/out cannot be written \(write\(\) failed: No space left on device\); make room .* finished is kept\.$"
+        )
+        with pytest.raises(DataError, match=message):
+            make(tmp_path / "corpus", tmp_path / "out")
+    assert listing.utterances and not list((tmp_path / "out").rglob("new-*/*"))
+    assert make(tmp_path / "corpus", tmp_path / "out").found == 4
+
+
+def test_temporary_files_that_cannot_be_written_are_not_blamed_on_recordings(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    message = r"^No temporary file can be written \(.*gone.*\); set TMPDIR to a folder\.$"
+    with pytest.raises(DataError, match=message), storage.atomic_file("gs://bucket/file"):
+        pass
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    message = "^The folder of temporary files, .* is full; set TMPDIR to another"
+    with pytest.raises(DataError, match=message), storage.temporary_folder():
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert not list(tmp_path.iterdir())
+
+
+def test_datasets_and_corpora_without_permission(prepared, tmp_path, unprivileged):
+    out, _ = prepared
+    with pytest.raises(DataError, match=r"^Dataset ravdess in .* cannot be read \(no permission\); make it readable"):
+        dataset_info(out, "ravdess")
+    with pytest.raises(DataError, match=r"cannot be read \(no permission\); make it readable\.$"):
+        read_corpus("ravdess", tmp_path / "corpus")
+
+
+@pytest.fixture
+def unprivileged(prepared, tmp_path):
+    """Nobody may read the dataset and `tmp_path`, and we are not root."""
+    folders = [prepared[0] / "speech/ravdess", tmp_path]
+    for folder in folders:
+        folder.chmod(0)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    yield
+    if root:
+        os.seteuid(0)
+    for folder in folders:
+        folder.chmod(0o755)
 
 
 def test_different_audio_settings_do_not_mix(tmp_path):

@@ -1,0 +1,116 @@
+"""Metadata files of corpora as text, or an error that names file, line and remedy: no row is lost silently."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from evc_jax.errors import DataError, one_line
+from evc_jax.files import printable
+
+# UTF-32's little-endian mark begins with that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def read_text(file: Path, otherwise: Callable[[bytes], str] | None = None) -> str:
+    """The text of a file in the encoding of its byte-order mark, or else UTF-8.
+
+    Args:
+      file: what to read.
+      otherwise: decodes what is neither; that is refused if None.
+
+    Raises:
+      DataError: the file cannot be read or decoded.
+    """
+    try:
+        data = file.read_bytes()
+        return data.decode(_encoding(data))
+    except UnicodeDecodeError as error:
+        if otherwise is not None:
+            return otherwise(data)
+        raise _undecodable(file, data.count(b"\n", 0, error.start) + 1, error.encoding) from error
+    except OSError as error:
+        raise unreadable(file, error) from error
+
+
+def read_lines(file: Path, newline: str = "\n") -> Iterator[str]:
+    """The lines of a file, decoded as by `read_text` one after the other; `newline` as for `open`.
+
+    Raises:
+      DataError: the file cannot be read, or a line cannot be decoded.
+    """
+    number = 0
+    try:
+        with file.open("rb") as stream:
+            encoding = _encoding(stream.read(4))
+        # An error of a strict decoder would name no line, as it decodes in blocks.
+        with file.open(encoding=encoding, errors="surrogateescape", newline=newline) as stream:
+            for number, line in enumerate(stream, 1):
+                if not line.isascii() and any("\udc80" <= char <= "\udcff" for char in line):
+                    raise _undecodable(file, number, encoding)
+                yield line
+    except UnicodeDecodeError as error:
+        raise _undecodable(file, number + 1, encoding) from error
+    except OSError as error:
+        raise unreadable(file, error) from error
+
+
+def read_csv(file: Path, required: Sequence[str], expected: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows of a CSV file below its head: (line that a row begins in, fields by column, without outer blanks).
+
+    Args:
+      file: what to read.
+      required: columns that must be there.
+      expected: what the file should hold, for the error.
+
+    Raises:
+      DataError: the file cannot be read or decoded, lacks a column, or has a row that does not fit its head, as one
+        with a quotation mark that is not closed.
+    """
+    reader = csv.reader(read_lines(file, newline=""), strict=True)
+    columns, start = [], 1
+    try:
+        for fields in reader:
+            fields = [field.strip() for field in fields]
+            if not columns:
+                columns = fields
+                if absent := [name for name in required if name not in columns]:
+                    raise DataError(f"{printable(file)} has no column {' or '.join(absent)}; {expected}.")
+            elif any(fields[len(columns) :]):
+                raise DataError(
+                    f"{printable(file)}, line {start}: {len(fields)} fields where there are {len(columns)} columns; "
+                    "put a field that holds commas between quotation marks."
+                )
+            elif fields:
+                yield start, dict(zip(columns, fields + [""] * (len(columns) - len(fields)), strict=False))
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(
+            f"{printable(file)}, line {start}: a quotation mark is not closed, or a field is longer than "
+            f"{csv.field_size_limit():,} characters ({one_line(error)}); mend the line."
+        ) from error
+    if not columns:
+        raise DataError(f"{printable(file)} has no column {' or '.join(required)}; {expected}.")
+
+
+def unreadable(file: Path, error: OSError) -> DataError:
+    """The error for a file or folder of a corpus that the system does not let us read."""
+    reason = "no permission" if isinstance(error, PermissionError) else error.strerror or one_line(error)
+    return DataError(f"{printable(file)} cannot be read ({reason}); make it readable.")
+
+
+def _encoding(data: bytes) -> str:
+    return next((encoding for mark, encoding in _MARKS if data.startswith(mark)), "utf-8")
+
+
+def _undecodable(file: Path, line: int, encoding: str) -> DataError:
+    name = encoding.removesuffix("-sig").upper()
+    return DataError(f"{printable(file)}, line {line}: the text is not {name}; save the file as UTF-8.")
