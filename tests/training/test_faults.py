@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.tiny_voices import records, saved_steps, train_voices, write_voices
+from support.tiny_voices import records, train_voices, write_voices
 
 from evc_jax.errors import CheckpointError, TrainingError
-from evc_jax.pretrained.workdir import load_for_inference
+from evc_jax.pretrained.workdir import load_for_inference, saved_steps
 from evc_jax.training import checkpoints
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -140,7 +140,7 @@ def test_a_disk_that_fills_up_stops_the_run_with_one_sentence(voices, tmp_path):
     # The shell after the training tells, still inside the mount, whether an earlier checkpoint can be read.
     check = (
         'python=$1; shift; "$python" scripts/train.py --workdir="$0/run" "$@"; code=$?; '
-        '"$python" -c "import sys; from evc_jax.training.checkpoints import load_for_inference as load; '
+        '"$python" -c "import sys; from evc_jax.pretrained.workdir import load_for_inference as load; '
         'print(\'readable\', load(sys.argv[1]).step)" "$0/run"; exit $code'
     )
     command = [*probe, workdir, "sh", "-c", check, workdir, sys.executable, *_launch(voices, 400)]
