@@ -88,8 +88,9 @@ def _remove_entries(program: str) -> None:
     import jax
     from etils import epath
 
+    folder = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
     with contextlib.suppress(OSError):  # it may be someone else's
-        for entry in epath.Path(jax.config.jax_compilation_cache_dir).iterdir():
+        for entry in epath.Path(folder).iterdir():
             if entry.name.startswith(f"{program}-"):
                 entry.unlink(missing_ok=True)
 

@@ -20,7 +20,7 @@ INFERENCE_ITEM = "exported"
 
 @dataclass(frozen=True)
 class Trained:
-    """What a finished (or running) training offers to a bundle or to another system.
+    """The newest checkpoint of a training, for a bundle or for another system.
 
     Attributes:
       system: which system was trained.
@@ -106,5 +106,5 @@ def validation_metrics(workdir: epath.PathLike, step: int) -> dict[str, float]:
 
 
 def absolute(path: epath.Path) -> epath.Path:
-    """The path as Orbax wants it; one in a bucket is absolute already, and `resolve` would take it for a local one."""
+    """The absolute path that Orbax needs; `resolve` would make a local one of a path in a bucket."""
     return path if "://" in str(path) else path.resolve()

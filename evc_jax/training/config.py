@@ -1,4 +1,4 @@
-"""What a training run is made of. `configs/NAME.py` fills these; unknown keys and wrong types are errors."""
+"""The configuration of a training. `configs/NAME.py` fills these; unknown keys and wrong types are errors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class DataConfig:
     read_threads: int = 4
 
     def __post_init__(self):
-        # The command line hands "a,b" over as one name.
+        # The command line gives "a,b" as one name.
         names = tuple(name for entry in self.datasets for name in entry.split(",") if name)
         object.__setattr__(self, "datasets", names)
         if not names:

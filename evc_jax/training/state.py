@@ -26,7 +26,7 @@ class TrainState:
 
 @pytree_dataclass
 class GanState:
-    """Generator and discriminator, an optimizer for each, and the moving average of the generator (None without one)."""
+    """Generator and discriminator, an optimizer for each, and the generator's moving average (None without one)."""
 
     step: jax.Array
     generator: Params

@@ -60,9 +60,9 @@ OUT_OF_MEMORY = [
 @pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=str)
 def test_too_little_memory_names_the_settings_that_need_less(error, tmp_path, voices):
     config = voices_config(voices, batch_size=512)
-    with pytest.raises(TrainingError, match=r"batch_size 512 \(.*\); lower config.batch_size and raise config.accumul"):
-        with storage.machine_errors(config, epath.Path(tmp_path)):
-            raise error
+    message = r"batch_size 512 \(.*\); lower config.batch_size and raise config.accumulate"
+    with pytest.raises(TrainingError, match=message), storage.machine_errors(config, epath.Path(tmp_path)):
+        raise error
 
 
 def test_memory_that_runs_out_in_a_step_ends_the_training(voices, tmp_path, monkeypatch):
