@@ -93,7 +93,7 @@ def _codegan_options(trained: Mapping[str, Trained]) -> Mapping[str, Any]:
 
 
 def _check_origin(trained: Mapping[str, Trained]) -> None:
-    """Raises ConfigError unless CodeGAN was trained on the codes of this SpeechSplit, where its origin is still there."""
+    """Raises ConfigError where CodeGAN is known to be trained on the codes of another SpeechSplit."""
     origin = _codegan_options(trained).get("speechsplit")
     if not origin or not Path(origin).is_dir():
         return

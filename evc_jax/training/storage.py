@@ -18,6 +18,18 @@ from evc_jax.pretrained.workdir import saved_steps
 from evc_jax.training.config import TrainConfig
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_ROOM_BYTES = 1 << 20
+_REFUSED = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.EIO,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+)
 _FULL_SIGNS = ("no space left", "disk quota", "resource_exhausted: error writing")
 _MEMORY_SIGNS = ("resource_exhausted", "out of memory", "bad_alloc", "cannot allocate memory", "can't start new thread")
 
@@ -87,7 +99,7 @@ def _explain(error: Exception, config: TrainConfig, workdir: epath.Path) -> str 
             f"Memory ran out in a training with batch_size {config.batch_size} ({one_line(error)}); lower "
             "config.batch_size and raise config.accumulate by the same factor, which trains the same in less memory."
         )
-    if isinstance(error, OSError) and file is not None:
+    if isinstance(error, OSError) and number in _REFUSED and file is not None:
         if _is_inside(file, workdir):
             return _unusable(workdir, f"{os.fsdecode(file)}: {error.strerror}")
         return f"{os.fsdecode(file)} cannot be used ({error.strerror}); mend that and give the same command again."
@@ -99,11 +111,17 @@ def _unusable(workdir: epath.Path, reason: str) -> str:
 
 
 def _full_place(file: object, workdir: epath.Path) -> object:
-    """Where there is no room: the error's file, or else the fuller one of the two disks that a training writes to."""
+    """Where there is no room: at the error's file; without one in the temporary folder where that is full."""
     if file is not None:
         return workdir if _is_inside(file, workdir) else file
-    places = [place for place in (workdir, tempfile.gettempdir()) if os.path.isdir(place)]
-    return min(places, key=lambda place: shutil.disk_usage(place).free, default=workdir)
+    temporary = tempfile.gettempdir()
+    if workdir.exists() and _is_full(temporary) and not _is_full(workdir):
+        return temporary
+    return workdir
+
+
+def _is_full(folder: object) -> bool:
+    return "://" not in str(folder) and shutil.disk_usage(str(folder)).free < _NO_ROOM_BYTES
 
 
 def _is_inside(file: object, workdir: epath.Path) -> bool:

@@ -102,7 +102,9 @@ def test_a_full_disk_is_the_right_one(error, place, voices, tmp_path, monkeypatc
         error.filename = error.filename.format(workdir=workdir)
     usage = storage.shutil.disk_usage(tmp_path)
     monkeypatch.setattr(storage.tempfile, "gettempdir", lambda: str(full))
-    monkeypatch.setattr(storage.shutil, "disk_usage", lambda path: usage._replace(free=0 if path == str(full) else 9))
+    monkeypatch.setattr(
+        storage.shutil, "disk_usage", lambda path: usage._replace(free=0 if path == str(full) else 10**9)
+    )
     expected = f"The disk of {place.format(workdir=workdir, full=full)} is full"
     with (
         pytest.raises(TrainingError, match=expected),
