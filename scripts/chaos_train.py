@@ -3,7 +3,7 @@
     python scripts/chaos_train.py --kills=10 --out=chaos -- --config=configs/voicegan.py:tiny --config.steps=400
 
 What follows `--` are arguments of scripts/train.py but `--workdir`. The training is started, killed at a random moment
-(every second time while a checkpoint is being written) and started again, so often as --kills says, and then left to
+(every second time while a checkpoint is being written) and started again, --kills times in all, and then left to
 finish. Every metric of every step and the fingerprint of the last checkpoint must be the same, bit for bit, as without
 kills. OUT gets both work directories, the output of every start and report.md. Exit code 0: the same; 1: not; 2: the
 training itself failed.

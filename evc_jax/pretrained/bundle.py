@@ -50,7 +50,7 @@ class TrainedNetwork:
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """A bundle on disk; its networks are read when they are first asked for.
+    """A bundle on disk; its networks are read when they are first needed.
 
     Attributes:
       path: the directory.

@@ -80,13 +80,13 @@ class Checkpoints:
         description: dict[str, Any],
         metrics: dict[str, float],
     ) -> None:
-        """Starts saving; training goes on while the files are written.
+        """Starts saving; training continues while the files are written.
 
         Args:
           step: number of finished steps.
           state: the whole training state.
           inference_params: per network the parameters that inference needs.
-          progress: what the loop needs to go on, JSON.
+          progress: what the loop needs to resume, JSON.
           description: config and network settings, JSON.
           metrics: of the newest validation.
 

@@ -1,7 +1,7 @@
 """Data parallelism: one per-device step, mapped over all devices of all hosts.
 
 A system's step is written for one device and calls `mean_over_devices` where replicas must agree. Nothing else in the
-project knows how many devices there are. `shard_map` under `jit` is what `jax.pmap` itself has become.
+project depends on the number of devices. `shard_map` under `jit` is how `jax.pmap` itself is implemented.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class NotFinite(Exception):
 
 
 class Progress:
-    """Collects the metrics of steps, fetched only when asked for, so that steps are dispatched ahead."""
+    """Collects the metrics of steps, fetched only when they are needed, so that steps are dispatched ahead."""
 
     def __init__(self, pending: list[dict[str, float]], peak_flops_per_s: float | None):
         """
@@ -91,7 +91,7 @@ class Progress:
         self._pause_s = time.monotonic()
 
     def resume(self) -> None:
-        """Lets the clock go on."""
+        """Starts the clock again."""
         self._paused_s += time.monotonic() - self._pause_s
 
     def _restart_clock(self) -> None:
@@ -138,5 +138,5 @@ def stopped_by(error: NotFinite, system: str, names: list[str], last_good: str) 
         shown += f" and {len(names) - NAMES_SHOWN} more"
     return TrainingError(
         f"Step {error.step} of {system} gave {error.metric} {error.value} on {shown}; {last_good}: look at these "
-        "recordings, or go on from there with a lower config.optimizer.learning_rate."
+        "recordings, or resume from there with a lower config.optimizer.learning_rate."
     )

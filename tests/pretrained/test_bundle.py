@@ -1,4 +1,4 @@
-"""A bundle survives saving and loading, and says in one sentence why it cannot be loaded."""
+"""A bundle survives saving and loading, and one sentence names why it cannot be loaded."""
 
 import json
 import shutil
