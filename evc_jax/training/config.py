@@ -207,7 +207,7 @@ def check_key(key: str, known: Collection[str]) -> None:
     """Raises ConfigError, with the most similar ones, unless `key` is one of the `known` paths."""
     if key not in known:
         inside = [path for path in known if path.endswith(f".{key}") or path.startswith(f"{key}.")]
-        near = inside or difflib.get_close_matches(key, known) or known
+        near = inside or difflib.get_close_matches(key, known, cutoff=0.55) or known
         raise ConfigError(f"The config has no key {key!r}; name one of {', '.join(near)}.")
 
 

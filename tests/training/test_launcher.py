@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
         (["--config=configs/waveglow.py:huge"], "This config has no variant 'huge'; it has: full, light, small, tiny."),
         (
             ["--config=configs/waveglow.py:tiny", "--config.bach=3"],
-            "The config has no key 'bach'; name one of batch_size",
+            "The config has no key 'bach'; name one of batch_size.",
         ),
         (["--config=configs/waveglow.py:tiny", "--config.batch_size=0"], "batch_size is 0; expected at least 1."),
         (["--config=configs/waveglow.py:tiny,steps=3"], "--config=FILE:VARIANT --config.KEY=VALUE."),
