@@ -28,7 +28,7 @@ from benchmarks.voices import prepare_voices
 from evc_jax.data import pipeline
 from evc_jax.data.dataset import open_split
 from evc_jax.errors import ConfigError
-from evc_jax.training.config import SYSTEMS, TrainConfig, reading_options
+from evc_jax.training.config import SYSTEMS, TrainConfig
 from evc_jax.training.systems.fake_data import system_without_data
 
 # A turn reads many times as much as is prepared ahead, or it would only find what is there already.
@@ -54,7 +54,7 @@ def from_disk(config: TrainConfig, system: Any) -> grain.IterDataset | None:
         return None
     fields = pipeline.WAVEGLOW_FIELDS if config.system == "waveglow" else pipeline.SPEECHSPLIT_FIELDS
     source = open_split(config.data.data_dir, config.data.datasets, "train", fields, cache_bytes=0)
-    shared = {"batch_size": config.batch_size, **reading_options(config, "train")}
+    shared = {"batch_size": config.batch_size, **system.reading_options("train")}
     if config.system == "waveglow":
         segments = pipeline.SegmentConfig(system.options.segment_samples, system.model.upsample_stride)
         return pipeline.waveglow_pipeline(source, segments, **shared)

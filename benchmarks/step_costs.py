@@ -57,7 +57,7 @@ def step_cost(config: TrainConfig) -> StepCost:
     players = (state.generator, state.discriminator) if isinstance(system, GanSystem) else state.params
     return StepCost(
         parameters=sum(leaf.size for leaf in jax.tree.leaves(players)),
-        samples=config.batch_size * config.accumulate * getattr(system.options, "critic_steps", 1),
+        samples=config.batch_size * config.accumulate * getattr(system.options, "discriminator_steps", 1),
         flops=count_flops(step, state, batch, key),
         loop_iterations=count_loop_iterations(step, state, batch, key),
         reduced_bytes=count_reduced_bytes(step, state, batch, key),

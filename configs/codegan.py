@@ -3,13 +3,13 @@
     python scripts/train.py --config=configs/codegan.py:full --workdir=runs/codegan \\
         --config.options.speechsplit=runs/speechsplit
 
-full   the reference's sizes; one step is five critic updates and one of the generator
+full   the reference's sizes; one step is five updates of the discriminator and one of the generator
 small  for a CPU or a laptop GPU; what the embedded bundle was trained with
 tiny   for tests
 """
 
 from evc_jax.models.gan.codegan import CodeGANConfig
-from evc_jax.training.config import DataConfig, OptimizerConfig, config_dict, from_argument, pick
+from evc_jax.training.config import DataConfig, OptimizerConfig, config_dict, pick
 from evc_jax.training.systems.codegan import Options
 
 # The numbers of code channels and emotions follow from the frozen SpeechSplit and the options.
@@ -33,8 +33,7 @@ MODELS = {
 }
 
 
-@from_argument
-def get_config(variant: str):
+def get_config(variant: str = "full"):
     """The training of one variant."""
     return config_dict(
         "codegan",

@@ -8,7 +8,7 @@ tiny   for tests
 """
 
 from evc_jax.models.speechsplit.config import EncoderConfig, F0ConverterConfig
-from evc_jax.training.config import DataConfig, OptimizerConfig, config_dict, from_argument, pick
+from evc_jax.training.config import DataConfig, OptimizerConfig, config_dict, pick
 from evc_jax.training.systems.speechsplit import Options
 
 MODELS = {
@@ -28,8 +28,7 @@ MODELS = {
 }
 
 
-@from_argument
-def get_config(variant: str):
+def get_config(variant: str = "full"):
     """The training of one variant."""
     return config_dict(
         "f0_converter",

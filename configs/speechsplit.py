@@ -1,4 +1,4 @@
-"""SpeechSplit, the autoencoder that takes speech apart into content, rhythm, pitch and timbre.
+"""SpeechSplit, the autoencoder that separates speech into content, rhythm, pitch and timbre.
 
     python scripts/train.py --config=configs/speechsplit.py:full --workdir=runs/speechsplit
 
@@ -8,7 +8,7 @@ tiny   for tests
 """
 
 from evc_jax.models.speechsplit.config import EncoderConfig, SpeechSplitConfig
-from evc_jax.training.config import DataConfig, OptimizerConfig, config_dict, from_argument, pick
+from evc_jax.training.config import DataConfig, OptimizerConfig, config_dict, pick
 from evc_jax.training.systems.speechsplit import Options
 
 MODELS = {
@@ -30,8 +30,7 @@ MODELS = {
 }
 
 
-@from_argument
-def get_config(variant: str):
+def get_config(variant: str = "full"):
     """The training of one variant."""
     return config_dict(
         "speechsplit",

@@ -1,19 +1,18 @@
-"""VoiceGAN, which draws new voices: speaker embeddings of a wished sex.
+"""VoiceGAN, which draws new voices: speaker embeddings of a chosen sex.
 
     python scripts/train.py --config=configs/voicegan.py:full --workdir=runs/voicegan
 
-full   the reference's sizes; one step is five critic updates and one of the generator
+full   the reference's sizes; one step is five updates of the discriminator and one of the generator
 small  for a CPU or a laptop GPU; what the embedded bundle was trained with
 tiny   for tests
 """
 
 from evc_jax.models.gan.voicegan import VoiceGANConfig
-from evc_jax.training.config import DataConfig, OptimizerConfig, config_dict, from_argument, pick
+from evc_jax.training.config import DataConfig, OptimizerConfig, config_dict, pick
 from evc_jax.training.systems.voicegan import Options
 
 
-@from_argument
-def get_config(variant: str):
+def get_config(variant: str = "full"):
     """The training of one variant."""
     widths = pick(variant, full=(1024, 1024), small=(512, 512), tiny=(32, 32))
     return config_dict(

@@ -29,8 +29,9 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = "config"
     """
     if not hasattr(mapping, "items"):
         raise ConfigError(f"{where} is {mapping!r}; expected a group of settings for {cls.__name__}.")
-    hints = typing.get_type_hints(cls)
-    fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
+    kind: Any = cls  # a type variable cannot be bound to dataclasses
+    hints = typing.get_type_hints(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind) if field.init}
     unknown = sorted(set(mapping.keys()) - set(fields))
     if unknown:
         raise ConfigError(f"{where} has no key {', '.join(unknown)}; it has: {', '.join(sorted(fields))}.")
@@ -65,7 +66,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             return None
         remaining = [arg for arg in typing.get_args(hint) if arg is not type(None)]
         return _convert(remaining[0], value, where)
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return value if isinstance(value, hint) else from_mapping(hint, value, where)
     if origin is tuple or hint is tuple:
         if isinstance(value, str) or not isinstance(value, tuple | list):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
 import platform
+import re
+import warnings
 from pathlib import Path
 
 CACHE_VARIABLE = "EVC_CACHE_DIR"
+_DAMAGED = "Error reading persistent compilation cache entry for "
 
 
 def cache_dir() -> Path | None:
@@ -29,20 +33,16 @@ def cache_dir() -> Path | None:
 
 
 def enable_cache() -> None:
-    """Turns the cache on; without a place to write, or where the user configured JAX's own, does nothing."""
-    folder = cache_dir()
-    if folder is None or os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return
-    if not os.access(folder, os.W_OK):
-        return
+    """Turns the cache on; without a place to write, or where the user configured JAX's own, that is left as it is."""
     import jax
 
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        folder = cache_dir()
+        if folder is None or not _is_writable(folder):
+            return
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    _replace_damaged_entries()
 
 
 @functools.cache
@@ -61,6 +61,46 @@ def memory_first() -> dict[str, str]:
     except jax.errors.JaxRuntimeError:
         return {}
     return options
+
+
+@functools.cache
+def _replace_damaged_entries() -> None:
+    """Removes an entry that cannot be read, so that JAX writes it anew.
+
+    JAX writes entries in place, so that a kill leaves half of one; from then on it warns, compiles, and never
+    overwrites what is there. Its warning, which comes before it writes, names the program but not the entry: all
+    entries of programs of that name are removed.
+    """
+    show = warnings.showwarning
+
+    def show_or_remove(message, category, filename, lineno, file=None, line=None):
+        program = re.match(f"{_DAMAGED}'(.+?)'", str(message))
+        if program:
+            _remove_entries(program[1])
+        else:
+            show(message, category, filename, lineno, file, line)
+
+    warnings.filterwarnings("always", message=_DAMAGED)
+    warnings.showwarning = show_or_remove
+
+
+def _remove_entries(program: str) -> None:
+    import jax
+    from etils import epath
+
+    folder = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+    with contextlib.suppress(OSError):  # it may be someone else's
+        for entry in epath.Path(folder).iterdir():
+            if entry.name.startswith(f"{program}-"):
+                entry.unlink(missing_ok=True)
+
+
+def _is_writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
 
 
 def _processor() -> str:

@@ -1,9 +1,9 @@
-"""Proves that a training survives being killed: runs it once in peace and once under fire, and compares every number.
+"""Tests that kills change nothing in a training: runs it once without and once with kills, and compares every number.
 
     python scripts/chaos_train.py --kills=10 --out=chaos -- --config=configs/voicegan.py:tiny --config.steps=400
 
 What follows `--` are arguments of scripts/train.py but `--workdir`. The training is started, killed at a random moment
-(every second time while a checkpoint is being written) and started again, so often as --kills says, and then left to
+(every second time while a checkpoint is being written) and started again, --kills times in all, and then left to
 finish. Every metric of every step and the fingerprint of the last checkpoint must be the same, bit for bit, as without
 kills. OUT gets both work directories, the output of every start and report.md. Exit code 0: the same; 1: not; 2: the
 training itself failed.
@@ -19,6 +19,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+from evc_jax.pretrained.workdir import logged_metrics
+from evc_jax.training.metrics_writer import TIMINGS
 
 TRAIN = Path(__file__).with_name("train.py")
 # Every step is logged, so that every step is compared.
@@ -36,14 +39,14 @@ def main() -> int:
         if workdir.exists():
             print(f"chaos_train: {workdir} exists; give another --out or remove it.", file=sys.stderr)
             return 2
-    print("once in peace ...", flush=True)
+    print("once without kills ...", flush=True)
     if code := _start(calm, arguments.train, out / "calm.log").wait():
         return _failed(code, out / "calm.log")
     draw, rows = random.Random(arguments.seed), []
     for number in range(arguments.kills):
         log = out / f"killed-{number}.log"
         process = _start(killed, arguments.train, log)
-        row = _strike(process, killed, arguments.signal, number % 2 == 1, draw)
+        row = _kill(process, killed, arguments.signal, number % 2 == 1, draw)
         rows.append({"kill": number + 1, **row})
         print(rows[-1], flush=True)
         expected = 0 if arguments.signal == "TERM" else -signal.SIGKILL
@@ -61,7 +64,7 @@ def _start(workdir: Path, train: list[str], log: Path) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=log.open("w"), stderr=subprocess.STDOUT)
 
 
-def _strike(process: subprocess.Popen, workdir: Path, kind: str, in_save: bool, draw: random.Random) -> dict:
+def _kill(process: subprocess.Popen, workdir: Path, kind: str, in_save: bool, draw: random.Random) -> dict:
     """Waits for a step of this process, then for the moment, and kills it."""
     before = _steps(workdir)
     while process.poll() is None and _steps(workdir) in (before, []):
@@ -77,30 +80,19 @@ def _strike(process: subprocess.Popen, workdir: Path, kind: str, in_save: bool, 
     if process.poll() is not None:
         moment = "finished before"
     process.send_signal(getattr(signal, f"SIG{kind}"))
-    struck_s = time.monotonic()
+    killed_s = time.monotonic()
     code = process.wait(timeout=GRACE_S)
     return {
         "moment": moment,
         "first step seen": resumed[-1] if resumed else 0,
         "last step": (_steps(workdir) or [0])[-1],
         "exit code": code,
-        "seconds to end": round(time.monotonic() - struck_s, 2),
+        "seconds to end": round(time.monotonic() - killed_s, 2),
     }
 
 
 def _steps(workdir: Path) -> list[int]:
-    log = workdir / "metrics.jsonl"
-    return [record["step"] for record in _records(log) if record["split"] == "train"] if log.exists() else []
-
-
-def _records(log: Path) -> list[dict]:
-    records = []
-    for line in log.read_text().splitlines():
-        try:
-            records.append(json.loads(line))
-        except ValueError:  # cut off by a kill
-            continue
-    return records
+    return [record["step"] for record in logged_metrics(workdir) if record["split"] == "train"]
 
 
 def _saving(workdir: Path) -> bool:
@@ -108,10 +100,8 @@ def _saving(workdir: Path) -> bool:
 
 
 def _report(calm: Path, killed: Path, rows: list[dict], file: Path) -> int:
-    from evc_jax.training.metrics_writer import LOG_FILE, TIMINGS
-
     def metrics(workdir: Path) -> list[dict]:
-        return [{k: v for k, v in r.items() if k not in TIMINGS} for r in _records(workdir / LOG_FILE)]
+        return [{k: v for k, v in record.items() if k not in TIMINGS} for record in logged_metrics(workdir)]
 
     def fingerprint(workdir: Path) -> str:
         saved = [path for path in (workdir / "checkpoints").iterdir() if path.name.isdigit()]
@@ -122,13 +112,13 @@ def _report(calm: Path, killed: Path, rows: list[dict], file: Path) -> int:
     different = [x for x, y in zip(a, b, strict=False) if x != y]
     same = a == b and fingerprint(calm) == fingerprint(killed)
     lines = [f"# {len(rows)} kills: {'every number is the same' if same else 'NOT the same'}", ""]
-    lines += [f"- records compared: {len(a)} in peace, {len(b)} under fire, {len(different)} different"]
-    lines += [f"- last checkpoint in peace {fingerprint(calm)}, under fire {fingerprint(killed)}", ""]
+    lines += [f"- records compared: {len(a)} without kills, {len(b)} with kills, {len(different)} different"]
+    lines += [f"- last checkpoint without kills {fingerprint(calm)}, with kills {fingerprint(killed)}", ""]
     if rows:
         lines += ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
         lines += ["| " + " | ".join(str(value) for value in row.values()) + " |" for row in rows]
     if different:
-        lines += ["", f"The first difference: `{json.dumps(different[0])}` in peace."]
+        lines += ["", f"The first difference: `{json.dumps(different[0])}` without kills."]
     file.write_text("\n".join(lines) + "\n")
     print(file.read_text())
     return 0 if same else 1

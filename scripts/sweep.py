@@ -1,13 +1,13 @@
 """Prints one training command per point of a grid; nothing is run.
 
-    python scripts/sweep.py --config=configs/codegan.py:full,code=pitch_rhythm --workdir=runs/sweep \\
-        optimizer.learning_rate=1e-4,3e-4 options.critic_steps=3,5
+    python scripts/sweep.py --config=configs/codegan.py:full --workdir=runs/sweep \\
+        optimizer.learning_rate=1e-4,3e-4 options.discriminator_steps=3,5
 
 prints four lines such as
 
-    python scripts/train.py --config=configs/codegan.py:full,code=pitch_rhythm \\
-        --workdir=runs/sweep/learning_rate=1e-4,critic_steps=3 \\
-        --config.optimizer.learning_rate=1e-4 --config.options.critic_steps=3
+    python scripts/train.py --config=configs/codegan.py:full \\
+        --workdir=runs/sweep/learning_rate=1e-4,discriminator_steps=3 \\
+        --config.optimizer.learning_rate=1e-4 --config.options.discriminator_steps=3
 
 KEY=VALUE,VALUE,... sweeps a key of the config, named by its path. Where a value is itself a list, its entries are
 joined by +: data.datasets=ravdess,ravdess+emodb has two points, the second with two datasets. --config.KEY=VALUE and
@@ -18,16 +18,11 @@ joined by +: data.datasets=ravdess,ravdess+emodb has two points, the second with
 """
 
 import argparse
-import difflib
 import itertools
-import os
 import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterator
-
-from absl import flags
-from ml_collections import ConfigDict, config_flags
 
 from evc_jax.errors import ConfigError, EvcError
 from evc_jax.training import config as training_config
@@ -39,10 +34,8 @@ def commands(config: str, workdir: str, grid: list[str], common: list[str]) -> I
     Raises:
       ConfigError: an unknown key, or a point that scripts/train.py would refuse.
     """
-    known = leaves(load(config, []))
-    for word in common:
-        if word.startswith("--config."):
-            check_key(word.removeprefix("--config.").partition("=")[0], known)
+    shared = [word for word in common if word.startswith("--config.")]
+    known = training_config.leaves(training_config.load_config(config, shared))
     swept = dict(parse_axis(text, known) for text in grid)
     if len(swept) < len(grid):
         raise ConfigError(f"A key is swept twice in {' '.join(grid)}; give all of its values at once.")
@@ -51,30 +44,22 @@ def commands(config: str, workdir: str, grid: list[str], common: list[str]) -> I
     for point in itertools.product(*swept.values()):
         folder = ",".join(f"{label}={value.replace('/', '_')}" for label, value in zip(labels, point, strict=True))
         values = dict(zip(swept, point, strict=True))
-        # ml_collections takes no flag for a key that holds None; a config takes it behind the variant.
-        variant = [f"{key}={value}" for key, value in values.items() if known[key] is None]
-        chosen = ",".join([config if ":" in config or not variant else f"{config}:full", *variant])
-        settings = [f"--config.{key}={as_flag(values[key], known[key])}" for key in swept if known[key] is not None]
-        training_config.parse(load(chosen, [*common, *settings]))
+        # A key that holds None keeps it without a flag.
+        chosen = {key: value for key, value in values.items() if (known[key], value) != (None, "None")}
+        settings = [f"--config.{key}={as_flag(value, known[key])}" for key, value in chosen.items()]
+        training_config.parse(training_config.load_config(config, [*shared, *settings]))
         place = f"--workdir={workdir.rstrip('/')}/{folder}"
-        yield ["python", "scripts/train.py", f"--config={chosen}", place, *common, *settings]
+        yield ["python", "scripts/train.py", f"--config={config}", place, *common, *settings]
 
 
 def parse_axis(text: str, known: dict[str, object]) -> tuple[str, list[str]]:
     """`KEY=VALUE,VALUE` as the key and its values."""
     key, equals, values = text.partition("=")
     key, points = key.removeprefix("config."), values.split(",")
-    check_key(key, known)
+    training_config.check_key(key, known)
     if not equals or not all(points) or len({point.replace("/", "_") for point in points}) < len(points):
         raise ConfigError(f"{text!r} is no axis of a grid; write {key}=VALUE,VALUE,... with different values.")
     return key, points
-
-
-def check_key(key: str, known: dict[str, object]) -> None:
-    if key not in known:
-        inside = [path for path in known if path.endswith(f".{key}") or path.startswith(f"{key}.")]
-        near = inside or difflib.get_close_matches(key, known) or known
-        raise ConfigError(f"The config has no key {key!r}; name one of {', '.join(near)}.")
 
 
 def as_flag(value: str, current: object) -> str:
@@ -85,34 +70,6 @@ def as_flag(value: str, current: object) -> str:
     if all(isinstance(entry, str) for entry in current):
         entries = [f'"{entry}"' for entry in entries]
     return f"({', '.join(entries)}{',' if len(entries) == 1 else ''})"
-
-
-def load(config: str, settings: list[str]) -> ConfigDict:
-    """The config with settings from the command line, read as scripts/train.py does.
-
-    Raises:
-      ConfigError: there is no such file or variant, or a value has the wrong type.
-    """
-    path = config.partition(":")[0]
-    if not os.path.isfile(path):
-        raise ConfigError(f"There is no config {path!r}; give --config=configs/NAME.py:VARIANT.")
-    values, words = flags.FlagValues(), ["sweep", f"--config={config}", *settings]
-    holder = config_flags.DEFINE_config_file("config", None, flag_values=values, sys_argv=words)
-    flags.DEFINE_string("distributed", "", "", flag_values=values)
-    try:
-        values(words)
-        return holder.value.copy_and_resolve_references()
-    except (flags.Error, TypeError, ValueError, OSError) as error:
-        # An error inside a config file arrives as text, behind its traceback.
-        raise ConfigError(" ".join(str(error).rsplit("Error: ", 1)[-1].split())) from error
-
-
-def leaves(config: ConfigDict, path: str = "") -> dict[str, object]:
-    """Every key that holds a value, by its path."""
-    found = {}
-    for key, value in config.items():
-        found.update(leaves(value, f"{path}{key}.") if isinstance(value, ConfigDict) else {path + key: value})
-    return found
 
 
 def main() -> int:

@@ -5,7 +5,7 @@
 #
 # CORPORA holds ravdess/ emodb/ librispeech/ ljspeech/ as they are distributed; RUNS takes the datasets and the trainings;
 # VARIANT is small (the default; hours on two CPU cores) or full (for an accelerator); VOCODER is WaveGlow's where it is
-# another one, e.g. light. What is finished is not done again, so that the same command goes on after an interruption.
+# another one, e.g. light. What is finished is not done again, so that the same command resumes after an interruption.
 set -euo pipefail
 if [ $# -lt 3 ]; then
   sed -n '2,9s/^# \{0,1\}//p' "$0" >&2

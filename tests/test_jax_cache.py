@@ -1,5 +1,8 @@
 """Where compiled programs are kept, and how they are scheduled."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -17,7 +20,7 @@ def clean(monkeypatch):
     jax.config.update("jax_compilation_cache_dir", before)
 
 
-def test_the_users_wish_comes_first(monkeypatch, tmp_path):
+def test_the_environment_comes_first(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert tmp_path / "xdg" / "evc_jax" in jax_cache.cache_dir().parents
     monkeypatch.setenv("EVC_CACHE_DIR", str(tmp_path / "mine"))
@@ -67,3 +70,32 @@ def test_other_devices_and_versions_schedule_as_they_like(monkeypatch):
         patch.setattr(jax, "jit", refuse)
         assert jax_cache.memory_first() == {}
     jax_cache.memory_first.cache_clear()
+
+
+PROGRAM = """
+from evc_jax.jax_cache import enable_cache
+import jax, jax.numpy as jnp
+enable_cache()
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+def program(x):
+    return jnp.sin(x).sum()
+print(jax.jit(program)(jnp.ones(8)))
+"""
+
+
+def _run(folder):
+    environment = {**os.environ, "EVC_CACHE_DIR": str(folder)}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_an_entry_that_was_cut_off_is_replaced_without_a_warning(tmp_path):
+    expected = _run(tmp_path).stdout
+    (entry,) = tmp_path.glob("compiled/*/jit_program-*-cache")
+    whole = entry.stat().st_size
+    for size in (whole // 2, 0):
+        os.truncate(entry, size)
+        done = _run(tmp_path)
+        assert done.stdout == expected and "cache entry" not in done.stderr
+        assert entry.stat().st_size == whole

@@ -50,7 +50,7 @@ class TrainedNetwork:
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """A bundle on disk; its networks are read when they are first asked for.
+    """A bundle on disk; its networks are read when they are first needed.
 
     Attributes:
       path: the directory.
@@ -116,7 +116,7 @@ def load_bundle(path: str | os.PathLike | None = None) -> Bundle:
 def from_description(
     description: Mapping[str, Any], path: str | os.PathLike, networks: Mapping[str, TrainedNetwork] | None = None
 ) -> Bundle:
-    """The bundle that a description tells of; `networks` are those in memory already.
+    """The bundle that a description describes; `networks` are those in memory already.
 
     Raises:
       BundleError: the description is not one.
@@ -172,7 +172,7 @@ def write_params(folder: Path, tree: Any, storage_dtype: str = "float32") -> Non
     with ocp.StandardCheckpointer() as writer:
         writer.save(folder.resolve(), jax.tree.map(lambda leaf: np.asarray(leaf).astype(storage_dtype), tree))
     marker = folder / "commit_success.txt"
-    if marker.exists():  # Orbax writes into it where it was made, which is nobody's business
+    if marker.exists():  # Orbax writes into it the machine's path
         marker.write_text("complete\n")
 
 
@@ -225,7 +225,7 @@ def _check_description(description: Any, folder: Path) -> None:
         raise _damaged(folder, f"code is {description['code']!r}, expected one of {', '.join(CODES)}")
     expected = networks.get("codegan", {}).get("config", {}).get("emotions", len(description["emotions"]))
     if expected != len(description["emotions"]):
-        raise _damaged(folder, f"CodeGAN knows {expected} emotions but {len(description['emotions'])} are named")
+        raise _damaged(folder, f"CodeGAN has {expected} emotions but {len(description['emotions'])} are named")
 
 
 def _read_params(folder: Path, name: str, network: Any) -> Any:

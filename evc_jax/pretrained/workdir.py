@@ -13,10 +13,14 @@ from etils import epath
 
 from evc_jax.errors import CheckpointError, one_line
 
+CHECKPOINTS, LOG_FILE = "checkpoints", "metrics.jsonl"
+# An older name of the inference parameters, kept because it is part of every work directory there is.
+INFERENCE_ITEM = "exported"
+
 
 @dataclass(frozen=True)
 class Trained:
-    """What a finished (or running) training offers to a bundle or to another system.
+    """The newest checkpoint of a training, for a bundle or for another system.
 
     Attributes:
       system: which system was trained.
@@ -41,14 +45,13 @@ def load_for_inference(workdir: epath.PathLike) -> Trained:
     Raises:
       CheckpointError: there is none, or it is damaged.
     """
-    folder = epath.Path(workdir) / "checkpoints"
-    steps = sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit()) if folder.exists() else []
+    steps = saved_steps(workdir)
     if not steps:
         raise CheckpointError(f"{workdir} holds no checkpoint; train into it first with scripts/train.py.")
-    newest = absolute(folder / str(steps[-1]))
+    newest = absolute(epath.Path(workdir) / CHECKPOINTS / str(steps[-1]))
     try:
         description = json.loads((newest / "description" / "metadata").read_text())
-        params = _read_arrays(newest / "exported")
+        params = _read_arrays(newest / INFERENCE_ITEM)
     except Exception as error:  # Orbax and TensorStore raise many kinds for a file that is cut short
         raise CheckpointError(
             f"The checkpoint {newest} cannot be read ({one_line(error)}); remove it, and the one before it is used."
@@ -73,17 +76,35 @@ def _read_arrays(folder: epath.Path) -> dict[str, Any]:
     return tree
 
 
+def saved_steps(workdir: epath.PathLike) -> list[int]:
+    """The steps of a work directory's checkpoints, in order."""
+    folder = epath.Path(workdir) / CHECKPOINTS
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit()) if folder.is_dir() else []
+
+
+def logged_metrics(workdir: epath.PathLike) -> list[dict[str, Any]]:
+    """What a training logged: `split`, `step` and the metrics of each line; one that a kill cut off is passed over."""
+    log = epath.Path(workdir) / LOG_FILE
+    records = []
+    for line in log.read_bytes().splitlines() if log.exists() else []:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict) and {"split", "step"} <= record.keys():
+            records.append(record)
+    return records
+
+
 def validation_metrics(workdir: epath.PathLike, step: int) -> dict[str, float]:
     """The newest validation metrics at or before `step`; empty where there was no validation."""
-    log = epath.Path(workdir) / "metrics.jsonl"
     newest: dict[str, float] = {}
-    for line in log.read_text().splitlines() if log.exists() else []:
-        record = json.loads(line)
+    for record in logged_metrics(workdir):
         if record["split"] == "validation" and record["step"] <= step:
             newest = {key: value for key, value in record.items() if key not in ("split", "step")}
     return newest
 
 
 def absolute(path: epath.Path) -> epath.Path:
-    """The path as Orbax wants it; one in a bucket is absolute already, and `resolve` would take it for a local one."""
+    """The absolute path that Orbax needs; `resolve` would make a local one of a path in a bucket."""
     return path if "://" in str(path) else path.resolve()

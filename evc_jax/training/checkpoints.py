@@ -1,16 +1,14 @@
 """Saving and restoring a run with Orbax: state, progress and config, in `WORKDIR/checkpoints/STEP`.
 
-The last ones and the best one are kept. Each carries a fingerprint of its state, so that a damaged one is noticed
-whatever the file system says of it.
+The last ones and the best one are kept. Each has a fingerprint of its state, so that a damaged one is noticed
+where the file system reports no error.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +19,9 @@ from etils import epath
 from orbax.checkpoint import checkpoint_managers as policies
 
 from evc_jax.errors import CheckpointError, TrainingError, one_line
-from evc_jax.pretrained.workdir import absolute
+from evc_jax.pretrained.workdir import CHECKPOINTS, INFERENCE_ITEM, absolute
 from evc_jax.training.parallel import wait_for_all
+from evc_jax.training.storage import full_disk
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Restored:
     Attributes:
       step: number of finished steps.
       state: the training state, on the devices.
-      progress: what the loop stored of its own.
+      progress: what the loop stored beside the state.
       damaged: newer checkpoints that could not be read, each with the reason; they were moved to WORKDIR/damaged.
     """
 
@@ -46,7 +45,7 @@ class Checkpoints:
     """The checkpoints of one work directory."""
 
     def __init__(self, workdir: epath.PathLike, keep: int, best_metric: str):
-        """Opens `workdir`/checkpoints, creating it.
+        """Opens `workdir`/checkpoints; makes it where it is missing.
 
         Args:
           workdir: of the run; the same for all processes.
@@ -54,7 +53,7 @@ class Checkpoints:
           best_metric: so is the one whose `best_metric` was smallest.
         """
         self.workdir = epath.Path(workdir)
-        self._folder = absolute(self.workdir / "checkpoints")
+        self._folder = absolute(self.workdir / CHECKPOINTS)
         best = policies.BestN(
             get_metric_fn=lambda metrics: -metrics[best_metric], n=1, keep_checkpoints_without_metrics=False
         )
@@ -81,40 +80,39 @@ class Checkpoints:
         description: dict[str, Any],
         metrics: dict[str, float],
     ) -> None:
-        """Starts saving; training goes on while the files are written.
+        """Starts saving; training continues while the files are written.
 
         Args:
           step: number of finished steps.
           state: the whole training state.
           inference_params: per network the parameters that inference needs.
-          progress: what the loop needs to go on, JSON.
+          progress: what the loop needs to resume, JSON.
           description: config and network settings, JSON.
           metrics: of the newest validation.
 
         Raises:
-          TrainingError: there is no room for it, or the one before could not be written.
+          TrainingError: there is no room for it.
         """
-        self.finish()  # tells of an error in the one before; Orbax would skip a save while another is under way
-        with self.disk_errors():
-            self._require_room(state, inference_params)
-            self._manager.save(
-                step,
-                force=True,
-                metrics=metrics if self._best_metric in metrics else None,
-                args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(state),
-                    inference_params=ocp.args.StandardSave(inference_params),
-                    progress=ocp.args.JsonSave({**progress, "fingerprint": fingerprint(state)}),
-                    description=ocp.args.JsonSave(description),
-                ),
-            )
+        self.finish()  # raises what became of the one before; Orbax would skip a save while another is under way
+        self._require_room(state, inference_params)
+        self._manager.save(
+            step,
+            force=True,
+            metrics=metrics if self._best_metric in metrics else None,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(state),
+                progress=ocp.args.JsonSave({**progress, "fingerprint": fingerprint(state)}),
+                description=ocp.args.JsonSave(description),
+                **{INFERENCE_ITEM: ocp.args.StandardSave(inference_params)},
+            ),
+        )
 
     def restore(self, like: Any, description: dict[str, Any]) -> Restored | None:
         """The newest checkpoint that can be read whole; None when nothing was ever saved.
 
         Args:
           like: a state of the wanted shapes and placement.
-          description: of the run that wants to go on.
+          description: of the run that is to be resumed.
 
         Raises:
           CheckpointError: every checkpoint is damaged, or the newest is one of another config.
@@ -143,31 +141,17 @@ class Checkpoints:
         return None
 
     def finish(self) -> None:
-        """Waits for running saves.
-
-        Raises:
-          TrainingError: the last one could not be written.
-        """
-        with self.disk_errors():
-            self._manager.wait_until_finished()
-            self._manager.check_for_errors()
+        """Waits for running saves, and raises what went wrong in the last one."""
+        self._manager.wait_until_finished()
+        self._manager.check_for_errors()
 
     def close(self) -> None:
-        """Lets go of the directory, after an error too."""
-        with contextlib.suppress(Exception):  # `finish` tells of them
+        """Ends what Orbax runs, after an error too; what could not be written whole is removed."""
+        with contextlib.suppress(Exception):  # which `finish` raises
             self._manager.close()
-
-    @contextlib.contextmanager
-    def disk_errors(self) -> Iterator[None]:
-        """Turns what a full disk raises, and where, into one sentence."""
-        try:
-            yield
-        except TrainingError:
-            raise
-        except Exception as error:
-            if getattr(error, "errno", None) not in (errno.ENOSPC, errno.EDQUOT) and not _tells_of_full_disk(error):
-                raise
-            raise TrainingError(self._full_disk("nothing more can be written")) from error
+        if jax.process_index() == 0:
+            for unfinished in self._folder.glob("*.orbax-checkpoint-tmp*"):
+                unfinished.rmtree(missing_ok=True)
 
     def _read(self, step: int, like: Any) -> tuple[Any, dict[str, Any]]:
         read = self._manager.restore(
@@ -200,15 +184,12 @@ class Checkpoints:
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves((state, inference_params)))
         free = shutil.disk_usage(self.workdir).free
         if free < needed:
-            raise TrainingError(self._full_disk(f"a checkpoint takes {needed / 1e6:.1f} MB, {free / 1e6:.1f} are free"))
-
-    def _full_disk(self, reason: str) -> str:
-        last = f"the checkpoint of step {self.steps[-1]} is intact" if self.steps else "nothing was saved yet"
-        return f"The disk of {self.workdir} is full ({reason}); {last}: make room and give the same command again."
+            reason = f"a checkpoint takes {needed / 1e6:.1f} MB, {free / 1e6:.1f} are free"
+            raise TrainingError(full_disk(self.workdir, self.workdir, reason))
 
 
 def fingerprint(tree: Any) -> str:
-    """Tells whether every bit of a tree of arrays is the same; the same on any number of devices."""
+    """A number that differs where any bit of a tree of arrays does; the same on any number of devices."""
     return f"{int(_fingerprint(tree)):08x}"
 
 
@@ -224,23 +205,18 @@ def _fingerprint(tree: Any) -> jax.Array:
     return total
 
 
-def _tells_of_full_disk(error: BaseException) -> bool:
-    text = str(error).lower()
-    return any(sign in text for sign in ("no space left", "disk quota", "resource_exhausted: error writing"))
-
-
 def check_resumable(stored: dict[str, Any], wanted: dict[str, Any], workdir: epath.Path) -> None:
     """The networks and the state's layout must be those of the checkpoint; rates, steps, data and sizes may change.
 
     Args:
       stored: config and network settings of the checkpoint.
-      wanted: those of the run that wants to go on.
+      wanted: those of the run that is to be resumed.
       workdir: of both.
 
     Raises:
       CheckpointError: it names every key that differs.
     """
-    pairs = {}
+    pairs: dict[str, tuple[Any, Any]] = {}
     for key in ("system", "model"):
         pairs |= _differences(stored["config"].get(key), wanted["config"].get(key), f"config.{key}")
     had, has = (bool(side["config"].get("ema_decay")) for side in (stored, wanted))

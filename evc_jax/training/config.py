@@ -1,21 +1,22 @@
-"""What a training run is made of. `configs/NAME.py` fills these; unknown keys and wrong types are errors."""
+"""The configuration of a training. `configs/NAME.py` fills these; unknown keys and wrong types are errors."""
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import functools
+import difflib
 import importlib.util
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jax
 import ml_collections
+from absl import flags
+from ml_collections import config_flags
 
 from evc_jax.config import from_mapping, to_mapping
-from evc_jax.errors import ConfigError
+from evc_jax.errors import ConfigError, one_line
 
 SYSTEMS = ("speechsplit", "f0_converter", "voicegan", "codegan", "waveglow")
 COMPUTE_DTYPES = ("float32", "bfloat16", "float64")
@@ -36,7 +37,7 @@ class DataConfig:
     read_threads: int = 4
 
     def __post_init__(self):
-        # The command line hands "a,b" over as one name.
+        # The command line gives "a,b" as one name.
         names = tuple(name for entry in self.datasets for name in entry.split(",") if name)
         object.__setattr__(self, "datasets", names)
         if not names:
@@ -68,11 +69,12 @@ class TrainConfig:
       compute_dtype: type of the arithmetic, one of `COMPUTE_DTYPES`; parameters, statistics, log-determinants and
         losses are float32 at least.
       ema_decay: of the moving average of the weights that validation and bundles use; 0 keeps none.
-      steps: optimizer steps; for a GAN one step is `critic_steps` of the critic and one of the generator.
+      steps: optimizer steps; for a GAN one step is `discriminator_steps` of the discriminator and one of the generator.
       validation_batches: at most this many batches of the validation split per validation.
       show_every: pictures and sound of validation utterances go to TensorBoard every so many steps; 0 is never.
       keep_checkpoints: the last N are kept, and the best.
       best_metric: the validation metric whose smallest value makes a checkpoint the best.
+      profile_steps: "FIRST:LAST", both included: a trace of these steps goes to WORKDIR/profile; "" makes none.
     """
 
     system: str
@@ -93,18 +95,32 @@ class TrainConfig:
     show_every: int = 0
     checkpoint_every: int = 1000
     keep_checkpoints: int = 3
+    profile_steps: str = ""
 
     def __post_init__(self):
         if self.system not in SYSTEMS:
             raise ConfigError(f"config.system is {self.system!r}; expected one of {', '.join(SYSTEMS)}.")
         if self.compute_dtype not in COMPUTE_DTYPES:
-            raise ConfigError(f"config.compute_dtype is {self.compute_dtype!r}; expected float32 or bfloat16.")
+            raise ConfigError(
+                f"config.compute_dtype is {self.compute_dtype!r}; expected one of {', '.join(COMPUTE_DTYPES)}."
+            )
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"config.ema_decay is {self.ema_decay}; expected at least 0 and less than 1.")
         positive = "batch_size accumulate steps log_every validate_every checkpoint_every keep_checkpoints"
         for key in positive.split():
             if getattr(self, key) < 1:
                 raise ConfigError(f"config.{key} is {getattr(self, key)}; expected at least 1.")
+        first, last = self.profiled
+        if self.profile_steps and not 1 <= first <= last:
+            raise ConfigError(
+                f"config.profile_steps is {self.profile_steps!r}; expected FIRST:LAST such as 100:110, from step 1 on."
+            )
+
+    @property
+    def profiled(self) -> tuple[int, int]:
+        """First and last step of the trace; (0, 0) for none."""
+        parts = re.fullmatch(r"(\d+):(\d+)", self.profile_steps)
+        return (int(parts[1]), int(parts[2])) if parts else (0, 0)
 
     def network_config(self, kind: type) -> Any:
         """The model's settings as its config dataclass, with the arithmetic of this training.
@@ -131,12 +147,68 @@ def config_dict(system: str, model: Any, options: Any, **settings: Any) -> ml_co
     return found
 
 
-def load_config_file(file: Path, argument: str) -> ml_collections.ConfigDict:
-    """What the launcher is given by `--config=FILE:ARGUMENT`."""
-    spec = importlib.util.spec_from_file_location(f"config_{file.stem}", file)
+def load_config_file(file: Path, variant: str = "full") -> ml_collections.ConfigDict:
+    """What the file's `get_config` makes of a variant.
+
+    Raises:
+      ConfigError: there is no such file or variant, or the file cannot be run.
+    """
+    spec = importlib.util.spec_from_file_location(f"config_{file.stem}", file) if file.is_file() else None
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"There is no config {str(file)!r}; give --config=configs/NAME.py:VARIANT.")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.get_config(argument)
+    try:
+        spec.loader.exec_module(module)
+        return module.get_config(variant)
+    except ConfigError:
+        raise
+    except Exception as error:  # a config is a program of the user's
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise ConfigError(f"The config {file} cannot be run ({reason}); mend the file.") from error
+
+
+def load_config(config: str, settings: Sequence[str] = ()) -> ml_collections.ConfigDict:
+    """The config of a command line.
+
+    Args:
+      config: `FILE` or `FILE:VARIANT`.
+      settings: words such as `--config.batch_size=32`.
+
+    Raises:
+      ConfigError: there is no such file, variant or key, or a value has the wrong type.
+    """
+    path, *variant = config.split(":", 1)
+    found = load_config_file(Path(path), *variant)
+    known = leaves(found)
+    for word in settings:
+        if word.startswith("--config."):
+            check_key(re.split(r"[=\[]", word.removeprefix("--config."))[0], known)
+    values, words = flags.FlagValues(), ["config", *settings]
+    holder = config_flags.DEFINE_config_dict("config", found, flag_values=values, sys_argv=words)
+    try:
+        stray = values(words)[1:]
+    except (flags.Error, TypeError, ValueError) as error:
+        raise ConfigError(f"{one_line(error)}.") from error
+    if stray:
+        raise ConfigError(f"The argument {stray[0]!r} is unexpected; settings are given as --config.KEY=VALUE.")
+    return holder.value.copy_and_resolve_references()
+
+
+def leaves(config: ml_collections.ConfigDict, path: str = "") -> dict[str, Any]:
+    """Every key that holds a value, by its path, such as `optimizer.learning_rate`."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        is_group = isinstance(value, ml_collections.ConfigDict)
+        found.update(leaves(value, f"{path}{key}.") if is_group else {path + key: value})
+    return found
+
+
+def check_key(key: str, known: Collection[str]) -> None:
+    """Raises ConfigError, with the most similar ones, unless `key` is one of the `known` paths."""
+    if key not in known:
+        inside = [path for path in known if path.endswith(f".{key}") or path.startswith(f"{key}.")]
+        near = inside or difflib.get_close_matches(key, known, cutoff=0.55) or known
+        raise ConfigError(f"The config has no key {key!r}; name one of {', '.join(near)}.")
 
 
 def parse(config: ml_collections.ConfigDict) -> TrainConfig:
@@ -148,66 +220,20 @@ def parse(config: ml_collections.ConfigDict) -> TrainConfig:
     return from_mapping(TrainConfig, config.to_dict() if hasattr(config, "to_dict") else config)
 
 
-def from_argument(build: Callable[[str], ml_collections.ConfigDict]) -> Callable[[str], ml_collections.ConfigDict]:
-    """Lets a `get_config(variant)` take settings behind the variant: `--config=configs/codegan.py:full,code=pitch`.
-
-    A name is that of a key, with its path (`optimizer.learning_rate`) where the last part is not unique.
-    """
-
-    @functools.wraps(build)
-    def get_config(argument: str = "full") -> ml_collections.ConfigDict:
-        variant, *settings = argument.split(",")
-        config = build(variant)
-        for setting in settings:
-            name, _, value = setting.partition("=")
-            values = _flat(config.to_dict())
-            path = _find_key(values, name)
-            config.update_from_flattened_dict({path: _typed(value, values[path], path)})
-        return config
-
-    return get_config
-
-
-def _find_key(values: Mapping[str, Any], name: str) -> str:
-    keys = [key for key in values if key == name or key.endswith(f".{name}")]
-    if name in keys:
-        return name
-    if len(keys) == 1:
-        return keys[0]
-    if keys:
-        raise ConfigError(f"The config has several keys {name!r}; write one of {', '.join(keys)}.")
-    raise ConfigError(f"The config has no key {name!r}; it has {', '.join(sorted(values))}.")
-
-
-def _flat(config: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    leaves = {}
-    for key, value in config.items():
-        leaves.update(_flat(value, f"{path}{key}.") if isinstance(value, Mapping) else {path + key: value})
-    return leaves
-
-
-def _typed(text: str, old: Any, key: str) -> Any:
-    """The value of a setting, read as the type that the key has; a tuple's entries are joined by `+`."""
-    if isinstance(old, str):
-        return text
-    try:
-        if isinstance(old, tuple):
-            return tuple(type(old[0])(entry) if old else entry for entry in text.split("+"))
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError) as error:
-        raise ConfigError(f"config.{key} is {text!r}; expected a value like {old!r}.") from error
-    return float(value) if isinstance(old, float) and isinstance(value, int) else value
-
-
 def pick(variant: str, **choices: Any) -> Any:
     """The choice of a config's variant.
 
     Raises:
       ConfigError: no such variant.
     """
-    if variant not in choices:
-        raise ConfigError(f"This config has no variant {variant!r}; it has: {', '.join(choices)}.")
-    return choices[variant]
+    if variant in choices:
+        return choices[variant]
+    if "," in variant or "=" in variant:
+        raise ConfigError(
+            f"The variant is given as {variant!r}; give settings as arguments of their own: --config=FILE:VARIANT "
+            "--config.KEY=VALUE."
+        )
+    raise ConfigError(f"This config has no variant {variant!r}; it has: {', '.join(choices)}.")
 
 
 def _keep_tuples(value: Any) -> Any:
@@ -215,21 +241,3 @@ def _keep_tuples(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _keep_tuples(item) for key, item in value.items()}
     return tuple(_keep_tuples(item) for item in value) if isinstance(value, list | tuple) else value
-
-
-def reading_options(config: TrainConfig, split: str, first_sample: int = 0) -> dict[str, Any]:
-    """The options of `pipeline.build` that do not depend on the system.
-
-    Args:
-      config: of the training.
-      split: "train" is read endlessly, from `first_sample` on; another one once, in order.
-      first_sample: how many samples all processes together have taken before.
-    """
-    return {
-        "seed": config.seed,
-        "process_index": jax.process_index(),
-        "process_count": jax.process_count(),
-        "train": split == "train",
-        "read_threads": config.data.read_threads,
-        "first_sample": first_sample,
-    }

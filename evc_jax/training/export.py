@@ -1,4 +1,4 @@
-"""From work directories of trainings to one bundle, with the vocoder that measures better as its default."""
+"""From work directories to one bundle, whose default vocoder is the one that measures better."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def export_bundle(
     if datasets:
         errors = copy_synthesis(loaded, _test_recordings(data_dir, datasets, loaded.audio))
         description["evaluation"]["copy_synthesis_mel_l1"] = errors
-        description["default_vocoder"] = min(errors, key=errors.get)
+        description["default_vocoder"] = min(errors, key=lambda name: errors[name])
     bundles.save_bundle(output, description, params, storage_dtype)
     return description
 
@@ -91,18 +91,18 @@ def _codegan_options(trained: Mapping[str, Trained]) -> Mapping[str, Any]:
 
 
 def _check_origin(trained: Mapping[str, Trained]) -> None:
-    """CodeGAN must have been trained on this very SpeechSplit's codes, as far as that can be told here."""
+    """Raises ConfigError where CodeGAN is known to be trained on the codes of another SpeechSplit."""
     origin = _codegan_options(trained).get("speechsplit")
     if not origin or not Path(origin).is_dir():
         return
     runs = (_load("speechsplit", origin), trained["speechsplit"])
-    seen, given = (jax.tree.leaves(run.params["speechsplit"]) for run in runs)
-    if len(seen) != len(given) or not all(map(np.array_equal, seen, given)):
+    origin_leaves, leaves = (jax.tree.leaves(run.params["speechsplit"]) for run in runs)
+    if len(origin_leaves) != len(leaves) or not all(map(np.array_equal, origin_leaves, leaves)):
         raise ConfigError(f"CodeGAN was trained on the codes of {origin}; give that training as --speechsplit.")
 
 
 def _data(trained: Mapping[str, Trained], data_dir: str) -> list[dict[str, Any]]:
-    """What was trained on: name, corpus, licence and the networks that saw it."""
+    """The training data: name, corpus, licence and the networks that were trained on it."""
     used: dict[str, list[str]] = {}
     for name, run in trained.items():
         for dataset in run.config["data"]["datasets"]:
@@ -121,7 +121,7 @@ def _data(trained: Mapping[str, Trained], data_dir: str) -> list[dict[str, Any]]
 
 
 def _audio(trained: Mapping[str, Trained], data_dir: str) -> AudioConfig:
-    """The settings that all share: those of the trainings' data, and those that converted checkpoints carry."""
+    """The settings that all share: those of the trainings' data, and those of converted checkpoints."""
     names = sorted({name for run in trained.values() for name in run.config["data"]["datasets"]})
     configs = {"the datasets": audio_config(data_dir, names)} if names else {}
     for name, run in trained.items():
@@ -147,7 +147,7 @@ def _in_memory(description: Mapping[str, Any], params: Mapping[str, Any]) -> Bun
 
 
 def _check_codes(bundle: Bundle) -> None:
-    """CodeGAN must have been trained on codes as wide as this SpeechSplit's."""
+    """Raises ConfigError unless CodeGAN's codes are as wide as this SpeechSplit's."""
     if not bundle.has("codegan"):
         return
     encoders = bundle.network("speechsplit").config

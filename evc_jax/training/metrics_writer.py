@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,25 +12,25 @@ from typing import Any
 import jax
 from etils import epath
 
-# What depends on the machine's mood: everything else in the log is the same in every run of the same command.
+from evc_jax.pretrained.workdir import LOG_FILE, logged_metrics
+from evc_jax.training.storage import replaced_file
+
+# Measurements of the machine: everything else in the log is the same in every run of the same command.
 TIMINGS = ("steps_per_s", "input_share", "flops_per_s", "utilisation")
-LOG_FILE = "metrics.jsonl"
+FLUSH_EVERY_S = 30.0
 
 
 class MetricsWriter:
     """Writes scalars, pictures and sound of one run. Only the first process writes."""
 
     def __init__(self, workdir: epath.PathLike, total_steps: int, first_step: int):
-        """Opens `workdir`/metrics.jsonl and `workdir`/tensorboard; what they tell of later steps is taken back."""
+        """Opens `workdir`/metrics.jsonl and `workdir`/tensorboard; what they hold of later steps is taken back."""
         self._log = epath.Path(workdir) / LOG_FILE
         self._active = jax.process_index() == 0
         self._total_steps = total_steps
-        self._tensorboard = None
         if self._active:
-            self._lines = _keep_until(self._log, first_step)
-            # Its thread ends when the disk is full; a short queue would then block the training instead of telling.
-            folder = str(epath.Path(workdir) / "tensorboard")
-            self._tensorboard = _summary_writer()(folder, purge_step=first_step + 1, max_queue=1_000_000)
+            self._lines = _keep_until(workdir, first_step)
+            self._events = EventFile(epath.Path(workdir) / "tensorboard", first_step + 1)
 
     def train(self, step: int, metrics: Mapping[str, float], timings: Mapping[str, float]) -> None:
         """Logs training metrics, the speed and the time left."""
@@ -46,26 +47,19 @@ class MetricsWriter:
         self.print_line(f"step {step}/{self._total_steps}  validation  {_text(metrics)}")
 
     def summaries(self, step: int, make: Callable[[], Iterable[Any]]) -> None:
-        """Shows pictures and sound; they are made only where they are written."""
+        """Writes pictures and sound; they are made only on the process that writes."""
         if self._active:
-            from evc_jax.training.samples import write_summaries
-
-            write_summaries(self._tensorboard, make(), step)
+            for summary in make():
+                self._events.add(summary.to_protobuf(), step)
 
     def print_line(self, line: str) -> None:
         """Prints a line with the time of day."""
         if self._active:
             print(f"{datetime.now():%H:%M:%S} {line}", flush=True)
 
-    def abandon(self) -> None:
-        """Gives up what TensorBoard has not written yet: on a full disk it would wait for ever, or fail once more."""
-        if self._tensorboard is not None:
-            self._tensorboard.file_writer.event_writer.close = lambda: None  # which is called when Python ends
-            self._tensorboard = None
-
     def close(self) -> None:
-        if self._tensorboard is not None:
-            self._tensorboard.close()
+        if self._active:
+            self._events.close()
 
     def _write(self, split: str, step: int, metrics: Mapping[str, float]) -> None:
         if not self._active:
@@ -77,35 +71,62 @@ class MetricsWriter:
             with self._log.open("a") as log:
                 log.write(self._lines[-1])
         for name, value in metrics.items():
-            self._tensorboard.add_scalar(f"{split}/{name}", value, step)
+            self._events.add(tensorboard().summary.scalar(f"{split}/{name}", value), step)
 
 
-def _summary_writer() -> type:
-    """tensorboardX's writer. Where PyTorch is installed it would import that too, for a second and for nothing."""
-    hidden = {} if "torch" in sys.modules else {"torch": None}
-    sys.modules.update(hidden)
-    try:
-        from tensorboardX import SummaryWriter
-    finally:
-        for name in hidden:
-            del sys.modules[name]
-    return SummaryWriter
+class EventFile:
+    """TensorBoard's event file, written by the caller itself.
+
+    tensorboardX's `SummaryWriter` writes in a thread, which ends when the disk is full; whoever adds to its queue then
+    waits for ever, and Python's end as well.
+    """
+
+    def __init__(self, folder: epath.Path, purge_step: int):
+        """Opens a new file in `folder`; TensorBoard drops what older ones hold from `purge_step` on."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._protobuf = tensorboard().proto.event_pb2
+        self._file = tensorboard().event_file_writer.EventsWriter(str(folder / "events"))
+        self._flushed_s = time.monotonic()
+        log = self._protobuf.SessionLog(status=self._protobuf.SessionLog.START)
+        self._file.write_event(self._protobuf.Event(step=purge_step, session_log=log))
+
+    def add(self, summary: Any, step: int) -> None:
+        """Adds one of the results of `tensorboardX.summary`."""
+        self._file.write_event(self._protobuf.Event(wall_time=time.time(), step=step, summary=summary))
+        if time.monotonic() - self._flushed_s > FLUSH_EVERY_S:
+            self._file.flush()
+            self._flushed_s = time.monotonic()
+
+    def close(self) -> None:
+        self._file.close()
 
 
-def _keep_until(log: epath.Path, step: int) -> list[str]:
-    """The lines up to `step`; takes back later ones, which a resumed run writes again, and one cut off by a kill."""
-    kept: list[str] = []
-    if not log.exists():
-        return kept
-    for line in log.read_text().splitlines():
+def tensorboard() -> Any:
+    """The package tensorboardX.
+
+    It imports PyTorch wherever that is installed, and has no switch against it: seconds, and a second cuDNN beside
+    JAX's. A name that is None in `sys.modules` is what Python treats as not installed.
+    """
+    if "tensorboardX" not in sys.modules and "torch" not in sys.modules:
+        sys.modules["torch"] = None  # type: ignore[assignment]
         try:
-            if json.loads(line)["step"] <= step and step > 0:
-                kept.append(line + "\n")
-        except ValueError:
-            continue
-    beside = log.with_name(f"{log.name}.new")
-    beside.write_text("".join(kept))
-    beside.replace(log)
+            import tensorboardX
+        finally:
+            del sys.modules["torch"]
+    import tensorboardX
+    import tensorboardX.event_file_writer
+    import tensorboardX.summary
+
+    return tensorboardX
+
+
+def _keep_until(workdir: epath.PathLike, step: int) -> list[str]:
+    """The lines up to `step`; takes back later ones, which a resumed run writes again, and one cut off by a kill."""
+    log = epath.Path(workdir) / LOG_FILE
+    kept = [json.dumps(record) + "\n" for record in logged_metrics(workdir) if 0 < step >= record["step"]]
+    if log.exists():
+        with replaced_file(log) as file:
+            file.write("".join(kept).encode())
     return kept
 
 

@@ -1,7 +1,7 @@
 """Data parallelism: one per-device step, mapped over all devices of all hosts.
 
 A system's step is written for one device and calls `mean_over_devices` where replicas must agree. Nothing else in the
-project knows how many devices there are. `shard_map` under `jit` is what `jax.pmap` itself has become.
+project depends on the number of devices. `shard_map` under `jit` is how `jax.pmap` itself is implemented.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import AbstractMesh, Mesh, NamedSharding
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from evc_jax.errors import ConfigError
@@ -47,7 +47,8 @@ def connect(distributed: str) -> None:
 
 def device_mesh(devices: list[jax.Device] | None = None) -> Mesh:
     """A mesh with one axis, over all devices of all processes unless some are given."""
-    return Mesh(np.array(jax.devices() if devices is None else devices), (AXIS,))
+    devices = jax.devices() if devices is None else devices
+    return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
 
 
 def mean_over_devices(tree: Any) -> Any:
@@ -151,6 +152,6 @@ def local_batch_size(batch_size: int, mesh: Mesh) -> int:
 
 
 def wait_for_all(what: str) -> None:
-    """Returns once every process has come here."""
+    """Returns once every process has called it."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(what)

@@ -10,7 +10,7 @@ from jax.experimental import multihost_utils
 
 
 class Preemption:
-    """Tells the loop when to save and stop; the same step on every process."""
+    """Whether the loop is to save and stop; at the same step on every process."""
 
     def __init__(self) -> None:
         self._asked = threading.Event()
@@ -20,12 +20,12 @@ class Preemption:
             self._before = signal.signal(signal.SIGTERM, lambda *_: self._asked.set())
 
     def reached(self, step: int) -> bool:
-        """Whether to stop after this step; to be asked once per step by every process."""
+        """Whether to stop after this step; called once per step by every process."""
         if jax.process_count() > 1:
             return multihost_utils.reached_preemption_sync_point(step)
         return self._asked.is_set()
 
     def close(self) -> None:
-        """Gives the signal back."""
+        """Restores the handler that was there before."""
         if self._before is not None:
             signal.signal(signal.SIGTERM, self._before)

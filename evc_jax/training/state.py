@@ -1,4 +1,4 @@
-"""What a training run carries from step to step: pure pytrees, donated to every step and saved by Orbax."""
+"""The state of a training: pure pytrees, donated to every step and saved by Orbax."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TrainState:
 
 @pytree_dataclass
 class GanState:
-    """Two players, each with its own optimizer, and the moving average of the generator (None without one)."""
+    """Generator and discriminator, an optimizer for each, and the generator's moving average (None without one)."""
 
     step: jax.Array
     generator: Params
@@ -42,8 +42,8 @@ def make_optimizer(config: OptimizerConfig, steps: int, updates_per_step: int = 
     Args:
       config: rates and moments.
       steps: length of the training in steps.
-      updates_per_step: how often this optimizer is applied in one step (a GAN's critic: several times), so that its
-        schedule, which counts updates, ends with the training.
+      updates_per_step: how often this optimizer is applied in one step (a GAN's discriminator: several times), so that
+        its schedule, which counts updates, ends with the training.
     """
     rate = config.learning_rate
     schedules, boundaries = [optax.constant_schedule(rate)], []

@@ -1,4 +1,4 @@
-"""What the loop knows of the steps it has run: metrics not yet logged, where time went, and whether all is finite."""
+"""Statistics of the steps that have run: metrics not yet logged, where time went, whether all is finite, a trace."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from etils import epath
 
 from evc_jax.errors import TrainingError
 
@@ -26,7 +27,7 @@ class NotFinite(Exception):
 
 
 class Progress:
-    """Collects the metrics of steps, fetched only when asked for, so that steps are dispatched ahead."""
+    """Collects the metrics of steps, fetched only when they are needed, so that steps are dispatched ahead."""
 
     def __init__(self, pending: list[dict[str, float]], peak_flops_per_s: float | None):
         """
@@ -48,7 +49,7 @@ class Progress:
         return batch
 
     def add(self, step: int, metrics: dict[str, jax.Array], records: np.ndarray) -> None:
-        """Takes note of a dispatched step and of the records it was given."""
+        """Adds a dispatched step and the records of its batch."""
         self._running.append((step, metrics, records))
         self._steps += 1
         if len(self._running) > STEPS_AHEAD:
@@ -90,11 +91,38 @@ class Progress:
         self._pause_s = time.monotonic()
 
     def resume(self) -> None:
-        """Lets the clock go on."""
+        """Starts the clock again."""
         self._paused_s += time.monotonic() - self._pause_s
 
     def _restart_clock(self) -> None:
         self._start_s, self._paused_s, self._input_s, self._steps = time.monotonic(), 0.0, 0.0, 0
+
+
+class StepTrace:
+    """Traces some of the steps with `jax.profiler`, for TensorBoard and XProf."""
+
+    def __init__(self, folder: epath.Path, first: int, last: int):
+        """Traces the steps from `first` to `last`, both included, into `folder`; none where `last` is 0."""
+        self._folder, self._first, self._last = folder, first, last
+        self._running = False
+
+    def before(self, step: int) -> None:
+        """Starts the trace where `step` is the first of those that are left."""
+        if not self._running and self._first <= step <= self._last:
+            jax.profiler.start_trace(str(self._folder))
+            self._running = True
+
+    def after(self, step: int, results: Any) -> None:
+        """Ends the trace where `step` is the last, once its `results` are there."""
+        if self._running and step >= self._last:
+            jax.block_until_ready(results)
+            self.close()
+
+    def close(self) -> None:
+        """Writes the trace of a training that ends before its last step."""
+        if self._running:
+            self._running = False
+            jax.profiler.stop_trace()
 
 
 def mean_metrics(collected: list[dict[str, Any]]) -> dict[str, float]:
@@ -110,5 +138,5 @@ def stopped_by(error: NotFinite, system: str, names: list[str], last_good: str) 
         shown += f" and {len(names) - NAMES_SHOWN} more"
     return TrainingError(
         f"Step {error.step} of {system} gave {error.metric} {error.value} on {shown}; {last_good}: look at these "
-        "recordings, or go on from there with a lower config.optimizer.learning_rate."
+        "recordings, or resume from there with a lower config.optimizer.learning_rate."
     )

@@ -5,7 +5,7 @@
 #   host.sh start CACHE ARGS  scripts/train.py ARGS in the background, log and exit code in ~/evc_train
 #   host.sh status            evc-host STATE NAME; the state is running, idle, lost or the exit code
 #   host.sh log | follow      the log's end, or the log as it grows
-#   host.sh stop | kill       asks the training to save and stop | ends it at once
+#   host.sh stop | kill       has the training save and stop | ends it at once
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 venv=$HOME/evc_venv run=$HOME/evc_train

@@ -12,9 +12,9 @@
 #   create   requests a slice and waits for it
 #   install  puts this checkout and evc_jax[tpu] on every host
 #   launch   starts scripts/train.py, with what follows --, in the background on every host
-#   status   says how the slice is, and on each host: running, idle, lost, or the training's exit code
+#   status   prints the state of the slice, and of each host: running, idle, lost, or the training's exit code
 #   logs     follows a host's log (--worker=0)
-#   stop     asks the training to save and stop
+#   stop     has the training save and stop
 #   delete   gives the slice back
 #
 # Options:

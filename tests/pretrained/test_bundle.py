@@ -1,4 +1,4 @@
-"""A bundle survives saving and loading, and says in one sentence why it cannot be loaded."""
+"""A bundle survives saving and loading, and one sentence names why it cannot be loaded."""
 
 import json
 import shutil
@@ -91,7 +91,7 @@ def test_missing(tmp_path):
         ({"emotions": "happy"}, "no valid 'emotions'"),
         ({"code": "timbre"}, "code is 'timbre'"),
         ({"networks": {"gpt": {"config": {}}}}, "unknown networks gpt"),
-        ({"networks": {"codegan": {"config": {"emotions": 9}}}}, "CodeGAN knows 9 emotions but 3 are named"),
+        ({"networks": {"codegan": {"config": {"emotions": 9}}}}, "CodeGAN has 9 emotions but 3 are named"),
     ],
 )
 def test_bad_descriptions(small, changes, message):

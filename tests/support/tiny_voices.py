@@ -7,7 +7,9 @@ import numpy as np
 from evc_jax.audio.config import AudioConfig
 from evc_jax.config import to_mapping
 from evc_jax.data.dataset import SPEAKERS_FILE, dataset_path
+from evc_jax.pretrained.workdir import logged_metrics
 from evc_jax.training.loop import train
+from evc_jax.training.metrics_writer import TIMINGS
 from support.tiny_systems import load_config
 
 SPEAKERS = 24
@@ -47,13 +49,5 @@ def train_voices(data_dir, workdir, **changes):
 
 
 def records(workdir):
-    """What a training logged, without what depends on the machine's mood."""
-    from evc_jax.training.metrics_writer import LOG_FILE, TIMINGS
-
-    lines = [json.loads(line) for line in (workdir / LOG_FILE).read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key not in TIMINGS} for line in lines]
-
-
-def saved_steps(workdir):
-    """The steps of the checkpoints that are kept."""
-    return sorted(int(path.name) for path in (workdir / "checkpoints").iterdir() if path.name.isdigit())
+    """What a training logged, without measurements of the machine."""
+    return [{key: value for key, value in line.items() if key not in TIMINGS} for line in logged_metrics(workdir)]

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.tiny_voices import records, saved_steps, train_voices, write_voices
+from support.tiny_voices import records, train_voices, write_voices
 
 from evc_jax.errors import CheckpointError, TrainingError
-from evc_jax.pretrained.workdir import load_for_inference
+from evc_jax.pretrained.workdir import load_for_inference, saved_steps
 from evc_jax.training import checkpoints
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,13 +89,13 @@ def _largest(folder):
     ],
     ids=["truncated", "bit flipped", "state gone", "description truncated", "progress gone"],
 )
-def test_a_damaged_newest_checkpoint_is_told_and_the_one_before_used(damage, voices, calm, tmp_path, capsys):
+def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_used(damage, voices, calm, tmp_path, capsys):
     workdir = tmp_path / "run"
     shutil.copytree(calm, workdir)
     damage(workdir / "checkpoints" / "15")
     train_voices(voices, workdir, steps=15)
-    told = capsys.readouterr().out
-    assert "checkpoint 15 is damaged" in told and "resumed voicegan from step 10" in told
+    printed = capsys.readouterr().out
+    assert "checkpoint 15 is damaged" in printed and "resumed voicegan from step 10" in printed
     assert records(workdir) == records(calm)
     assert saved_steps(workdir)[-1] == 15 and (workdir / "damaged" / "15").is_dir()
 
@@ -137,10 +137,10 @@ def test_a_disk_that_fills_up_stops_the_run_with_one_sentence(voices, tmp_path):
         subprocess.run([*probe, workdir, "true"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
         pytest.skip(f"no small file system can be mounted here ({error})")
-    # The shell after the training tells, still inside the mount, whether an earlier checkpoint can be read.
+    # The shell after the training checks, still inside the mount, whether an earlier checkpoint can be read.
     check = (
         'python=$1; shift; "$python" scripts/train.py --workdir="$0/run" "$@"; code=$?; '
-        '"$python" -c "import sys; from evc_jax.training.checkpoints import load_for_inference as load; '
+        '"$python" -c "import sys; from evc_jax.pretrained.workdir import load_for_inference as load; '
         'print(\'readable\', load(sys.argv[1]).step)" "$0/run"; exit $code'
     )
     command = [*probe, workdir, "sh", "-c", check, workdir, sys.executable, *_launch(voices, 400)]

@@ -13,10 +13,14 @@ ROOT = Path(__file__).resolve().parents[2]
     "arguments, sentence",
     [
         (["--config=configs/waveglow.py:huge"], "This config has no variant 'huge'; it has: full, light, small, tiny."),
-        (["--config=configs/waveglow.py:tiny", "--config.bach=3"], "The config has no key \"'bach'\""),
+        (
+            ["--config=configs/waveglow.py:tiny", "--config.bach=3"],
+            "The config has no key 'bach'; name one of batch_size.",
+        ),
         (["--config=configs/waveglow.py:tiny", "--config.batch_size=0"], "batch_size is 0; expected at least 1."),
-        (["--config=configs/none.py:tiny"], "No such file or directory: 'configs/none.py'"),
-        (["--config=configs/waveglow.py:tiny", "stray"], "unexpected argument stray"),
+        (["--config=configs/waveglow.py:tiny,steps=3"], "--config=FILE:VARIANT --config.KEY=VALUE."),
+        (["--config=configs/none.py:tiny"], "There is no config 'configs/none.py'; give --config="),
+        (["--config=configs/waveglow.py:tiny", "stray"], "The argument 'stray' is unexpected"),
     ],
 )
 def test_a_wrong_launch_is_one_sentence(arguments, sentence, tmp_path):

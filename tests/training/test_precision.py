@@ -34,7 +34,7 @@ def _train(name, dtype):
 
 
 def _curve(metrics, loss):
-    """Of each step; without the critic's level, whose zero is arbitrary and wanders with every rounding."""
+    """Of each step; without the discriminator's level, whose zero is arbitrary and wanders with every rounding."""
     return [each[loss] + (each["fake_source"] if loss == "g_loss" else 0.0) for each in metrics]
 
 

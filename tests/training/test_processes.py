@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.socket_ports import free_port
-from support.tiny_voices import records, saved_steps, train_voices, write_voices
+from support.tiny_voices import records, train_voices, write_voices
+
+from evc_jax.pretrained.workdir import saved_steps
 
 ROOT = Path(__file__).resolve().parents[2]
 PROCESSES = 4

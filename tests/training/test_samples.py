@@ -1,4 +1,4 @@
-"""What a training shows: the right things, the same ones each time, and never a reason to stop."""
+"""Pictures and sounds at validation: the right ones, the same each time, and never a reason to stop."""
 
 import functools
 import io
@@ -14,7 +14,6 @@ import soundfile
 from PIL import Image
 from support.buzzers import RATE_HZ, prepare_buzzers
 from support.tiny_systems import load_config
-from tensorboardX import SummaryWriter
 from tensorboardX.proto.event_pb2 import Event
 
 from evc_jax.audio.config import AudioConfig
@@ -25,7 +24,8 @@ from evc_jax.models.speechsplit.network import NO_F0
 from evc_jax.pretrained.bundle import build_network
 from evc_jax.pretrained.workdir import Trained
 from evc_jax.training.config import DataConfig
-from evc_jax.training.samples import build_sample_logger, codegan, utterances, voicegan, write_summaries
+from evc_jax.training.metrics_writer import EventFile
+from evc_jax.training.samples import build_sample_logger, codegan, utterances, voicegan
 from evc_jax.training.samples.f0_converter import F0ConverterSampleLogger
 from evc_jax.training.samples.speechsplit import VARIANTS
 from evc_jax.training.samples.summaries import Summary, sound
@@ -61,7 +61,7 @@ def make(name, datasets):
     """A sample_logger of the tiny system, and parameters for it."""
     config = system_config(name, datasets)
     networks = {name: settings(config)}
-    return build_sample_logger(config, networks, "unused"), {name: random_params(name, networks[name])}
+    return build_sample_logger(config, networks), {name: random_params(name, networks[name])}
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ class Opened:
 
 @pytest.fixture(scope="module")
 def opened(datasets, frozen_speechsplit, compilations):
-    """Showcases of the systems, each opened once: compiling is what takes long here."""
+    """Sample loggers of the systems, each called once: compiling is what takes long here."""
 
     @functools.cache
     def open_sample_logger(name):
@@ -164,7 +164,7 @@ def test_nothing_is_read_or_compiled_before_the_first_call(compilations):
     compilations.clear()
     for name in (*EXPECTED, "voicegan"):
         config = system_config(name, "/nowhere")
-        build_sample_logger(config, {name: settings(config)}, "unused")
+        build_sample_logger(config, {name: settings(config)})
     assert not compilations
 
 
@@ -296,12 +296,12 @@ def test_sounds_made_together_are_those_made_alone():
     tones = [sum(np.sin(2 * np.pi * k * f0_hz * times) / k for k in range(1, 20)) for f0_hz in (150, 210)]
     mels = [np.clip(log_mel((0.1 * tone).astype(np.float32), AUDIO), 0, 1) for tone in tones]
     silence = np.full((30, 80), np.nan, np.float32)
-    first, quiet, last = utterances.listen([mels[0], silence, mels[1]], AUDIO)
-    for take, mel, f0_hz in ((first, mels[0], 150), (last, mels[1], 210)):
-        assert len(take.audio) == (len(mel) - 1) * 256 and len(take.f0_hz) == len(mel)
-        heard = np.clip(log_mel(take.audio, AUDIO), 0, 1)
-        assert np.abs(heard - mel)[4:-4].mean() < 0.03
-        assert np.median(take.f0_hz[take.f0_hz > 0]) == pytest.approx(f0_hz, rel=0.03)
+    first, quiet, last = utterances.resynthesise([mels[0], silence, mels[1]], AUDIO)
+    for copy, mel, f0_hz in ((first, mels[0], 150), (last, mels[1], 210)):
+        assert len(copy.audio) == (len(mel) - 1) * 256 and len(copy.f0_hz) == len(mel)
+        resynthesised = np.clip(log_mel(copy.audio, AUDIO), 0, 1)
+        assert np.abs(resynthesised - mel)[4:-4].mean() < 0.03
+        assert np.median(copy.f0_hz[copy.f0_hz > 0]) == pytest.approx(f0_hz, rel=0.03)
     assert np.abs(quiet.audio).max() < 1e-3 and not quiet.f0_hz.any() and len(quiet.f0_hz) == 30
 
 
@@ -325,7 +325,7 @@ def test_an_aspect_is_removed_by_a_zero_in_place_of_its_input(opened):
 
 def test_f0_classes_become_hertz_of_the_speaker(datasets):
     config = system_config("f0_converter", datasets)
-    sample_logger = F0ConverterSampleLogger(config, {"f0_converter": settings(config)})
+    sample_logger = F0ConverterSampleLogger(config, settings(config))
     statistics = LogF0Statistics(np.log(180.0), 0.2)
     f0_hz = np.concatenate([np.zeros(10), np.geomspace(100, 320, 40)]).astype(np.float32)
     mel, audio, embedding = (np.zeros(shape, np.float32) for shape in ((50, 80), (49 * 256,), (256,)))
@@ -379,16 +379,17 @@ def read_events(folder):
     return values
 
 
-def test_exhibits_reach_tensorboard(tmp_path):
+def test_summaries_reach_tensorboard(tmp_path):
     draw = np.random.default_rng(0)
     picture = draw.integers(0, 256, (20, 30, 3)).astype(np.uint8)
     loud = (3 * draw.normal(size=4000)).astype(np.float32)
-    writer = SummaryWriter(str(tmp_path))
-    write_summaries(writer, [Summary("utterance-1/mel", image=picture), sound("utterance-1/angry", loud, RATE_HZ)], 7)
-    writer.close()
-    (step, image), (_, heard) = read_events(tmp_path)
-    assert step == 7 and image.tag == "utterance-1/mel" and heard.tag == "utterance-1/angry"
+    events = EventFile(tmp_path, 1)
+    for summary in (Summary("utterance-1/mel", image=picture), sound("utterance-1/angry", loud, RATE_HZ)):
+        events.add(summary.to_protobuf(), 7)
+    events.close()
+    (step, image), (_, audio) = read_events(tmp_path)
+    assert step == 7 and image.tag == "utterance-1/mel" and audio.tag == "utterance-1/angry"
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(image.image.encoded_image_string))), picture)
-    samples, rate_hz = soundfile.read(io.BytesIO(heard.audio.encoded_audio_string), dtype="float32")
-    assert rate_hz == heard.audio.sample_rate == RATE_HZ
+    samples, rate_hz = soundfile.read(io.BytesIO(audio.audio.encoded_audio_string), dtype="float32")
+    assert rate_hz == audio.audio.sample_rate == RATE_HZ
     np.testing.assert_allclose(samples, loud / np.abs(loud).max(), atol=1e-4)

@@ -1,4 +1,4 @@
-"""CodeGAN at work: an utterance in every emotion, decoded by the frozen SpeechSplit: its codes, melody and sound."""
+"""CodeGAN: an utterance in every emotion, decoded by the frozen SpeechSplit: its codes, melody and sound."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ from jaxtyping import Array, Float
 
 from evc_jax.audio import plotting
 from evc_jax.audio.chunking import WINDOW_FRAMES
-from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.plotting import DARK_INK, Curve, CurvePanel, Panel, Picture, picture_of_curves, picture_of_panels
 from evc_jax.config import from_mapping
-from evc_jax.data.dataset import audio_config
 from evc_jax.features.f0_codes import quantize_f0
 from evc_jax.models.network import Network
 from evc_jax.models.speechsplit.codes import replace_codes, select_codes
@@ -24,8 +22,9 @@ from evc_jax.models.speechsplit.config import SpeechSplitConfig
 from evc_jax.pretrained.bundle import build_network
 from evc_jax.pretrained.workdir import Trained, load_for_inference
 from evc_jax.training.config import TrainConfig
+from evc_jax.training.samples.sample_logger import SampleLogger
 from evc_jax.training.samples.summaries import Summary, sound
-from evc_jax.training.samples.utterances import Resynthesis, Utterance, batch, choose, listen
+from evc_jax.training.samples.utterances import Resynthesis, Utterance, batch, choose, resynthesize
 from evc_jax.training.systems.codegan import Options
 
 UNCONVERTED = "unconverted"
@@ -33,15 +32,13 @@ CODE_RANGE = 1.0  # codes are outputs of an LSTM
 CHANGE_RANGE = 0.5
 
 
-class CodeGANSampleLogger:
-    """See `sample_logger.SampleLogger`."""
+class CodeGANSampleLogger(SampleLogger):
+    """Codes, mel, F0 and sound of each emotion."""
 
-    def __init__(self, config: TrainConfig, networks: Mapping[str, Mapping[str, Any]]):
-        self._data = config.data
+    def __init__(self, config: TrainConfig, settings: Mapping[str, Any]):
+        super().__init__(config, settings)
         self._options = from_mapping(Options, config.options, "config.options")
-        self._settings = networks["codegan"]
         self._convert = jax.jit(self._trace)
-        self._recordings_shown = False
 
     def __call__(self, inference_params: Mapping[str, Any]) -> Iterator[Summary]:
         if not self._utterances:
@@ -54,22 +51,18 @@ class CodeGANSampleLogger:
         names = (UNCONVERTED, *self._options.emotions)
         for utterance, code, converted in zip(self._utterances, codes, mels, strict=True):
             frames = len(utterance.mel)
-            takes = dict(zip(names, listen(list(converted[:, :frames]), self._audio), strict=True))
-            yield self._codes_exhibit(utterance, dict(zip(names, code, strict=True)))
-            yield from self._pictures(utterance, takes)
+            resyntheses = dict(zip(names, resynthesize(list(converted[:, :frames]), self._audio), strict=True))
+            yield self._codes_picture(utterance, dict(zip(names, code, strict=True)))
+            yield from self._pictures(utterance, resyntheses)
             if not self._recordings_shown:
                 yield sound(f"{utterance.tag}/recording", utterance.audio, rate_hz)
-            for name, take in takes.items():
-                yield sound(f"{utterance.tag}/{name}", take.audio, rate_hz)
+            for name, resynthesis in resyntheses.items():
+                yield sound(f"{utterance.tag}/{name}", resynthesis.audio, rate_hz)
         self._recordings_shown = True
 
     @functools.cached_property
     def _utterances(self) -> tuple[Utterance, ...]:
         return choose(self._data, WINDOW_FRAMES, self._options.emotions)
-
-    @functools.cached_property
-    def _audio(self) -> AudioConfig:
-        return audio_config(self._data.data_dir, self._data.datasets)
 
     @functools.cached_property
     def _trained(self) -> Trained:
@@ -79,7 +72,7 @@ class CodeGANSampleLogger:
     def _autoencoder(self) -> tuple[Network, SpeechSplitConfig]:
         return build_network("speechsplit", self._trained.networks["speechsplit"])
 
-    def _codes_exhibit(self, utterance: Utterance, codes: Mapping[str, Float[np.ndarray, "T C"]]) -> Summary:
+    def _codes_picture(self, utterance: Utterance, codes: Mapping[str, Float[np.ndarray, "T C"]]) -> Summary:
         encoders = self._autoencoder[1]
         parts = {name: getattr(encoders, name).code_channels for name in self._options.code.split("_")}
         frames_per_code = WINDOW_FRAMES // len(codes[UNCONVERTED])
@@ -87,13 +80,13 @@ class CodeGANSampleLogger:
         step_s = frames_per_code * self._audio.hop_samples / self._audio.sample_rate_hz
         return Summary(f"{utterance.tag}/codes", draw_codes(shown, parts, step_s, utterance.title))
 
-    def _pictures(self, utterance: Utterance, takes: Mapping[str, Resynthesis]) -> Iterator[Summary]:
-        before = takes[UNCONVERTED]
+    def _pictures(self, utterance: Utterance, resyntheses: Mapping[str, Resynthesis]) -> Iterator[Summary]:
+        before = resyntheses[UNCONVERTED]
         panels = [Panel(UNCONVERTED, before.mel, before.f0_hz)]
         curves = [Curve(UNCONVERTED, before.f0_hz, DARK_INK, width=3.5)]
-        for name, color in zip(self._options.emotions, _colors(len(takes) - 1), strict=True):
-            panels.append(Panel(name, takes[name].mel, takes[name].f0_hz, reference_f0_hz=before.f0_hz))
-            curves.append(Curve(name, takes[name].f0_hz, color, width=1.8))
+        for name, color in zip(self._options.emotions, _colors(len(resyntheses) - 1), strict=True):
+            panels.append(Panel(name, resyntheses[name].mel, resyntheses[name].f0_hz, reference_f0_hz=before.f0_hz))
+            curves.append(Curve(name, resyntheses[name].f0_hz, color, width=1.8))
         title = f"{utterance.title}    (line: F0, dashed: unconverted)"
         yield Summary(f"{utterance.tag}/mel", picture_of_panels(panels, self._audio, title))
         curve_panel = CurvePanel("F0 of each conversion", before.mel, tuple(curves))
@@ -109,14 +102,13 @@ class CodeGANSampleLogger:
         embedding: Float[Array, "B E"],
     ) -> tuple[Float[Array, "B V Tc C"], Float[Array, "B V T F"]]:
         """The codes, and the mel decoded from them, unconverted and at full strength in each emotion."""
-        generator, _ = build_network("codegan", self._settings)
         autoencoder, model = self._autoencoder
         emotions = len(self._options.emotions)
         codes = autoencoder.apply(frozen, mel, quantize_f0(f0, model.f0_classes), method="encode")
         source = select_codes(codes, self._options.code)
         repeated = jnp.repeat(source, emotions, axis=0)
         target = jnp.tile(jnp.eye(emotions), (len(mel), 1))
-        converted = generator.apply(params, repeated, target).reshape(len(mel), emotions, *source.shape[1:])
+        converted = self._network.apply(params, repeated, target).reshape(len(mel), emotions, *source.shape[1:])
         values = jnp.concatenate([source[:, None], converted], axis=1)
         variants = emotions + 1
         every = jax.tree.map(lambda part: jnp.repeat(part, variants, axis=0), codes)

@@ -1,4 +1,4 @@
-"""The F0 converter at work: contours it puts back into time, and one utterance's pitch laid on another's rhythm."""
+"""The F0 converter: contours put back into time, and one utterance's pitch laid on another's rhythm."""
 
 from __future__ import annotations
 
@@ -12,52 +12,39 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from evc_jax.audio.plotting import Curve, CurvePanel, picture_of_curves
-from evc_jax.data.dataset import audio_config
 from evc_jax.features.f0_codes import SMALLEST_VOICED, denormalize_f0, quantize_f0
-from evc_jax.models.network import Network
-from evc_jax.models.speechsplit.config import F0ConverterConfig
 from evc_jax.models.speechsplit.random_resampling import draw_resampling, random_resample
-from evc_jax.pretrained.bundle import build_network
 from evc_jax.training.config import TrainConfig
+from evc_jax.training.samples.sample_logger import SampleLogger
 from evc_jax.training.samples.summaries import Summary
 from evc_jax.training.samples.utterances import Utterance, batch, choose
 
 _TRUE, _GIVEN, _PREDICTED = "#24292f", "#0969da", "#e16f24"
 
 
-class F0ConverterSampleLogger:
-    """See `sample_logger.SampleLogger`."""
+class F0ConverterSampleLogger(SampleLogger):
+    """The contours true, given and predicted."""
 
-    def __init__(self, config: TrainConfig, networks: Mapping[str, Mapping[str, Any]]):
-        self._data = config.data
-        self._settings = networks["f0_converter"]
+    def __init__(self, config: TrainConfig, settings: Mapping[str, Any]):
+        super().__init__(config, settings)
         self._convert = jax.jit(self._trace)
 
     def __call__(self, inference_params: Mapping[str, Any]) -> Iterator[Summary]:
         utterances = self._utterances
         if not utterances:
             return
-        config = audio_config(self._data.data_dir, self._data.datasets)
         inputs = batch(utterances, self._model.resampling.padded_frames)
         given, predicted = self._convert(inference_params["f0_converter"], inputs.mel, inputs.f0, inputs.length)
         for number, utterance in enumerate(utterances):
             other = utterances[number - 1] if len(utterances) > 1 else None
             panels = self._panels(utterance, other, np.asarray(given)[number], np.asarray(predicted)[number])
-            picture = picture_of_curves(panels, config, utterance.title, utterance.f0_range_hz)
+            picture = picture_of_curves(panels, self._audio, utterance.title, utterance.f0_range_hz)
             yield Summary(f"{utterance.tag}/f0", picture)
 
     @functools.cached_property
     def _utterances(self) -> tuple[Utterance, ...]:
         # As long as the crops of the training: only so much is covered by the drawn resampling.
         return choose(self._data, self._model.resampling.max_length_frames)
-
-    @functools.cached_property
-    def _built(self) -> tuple[Network, F0ConverterConfig]:
-        return build_network("f0_converter", self._settings)
-
-    @property
-    def _model(self) -> F0ConverterConfig:
-        return self._built[1]
 
     def _panels(
         self,
@@ -75,8 +62,8 @@ class F0ConverterSampleLogger:
                 curves.insert(1, Curve("given", given_hz[index], _GIVEN, "--", 1.2))
             panels.append(CurvePanel(f"{title}: {_score(guess_hz[index], utterance)}", utterance.mel, tuple(curves)))
         if other is not None:
-            curves = (Curve("given", given_hz[2], _GIVEN, "--", 1.2), Curve("predicted", guess_hz[2], _PREDICTED))
-            panels.append(CurvePanel(f"the pitch of {other.title}, on this rhythm", utterance.mel, curves))
+            curves = [Curve("given", given_hz[2], _GIVEN, "--", 1.2), Curve("predicted", guess_hz[2], _PREDICTED)]
+            panels.append(CurvePanel(f"the pitch of {other.title}, on this rhythm", utterance.mel, tuple(curves)))
         return panels
 
     def _hertz(self, classes: Int[np.ndarray, "3 T"], utterance: Utterance) -> Float[np.ndarray, "3 t"]:
@@ -94,7 +81,7 @@ class F0ConverterSampleLogger:
         stretched = random_resample(f0[..., None], length, resampling, self._model.resampling)[..., 0]
         given = quantize_f0(jnp.concatenate([f0, stretched, jnp.roll(f0, 1, axis=0)]), classes)
         rhythm = jnp.concatenate([mel, mel, mel])
-        predicted = self._built[0].apply(params, rhythm, given).argmax(axis=-1)
+        predicted = self._network.apply(params, rhythm, given).argmax(axis=-1)
         shape = (3, *f0.shape)
         return given.reshape(shape).swapaxes(0, 1), predicted.astype(jnp.int32).reshape(shape).swapaxes(0, 1)
 

@@ -1,4 +1,4 @@
-"""SpeechSplit at work: the reconstruction, and what is left of it when one aspect of speech is removed.
+"""SpeechSplit: the reconstruction, and what is left of it when one aspect of speech is removed.
 
 Source: arXiv 2004.11284, experiments on removing a component. To remove rhythm, content or pitch the input of its
 encoder is zero, as in the plots of the reference's `solver.py`; to remove timbre the speaker embedding is.
@@ -15,29 +15,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.plotting import Panel, picture_of_panels
-from evc_jax.data.dataset import audio_config
 from evc_jax.features.f0_codes import quantize_f0
-from evc_jax.models.network import Network
-from evc_jax.models.speechsplit.config import SpeechSplitConfig
 from evc_jax.models.speechsplit.network import NO_F0
-from evc_jax.pretrained.bundle import build_network
 from evc_jax.training.config import TrainConfig
+from evc_jax.training.samples.sample_logger import SampleLogger
 from evc_jax.training.samples.summaries import Summary, sound
-from evc_jax.training.samples.utterances import Resynthesis, Utterance, batch, choose, listen
+from evc_jax.training.samples.utterances import Resynthesis, Utterance, batch, choose, resynthesize
 
 VARIANTS = ("reconstruction", "without-rhythm", "without-content", "without-pitch", "without-timbre")
 
 
-class SpeechSplitSampleLogger:
-    """See `sample_logger.SampleLogger`."""
+class SpeechSplitSampleLogger(SampleLogger):
+    """The reconstruction and the removals of `VARIANTS`."""
 
-    def __init__(self, config: TrainConfig, networks: Mapping[str, Mapping[str, Any]]):
-        self._data = config.data
-        self._settings = networks["speechsplit"]
+    def __init__(self, config: TrainConfig, settings: Mapping[str, Any]):
+        super().__init__(config, settings)
         self._rebuild = jax.jit(self._trace)
-        self._recordings_shown = False
 
     def __call__(self, inference_params: Mapping[str, Any]) -> Iterator[Summary]:
         if not self._utterances:
@@ -46,12 +40,12 @@ class SpeechSplitSampleLogger:
         rebuilt = np.asarray(self._rebuild(inference_params["speechsplit"], inputs.mel, inputs.f0, inputs.embedding))
         for utterance, copy, mels in zip(self._utterances, self._copies, rebuilt, strict=True):
             frames = len(utterance.mel)
-            takes = dict(zip(VARIANTS, listen(list(mels[:, :frames]), self._audio), strict=True))
-            yield self._picture(utterance, takes)
+            resyntheses = dict(zip(VARIANTS, resynthesize(list(mels[:, :frames]), self._audio), strict=True))
+            yield self._picture(utterance, resyntheses)
             if not self._recordings_shown:
                 yield sound(f"{utterance.tag}/recording", utterance.audio, self._audio.sample_rate_hz)
-            for name, take in {"griffin-lim": copy, **takes}.items():
-                yield sound(f"{utterance.tag}/{name}", take.audio, self._audio.sample_rate_hz)
+            for name, resynthesis in {"griffin-lim": copy, **resyntheses}.items():
+                yield sound(f"{utterance.tag}/{name}", resynthesis.audio, self._audio.sample_rate_hz)
         self._recordings_shown = True
 
     @functools.cached_property
@@ -59,26 +53,14 @@ class SpeechSplitSampleLogger:
         return choose(self._data, self._model.resampling.padded_frames)
 
     @functools.cached_property
-    def _built(self) -> tuple[Network, SpeechSplitConfig]:
-        return build_network("speechsplit", self._settings)
-
-    @property
-    def _model(self) -> SpeechSplitConfig:
-        return self._built[1]
-
-    @functools.cached_property
-    def _audio(self) -> AudioConfig:
-        return audio_config(self._data.data_dir, self._data.datasets)
-
-    @functools.cached_property
     def _copies(self) -> list[Resynthesis]:
-        """What the way through Griffin-Lim alone does to the recordings."""
-        return listen([utterance.mel for utterance in self._utterances], self._audio)
+        """The recordings through Griffin-Lim alone."""
+        return resynthesize([utterance.mel for utterance in self._utterances], self._audio)
 
-    def _picture(self, utterance: Utterance, takes: Mapping[str, Resynthesis]) -> Summary:
+    def _picture(self, utterance: Utterance, resyntheses: Mapping[str, Resynthesis]) -> Summary:
         panels = [Panel("original", utterance.mel, utterance.f0_hz)]
-        for name, take in takes.items():
-            panels.append(Panel(name.replace("-", " "), take.mel, take.f0_hz, reference_f0_hz=utterance.f0_hz))
+        for name, resynthesis in resyntheses.items():
+            panels.append(Panel(name.replace("-", " "), resynthesis.mel, resynthesis.f0_hz, utterance.f0_hz))
         title = f"{utterance.title}    (line: F0, dashed: the original's)"
         return Summary(f"{utterance.tag}/aspects", picture_of_panels(panels, self._audio, title))
 
@@ -96,5 +78,5 @@ class SpeechSplitSampleLogger:
         }
         variants = [{**inputs, **removed.get(name, {})} for name in VARIANTS]
         stacked = jax.tree.map(lambda *parts: jnp.concatenate(parts), *variants)
-        rebuilt = self._built[0].apply(params, **stacked)
+        rebuilt = self._network.apply(params, **stacked)
         return rebuilt.reshape(len(variants), *mel.shape).swapaxes(0, 1)

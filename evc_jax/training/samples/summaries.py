@@ -1,8 +1,7 @@
-"""One thing to see or to hear, and how TensorBoard gets it."""
+"""Pictures and sounds for TensorBoard."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from evc_jax.audio.plotting import Picture
+from evc_jax.training.metrics_writer import tensorboard
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,17 +28,14 @@ class Summary:
     audio: Float32[np.ndarray, " S"] | None = None
     rate_hz: int = 0
 
+    def to_protobuf(self) -> Any:
+        """The message that TensorBoard reads."""
+        if self.image is not None:
+            return tensorboard().summary.image(self.name, self.image, dataformats="HWC")
+        return tensorboard().summary.audio(self.name, self.audio, self.rate_hz)
+
 
 def sound(name: str, audio: np.ndarray, rate_hz: int) -> Summary:
     """A sound; peaks above 1 are scaled down, never wrapped or cut. `audio` is [S]."""
     peak = np.abs(audio).max(initial=1.0)
     return Summary(name, audio=(audio / peak).astype(np.float32), rate_hz=rate_hz)
-
-
-def write_summaries(tensorboard_writer: Any, summaries: Iterable[Summary], step: int) -> None:
-    """Adds summaries to a tensorboardX `SummaryWriter`."""
-    for summary in summaries:
-        if summary.image is not None:
-            tensorboard_writer.add_image(summary.name, summary.image, step, dataformats="HWC")
-        else:
-            tensorboard_writer.add_audio(summary.name, summary.audio, step, summary.rate_hz)

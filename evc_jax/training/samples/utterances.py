@@ -21,7 +21,7 @@ from evc_jax.training.config import DataConfig
 from evc_jax.vocoders import griffin_lim
 
 UTTERANCES = 2
-# A split may have tens of thousands of utterances in a bucket far away; so many are looked at.
+# A split may have tens of thousands of utterances in a bucket far away; so many are compared.
 CANDIDATES = 64
 # Of the speaker's log-F0: how far a contour is expected from the middle.
 F0_RANGE_STDS = 2.5
@@ -75,7 +75,7 @@ class Inputs:
 
 @dataclass(frozen=True, eq=False)
 class Resynthesis:
-    """A mel-spectrogram, what it sounds like through Griffin-Lim, and the F0 of that sound."""
+    """A mel-spectrogram, its sound through Griffin-Lim, and the F0 of that sound."""
 
     mel: Float[np.ndarray, "T F"]
     audio: Float[np.ndarray, " S"]
@@ -114,8 +114,8 @@ def batch(utterances: Sequence[Utterance], frames: int) -> Inputs:
     )
 
 
-def listen(mels: Sequence[Float[np.ndarray, "_ F"]], config: AudioConfig) -> list[Resynthesis]:
-    """Makes networks' mel-spectrograms audible; what diverged is silent.
+def resynthesize(mels: Sequence[Float[np.ndarray, "_ F"]], config: AudioConfig) -> list[Resynthesis]:
+    """Sounds of mel-spectrograms; what is not a number is silent.
 
     They go through Griffin-Lim together, with pauses that keep them apart, which is faster than one by one.
     """
@@ -123,25 +123,25 @@ def listen(mels: Sequence[Float[np.ndarray, "_ F"]], config: AudioConfig) -> lis
     mels = [np.clip(np.nan_to_num(mel), 0, 1) for mel in mels]
     together = np.concatenate([np.pad(mel, ((0, pause), (0, 0))) for mel in mels])
     audio = griffin_lim.griffin_lim(together, config, length=len(together) * hop)
-    takes, start = [], 0
+    resyntheses, start = [], 0
     for mel in mels:
         sound = audio[start * hop : (start + len(mel) - 1) * hop]
-        takes.append(Resynthesis(mel, sound, pitch.estimate_f0(sound, config)))
+        resyntheses.append(Resynthesis(mel, sound, pitch.estimate_f0(sound, config)))
         start += len(mel) + pause
-    return takes
+    return resyntheses
 
 
 def _spread(described: Mapping[int, Mapping[str, Any]], emotions: Sequence[str]) -> list[int]:
     """Positions of utterances that differ most from each other; the first ones where there is a choice."""
     chosen: list[int] = []
 
-    def interest(position: int) -> int:
+    def novelty(position: int) -> int:
         kind, others = described[position], [described[other] for other in chosen]
         new = {key: all(kind[key] != other[key] for other in others) for key in ("sex", "emotion", "speaker")}
         return 8 * (kind["emotion"] in emotions) + 4 * new["sex"] + 2 * new["emotion"] + new["speaker"]
 
     while len(chosen) < min(UTTERANCES, len(described)):
-        chosen.append(max((i for i in described if i not in chosen), key=interest))
+        chosen.append(max((i for i in described if i not in chosen), key=novelty))
     return chosen
 
 

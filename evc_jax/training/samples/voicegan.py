@@ -1,4 +1,4 @@
-"""VoiceGAN at work: where its voices lie among real ones, and whether it merely repeats those it has seen."""
+"""VoiceGAN: where its voices lie among real ones, and whether it merely repeats those of the training."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from evc_jax.audio.plotting import DARK_INK, Picture
 from evc_jax.conversion.options import SEXES
 from evc_jax.data.dataset import SpeakerTable, open_speakers
 from evc_jax.errors import DataError
-from evc_jax.pretrained.bundle import build_network
 from evc_jax.training.config import TrainConfig
+from evc_jax.training.samples.sample_logger import SampleLogger
 from evc_jax.training.samples.summaries import Summary
 
 VOICES = 100  # generated of each sex
 MAX_DOTS = 500  # real voices drawn of each sex
-_COLOURS = {"male": "#0969da", "female": "#d1470c"}
-_SEEN, _UNSEEN = "#8c959f", "#1a7f37"
+_COLORS = {"male": "#0969da", "female": "#d1470c"}
+_TRAINING, _HELD_OUT = "#8c959f", "#1a7f37"
 
 Embeddings = Float[np.ndarray, "N E"]
 
@@ -34,20 +34,19 @@ class RealVoices:
     """Speakers of one sex.
 
     Attributes:
-      seen: those of the training.
-      unseen: those of the validation; may be none.
+      training: those that were trained on.
+      held_out: those of the validation; may be none.
     """
 
-    seen: Float[np.ndarray, "N E"]
-    unseen: Float[np.ndarray, "M E"]
+    training: Float[np.ndarray, "N E"]
+    held_out: Float[np.ndarray, "M E"]
 
 
-class VoiceGANSampleLogger:
-    """See `sample_logger.SampleLogger`."""
+class VoiceGANSampleLogger(SampleLogger):
+    """A map of the voices, and their distances to the training's speakers."""
 
-    def __init__(self, config: TrainConfig, networks: Mapping[str, Mapping[str, Any]]):
-        self._data = config.data
-        self._settings = networks["voicegan"]
+    def __init__(self, config: TrainConfig, settings: Mapping[str, Any]):
+        super().__init__(config, settings)
         self._generate = jax.jit(self._trace)
 
     def __call__(self, inference_params: Mapping[str, Any]) -> Iterator[Summary]:
@@ -60,33 +59,32 @@ class VoiceGANSampleLogger:
     @functools.cached_property
     def _real(self) -> dict[str, RealVoices]:
         data = self._data
-        seen = _by_sex([open_speakers(data.data_dir, data.datasets, "train")])
+        training = _by_sex([open_speakers(data.data_dir, data.datasets, "train")])
         try:
-            unseen = _by_sex([open_speakers(data.data_dir, data.datasets, "validation")])
+            held_out = _by_sex([open_speakers(data.data_dir, data.datasets, "validation")])
         except DataError:  # nobody was held out
-            unseen = _by_sex([])
-        return {sex: RealVoices(seen[sex], unseen[sex]) for sex in SEXES}
+            held_out = _by_sex([])
+        return {sex: RealVoices(training[sex], held_out[sex]) for sex in SEXES}
 
     def _trace(self, params: Any) -> Float[Array, "N E"]:
         """The same `VOICES` for each sex from the same noise; those of the first sex come first."""
-        network, model = build_network("voicegan", self._settings)
-        noise = jax.random.normal(jax.random.key(0), (VOICES, model.noise_dim))
-        sex = jax.nn.one_hot(jnp.repeat(jnp.arange(len(SEXES)), VOICES), model.sexes)
-        return network.apply(params, jnp.tile(noise, (len(SEXES), 1)), sex)
+        noise = jax.random.normal(jax.random.key(0), (VOICES, self._model.noise_dim))
+        sex = jax.nn.one_hot(jnp.repeat(jnp.arange(len(SEXES)), VOICES), self._model.sexes)
+        return self._network.apply(params, jnp.tile(noise, (len(SEXES), 1)), sex)
 
 
 def draw_map(real: Mapping[str, RealVoices], made: Mapping[str, Embeddings]) -> Picture:
     """Real and generated voices on the two principal axes of the training's speakers, per sex."""
-    mean, axes_of, shares = _principal_axes(np.concatenate([voices.seen for voices in real.values()]))
+    mean, axes_of, shares = _principal_axes(np.concatenate([voices.training for voices in real.values()]))
     figure = plotting.new_figure(9.0, 4.8, "Voices on the principal axes of the training's speakers")
     columns = figure.subplots(1, len(SEXES), sharex=True, sharey=True, squeeze=False)[0]
     for axes, sex in zip(columns, SEXES, strict=True):
         for other in SEXES:
             if other != sex:
-                _dots(axes, _thin(real[other].seen), mean, axes_of, f"{other}, training", color="#d8dee4", s=8)
-        _dots(axes, _thin(real[sex].seen), mean, axes_of, f"{sex}, training", color=_SEEN, s=14)
-        _dots(axes, _thin(real[sex].unseen), mean, axes_of, f"{sex}, validation", color=_UNSEEN, s=34, marker="x")
-        ring = {"facecolors": "none", "edgecolors": _COLOURS[sex], "linewidths": 1.2, "s": 26}
+                _dots(axes, _thin(real[other].training), mean, axes_of, f"{other}, training", color="#d8dee4", s=8)
+        _dots(axes, _thin(real[sex].training), mean, axes_of, f"{sex}, training", color=_TRAINING, s=14)
+        _dots(axes, _thin(real[sex].held_out), mean, axes_of, f"{sex}, validation", color=_HELD_OUT, s=34, marker="x")
+        ring = {"facecolors": "none", "edgecolors": _COLORS[sex], "linewidths": 1.2, "s": 26}
         _dots(axes, made[sex], mean, axes_of, f"{sex}, generated", **ring)
         axes.set_title(sex, color=DARK_INK, fontsize=10, loc="left")
         axes.set_xlabel(f"axis 1 ({shares[0]:.0%} of the variance)", color=DARK_INK, fontsize=9)
@@ -97,23 +95,24 @@ def draw_map(real: Mapping[str, RealVoices], made: Mapping[str, Embeddings]) -> 
 
 
 def draw_nearest(real: Mapping[str, RealVoices], made: Mapping[str, Embeddings]) -> Picture:
-    """How similar voices are to the nearest speaker of the training: generated ones, and people never seen.
+    """How similar voices are to the nearest speaker of the training: generated ones, and speakers that were held out.
 
     Generated voices far to the right of the others are copies, far to the left of them no human voices.
     """
-    seen = np.concatenate([voices.seen for voices in real.values()])
+    training = np.concatenate([voices.training for voices in real.values()])
     figure = plotting.new_figure(9.0, 2.3 * len(SEXES) + 0.5, "Cosine similarity to the nearest training speaker")
     rows = figure.subplots(len(SEXES), 1, sharex=True, squeeze=False)[:, 0]
     for axes, sex in zip(rows, SEXES, strict=True):
+        same = _thin(real[sex].training)
         groups = {
-            "training, to the nearest other": (nearest_cosines(_thin(real[sex].seen), seen, among_them=True), _SEEN),
-            "validation": (nearest_cosines(_thin(real[sex].unseen), seen), _UNSEEN),
-            "generated": (nearest_cosines(made[sex], seen), _COLOURS[sex]),
+            "training, to the nearest other": (nearest_cosines(same, training, among_them=True), _TRAINING),
+            "validation": (nearest_cosines(_thin(real[sex].held_out), training), _HELD_OUT),
+            "generated": (nearest_cosines(made[sex], training), _COLORS[sex]),
         }
         for label, (cosines, color) in groups.items():
             if not len(cosines):
                 continue
-            backdrop = color == _SEEN
+            backdrop = color == _TRAINING
             kind = {"histtype": "stepfilled", "alpha": 0.35} if backdrop else {"histtype": "step", "linewidth": 2}
             label = f"{label} ({len(cosines)}): median {np.median(cosines):.2f}"
             weights = np.full(len(cosines), 100 / len(cosines))

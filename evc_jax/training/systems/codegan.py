@@ -10,20 +10,24 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from etils import epath
 
-from evc_jax.config import from_mapping
 from evc_jax.data.dataset import open_split, utterance_ids
 from evc_jax.errors import ConfigError
 from evc_jax.models.gan import losses as gan_losses
 from evc_jax.models.gan.codegan import CodeDiscriminator, CodeGANConfig, CodeGenerator
-from evc_jax.models.network import Network
 from evc_jax.pretrained.bundle import CODES
-from evc_jax.pretrained.workdir import Trained, load_for_inference
-from evc_jax.training.config import TrainConfig
+from evc_jax.pretrained.workdir import load_for_inference
 from evc_jax.training.parallel import mean_over_devices
-from evc_jax.training.systems.codegan_data import CODE_FIELDS, CodeEncoder, EncodedSplit, encode_split
-from evc_jax.training.systems.gan import Batch, GanSystem
+from evc_jax.training.system import Batch
+from evc_jax.training.systems.codegan_data import (
+    CODE_FIELDS,
+    CodeEncoder,
+    EncodedSplit,
+    dataset_digest,
+    encode_split,
+    params_digest,
+)
+from evc_jax.training.systems.gan import GanSystem
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Options:
       emotions: the emotions to convert between; utterances with another one are left out.
       overlap_frames: how much neighbouring windows of an utterance share; more gives more windows to train on.
       weights: of the loss terms.
-      critic_steps: critic updates per generator update.
+      discriminator_steps: updates of the discriminator per update of the generator.
     """
 
     speechsplit: str = "runs/speechsplit"
@@ -44,7 +48,7 @@ class Options:
     emotions: tuple[str, ...] = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
     overlap_frames: int = 160
     weights: gan_losses.GanWeights = field(default_factory=lambda: gan_losses.CODEGAN_WEIGHTS)
-    critic_steps: int = 5
+    discriminator_steps: int = 5
 
     def __post_init__(self):
         if self.code not in CODES:
@@ -56,9 +60,17 @@ class Options:
 class CodeGANSystem(GanSystem):
     """CodeGAN's losses and data. The number of emotions and of code channels follows from options and encoder."""
 
-    def __init__(self, config: TrainConfig, workdir: epath.Path):
-        self._workdir, self._data = workdir, config.data
-        self.options = from_mapping(Options, config.options, "config.options")
+    generator_type, discriminator_type, config_type = CodeGenerator, CodeDiscriminator, CodeGANConfig
+    options_type = Options
+    options: Options
+    model: CodeGANConfig
+
+    def network_config(self) -> CodeGANConfig:
+        """With the numbers of code channels and emotions.
+
+        Raises:
+          ConfigError: an emotion is missing in the training data.
+        """
         train = self._codes("train")
         emotions = len(self.options.emotions)
         counts = np.bincount(train.emotion, minlength=emotions)
@@ -68,10 +80,7 @@ class CodeGANSystem(GanSystem):
         # "Balanced": every emotion weighs the same in total, however many utterances it has.
         self._class_weights = jnp.asarray(len(train.emotion) / (emotions * counts), jnp.float32)
         self._log_shares = jnp.log(jnp.asarray(counts / len(train.emotion), jnp.float32))
-        model = config.network_config(CodeGANConfig)
-        model = dataclasses.replace(model, code_channels=train.codes.shape[-1], emotions=emotions)
-        networks = gan_losses.GanNetworks(Network(CodeGenerator, model), Network(CodeDiscriminator, model))
-        super().__init__(config, networks, self.options.critic_steps)
+        return dataclasses.replace(super().network_config(), code_channels=train.codes.shape[-1], emotions=emotions)
 
     def draw(self, batch: Batch, keys: jax.Array) -> Batch:
         """Adds target emotions, interpolation factors and the emotions' weights, all [B].
@@ -92,7 +101,7 @@ class CodeGANSystem(GanSystem):
     def fake(self, generator: Any, batch: Batch) -> jax.Array:
         return gan_losses.converted(self.nets, generator, batch["codes"], batch["target"])
 
-    def critic_loss(self, discriminator: Any, batch: Batch):
+    def discriminator_loss(self, discriminator: Any, batch: Batch):
         return gan_losses.critic_loss(
             lambda codes: self.nets.discriminator.apply(discriminator, codes),
             batch["codes"],
@@ -118,32 +127,36 @@ class CodeGANSystem(GanSystem):
     def records(self, split: str) -> CodeSource:
         return CodeSource(self._codes(split))
 
+    def sample_shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
+        return {
+            "codes": jax.ShapeDtypeStruct(self._codes("train").codes.shape[1:], jnp.float32),
+            "emotion": jax.ShapeDtypeStruct((), jnp.int32),
+        }
+
     def sample_names(self, records: np.ndarray) -> list[str]:
         """The utterances behind record numbers of the training data, whose records are windows of code."""
-        return utterance_ids(self._data.data_dir, self._data.datasets, "train", self._codes("train").utterance[records])
+        data = self.config.data
+        return utterance_ids(data.data_dir, data.datasets, "train", self._codes("train").utterance[records])
 
     @functools.cached_property
-    def _trained(self) -> Trained:
-        return load_for_inference(self.options.speechsplit)
-
-    @functools.cached_property
-    def _encoder(self) -> CodeEncoder:
-        return CodeEncoder(self._trained, self.options.code, self.options.overlap_frames)
+    def _encoder(self) -> tuple[CodeEncoder, str]:
+        """The frozen encoder, and the digest of its parameters."""
+        trained = load_for_inference(self.options.speechsplit)
+        return CodeEncoder(trained, self.options.code, self.options.overlap_frames), params_digest(trained.params)
 
     def _codes(self, split: str) -> EncodedSplit:
-        data = self._data
+        data, (encoder, encoder_digest) = self.config.data, self._encoder
         origin = {
-            "speechsplit": [str(self.options.speechsplit), self._trained.step, self._trained.config],
-            "data": [data.data_dir, data.datasets, split],
+            "speechsplit": encoder_digest,
+            "data": [split, [[name, dataset_digest(data.data_dir, name)] for name in data.datasets]],
             "options": [self.options.code, self.options.emotions, self.options.overlap_frames],
         }
         source = open_split(data.data_dir, data.datasets, split, CODE_FIELDS)
-        cache = self._workdir / "codes" / f"{split}.npz"
-        return encode_split(self._encoder, source, self.options.emotions, cache, origin)
+        return encode_split(encoder, source, self.options.emotions, self._workdir / "codes" / f"{split}.npz", origin)
 
 
 class CodeSource:
-    """Windows of codes, one or several at a time: an `order.Table`."""
+    """Windows of codes, one or several at a time: a `sampling.Table`."""
 
     def __init__(self, split: EncodedSplit):
         self._split = split

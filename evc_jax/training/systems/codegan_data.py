@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import sys
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from tqdm import tqdm
 
 from evc_jax.audio.chunking import WINDOW_FRAMES, split_windows
 from evc_jax.config import from_mapping
-from evc_jax.data.dataset import SplitSource
+from evc_jax.data.dataset import SplitSource, dataset_info, dataset_path
 from evc_jax.errors import ConfigError, DataError
 from evc_jax.features.f0_codes import LogF0Statistics, normalize_f0, quantize_f0
 from evc_jax.models.network import Network
@@ -26,6 +27,7 @@ from evc_jax.models.speechsplit.codes import select_codes
 from evc_jax.models.speechsplit.config import SpeechSplitConfig
 from evc_jax.models.speechsplit.network import SpeechSplit
 from evc_jax.pretrained.workdir import Trained
+from evc_jax.training.storage import replaced_file
 
 BATCH_WINDOWS = 32
 CODE_FIELDS = ("mel", "f0_hz", "log_f0_mean", "log_f0_std", "emotion")
@@ -96,16 +98,15 @@ def encode_split(
       source: random access to the split's utterances, with `CODE_FIELDS`.
       emotions: the emotions of interest, in order; utterances with another one are left out.
       cache: an `.npz` file to keep the codes in.
-      origin: what the codes depend on; a cache made from something else is made anew.
+      origin: what the codes depend on; a cache made from something else, or a damaged one, is made anew.
 
     Raises:
       DataError: no utterance has one of the emotions.
     """
-    fingerprint = hashlib.sha256(json.dumps(dict(origin), sort_keys=True, default=str).encode()).hexdigest()
-    if cache.exists():
-        with cache.open("rb") as file, np.load(file) as stored:
-            if str(stored["fingerprint"]) == fingerprint:
-                return EncodedSplit(stored["codes"], stored["emotion"], stored["utterance"])
+    fingerprint = hashlib.sha256(json.dumps(dict(origin), sort_keys=True).encode()).hexdigest()
+    stored = _read_cache(cache, fingerprint)
+    if stored is not None:
+        return stored
     codes, labels, utterances = [], [], []
     quiet = not sys.stderr.isatty()
     for number in tqdm(range(len(source)), desc=f"encoding {cache.stem}", unit="utterance", disable=quiet):
@@ -119,9 +120,41 @@ def encode_split(
         raise DataError(f"No utterance of the data has one of the emotions {', '.join(emotions)}.")
     split = EncodedSplit(np.concatenate(codes), np.asarray(labels, np.int32), np.asarray(utterances, np.int64))
     cache.parent.mkdir(parents=True, exist_ok=True)
-    # Beside, then moved into place: a crash must not leave half a cache. Per process, as all may write at once.
-    unfinished = cache.with_name(f"{cache.name}.{jax.process_index()}.{os.getpid()}.npz")
-    with unfinished.open("wb") as file:
+    with replaced_file(cache) as file:
         np.savez(file, fingerprint=fingerprint, **dataclasses.asdict(split))
-    unfinished.replace(cache)
     return split
+
+
+def params_digest(params: Any) -> str:
+    """A digest of parameters, the same wherever they lie."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        digest.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}".encode())
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()
+
+
+def dataset_digest(data_dir: str, dataset: str) -> str:
+    """A digest of a prepared dataset: another one once it is prepared again from other recordings.
+
+    Of its description, which may hold a digest of the records, and of the names and sizes of its files: those that an
+    older version prepared hold none.
+    """
+    folder = dataset_path(data_dir, dataset)
+    info = dataset_info(data_dir, dataset)
+    files = sorted((file.name, file.stat().length) for file in folder.iterdir())
+    content = info.get("digest") or [info, [file for file in files if file[0] != "metadata.json"]]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _read_cache(cache: epath.Path, fingerprint: str) -> EncodedSplit | None:
+    """The stored codes; None where there are none of this fingerprint that can be read whole."""
+    if not cache.exists():
+        return None
+    try:
+        with cache.open("rb") as file, np.load(file) as stored:
+            if str(stored["fingerprint"]) == fingerprint:
+                return EncodedSplit(stored["codes"], stored["emotion"], stored["utterance"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):  # cut short, or a bit changed
+        pass
+    return None

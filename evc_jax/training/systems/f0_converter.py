@@ -8,28 +8,22 @@ from __future__ import annotations
 
 from typing import Any
 
-import grain
 import jax
 import jax.numpy as jnp
 import optax
-from etils import epath
 
-from evc_jax.config import from_mapping
 from evc_jax.features.f0_codes import quantize_f0
 from evc_jax.models.speechsplit.config import F0ConverterConfig
 from evc_jax.models.speechsplit.network import F0Converter
-from evc_jax.training.config import TrainConfig
-from evc_jax.training.systems.single_network import Batch, Metrics, SingleNetworkSystem
-from evc_jax.training.systems.speechsplit import Options, open_crops, resampled_inputs
+from evc_jax.training.system import Batch, Metrics
+from evc_jax.training.systems.speechsplit import CropSystem, resampled_inputs
 
 
-class F0ConverterSystem(SingleNetworkSystem):
-    """The F0 converter's loss and data."""
+class F0ConverterSystem(CropSystem):
+    """The F0 converter's loss."""
 
-    def __init__(self, config: TrainConfig, workdir: epath.Path):
-        del workdir  # nothing is computed once
-        super().__init__(config, F0Converter, config.network_config(F0ConverterConfig))
-        self.options = from_mapping(Options, config.options, "config.options")
+    network_type, config_type = F0Converter, F0ConverterConfig
+    model: F0ConverterConfig
 
     def loss(self, params: Any, batch: Batch, keys: jax.Array) -> tuple[jax.Array, Metrics]:
         """Cross-entropy over the padded crop; `accuracy` is the share of frames whose class is within 5 of the true."""
@@ -42,10 +36,7 @@ class F0ConverterSystem(SingleNetworkSystem):
         loss = jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, target))
         exists = jnp.arange(target.shape[1])[None, :] < batch["length"][:, None]
         guess = jnp.argmax(logits, axis=-1)
-        # Class 0 is unvoiced: it is right only when both say so.
+        # Class 0 is unvoiced: it is right only where both classes are 0.
         right = (jnp.abs(guess - target) <= 5) & ((guess == 0) == (target == 0))
         # Per sample first: a mean over devices must not depend on how samples lie over them.
         return loss, {"loss": loss, "accuracy": jnp.mean(jnp.mean(right, axis=1, where=exists))}
-
-    def data(self, split: str, batch_size: int, first_sample: int = 0) -> grain.IterDataset:
-        return open_crops(self.config, self.options, self.model.resampling, split, batch_size, first_sample)

@@ -1,8 +1,6 @@
-"""Systems without data on disk, and random batches for them: to time, count and test what a training step does."""
+"""Systems without data on disk, and random batches for them: for timing, counting and testing a training step."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +9,10 @@ from etils import epath
 
 from evc_jax.models.speechsplit.config import SpeechSplitConfig
 from evc_jax.training.config import TrainConfig
-from evc_jax.training.loop import System, build_system
+from evc_jax.training.system import System, build_system
 from evc_jax.training.systems import codegan
 from evc_jax.training.systems.codegan_data import EncodedSplit
+from evc_jax.training.systems.gan import GanSystem
 
 CODE_WINDOW_FRAMES = 24
 CODE_WINDOWS = 1000
@@ -34,30 +33,10 @@ def system_without_data(config: TrainConfig, code_channels: int | None = None) -
 
 
 def batch_shapes(system: System, samples: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """The shapes of a training batch; of a GAN's, `samples` is what each of its critic updates takes."""
-    name = system.config.system
-    if name in ("voicegan", "codegan"):
-        lead: tuple[int, ...] = (samples, system.options.critic_steps)
-    else:
-        lead = (samples,)
-    if name == "voicegan":
-        shapes: dict[str, Any] = {"embedding": (system.model.embedding_dim,), "sex": jnp.int32}
-    elif name == "codegan":
-        shapes = {"codes": (CODE_WINDOW_FRAMES, system.model.code_channels), "emotion": jnp.int32}
-    elif name == "waveglow":
-        length = system.options.segment_samples
-        frames = length // system.model.upsample_stride + 1
-        shapes = {"audio": (length,), "mel": (frames, system.model.mel_bands)}
-    else:
-        frames = system.model.resampling.padded_frames
-        shapes = {"mel": (frames, 80), "f0": (frames,), "length": jnp.int32, "speaker_embedding": (256,)}
-    shapes["index"] = jnp.int32
-    return {
-        key: jax.ShapeDtypeStruct(lead + shape, jnp.float32)
-        if isinstance(shape, tuple)
-        else jax.ShapeDtypeStruct(lead, shape)
-        for key, shape in shapes.items()
-    }
+    """The shapes of a training batch; of a GAN's, `samples` is what each update of its discriminator takes."""
+    lead = (samples, system.options.discriminator_steps) if isinstance(system, GanSystem) else (samples,)
+    shapes = {**system.sample_shapes(), "index": jax.ShapeDtypeStruct((), jnp.int32)}
+    return {name: jax.ShapeDtypeStruct(lead + leaf.shape, leaf.dtype) for name, leaf in shapes.items()}
 
 
 def synthetic_batch(system: System, samples: int, seed: int = 0) -> dict[str, np.ndarray]:
@@ -65,7 +44,7 @@ def synthetic_batch(system: System, samples: int, seed: int = 0) -> dict[str, np
 
     Args:
       system: whose batch it is, for instance one `system_without_data`.
-      samples: over all devices; of a GAN's batch, what each of its critic updates takes.
+      samples: over all devices; of a GAN's batch, what each update of its discriminator takes.
       seed: another one gives other values, and other samples' numbers.
 
     Returns:
@@ -90,7 +69,7 @@ def _draw(name: str, shape: tuple[int, ...], system: System, draw: np.random.Gen
             return draw.normal(size=shape)
         case "audio":
             return 0.1 * draw.normal(size=shape)
-        case "f0":  # a melody for each sample
+        case "f0":  # a contour for each sample
             return 0.5 + 0.4 * np.sin(np.arange(shape[-1]) / draw.uniform(5, 30, (*shape[:-1], 1)))
         case "length":
             longest = system.model.resampling.max_length_frames

@@ -1,45 +1,71 @@
-"""What the trainings of VoiceGAN and CodeGAN share: several critic updates and one of the generator as one step."""
+"""What the trainings of VoiceGAN and CodeGAN share: several updates of the discriminator and one of
+the generator as a step."""
 
 from __future__ import annotations
 
-from typing import Any
+import abc
+from typing import Any, ClassVar
 
 import grain
 import jax
 import jax.numpy as jnp
+from etils import epath
 
 from evc_jax.data import pipeline
-from evc_jax.models.gan.losses import GanNetworks, Metrics
-from evc_jax.training.config import TrainConfig, inference_config, reading_options
+from evc_jax.models.gan.losses import GanNetworks
+from evc_jax.models.network import Network
+from evc_jax.training.config import TrainConfig
 from evc_jax.training.parallel import mean_gradients
 from evc_jax.training.state import GanState, apply_gradients, make_optimizer, sample_keys, start_ema, update_ema
+from evc_jax.training.system import Batch, Metrics, System
 
-Batch = dict[str, jax.Array]
 
-
-class GanSystem:
+class GanSystem(System):
     """The part of a GAN's training that does not depend on what it makes.
 
-    A system has, each for samples [B]:
-      draw(batch, keys) -> batch: adds what is random, `keys` [B] being the samples' own;
-      fake(generator, batch) -> what the generator makes of them;
-      critic_loss(discriminator, batch) -> loss, metrics: a mean over samples, whose fakes are in the batch as "fake";
-      generator_loss(generator, discriminator, batch) -> loss, metrics: likewise;
-    and it has data:
-      records(split) -> its training or validation samples, each a dict of arrays, as a random-access source.
-
-    NOTE: one step is `critic_steps` updates of the critic, each on its own samples, and one of the generator on the
-    last ones; the reference counts each critic update as a step, so that its 2 M steps are 400 k here.
+    NOTE: one step is `discriminator_steps` updates of the discriminator, each on its own samples, and one of the
+    generator on the last ones; the reference counts each of them as a step, so that its 2 M steps are 400 k here.
     """
 
-    def __init__(self, config: TrainConfig, networks: GanNetworks, critic_steps: int):
-        self.config, self.nets, self.model = config, networks, networks.generator.config
-        self._critic_steps = critic_steps
+    generator_type: ClassVar[type]
+    discriminator_type: ClassVar[type]
+    config_type: ClassVar[type]
+
+    def __init__(self, config: TrainConfig, workdir: epath.Path):
+        super().__init__(config)
+        self._workdir = workdir
+        self.model = self.network_config()
+        self.nets = GanNetworks(Network(self.generator_type, self.model), Network(self.discriminator_type, self.model))
+        updates = self.options.discriminator_steps
         self._generator_optimizer = make_optimizer(config.optimizer, config.steps)
-        self._critic_optimizer = make_optimizer(config.optimizer, config.steps, updates_per_step=critic_steps)
+        self._discriminator_optimizer = make_optimizer(config.optimizer, config.steps, updates_per_step=updates)
+
+    @abc.abstractmethod
+    def draw(self, batch: Batch, keys: jax.Array) -> Batch:
+        """Adds what is random to samples [B]; `keys` [B] are the samples' own."""
+
+    @abc.abstractmethod
+    def fake(self, generator: Any, batch: Batch) -> jax.Array:
+        """What the generator makes of samples [B]."""
+
+    @abc.abstractmethod
+    def discriminator_loss(self, discriminator: Any, batch: Batch) -> tuple[jax.Array, Metrics]:
+        """Loss and metrics, means over samples [B], whose fakes are in the batch as "fake"."""
+
+    @abc.abstractmethod
+    def generator_loss(self, generator: Any, discriminator: Any, batch: Batch) -> tuple[jax.Array, Metrics]:
+        """Loss and metrics, means over samples [B]."""
+
+    @abc.abstractmethod
+    def records(self, split: str) -> Any:
+        """Training or validation samples, each a dict of arrays, as a `sampling.Table`."""
+
+    def network_config(self) -> Any:
+        """Settings of generator and discriminator."""
+        return self.config.network_config(self.config_type)
 
     def init(self, key: jax.Array) -> GanState:
-        """Both players from their own keys."""
+        """Generator and discriminator from their own keys."""
         generator = self.nets.generator.init(jax.random.fold_in(key, 0))
         discriminator = self.nets.discriminator.init(jax.random.fold_in(key, 1))
         return GanState(
@@ -47,27 +73,27 @@ class GanSystem:
             generator=generator,
             discriminator=discriminator,
             generator_opt=self._generator_optimizer.init(generator),
-            discriminator_opt=self._critic_optimizer.init(discriminator),
+            discriminator_opt=self._discriminator_optimizer.init(discriminator),
             ema=start_ema(generator, self.config.ema_decay),
         )
 
     def step(self, state: GanState, batch: Batch, key: jax.Array) -> tuple[GanState, Metrics]:
-        """One step; the batch's leaves are [B, critic_steps, ...].
+        """One step; the batch's leaves are [B, discriminator_steps, ...].
 
-        Samples come first, so that laying the batch over devices leaves each critic update the same samples on any
+        Samples come first, so that laying the batch over devices leaves each update the same samples on any
         number of devices.
         """
         keys = jax.vmap(lambda index: sample_keys(key, state.step, index))(batch["index"])
-        updates = jax.vmap(self.draw, in_axes=1)(batch, keys)  # [critic_steps, B, ...]
+        updates = jax.vmap(self.draw, in_axes=1)(batch, keys)  # [discriminator_steps, B, ...]
         updates["fake"] = self._fakes(state.generator, updates)
 
-        def critic_update(carry, samples):
+        def discriminator_update(carry, samples):
             discriminator, opt_state = carry
-            grads, metrics = mean_gradients(self.critic_loss, discriminator, samples, self.config.accumulate)
-            return apply_gradients(self._critic_optimizer, grads, discriminator, opt_state), metrics
+            grads, metrics = mean_gradients(self.discriminator_loss, discriminator, samples, self.config.accumulate)
+            return apply_gradients(self._discriminator_optimizer, grads, discriminator, opt_state), metrics
 
-        critic = (state.discriminator, state.discriminator_opt)
-        (discriminator, discriminator_opt), critic_metrics = jax.lax.scan(critic_update, critic, updates)
+        before = (state.discriminator, state.discriminator_opt)
+        (discriminator, discriminator_opt), of_updates = jax.lax.scan(discriminator_update, before, updates)
         grads, metrics = mean_gradients(
             lambda params, part: self.generator_loss(params, discriminator, part),
             state.generator,
@@ -85,10 +111,10 @@ class GanSystem:
             discriminator_opt=discriminator_opt,
             ema=update_ema(state.ema, generator, self.config.ema_decay, state.step),
         )
-        return state, {**jax.tree.map(jnp.mean, critic_metrics), **metrics}
+        return state, {**jax.tree.map(jnp.mean, of_updates), **metrics}
 
     def _fakes(self, generator: Any, updates: Batch) -> jax.Array:
-        """The fakes of all critic updates [critic_steps, B, ...], for which the generator stays the same.
+        """The fakes of all updates [discriminator_steps, B, ...], for which the generator stays the same.
 
         In as many calls as there are micro-batches: without gradients, one for a micro-batch of every update needs no
         more memory than to train on one of them.
@@ -104,36 +130,29 @@ class GanSystem:
         return fakes.reshape(*lead, *fakes.shape[1:])
 
     def evaluate(self, state: GanState, batch: Batch, key: jax.Array) -> Metrics:
-        """Both losses on speakers that were not trained on; the batch's leaves are [B, ...]."""
+        """Both losses on samples that are not trained on; the batch's leaves are [B, ...]."""
         generator = self.evaluation_params(state)
         samples = self.draw(batch, sample_keys(key, 0, batch["index"]))
         samples["fake"] = self.fake(generator, samples)
-        critic = self.critic_loss(state.discriminator, samples)[1]
-        return {**critic, **self.generator_loss(generator, state.discriminator, samples)[1]}
+        metrics = self.discriminator_loss(state.discriminator, samples)[1]
+        return {**metrics, **self.generator_loss(generator, state.discriminator, samples)[1]}
 
     def data(self, split: str, batch_size: int, first_sample: int = 0) -> grain.IterDataset:
         """Batches of samples, as `step` and `evaluate` take them."""
-        # A training step takes a batch of samples for each of its critic updates.
-        size = self._critic_steps if split == "train" else 1
-        options = reading_options(self.config, split, first_sample * size)
+        # A training step takes a batch of samples for each update of the discriminator.
+        size = self.options.discriminator_steps if split == "train" else 1
+        options = self.reading_options(split, first_sample * size)
         dataset = pipeline.build(self.records(split), None, batch_size * size, **options)
         return dataset.map(lambda batch: group_samples(batch, size)) if split == "train" else dataset
 
-    def networks(self) -> dict[str, dict[str, Any]]:
-        return {self.config.system: inference_config(self.model)}
-
-    def inference_params(self, state: GanState) -> dict[str, Any]:
-        return {self.config.system: self.evaluation_params(state)}
-
     def evaluation_params(self, state: GanState) -> Any:
-        """The generator to validate and to use: its moving average where there is one."""
         return state.generator if state.ema is None else state.ema
 
 
 def group_samples(batch: dict[str, Any], size: int) -> dict[str, Any]:
     """Leaves [B * size, ...] as [B, size, ...].
 
-    The first B samples are the first group's: which samples a critic update sees does not depend on the number of
+    The first B samples are the first group's: which samples an update takes does not depend on the number of
     processes that read them.
     """
     return {name: value.reshape(size, -1, *value.shape[1:]).swapaxes(0, 1) for name, value in batch.items()}

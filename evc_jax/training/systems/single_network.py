@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+import abc
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from etils import epath
 
 from evc_jax.data.dataset import utterance_ids
 from evc_jax.models.network import Network
-from evc_jax.training.config import TrainConfig, inference_config
+from evc_jax.training.config import TrainConfig
 from evc_jax.training.parallel import mean_gradients
 from evc_jax.training.state import TrainState, apply_gradients, make_optimizer, sample_keys, start_ema, update_ema
-
-Batch = dict[str, jax.Array]
-Metrics = dict[str, jax.Array]
+from evc_jax.training.system import Batch, Metrics, System
 
 
-class SingleNetworkSystem:
-    """The part of a training that does not depend on the network.
+class SingleNetworkSystem(System):
+    """The part of a training that does not depend on the network."""
 
-    A system has a loss of its own: `loss(params, batch, keys) -> loss, metrics`, a mean over the samples, of which
-    `keys` [B] are the samples' own.
-    """
+    network_type: ClassVar[type]
+    config_type: ClassVar[type]
 
-    def __init__(self, config: TrainConfig, network_type: type, model: Any):
-        self.config, self.model = config, model
-        self.network = Network(network_type, model)
+    def __init__(self, config: TrainConfig, workdir: epath.Path):
+        del workdir  # nothing is computed once
+        super().__init__(config)
+        self.model = config.network_config(self.config_type)
+        self.network = Network(self.network_type, self.model)
         self.optimizer = make_optimizer(config.optimizer, config.steps)
+
+    @abc.abstractmethod
+    def loss(self, params: Any, batch: Batch, keys: jax.Array) -> tuple[jax.Array, Metrics]:
+        """Loss and metrics, means over the samples; `keys` [B] are the samples' own."""
 
     def init(self, key: jax.Array) -> TrainState:
         params = self.network.init(key)
@@ -57,14 +62,7 @@ class SingleNetworkSystem:
     def evaluate(self, state: TrainState, batch: Batch, key: jax.Array) -> Metrics:
         return self.loss(self.evaluation_params(state), batch, sample_keys(key, 0, batch["index"]))[1]
 
-    def networks(self) -> dict[str, dict[str, Any]]:
-        return {self.config.system: inference_config(self.model)}
-
-    def inference_params(self, state: TrainState) -> dict[str, Any]:
-        return {self.config.system: self.evaluation_params(state)}
-
     def evaluation_params(self, state: TrainState) -> Any:
-        """The weights to validate and to use: their moving average where there is one."""
         return state.params if state.ema is None else state.ema
 
     def sample_names(self, records: np.ndarray) -> list[str]:

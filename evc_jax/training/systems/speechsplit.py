@@ -1,4 +1,4 @@
-"""Training SpeechSplit: the autoencoder must rebuild clean speech from codes of randomly resampled speech.
+"""Training SpeechSplit: the autoencoder reconstructs clean speech from codes of randomly resampled speech.
 
 Source: arXiv 2004.11284, section 3; Adam 1e-4, batch 16, MSE over padded crops (`configs/speechsplit.py`).
 """
@@ -12,19 +12,17 @@ import grain
 import jax
 import jax.numpy as jnp
 import optax
-from etils import epath
 
-from evc_jax.config import from_mapping
 from evc_jax.data import pipeline
 from evc_jax.data.dataset import open_split
 from evc_jax.errors import ConfigError
 from evc_jax.features.f0_codes import quantize_f0
-from evc_jax.models.speechsplit.config import SpeechSplitConfig
+from evc_jax.models.speechsplit.config import F0ConverterConfig, SpeechSplitConfig
 from evc_jax.models.speechsplit.network import SpeechSplit
 from evc_jax.models.speechsplit.random_resampling import Resampling, ResamplingConfig, draw_resampling, random_resample
-from evc_jax.training.config import TrainConfig, reading_options
 from evc_jax.training.state import TrainState
-from evc_jax.training.systems.single_network import Batch, Metrics, SingleNetworkSystem
+from evc_jax.training.system import Batch, Metrics
+from evc_jax.training.systems.single_network import SingleNetworkSystem
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Options:
       min_crop_frames: a crop's length is drawn from here to the resampling's `max_length_frames`.
       resampled_share: share of the samples that are randomly resampled.
         NOTE: 1 in the reference. Laying stretched content onto the rhythm takes very many steps to learn; with a
-        smaller share a short training learns to rebuild speech first, and keeps rhythm in the content code.
+        smaller share a short training learns to reconstruct speech first, and keeps rhythm in the content code.
     """
 
     min_crop_frames: int = 64
@@ -49,7 +47,7 @@ class Options:
 def resampled_inputs(
     batch: Batch, keys: jax.Array, config: ResamplingConfig, share: float, f0_classes: int, blocks: int
 ) -> tuple[jax.Array, jax.Array, tuple[Resampling, ...]]:
-    """What the encoders see in training.
+    """The inputs of the encoders in training.
 
     Args:
       batch: see `pipeline.speechsplit_pipeline`.
@@ -70,25 +68,37 @@ def resampled_inputs(
     return both[..., :-1], quantize_f0(both[..., -1], f0_classes), tuple(rest)
 
 
-def open_crops(
-    config: TrainConfig, options: Options, resampling: ResamplingConfig, split: str, batch_size: int, first_sample: int
-) -> grain.IterDataset:
-    """Random crops for SpeechSplit and the F0 converter."""
-    return pipeline.speechsplit_pipeline(
-        open_split(config.data.data_dir, config.data.datasets, split, pipeline.SPEECHSPLIT_FIELDS),
-        pipeline.CropConfig(resampling.padded_frames, options.min_crop_frames, resampling.max_length_frames),
-        batch_size,
-        **reading_options(config, split, first_sample),
-    )
+class CropSystem(SingleNetworkSystem):
+    """The data of SpeechSplit and of the F0 converter: random crops of utterances."""
+
+    options_type = Options
+    options: Options
+    model: SpeechSplitConfig | F0ConverterConfig
+
+    def data(self, split: str, batch_size: int, first_sample: int = 0) -> grain.IterDataset:
+        data, resampling = self.config.data, self.model.resampling
+        return pipeline.speechsplit_pipeline(
+            open_split(data.data_dir, data.datasets, split, pipeline.SPEECHSPLIT_FIELDS),
+            pipeline.CropConfig(resampling.padded_frames, self.options.min_crop_frames, resampling.max_length_frames),
+            batch_size,
+            **self.reading_options(split, first_sample),
+        )
+
+    def sample_shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
+        frames = self.model.resampling.padded_frames
+        return {
+            "mel": jax.ShapeDtypeStruct((frames, 80), jnp.float32),
+            "f0": jax.ShapeDtypeStruct((frames,), jnp.float32),
+            "length": jax.ShapeDtypeStruct((), jnp.int32),
+            "speaker_embedding": jax.ShapeDtypeStruct((256,), jnp.float32),
+        }
 
 
-class SpeechSplitSystem(SingleNetworkSystem):
-    """The autoencoder's loss and data."""
+class SpeechSplitSystem(CropSystem):
+    """The autoencoder's loss."""
 
-    def __init__(self, config: TrainConfig, workdir: epath.Path):
-        del workdir  # nothing is computed once
-        super().__init__(config, SpeechSplit, config.network_config(SpeechSplitConfig))
-        self.options = from_mapping(Options, config.options, "config.options")
+    network_type, config_type = SpeechSplit, SpeechSplitConfig
+    model: SpeechSplitConfig
 
     def loss(self, params: Any, batch: Batch, keys: jax.Array) -> tuple[jax.Array, Metrics]:
         """MSE of the mel over the padded crop."""
@@ -108,9 +118,6 @@ class SpeechSplitSystem(SingleNetworkSystem):
         exists = jnp.arange(f0.shape[1])[None, :] < batch["length"][:, None]
         error = jnp.abs(rebuilt - batch["mel"]).mean(axis=-1)
         return {**super().evaluate(state, batch, key), "mel_l1": jnp.mean(jnp.mean(error, axis=1, where=exists))}
-
-    def data(self, split: str, batch_size: int, first_sample: int = 0) -> grain.IterDataset:
-        return open_crops(self.config, self.options, self.model.resampling, split, batch_size, first_sample)
 
 
 def _stream(keys: jax.Array, number: int) -> jax.Array:

@@ -6,36 +6,32 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from etils import epath
 
-from evc_jax.config import from_mapping
 from evc_jax.data.dataset import open_speakers
 from evc_jax.data.pipeline import BalancedVoices
 from evc_jax.models.gan import losses as gan_losses
 from evc_jax.models.gan.voicegan import VoiceDiscriminator, VoiceGANConfig, VoiceGenerator
-from evc_jax.models.network import Network
-from evc_jax.training.config import TrainConfig
-from evc_jax.training.systems.gan import Batch, GanSystem
+from evc_jax.training.system import Batch
+from evc_jax.training.systems.gan import GanSystem
 
 
 @dataclass(frozen=True)
 class Options:
-    """Weights of the loss terms, and critic updates per generator update."""
+    """Weights of the loss terms, and updates of the discriminator per update of the generator."""
 
     weights: gan_losses.GanWeights = field(default_factory=lambda: gan_losses.VOICEGAN_WEIGHTS)
-    critic_steps: int = 5
+    discriminator_steps: int = 5
 
 
 class VoiceGANSystem(GanSystem):
     """VoiceGAN's losses and data."""
 
-    def __init__(self, config: TrainConfig, workdir: epath.Path):
-        del workdir  # nothing is computed once
-        self.options = from_mapping(Options, config.options, "config.options")
-        model = config.network_config(VoiceGANConfig)
-        networks = gan_losses.GanNetworks(Network(VoiceGenerator, model), Network(VoiceDiscriminator, model))
-        super().__init__(config, networks, self.options.critic_steps)
+    generator_type, discriminator_type, config_type = VoiceGenerator, VoiceDiscriminator, VoiceGANConfig
+    options_type = Options
+    options: Options
+    model: VoiceGANConfig
 
     def draw(self, batch: Batch, keys: jax.Array) -> Batch:
         """Adds noise [B, N] and interpolation factors [B]."""
@@ -46,7 +42,7 @@ class VoiceGANSystem(GanSystem):
     def fake(self, generator: Any, batch: Batch) -> jax.Array:
         return gan_losses.voices(self.nets, generator, batch["noise"], batch["sex"])
 
-    def critic_loss(self, discriminator: Any, batch: Batch):
+    def discriminator_loss(self, discriminator: Any, batch: Batch):
         return gan_losses.critic_loss(
             lambda embedding: self.nets.discriminator.apply(discriminator, embedding),
             batch["embedding"],
@@ -64,6 +60,12 @@ class VoiceGANSystem(GanSystem):
     def records(self, split: str) -> BalancedVoices:
         data = self.config.data
         return BalancedVoices(open_speakers(data.data_dir, data.datasets, split))
+
+    def sample_shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
+        return {
+            "embedding": jax.ShapeDtypeStruct((self.model.embedding_dim,), jnp.float32),
+            "sex": jax.ShapeDtypeStruct((), jnp.int32),
+        }
 
     def sample_names(self, records: np.ndarray) -> list[str]:
         """The speakers behind record numbers of the training data."""

@@ -7,20 +7,19 @@ from typing import Any
 
 import grain
 import jax
-from etils import epath
+import jax.numpy as jnp
 
-from evc_jax.config import from_mapping
 from evc_jax.data import pipeline
 from evc_jax.data.dataset import open_split
 from evc_jax.models.waveglow.config import WaveGlowConfig
 from evc_jax.models.waveglow.network import WaveGlow, waveglow_loss
-from evc_jax.training.config import TrainConfig, reading_options
-from evc_jax.training.systems.single_network import Batch, Metrics, SingleNetworkSystem
+from evc_jax.training.system import Batch, Metrics
+from evc_jax.training.systems.single_network import SingleNetworkSystem
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is learnt from.
+    """Segments, prior and memory.
 
     Attributes:
       segment_samples: length of the segments.
@@ -36,10 +35,9 @@ class Options:
 class WaveGlowSystem(SingleNetworkSystem):
     """The vocoder's loss and data."""
 
-    def __init__(self, config: TrainConfig, workdir: epath.Path):
-        del workdir  # nothing is computed once
-        super().__init__(config, WaveGlow, config.network_config(WaveGlowConfig))
-        self.options = from_mapping(Options, config.options, "config.options")
+    network_type, config_type, options_type = WaveGlow, WaveGlowConfig, Options
+    options: Options
+    model: WaveGlowConfig
 
     def loss(self, params: Any, batch: Batch, keys: jax.Array) -> tuple[jax.Array, Metrics]:
         """Negative log-likelihood per latent value, without the prior's constant."""
@@ -55,5 +53,13 @@ class WaveGlowSystem(SingleNetworkSystem):
             open_split(data.data_dir, data.datasets, split, pipeline.WAVEGLOW_FIELDS),
             pipeline.SegmentConfig(self.options.segment_samples, self.model.upsample_stride),
             batch_size,
-            **reading_options(self.config, split, first_sample),
+            **self.reading_options(split, first_sample),
         )
+
+    def sample_shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
+        samples = self.options.segment_samples
+        frames = samples // self.model.upsample_stride + 1
+        return {
+            "audio": jax.ShapeDtypeStruct((samples,), jnp.float32),
+            "mel": jax.ShapeDtypeStruct((frames, self.model.mel_bands), jnp.float32),
+        }

@@ -12,7 +12,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 SCRIPTS = HERE.parents[1] / "scripts" / "tpu"
 RUN = "gs://bucket/runs/waveglow"
-TRAINING = ["--config=configs/waveglow.py:tiny,seed=3", f"--workdir={RUN}", "--config.data.datasets=a b"]
+TRAINING = ["--config=configs/waveglow.py:tiny", "--config.seed=3", f"--workdir={RUN}", "--config.data.datasets=a b"]
 SLICE = ["--type=v5litepod-16", "--zone=us-west4-a", "--project=speech", "--spot", "--poll-s=0.1"]
 
 pytestmark = pytest.mark.skipif(not (shutil.which("git") and Path("/proc").is_dir()), reason="needs Linux and git")

@@ -1,0 +1,107 @@
+"""What the training loop needs of a system, and which systems there are."""
+
+from __future__ import annotations
+
+import abc
+import pkgutil
+from typing import Any, ClassVar
+
+import grain
+import jax
+import numpy as np
+from etils import epath
+
+from evc_jax.config import from_mapping
+from evc_jax.training.config import TrainConfig, inference_config
+
+Batch = dict[str, jax.Array]
+Metrics = dict[str, jax.Array]
+
+# Imported when it is built: each brings its networks.
+_CLASSES = {
+    "speechsplit": "evc_jax.training.systems.speechsplit:SpeechSplitSystem",
+    "f0_converter": "evc_jax.training.systems.f0_converter:F0ConverterSystem",
+    "voicegan": "evc_jax.training.systems.voicegan:VoiceGANSystem",
+    "codegan": "evc_jax.training.systems.codegan:CodeGANSystem",
+    "waveglow": "evc_jax.training.systems.waveglow:WaveGlowSystem",
+}
+
+
+class System(abc.ABC):
+    """A configuration, its data, its loss and its step. Steps are pure per-device functions.
+
+    Attributes:
+      config: of the training.
+      options: settings of the loss and the data, of the class's `options_type`.
+      model: settings of the network that inference needs.
+    """
+
+    options_type: ClassVar[type]
+    options: Any
+    model: Any
+
+    def __init__(self, config: TrainConfig):
+        """Reads the options.
+
+        Raises:
+          ConfigError: an unknown key, a wrong type or an impossible value.
+        """
+        self.config = config
+        self.options = from_mapping(self.options_type, config.options, "config.options")
+
+    @abc.abstractmethod
+    def init(self, key: jax.Array) -> Any:
+        """The first state; a pytree with a `step` counter."""
+
+    @abc.abstractmethod
+    def step(self, state: Any, batch: Batch, key: jax.Array) -> tuple[Any, Metrics]:
+        """One training step on this device's part of the batch; gradients are averaged over devices inside."""
+
+    @abc.abstractmethod
+    def evaluate(self, state: Any, batch: Batch, key: jax.Array) -> Metrics:
+        """Validation metrics of one batch on this device."""
+
+    @abc.abstractmethod
+    def data(self, split: str, batch_size: int, first_sample: int = 0) -> grain.IterDataset:
+        """Batches of this process: endless for "train", from a position in it; one pass for "validation"."""
+
+    @abc.abstractmethod
+    def sample_shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """Shape and type of each array of one sample of `data`, apart from `index` and `record`."""
+
+    @abc.abstractmethod
+    def sample_names(self, records: np.ndarray) -> list[str]:
+        """Names of the training data's records, for error messages."""
+
+    @abc.abstractmethod
+    def evaluation_params(self, state: Any) -> Any:
+        """The weights to validate and to use: their moving average where there is one."""
+
+    def networks(self) -> dict[str, dict[str, Any]]:
+        """Settings of the networks that inference needs, by name."""
+        return {self.config.system: inference_config(self.model)}
+
+    def inference_params(self, state: Any) -> dict[str, Any]:
+        """Parameters of those networks."""
+        return {self.config.system: self.evaluation_params(state)}
+
+    def reading_options(self, split: str, first_sample: int = 0) -> dict[str, Any]:
+        """The options of `pipeline.build` that do not depend on the system.
+
+        Args:
+          split: "train" is read endlessly, from `first_sample` on; another one once, in order.
+          first_sample: how many samples all processes together have taken before.
+        """
+        return {
+            "seed": self.config.seed,
+            "process_index": jax.process_index(),
+            "process_count": jax.process_count(),
+            "train": split == "train",
+            "read_threads": self.config.data.read_threads,
+            "first_sample": first_sample,
+        }
+
+
+def build_system(config: TrainConfig, workdir: epath.Path) -> System:
+    """The system that the configuration names; `workdir` is where it may keep what it computes once."""
+    return pkgutil.resolve_name(_CLASSES[config.system])(config, workdir)

@@ -1,0 +1,134 @@
+"""What the machine refuses a training is one sentence that names the right place, and nothing is left behind."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+from etils import epath
+from support.tiny_voices import train_voices, voices_config, write_voices
+
+from evc_jax.errors import TrainingError
+from evc_jax.training import loop, storage
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def voices(tmp_path_factory):
+    return write_voices(tmp_path_factory.mktemp("voices"))
+
+
+@pytest.mark.parametrize("place", ["file", "file/run", "link", "link/run"])
+def test_a_work_directory_that_cannot_be_a_folder_is_refused(place, voices, tmp_path):
+    (tmp_path / "file").write_text("notes")
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(
+        TrainingError, match=r"The work directory .* cannot be written \(.* is no folder\); give another"
+    ):
+        train_voices(voices, tmp_path / place)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link"]
+    assert (tmp_path / "file").read_text() == "notes"
+
+
+@pytest.mark.parametrize("folder", [".", "a/b"])
+def test_a_folder_without_permission_is_refused(folder, voices, tmp_path, monkeypatch):
+    monkeypatch.setattr(storage.os, "access", lambda path, mode: Path(path) != tmp_path)  # root may write anywhere
+    with pytest.raises(TrainingError, match=rf"cannot be written \({tmp_path} does not permit it\); give another"):
+        train_voices(voices, tmp_path / folder)
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_data_leaves_no_work_directory(tmp_path):
+    with pytest.raises(ValueError, match="There is no dataset"):
+        train_voices(tmp_path / "none", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+OUT_OF_MEMORY = [
+    MemoryError("Unable to allocate 8.00 GiB"),
+    OSError(errno.ENOMEM, "Cannot allocate memory"),
+    jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 8589934592 bytes."),
+    jax.errors.JaxRuntimeError("INTERNAL: std::bad_alloc"),
+    RuntimeError("can't start new thread"),
+]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=str)
+def test_too_little_memory_names_the_settings_that_need_less(error, tmp_path, voices):
+    config = voices_config(voices, batch_size=512)
+    message = r"batch_size 512 \(.*\); lower config.batch_size and raise config.accumulate"
+    with pytest.raises(TrainingError, match=message), storage.machine_errors(config, epath.Path(tmp_path)):
+        raise error
+
+
+def test_memory_that_runs_out_in_a_step_ends_the_training(voices, tmp_path, monkeypatch):
+    def fail(self, step):
+        raise OUT_OF_MEMORY[2]
+
+    monkeypatch.setattr(loop.Run, "train_step", fail)
+    with pytest.raises(TrainingError, match="Memory ran out"):
+        train_voices(voices, tmp_path)
+
+
+@pytest.mark.slow
+def test_memory_that_is_limited_ends_the_training_with_one_sentence(voices, tmp_path):
+    words = [sys.executable, "scripts/train.py", "--config=configs/voicegan.py:tiny", f"--workdir={tmp_path / 'run'}"]
+    words += [f"--config.data.data_dir={voices}", "--config.data.datasets=voices", "--config.batch_size=8388608"]
+    command = ["sh", "-c", 'ulimit -v 8000000; exec "$@"', "sh", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "train: Memory ran out in a training with batch_size 8388608" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "error, place",
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "{workdir}/codes/train.npz"), "{workdir}"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "/elsewhere/file"), "/elsewhere/file"),
+        (OSError(errno.ENOSPC, "No space left on device"), "{full}"),
+        (ValueError("RESOURCE_EXHAUSTED: Error writing local file: No space left on device"), "{full}"),
+    ],
+    ids=str,
+)
+def test_a_full_disk_is_the_right_one(error, place, voices, tmp_path, monkeypatch):
+    workdir, full = tmp_path / "run", tmp_path / "tmp"
+    for folder in (workdir, full):
+        folder.mkdir()
+    if getattr(error, "filename", None):
+        error.filename = error.filename.format(workdir=workdir)
+    usage = storage.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(storage.tempfile, "gettempdir", lambda: str(full))
+    monkeypatch.setattr(
+        storage.shutil, "disk_usage", lambda path: usage._replace(free=0 if path == str(full) else 10**9)
+    )
+    expected = f"The disk of {place.format(workdir=workdir, full=full)} is full"
+    with (
+        pytest.raises(TrainingError, match=expected),
+        storage.machine_errors(voices_config(voices), epath.Path(workdir)),
+    ):
+        raise error
+
+
+def test_a_file_that_is_not_written_whole_leaves_the_old_one_and_nothing_beside(tmp_path):
+    file = epath.Path(tmp_path / "codes.npz")
+    file.write_text("old")
+    with pytest.raises(OSError, match="full"), storage.replaced_file(file) as opened:
+        opened.write(b"ne")
+        raise OSError(errno.ENOSPC, "full")
+    assert file.read_text() == "old" and os.listdir(tmp_path) == ["codes.npz"]
+
+
+def test_the_steps_that_are_named_are_traced(voices, tmp_path):
+    train_voices(voices, tmp_path, steps=4, profile_steps="2:3")
+    (trace,) = (tmp_path / "profile").glob("plugins/profile/*/*.xplane.pb")
+    content = trace.read_bytes()
+    assert b"step_num" in content and content.count(b"train") >= 1
+
+
+def test_a_trace_of_a_training_that_ends_before_is_written(voices, tmp_path):
+    train_voices(voices, tmp_path, steps=2, profile_steps="2:30")
+    assert list((tmp_path / "profile").glob("plugins/profile/*/*.xplane.pb"))
