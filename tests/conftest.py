@@ -16,13 +16,6 @@ from jaxtyping import install_import_hook  # noqa: E402
 
 install_import_hook("evc_jax", "beartype.beartype")
 
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first, so that no process starts the longest one when the others have finished."""
-    slow_files = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow_files)
-
-
 SHARED = Path(os.environ.get("EVC_SHARED", ROOT.parent / "shared"))
 
 
@@ -51,3 +44,9 @@ def tiny_bundle(tmp_path_factory) -> Path:
     from support.tiny_bundles import write_bundle
 
     return write_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that no process starts the longest one when the others have finished."""
+    slow_files = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow_files)
