@@ -2,20 +2,34 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# The newest versions need Python 3.12. On 3.11 Apache Beam comes too, which holds NumPy, protobuf and PyArrow back.
+NEWER := $(shell $(PYTHON) -c 'import sys; print("newer" if sys.version_info >= (3, 12) else "")')
+CONSTRAINTS := $(if $(NEWER),constraints-3.12.txt,constraints.txt)
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-all lint format clean
 
 demo: $(VENV)/installed
 	$(BIN)/python scripts/demo.py --out demo
 
+# All tests but those that take minutes.
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(PYTEST) -m "not slow"
+
+test-all: $(VENV)/installed-dev
+	$(PYTEST)
 
 lint: $(VENV)/installed-dev
-	$(BIN)/python -m flake8 evc_jax benchmarks configs scripts tests
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
+	$(BIN)/python -m mypy
 
-$(VENV)/installed: setup.cfg constraints.txt
+format: $(VENV)/installed-dev
+	$(BIN)/python -m ruff check --fix
+	$(BIN)/python -m ruff format
+
+$(VENV)/installed: setup.cfg $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --editable .
 	touch $@
@@ -23,9 +37,10 @@ $(VENV)/installed: setup.cfg constraints.txt
 # Resemblyzer comes without its dependencies: the webrtcvad it asks for needs a compiler, and the wheels that evc_jax
 # depends on provide the same module.
 $(VENV)/installed-dev: $(VENV)/installed
-	$(INSTALL) --editable '.[dev,beam,cloud,serve]'
+	$(INSTALL) --editable '.[dev,cloud,serve]'
+	$(if $(NEWER),,$(INSTALL) --editable '.[beam]')
 	$(INSTALL) --no-deps resemblyzer
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info
+	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

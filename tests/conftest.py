@@ -5,8 +5,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Set before anything imports JAX: eight simulated devices prove data parallelism on any machine.
+# Set before anything imports JAX: eight simulated devices prove data parallelism on any machine, and what one test
+# process has compiled, the others and the programs that tests start read from disk.
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 import pytest  # noqa: E402
 import support.typechecker  # noqa: E402, F401
@@ -42,3 +45,9 @@ def tiny_bundle(tmp_path_factory) -> Path:
     from support.tiny_bundles import write_bundle
 
     return write_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that no process starts the longest one when the others have finished."""
+    slow_files = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow_files)
