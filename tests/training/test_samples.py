@@ -296,11 +296,11 @@ def test_sounds_made_together_are_those_made_alone():
     tones = [sum(np.sin(2 * np.pi * k * f0_hz * times) / k for k in range(1, 20)) for f0_hz in (150, 210)]
     mels = [np.clip(log_mel((0.1 * tone).astype(np.float32), AUDIO), 0, 1) for tone in tones]
     silence = np.full((30, 80), np.nan, np.float32)
-    first, quiet, last = utterances.resynthesise([mels[0], silence, mels[1]], AUDIO)
+    first, quiet, last = utterances.resynthesize([mels[0], silence, mels[1]], AUDIO)
     for copy, mel, f0_hz in ((first, mels[0], 150), (last, mels[1], 210)):
         assert len(copy.audio) == (len(mel) - 1) * 256 and len(copy.f0_hz) == len(mel)
-        resynthesised = np.clip(log_mel(copy.audio, AUDIO), 0, 1)
-        assert np.abs(resynthesised - mel)[4:-4].mean() < 0.03
+        resynthesized = np.clip(log_mel(copy.audio, AUDIO), 0, 1)
+        assert np.abs(resynthesized - mel)[4:-4].mean() < 0.03
         assert np.median(copy.f0_hz[copy.f0_hz > 0]) == pytest.approx(f0_hz, rel=0.03)
     assert np.abs(quiet.audio).max() < 1e-3 and not quiet.f0_hz.any() and len(quiet.f0_hz) == 30
 
