@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any
 
-from fastapi import Depends, Form, Header, HTTPException, Request
+from fastapi import Form, Header, HTTPException, Request
+from fastapi.dependencies.utils import get_flat_dependant
 from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from evc_jax.conversion.options import BOUNDS, ConversionOptions
+from evc_jax.conversion.options import OPTIONS, Option
 from evc_jax.errors import ConfigError
 from evc_jax.serving.recordings import FORMATS
 
@@ -32,7 +34,7 @@ class UploadRequest(Request):
         self.complete = False
 
     async def form(self, **limits: Any) -> FormData:
-        """The fields; what limits FastAPI would set are narrower here."""
+        """The fields, within limits narrower than FastAPI's."""
         if self._fields is None:
             self._check_headers()
             parser = MultiPartParser(
@@ -67,40 +69,34 @@ class UploadRequest(Request):
         return HTTPException(413, f"The upload is larger than {self._max_bytes / 2**20:g} MB; send less at a time.")
 
 
-def _dial(name: str, text: str) -> Any:
-    low, high = BOUNDS[name]
-    return Form(ge=low, le=high, allow_inf_nan=False, description=text)
+def options_form(synthesis_only: bool = False) -> Callable[..., Awaitable[dict[str, Any]]]:
+    """A dependency that reads `OPTIONS`, or only those of making sound, by name or alias; it returns those given."""
+
+    async def given_options(request: Request, **values: Any) -> dict[str, Any]:
+        return {name: values[name] for name in await request.form() if name in values}
+
+    parameters = [inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)]
+    for option in OPTIONS:
+        for name in (option.name, *option.aliases) if option.synthesis or not synthesis_only else ():
+            field = Annotated[
+                option.kind, Form(description=_described(option, name), json_schema_extra=_limits(option))
+            ]
+            parameters.append(
+                inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option.default, annotation=field)
+            )
+    given_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return given_options
 
 
-def sound_wishes(
-    seed: Annotated[int, Form(ge=0, lt=2**32, description="Of everything random.")] = ConversionOptions.seed,
-    vocoder: Annotated[str | None, Form(description="See /info; default: the bundle's better one.")] = None,
-    sigma: Annotated[float, _dial("sigma", "WaveGlow's noise.")] = ConversionOptions.sigma,
-    denoise: Annotated[float, _dial("denoise", "How much of WaveGlow's hum to take out.")] = ConversionOptions.denoise,
-) -> dict[str, Any]:
-    """The options that every request may have."""
-    return {"seed": seed, "vocoder": vocoder, "sigma": sigma, "denoise": denoise}
+def _described(option: Option, name: str) -> str:
+    return option.help if name == option.name else f"another name of {option.name}"
 
 
-def conversion_wishes(
-    sound: Annotated[dict[str, Any], Depends(sound_wishes)],
-    emotion: Annotated[str | None, Form(description="See /info; default: as it is.")] = None,
-    strength: Annotated[
-        float, _dial("strength", "0 keeps the source's prosody, 1 is the emotion, more exaggerates.")
-    ] = ConversionOptions.strength,
-    timbre: Annotated[
-        float, _dial("timbre", "0 keeps the source's voice, 1 takes the other.")
-    ] = ConversionOptions.timbre,
-    pitch_range: Annotated[
-        float, _dial("pitch_range", "Width of the melody: 0 is flat, 1 neutral.")
-    ] = ConversionOptions.pitch_range,
-    pitch_shift: Annotated[float, _dial("pitch_shift", "Semitones up.")] = ConversionOptions.pitch_shift,
-    rate: Annotated[float, _dial("rate", "1.2 is faster and shorter by that factor.")] = ConversionOptions.rate,
-    flatten: Annotated[float, _dial("flatten", "1 is the reference's fake neutral.")] = ConversionOptions.flatten,
-) -> dict[str, Any]:
-    """All fields of `ConversionOptions` but the voice."""
-    dials = {"strength": strength, "timbre": timbre, "pitch_range": pitch_range, "pitch_shift": pitch_shift}
-    return {**sound, **dials, "emotion": emotion, "rate": rate, "flatten": flatten}
+def _limits(option: Option) -> dict[str, Any]:
+    """For the documentation alone: `Option.check` refuses what lies beyond, with the command line's sentence."""
+    if option.kind is str:
+        return {"enum": list(option.choices)} if option.choices else {}
+    return {"minimum": option.low, "maximum": option.high}
 
 
 def container(
@@ -110,19 +106,19 @@ def container(
     """The format of the answer.
 
     Raises:
-      ConfigError: another one is asked for.
+      ConfigError: it is another one.
     """
     if format is None:
-        wanted = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
-        return next((name for part in wanted for name, kind in MEDIA_TYPES.items() if part == kind), FORMATS[0])
+        accepted = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
+        return next((name for part in accepted for name, kind in MEDIA_TYPES.items() if part == kind), FORMATS[0])
     if format not in FORMATS:
         raise ConfigError(f"The format is {format[:40]!r}; choose one of {', '.join(FORMATS)}.")
     return format
 
 
 async def only_known_fields(request: Request) -> None:
-    """Raises ConfigError for a field that the route does not have: a misspelt dial would do nothing, silently."""
-    known = request.scope["evc.fields"]
+    """Raises ConfigError for a field that the route does not have: a misspelt option would silently do nothing."""
+    known = {field.alias for field in get_flat_dependant(request.scope["route"].dependant).body_params}
     given = [name for name, _ in (await request.form()).multi_items()]
     unknown = sorted(set(given) - known)
     if unknown:

@@ -1,4 +1,4 @@
-"""Uploaded bytes to samples and samples to bytes, in memory only, whatever the bytes claim to be."""
+"""Uploaded bytes to samples and samples to bytes, in memory only, whatever sizes their headers declare."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TooLongError(AudioError):
 def decode(data: bytes, sample_rate_hz: int, max_seconds: float | int) -> Float[np.ndarray, " S"]:
     """Reads a recording of any format that libsndfile knows; the samples are those of `audio.load`.
 
-    Memory stays within that of `max_seconds` of stereo, for a header is believed in nothing that costs any.
+    Memory stays within that of `max_seconds` of stereo: no size that a header declares is allocated.
 
     Args:
       data: the file's bytes.
@@ -60,7 +60,7 @@ def encode(audio: Float[np.ndarray, " S"], rate_hz: int, container: str) -> byte
 
 
 def _read_mono(file, max_seconds: float | int) -> Float[np.ndarray, " S"]:
-    """All channels' mean, block by block, so that many channels cost no more than one."""
+    """The mean of all channels, block by block, so that many channels need no more memory than two."""
     rate_hz = file.samplerate
     if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
         raise AudioError(f"the sample rate is {rate_hz} Hz; send a recording of {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz.")
