@@ -125,8 +125,8 @@ class Option:
     kind: type
     default: Any
     help: str
-    low: float | None = None
-    high: float | None = None
+    low: float | int | None = None
+    high: float | int | None = None
     choices: tuple[str, ...] = ()
     synthesis: bool = False
     aliases: tuple[str, ...] = ()
