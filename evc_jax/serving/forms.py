@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Annotated, Any
 
 from fastapi import Form, Header, HTTPException, Request
-from fastapi.dependencies.utils import get_flat_dependant
 from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -118,7 +117,7 @@ def container(
 
 async def only_known_fields(request: Request) -> None:
     """Raises ConfigError for a field that the route does not have: a misspelt option would silently do nothing."""
-    known = {field.alias for field in get_flat_dependant(request.scope["route"].dependant).body_params}
+    known = set(_field_names(request.scope["route"].dependant))
     given = [name for name, _ in (await request.form()).multi_items()]
     unknown = sorted(set(given) - known)
     if unknown:
@@ -126,3 +125,10 @@ async def only_known_fields(request: Request) -> None:
     twice = [name for name in given if given.count(name) > 1 and name != "voice_file"]
     if twice:
         raise ConfigError(f"The field {twice[0]} is given twice; give it once.")
+
+
+def _field_names(dependant: Any) -> Iterator[str]:
+    """Of the form of a route, dependencies included."""
+    yield from (parameter.alias for parameter in dependant.body_params)
+    for inner in dependant.dependencies:
+        yield from _field_names(inner)

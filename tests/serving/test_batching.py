@@ -9,7 +9,7 @@ import pytest
 from support.tiny_bundles import tiny_converter, tone
 
 from evc_jax.audio.chunking import split_windows
-from evc_jax.conversion.engine import ConversionEngine, WindowInputs, concatenate
+from evc_jax.conversion.engine import ConversionEngine, WindowInputs
 from evc_jax.conversion.options import ConversionOptions
 from evc_jax.features.f0_codes import log_f0_statistics
 from evc_jax.serving.admission import Admission, ExpiredError
@@ -111,11 +111,10 @@ def test_a_long_recording_is_cut_and_stops_at_its_deadline(make_engine):
 def test_sharing_changes_nothing_but_rounding(service):
     converter = tiny_converter()
     requests = []
-    for i, emotion in enumerate((None, "happy", "sad", None)):
-        features = converter.extract(tone(0.6 + 1.5 * i, f0_hz=120 + 60 * i, seed=i), 16000)
+    for i, emotion in enumerate((None, "happy", "sad")):
+        features = converter.extract(tone(0.6 + 0.5 * i, f0_hz=120 + 60 * i, seed=i), 16000)
         windows = split_windows(features.mel), split_windows(features.f0_hz)
         statistics, options = log_f0_statistics(features.f0_hz), ConversionOptions(emotion=emotion)
         requests.append(converter.window_inputs(*windows, features.embedding, statistics, options))
-    requests.append(concatenate([requests[0]] * (PART_WINDOWS + 3)))
     for each, result in zip(requests, convert_all(service.engine, requests), strict=True):
         np.testing.assert_allclose(result, converter.engine.convert(each), rtol=0, atol=1e-5)
