@@ -84,7 +84,8 @@ def converted_file(converter, folder, data, suffix=".wav", **options):
     return (folder / f"out{suffix}").read_bytes()
 
 
-def largest_difference(sound, expected):
-    """Between two files, in steps of 16 bits."""
-    samples = [soundfile.read(io.BytesIO(data), dtype="int16")[0].astype(int) for data in (sound, expected)]
-    return np.abs(np.subtract(*samples)).max()
+def difference_db(sound, expected):
+    """The level of the difference of two files, below that of the second one."""
+    samples = [soundfile.read(io.BytesIO(data))[0] for data in (sound, expected)]
+    difference, level = (np.sqrt(np.mean(values**2)) for values in (np.subtract(*samples), samples[1]))
+    return 20 * np.log10((difference + 1e-12) / level)
