@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from evc_jax import __version__
-from evc_jax.conversion.options import ASPECT_NAMES, OPTIONS
+from evc_jax.conversion.options import ASPECT_NAMES, OPTIONS, ORIGINAL_VOICE
 from evc_jax.errors import EvcError
 from evc_jax.serving.metrics import CONTENT_TYPE, MetricsMiddleware
-from evc_jax.serving.recordings import FORMATS, TooLongError
+from evc_jax.serving.recordings import Container, TooLongError
 from evc_jax.serving.routes import router
-from evc_jax.serving.service import NAMED_VOICES, Service
+from evc_jax.serving.service import NamedVoice, Service
 from evc_jax.vocoders import VOCODERS
 
 _DESCRIPTION = """\
@@ -59,7 +59,6 @@ async def info(request: Request) -> dict[str, Any]:
     """What can be requested: emotions, options and their bounds, voices, limits."""
     service: Service = request.app.state.service
     bundle, settings = service.bundle, service.settings
-    samples_voices = bundle.has("voicegan")
     return {
         "version": __version__,
         "emotions": service.converter.emotions,
@@ -67,11 +66,11 @@ async def info(request: Request) -> dict[str, Any]:
             option.name: {"help": option.help, "default": option.default, "lowest": option.low, "highest": option.high}
             for option in OPTIONS
         },
-        "voices": NAMED_VOICES if samples_voices else NAMED_VOICES[:1],
+        "voices": get_args(NamedVoice) if bundle.has("voicegan") else [ORIGINAL_VOICE],
         "aspects": ASPECT_NAMES,
         "vocoders": [name for name in VOCODERS if name != "waveglow" or bundle.has("waveglow")],
         "default_vocoder": bundle.default_vocoder,
-        "formats": FORMATS,
+        "formats": get_args(Container),
         "sample_rate_hz": service.converter.sample_rate_hz,
         "networks": list(bundle.description["networks"]),
         "licence": bundle.description.get("licence", ""),

@@ -12,10 +12,10 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from evc_jax.conversion.options import OPTIONS, Option
 from evc_jax.errors import ConfigError
-from evc_jax.serving.recordings import FORMATS
+from evc_jax.serving.recordings import Container
 
 MULTIPART = "multipart/form-data"
-MEDIA_TYPES = {"wav": "audio/wav", "flac": "audio/flac"}
+MEDIA_TYPES: dict[Container, str] = {"wav": "audio/wav", "flac": "audio/flac"}
 MAX_FILES = 10
 MAX_FIELDS = 40
 MAX_FIELD_BYTES = 1000
@@ -98,21 +98,14 @@ def _limits(option: Option) -> dict[str, Any]:
     return {"minimum": option.low, "maximum": option.high}
 
 
-def container(
-    format: Annotated[str | None, Form(description="wav or flac; default: what Accept names, else wav.")] = None,
+def answer_format(
+    format: Annotated[Container | None, Form(description="Default: what Accept names, else wav.")] = None,
     accept: Annotated[str, Header(include_in_schema=False)] = "",
-) -> str:
-    """The format of the answer.
-
-    Raises:
-      ConfigError: it is another one.
-    """
-    if format is None:
-        accepted = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
-        return next((name for part in accepted for name, kind in MEDIA_TYPES.items() if part == kind), FORMATS[0])
-    if format not in FORMATS:
-        raise ConfigError(f"The format is {format[:40]!r}; choose one of {', '.join(FORMATS)}.")
-    return format
+) -> Container:
+    """The format of the answer."""
+    accepted = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
+    named = (name for part in accepted for name, kind in MEDIA_TYPES.items() if part == kind)
+    return format or next(named, "wav")
 
 
 async def only_known_fields(request: Request) -> None:

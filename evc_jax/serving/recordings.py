@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -11,7 +12,7 @@ from evc_jax.audio.io import check_duration, check_shape, mix, to_mono, write_bl
 from evc_jax.errors import AudioError
 
 MIN_RATE_HZ, MAX_RATE_HZ = 1000, 192_000
-FORMATS = ("wav", "flac")
+Container = Literal["wav", "flac"]
 # What is read at once; MP3 read in several blocks differs from MP3 read as a whole, by rounding.
 _BLOCK_CHANNELS = 2
 
@@ -46,13 +47,13 @@ def decode(data: bytes, sample_rate_hz: int, max_seconds: float | int) -> Float[
         raise AudioError("the upload cannot be read as audio; send a WAV, FLAC, OGG or MP3 recording.") from error
 
 
-def encode(audio: Float[np.ndarray, " S"], rate_hz: int, container: str) -> bytes:
+def encode(audio: Float[np.ndarray, " S"], rate_hz: int, container: Container) -> bytes:
     """The bytes that `audio.save` writes into a file of this suffix.
 
     Args:
       audio: the samples; peaks above 1 are scaled down.
       rate_hz: their rate.
-      container: one of `FORMATS`.
+      container: format of the file.
     """
     buffer = io.BytesIO()
     write_blocks(buffer, [audio], len(audio), float(np.abs(audio).max(initial=0.0)), rate_hz, container)

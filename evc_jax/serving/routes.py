@@ -14,8 +14,9 @@ from pydantic import BaseModel
 from evc_jax.conversion.options import ORIGINAL_VOICE
 from evc_jax.errors import ConfigError
 from evc_jax.serving.admission import ExpiredError
-from evc_jax.serving.forms import MEDIA_TYPES, UploadRequest, container, only_known_fields, options_form
-from evc_jax.serving.service import NAMED_VOICES, Service, check_named
+from evc_jax.serving.forms import MEDIA_TYPES, UploadRequest, answer_format, only_known_fields, options_form
+from evc_jax.serving.recordings import Container
+from evc_jax.serving.service import NamedVoice, Service
 
 DRAIN_S = 5
 
@@ -94,7 +95,7 @@ async def _drain(request: Request, max_bytes: int) -> None:
                     return
 
 
-_Container = Annotated[str, Depends(container)]
+_Container = Annotated[Container, Depends(answer_format)]
 _Recording = Annotated[bytes, File(description="WAV, FLAC, OGG or MP3.")]
 
 router = APIRouter(
@@ -110,8 +111,8 @@ async def convert(
     request: Request,
     recording: _Recording,
     given: Annotated[dict[str, Any], Depends(options_form())],
-    kind: _Container,
-    voice: Annotated[str | None, Form(json_schema_extra={"enum": list(NAMED_VOICES)})] = None,
+    container: _Container,
+    voice: Annotated[NamedVoice | None, Form(description="Whose voice to take, if not that of voice_file.")] = None,
     voice_file: Annotated[
         list[bytes] | None, File(description="Recordings of the speaker whose voice to take; several are averaged.")
     ] = None,
@@ -119,8 +120,8 @@ async def convert(
     """Another emotion, another voice: see the fields; with none of them the source is rebuilt."""
     if voice is not None and voice_file:
         raise ConfigError("Both voice and voice_file are given; give one of them.")
-    given["voice"] = check_named(voice or ORIGINAL_VOICE)
-    return await _compute(request, Service.convert, recording, voice_file or [], given, kind)
+    given["voice"] = voice or ORIGINAL_VOICE
+    return await _compute(request, Service.convert, recording, voice_file or [], given, container)
 
 
 @router.post("/transfer", summary="Take rhythm, pitch or timbre from another recording of the same sentence")
@@ -129,11 +130,11 @@ async def transfer(
     source: _Recording,
     target: _Recording,
     given: Annotated[dict[str, Any], Depends(options_form(synthesis_only=True))],
-    kind: _Container,
+    container: _Container,
     aspects: Annotated[str, Form(description="Letters of R (rhythm), F (pitch), U (timbre).")] = "RFU",
 ) -> Response:
     """What `aspects` names comes from the target, the rest from the source."""
-    return await _compute(request, Service.transfer, source, target, aspects, given, kind)
+    return await _compute(request, Service.transfer, source, target, aspects, given, container)
 
 
 async def _compute(request: Request, work: Callable[..., bytes], *arguments: Any) -> Response:

@@ -6,49 +6,35 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from evc_jax.conversion.converter import Converter
-from evc_jax.conversion.options import ORIGINAL_VOICE, SAMPLED_VOICE, SEXES, TransferAspects, Voice, options_from
+from evc_jax.conversion.options import SAMPLED_VOICE, TransferAspects, Voice, options_from
 from evc_jax.conversion.voices import Voices
-from evc_jax.errors import AudioError, ConfigError
+from evc_jax.errors import AudioError
 from evc_jax.features.extract import Features
 from evc_jax.pretrained.bundle import Bundle
 from evc_jax.serving.admission import Admission, Ticket, check_deadline
 from evc_jax.serving.batching import BatchingEngine
 from evc_jax.serving.metrics import Metrics
-from evc_jax.serving.recordings import decode, encode
+from evc_jax.serving.recordings import Container, decode, encode
 from evc_jax.serving.settings import ServerSettings
 
-NAMED_VOICES = (ORIGINAL_VOICE, *(SAMPLED_VOICE + sex for sex in SEXES))
-
-
-def check_named(voice: str) -> str:
-    """The voice, if it is one of `NAMED_VOICES`.
-
-    Raises:
-      ConfigError: it is another one; the message does not depend on the server's files.
-    """
-    if voice not in NAMED_VOICES:
-        raise ConfigError(
-            f"The voice {voice[:40]!r} is not one of {', '.join(NAMED_VOICES)}; choose one, or upload recordings of a "
-            "voice as voice_file."
-        )
-    return voice
+NamedVoice = Literal["original", "sampled:male", "sampled:female"]
 
 
 class RequestVoices(Voices):
-    """`Voices` of uploads and of `NAMED_VOICES` only: no file is read and nothing is kept."""
+    """`Voices` of uploads, and sampled ones: no file is read and nothing is kept."""
 
     def _one(self, voice: Voice, seed: int) -> Float[np.ndarray, " C"]:
         check_deadline()
         if isinstance(voice, np.ndarray):
             with _named("voice_file"):
                 return self._of_array(voice)
-        return self.sample(1, check_named(str(voice)).removeprefix(SAMPLED_VOICE), seed)[0]
+        return self.sample(1, str(voice).removeprefix(SAMPLED_VOICE), seed)[0]
 
 
 class Service:
@@ -93,14 +79,16 @@ class Service:
         ticket.hold_for(future)
         return await asyncio.wrap_future(future)
 
-    def convert(self, recording: bytes, voice_files: Sequence[bytes], given: dict[str, Any], container: str) -> bytes:
+    def convert(
+        self, recording: bytes, voice_files: Sequence[bytes], given: dict[str, Any], container: Container
+    ) -> bytes:
         """A recording converted.
 
         Args:
           recording: an uploaded file.
           voice_files: uploaded recordings of one speaker, whose mean voice replaces a named one.
-          given: the options, a voice of `NAMED_VOICES` among them; see `options_from`.
-          container: one of `recordings.FORMATS`.
+          given: the options, a `NamedVoice` among them; see `options_from`.
+          container: format of the answer.
 
         Raises:
           EvcError: an upload, an option or the bundle does not allow it.
@@ -112,7 +100,9 @@ class Service:
         features = self._extract("recording", recording)
         return self._encode(self.converter.convert_features(features, options).audio, container)
 
-    def transfer(self, source: bytes, target: bytes, aspects: str, given: dict[str, Any], container: str) -> bytes:
+    def transfer(
+        self, source: bytes, target: bytes, aspects: str, given: dict[str, Any], container: Container
+    ) -> bytes:
         """Aspects of one uploaded recording put on another one; see `convert` for arguments and errors."""
         parsed, options = TransferAspects.parse(aspects), options_from(given, synthesis_only=True)
         self.converter.check_transfer(parsed, options)
@@ -140,7 +130,7 @@ class Service:
         check_deadline()
         return features
 
-    def _encode(self, audio: Float[np.ndarray, " S"], container: str) -> bytes:
+    def _encode(self, audio: Float[np.ndarray, " S"], container: Container) -> bytes:
         rate_hz = self.converter.sample_rate_hz
         self.metrics.audio_s.labels("out").inc(len(audio) / rate_hz)
         return encode(audio, rate_hz, container)
