@@ -74,28 +74,26 @@ def options_form(synthesis_only: bool = False) -> Callable[..., Awaitable[dict[s
     async def given_options(request: Request, **values: Any) -> dict[str, Any]:
         return {name: values[name] for name in await request.form() if name in values}
 
-    parameters = [inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)]
-    for option in OPTIONS:
-        for name in (option.name, *option.aliases) if option.synthesis or not synthesis_only else ():
-            field = Annotated[
-                option.kind, Form(description=_described(option, name), json_schema_extra=_limits(option))
-            ]
-            parameters.append(
-                inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option.default, annotation=field)
-            )
+    names = [
+        (name, option)
+        for option in OPTIONS
+        if option.synthesis or not synthesis_only
+        for name in (option.name, *option.aliases)
+    ]
+    request = inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
+    parameters = [request, *(_form_parameter(*each) for each in names)]
     given_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return given_options
 
 
-def _described(option: Option, name: str) -> str:
-    return option.help if name == option.name else f"another name of {option.name}"
-
-
-def _limits(option: Option) -> dict[str, Any]:
-    """For the documentation alone: `Option.check` refuses what lies beyond, with the command line's sentence."""
-    if option.kind is str:
-        return {"enum": list(option.choices)} if option.choices else {}
-    return {"minimum": option.low, "maximum": option.high}
+def _form_parameter(name: str, option: Option) -> inspect.Parameter:
+    """Limits are only documented here: `Option.check` enforces them, with the command line's sentence."""
+    text = option.help if name == option.name else f"another name of {option.name}"
+    limits: dict[str, Any] = {"enum": list(option.choices)} if option.choices else {}
+    if option.kind is not str:
+        limits = {"minimum": option.low, "maximum": option.high}
+    field = Annotated[option.kind, Form(description=text, json_schema_extra=limits)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option.default, annotation=field)
 
 
 def answer_format(
@@ -121,7 +119,7 @@ async def only_known_fields(request: Request) -> None:
 
 
 def _field_names(dependant: Any) -> Iterator[str]:
-    """Of the form of a route, dependencies included."""
+    """The names of the form fields of a route, with those of its dependencies."""
     yield from (parameter.alias for parameter in dependant.body_params)
     for inner in dependant.dependencies:
         yield from _field_names(inner)

@@ -22,7 +22,7 @@ class TooLongError(AudioError):
 
 
 def decode(data: bytes, sample_rate_hz: int, max_seconds: float | int) -> Float[np.ndarray, " S"]:
-    """Reads a recording of any format that libsndfile knows; the samples are those of `audio.load`.
+    """Reads a recording of any format that libsndfile knows; the samples are those of `io.load`.
 
     Memory stays within that of `max_seconds` of stereo: no size that a header declares is allocated.
 
@@ -48,7 +48,7 @@ def decode(data: bytes, sample_rate_hz: int, max_seconds: float | int) -> Float[
 
 
 def encode(audio: Float[np.ndarray, " S"], rate_hz: int, container: Container) -> bytes:
-    """The bytes that `audio.save` writes into a file of this suffix.
+    """The bytes that `io.save` writes into a file of this format.
 
     Args:
       audio: the samples; peaks above 1 are scaled down.

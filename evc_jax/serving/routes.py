@@ -82,8 +82,8 @@ def _too_late(arrived: bool, timeout_s: float | int) -> HTTPException:
 
 
 async def _drain(request: Request, max_bytes: int) -> None:
-    """Reads on for a while: many clients only look for an answer once they have sent everything."""
-    if "expect" in request.headers:  # this one asked before sending
+    """Reads on for a while: many clients read the answer only after they have sent everything."""
+    if "expect" in request.headers:  # the client waits for permission to send
         return
     left = max_bytes
     with contextlib.suppress(TimeoutError, RuntimeError):

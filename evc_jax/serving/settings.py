@@ -41,7 +41,7 @@ LIMITS = {
     "timeout_s": Limit(0.1, 86400.0, "seconds from a request's arrival to its answer, else 504"),
     "batch_wait_ms": Limit(0.0, 1000.0, "how long a request waits for others, to share a call of the networks"),
     "max_batch": Limit(1, 16, "requests that share one such call"),
-    "workers": Limit(1, 1024, "threads that compute, one request each"),
+    "workers": Limit(1, 1024, "threads that compute, one request each; so many can share a call"),
 }
 
 
