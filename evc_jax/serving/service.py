@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -97,6 +98,8 @@ class Service:
         voices = [self._decode("voice_file", data) for data in voice_files]
         options = options_from(given | ({"voice": voices} if voices else {}))
         options.check(self.bundle)
+        if voices:  # once, however many segments the recording has
+            options = replace(options, voice=self.converter.voices.resolve(voices))
         features = self._extract("recording", recording)
         return self._encode(self.converter.convert_features(features, options).audio, container)
 

@@ -17,7 +17,7 @@ pytest.importorskip("uvicorn")
 
 from evc_jax.cli.commands import main  # noqa: E402
 
-CLIENTS = 30
+CLIENTS = 24
 
 
 class Server:
@@ -46,7 +46,7 @@ class Server:
 def server(tiny_bundle, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVC_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-        server = Server(tiny_bundle, tmp_path_factory.mktemp("server"), "--queue", "12", "--timeout", "600")
+        server = Server(tiny_bundle, tmp_path_factory.mktemp("server"), "--queue", "10", "--timeout", "600")
     yield server
     server.process.kill()
 

@@ -33,7 +33,7 @@ sys.modules.update(dict.fromkeys(ABSENT))
 import importlib.util
 real = importlib.util.find_spec
 importlib.util.find_spec = lambda name: None if name in ABSENT else real(name)
-import evc_jax.conversion, evc_jax.serving.recordings, evc_jax.cli
+import evc_jax.conversion.converter, evc_jax.serving.recordings, evc_jax.cli.commands
 sys.exit(evc_jax.cli.commands.main(["serve"]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
