@@ -231,7 +231,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from evc_jax.serving.settings import LIMITS, ServerSettings, require_extra
 
     require_extra()
-    settings = ServerSettings(**{name: getattr(arguments, name) for name in (*LIMITS, "exact")})
+    settings = ServerSettings(**{name: getattr(arguments, name) for name in LIMITS})
     bundle = _converter(load_bundle(arguments.bundle)).bundle
 
     from evc_jax.serving.server import serve

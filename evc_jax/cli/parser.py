@@ -253,8 +253,6 @@ def _add_serve(commands) -> None:
         number = (_integer if isinstance(default, int) else _number)(limit.low, limit.high)
         text = f"{limit.text}; default: {default:g}"
         parser.add_argument(option, dest=name, metavar="N", type=number, default=default, help=text)
-    exact = "share only what gives the very bits of `evc convert`, not all that is equal up to rounding; default: yes"
-    parser.add_argument("--exact", action=argparse.BooleanOptionalAction, default=True, help=exact)
     _add_bundle_option(parser)
 
 
@@ -270,7 +268,7 @@ def _embedded_emotions() -> str:
         return ""
 
 
-def _number(low: float, high: float):
+def _number(low: float | int, high: float | int):
     def convert(text: str) -> float:
         try:
             value = float(text)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -125,8 +124,8 @@ class Option:
     kind: type
     default: Any
     help: str
-    low: float | None = None
-    high: float | None = None
+    low: float | int | None = None
+    high: float | int | None = None
     choices: tuple[str, ...] = ()
     synthesis: bool = False
     aliases: tuple[str, ...] = ()
@@ -139,8 +138,8 @@ class Option:
                 raise ConfigError(f"There is no {words} {value!r}; choose one of {', '.join(self.choices)}.")
         elif not isinstance(value, int | float | np.number) or isinstance(value, bool):
             raise ConfigError(f"The {words} is {value!r}; give {self.range_text}.")
-        elif not (math.isfinite(value) and self.low <= value <= self.high and self.kind(value) == value):
-            shown = f"{value:g}" if isinstance(value, float) else value
+        elif not (self.low <= value <= self.high and self.kind(value) == value):
+            shown = f"{value:g}" if isinstance(value, float) else str(value)[:40]
             raise ConfigError(f"The {words} is {shown}; give {self.range_text}.")
 
     @property

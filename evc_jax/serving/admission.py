@@ -1,60 +1,59 @@
-"""How many requests are let in, and how many of those compute at once."""
+"""How many requests are accepted, and until when each may be worked on."""
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import math
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future
 
 MAX_RETRY_AFTER_S = 60
-_MEMORY = 0.8
+_SMOOTHING = 0.8
+
+_DEADLINE: contextvars.ContextVar[float] = contextvars.ContextVar("deadline", default=math.inf)
 
 
-class Cores:
-    """A semaphore that lets go first whoever has begun, so that requests end one after the other, not all at last."""
+class ExpiredError(Exception):
+    """The time for this request is over."""
 
-    def __init__(self, count: int):
-        self._count = count
-        self._returning = 0
-        self._changed = threading.Condition()
-        self.busy = 0
 
-    def acquire(self, returning: bool = False) -> None:
-        """Waits for a free core; who is `returning` to its work comes before who begins it."""
-        with self._changed:
-            self._returning += returning
-            self._changed.wait_for(lambda: self.busy < self._count and (returning or not self._returning))
-            self._returning -= returning
-            self.busy += 1
-            self._changed.notify_all()
-
-    def release(self) -> None:
-        """Leaves it to another thread."""
-        with self._changed:
-            self.busy -= 1
-            self._changed.notify_all()
-
-    def __enter__(self) -> Cores:
-        self.acquire()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.release()
+def check_deadline() -> None:
+    """Raises ExpiredError if the calling thread works for a ticket whose deadline has passed."""
+    if time.monotonic() > _DEADLINE.get():
+        raise ExpiredError
 
 
 class Ticket:
     """One request's place, held until its answer is sent and its work has ended, whichever is later."""
 
-    def __init__(self, admission: Admission, timeout_s: float):
+    def __init__(self, admission: Admission):
         self.started = time.monotonic()
-        self.deadline = self.started + timeout_s
+        self.deadline = self.started + admission.timeout_s
         self._admission = admission
         self._work: Future | None = None
 
     def hold_for(self, work: Future) -> None:
-        """Work that cannot be interrupted keeps the place even when nobody waits for the answer any more."""
+        """Work that cannot be interrupted keeps the place, even after the answer is sent."""
         self._work = work
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[None]:
+        """Inside, the request counts as running, and `check_deadline` raises past its deadline.
+
+        Raises:
+          ExpiredError: the deadline has passed before the work begins.
+        """
+        token = _DEADLINE.set(self.deadline)
+        self._admission.count_running(1)
+        try:
+            check_deadline()
+            yield
+        finally:
+            self._admission.count_running(-1)
+            _DEADLINE.reset(token)
 
     def close(self) -> None:
         """The request is answered."""
@@ -68,29 +67,35 @@ class Ticket:
 
 
 class Admission:
-    """Counts requests under way and waiting."""
+    """Counts accepted requests and those of them that compute."""
 
     def __init__(self, capacity: int, timeout_s: float):
-        """`capacity` requests are let in at once; each has `timeout_s` seconds."""
-        self._capacity = capacity
-        self._timeout_s = timeout_s
+        """`capacity` requests are accepted at once; each has `timeout_s` seconds."""
+        self.capacity = capacity
+        self.timeout_s = timeout_s
         self._lock = threading.Lock()
         self._usual_s = 1.0
         self.admitted = 0
+        self.running = 0
 
     def enter(self) -> Ticket | None:
         """A place for a request, to be closed; None when all are taken."""
         with self._lock:
-            if self.admitted >= self._capacity:
+            if self.admitted >= self.capacity:
                 return None
             self.admitted += 1
-        return Ticket(self, self._timeout_s)
+        return Ticket(self)
 
-    def leave(self, seconds: float) -> None:
-        """A place is free again after so many seconds."""
+    def leave(self, duration_s: float) -> None:
+        """Frees a place that was held for so long."""
         with self._lock:
             self.admitted -= 1
-            self._usual_s = _MEMORY * self._usual_s + (1 - _MEMORY) * seconds
+            self._usual_s = _SMOOTHING * self._usual_s + (1 - _SMOOTHING) * duration_s
+
+    def count_running(self, change: int) -> None:
+        """Adds to the number of requests that compute."""
+        with self._lock:
+            self.running += change
 
     @property
     def retry_after_s(self) -> int:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from evc_jax import __version__
-from evc_jax.conversion.options import ASPECT_NAMES, BOUNDS, ConversionOptions
+from evc_jax.conversion.options import ASPECT_NAMES, OPTIONS, ORIGINAL_VOICE
 from evc_jax.errors import EvcError
-from evc_jax.serving import metrics
-from evc_jax.serving.recordings import FORMATS, TooLongError
+from evc_jax.serving.metrics import CONTENT_TYPE, MetricsMiddleware
+from evc_jax.serving.recordings import Container, TooLongError
 from evc_jax.serving.routes import router
-from evc_jax.serving.service import Service
-from evc_jax.serving.voices import NAMED_VOICES
+from evc_jax.serving.service import NamedVoice, Service
 from evc_jax.vocoders import VOCODERS
 
 _DESCRIPTION = """\
 Emotional voice cloning: the same sentence with another emotion and another voice. Uploads and answers exist in memory
-only, while their request is worked on. Errors are `{"detail": "one sentence that says what to do"}`."""
+only, while their request is processed. Errors are `{"detail": "one sentence that says what to do"}`."""
 
 
 def make_app(service: Service) -> FastAPI:
@@ -41,8 +39,8 @@ def make_app(service: Service) -> FastAPI:
     )
     app.add_exception_handler(EvcError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_field)
-    app.add_exception_handler(Exception, _apologise)
-    app.add_middleware(_Measured, service=service)
+    app.add_exception_handler(Exception, _hide_failure)
+    app.add_middleware(MetricsMiddleware, metrics=service.metrics)
     return app
 
 
@@ -58,22 +56,21 @@ async def live() -> dict[str, str]:
 
 
 async def info(request: Request) -> dict[str, Any]:
-    """What can be asked for: emotions, dials and their bounds, voices, limits."""
+    """What can be requested: emotions, options and their bounds, voices, limits."""
     service: Service = request.app.state.service
     bundle, settings = service.bundle, service.settings
-    samples_voices = bundle.has("voicegan")
     return {
         "version": __version__,
         "emotions": service.converter.emotions,
-        "dials": {
-            name: {"lowest": low, "highest": high, "default": getattr(ConversionOptions, name)}
-            for name, (low, high) in BOUNDS.items()
+        "options": {
+            option.name: {"help": option.help, "default": option.default, "lowest": option.low, "highest": option.high}
+            for option in OPTIONS
         },
-        "voices": NAMED_VOICES if samples_voices else NAMED_VOICES[:1],
+        "voices": get_args(NamedVoice) if bundle.has("voicegan") else [ORIGINAL_VOICE],
         "aspects": ASPECT_NAMES,
         "vocoders": [name for name in VOCODERS if name != "waveglow" or bundle.has("waveglow")],
         "default_vocoder": bundle.default_vocoder,
-        "formats": FORMATS,
+        "formats": get_args(Container),
         "sample_rate_hz": service.converter.sample_rate_hz,
         "networks": list(bundle.description["networks"]),
         "licence": bundle.description.get("licence", ""),
@@ -88,7 +85,7 @@ async def info(request: Request) -> dict[str, Any]:
 
 async def read_metrics(request: Request) -> Response:
     """Counters for Prometheus."""
-    return Response(request.app.state.service.metrics.text(), media_type=metrics.CONTENT_TYPE)
+    return Response(request.app.state.service.metrics.text(), media_type=CONTENT_TYPE)
 
 
 async def _refuse(request: Request, error: Exception) -> JSONResponse:
@@ -106,32 +103,5 @@ async def _refuse_field(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": f"The field {name} is {given!r}; it {wanted}."}, 422)
 
 
-async def _apologise(request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"detail": "The server made a mistake; its log tells which."}, 500)
-
-
-class _Measured:
-    """Middleware that counts answers and their time; unknown paths share one label, so that there are few."""
-
-    def __init__(self, app: Any, service: Service):
-        self._app = app
-        self._metrics = service.metrics
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started, status = time.perf_counter(), 500
-
-        async def observe(message: Any) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, observe)
-        finally:
-            route = getattr(scope.get("route"), "path", "other")
-            self._metrics.requests.labels(route, str(status)).inc()
-            self._metrics.latency_s.labels(route).observe(time.perf_counter() - started)
+async def _hide_failure(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": "The server failed; its log holds the reason."}, 500)

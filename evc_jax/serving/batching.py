@@ -1,193 +1,136 @@
-"""Windows of concurrent requests in one device call."""
+"""The networks for several requests at once: one thread calls them with the windows of all that wait."""
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
-from evc_jax.conversion.engine import BATCH_SIZES, ConversionEngine, WindowInputs, batches
+from evc_jax.audio.chunking import WINDOW_FRAMES
+from evc_jax.conversion.engine import BATCH_SIZES, ConversionEngine, WindowInputs, batches, concatenate
+from evc_jax.conversion.voices import EMBEDDING_SIZE
 from evc_jax.pretrained.bundle import Bundle
-from evc_jax.serving import deadline
-from evc_jax.serving.admission import Cores
+from evc_jax.serving.admission import check_deadline
 
 # A request gives its windows in parts of at most this size, so that a long recording does not keep others waiting.
 PART_WINDOWS = BATCH_SIZES[-1]
 
-Arrays = Sequence[np.ndarray]
-
 
 @dataclass(frozen=True, eq=False)
-class _Waiting:
-    """Rows of one caller, and the promise of their result.
+class _Part:
+    """Windows of one request, and where their conversion goes."""
 
-    Attributes:
-      arrays: the rows.
-      kind: only rows of one kind share a call.
-      capacity: rows that fit into a call of this kind.
-      result: the promise.
-    """
-
-    arrays: Arrays
-    kind: Hashable
-    capacity: int
+    inputs: WindowInputs
     result: Future = field(default_factory=Future)
 
-    @property
-    def count(self) -> int:
-        return len(self.arrays[0])
 
+class BatchingEngine(ConversionEngine):
+    """A `ConversionEngine` whose `convert` may be called by several threads, which then share device calls.
 
-class Batcher:
-    """A thread that calls a function of rows for several callers at once."""
-
-    def __init__(
-        self,
-        apply: Callable[..., np.ndarray],
-        wait_ms: float,
-        max_batch: int,
-        on_progress: Callable[[int], None],
-    ):
-        """Starts the thread; `close` ends it.
-
-        Args:
-          apply: takes arrays [N, ...] and returns [N, ...], each row of which depends on its own row alone.
-          wait_ms: how long the first of a batch waits for others.
-          max_batch: callers that share a call.
-          on_progress: is told the number of rows of each call.
-        """
-        self._apply = apply
-        self._wait_s = wait_ms / 1000
-        self._max_batch = max_batch
-        self._on_progress = on_progress
-        self._waiting: list[_Waiting] = []
-        self._closed = False
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
-        self._thread.start()
-
-    def __call__(self, *arrays: np.ndarray, kind: Hashable = None, capacity: int = PART_WINDOWS) -> np.ndarray:
-        """`apply` of these rows, calculated with those of others of their kind; waits for it."""
-        waiting = _Waiting(arrays, kind, capacity)
-        with self._changed:
-            self._waiting.append(waiting)
-            self._changed.notify()
-        return waiting.result.result()
-
-    def close(self) -> None:
-        """Finishes what waits, then ends."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while batch := self._collect():
-            self._answer(batch)
-
-    def _collect(self) -> list[_Waiting]:
-        """Who shares the next call; nobody once it is closed and all are served."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            patience = time.monotonic() + self._wait_s
-            while batch := self._sharing():
-                full = len(batch) == self._max_batch or sum(each.count for each in batch) >= batch[0].capacity
-                if full or self._closed or not self._changed.wait(max(0.0, patience - time.monotonic())):
-                    break
-            batch = self._sharing()
-            self._waiting = [each for each in self._waiting if each not in batch]
-        return batch
-
-    def _sharing(self) -> list[_Waiting]:
-        """Whoever came first, and those that may join it."""
-        batch: list[_Waiting] = []
-        rows = 0
-        for each in self._waiting:
-            fits = not batch or (each.kind == batch[0].kind and rows + each.count <= batch[0].capacity)
-            if fits and len(batch) < self._max_batch:
-                batch.append(each)
-                rows += each.count
-        return batch
-
-    def _answer(self, batch: list[_Waiting]) -> None:
-        try:
-            arrays = [np.concatenate(same) for same in zip(*(each.arrays for each in batch), strict=True)]
-            self._on_progress(len(arrays[0]))
-            ends = np.cumsum([each.count for each in batch])[:-1]
-            results = np.split(self._apply(*arrays), ends)
-        except Exception as error:  # whoever waits must hear of it
-            for each in batch:
-                each.result.set_exception(error)
-        else:
-            for each, result in zip(batch, results, strict=True):
-                each.result.set_result(result)
-
-
-class BatchingRecoder(ConversionEngine):
-    """A `Recoder` whose callers in several threads share device calls.
-
-    Batches of another size are other programs, whose results differ by rounding, which a vocoder makes larger. Where
-    results are to be those of `Recoder.convert` to the last bit, only those share a call that would be of this size and
-    program without each other, and padding is what they save.
+    A window's result depends on the batch it shares only by rounding: see `ConversionEngine.convert`.
     """
 
     def __init__(
         self,
         bundle: Bundle,
-        wait_ms: float,
-        max_batch: int,
-        exact: bool,
-        cores: Cores,
-        on_progress: Callable[[int], None],
+        wait_ms: float = 5,
+        max_batch: int = 16,
+        on_batch: Callable[[int], None] = lambda windows: None,
     ):
-        """See `Batcher`.
+        """Starts the thread; `close` ends it.
 
         Args:
-          bundle, wait_ms, max_batch, on_progress: see there.
-          exact: whether to share only what gives the same bits.
-          cores: what each caller holds, and lets go of while it waits.
+          bundle: whose networks to run.
+          wait_ms: how long the first of a batch waits for others.
+          max_batch: requests that share a call.
+          on_batch: is called with the number of windows of each call.
         """
         super().__init__(bundle)
-        self._exact = exact
-        self._cores = cores
-        self._batchers = [
-            Batcher(apply, wait_ms, max_batch, on_progress) for apply in (self._convert_arrays, super().move_pitch)
-        ]
+        self._wait_s = wait_ms / 1000
+        self._max_batch = max_batch
+        self._on_batch = on_batch
+        self._parts: queue.SimpleQueue[_Part | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="batching", daemon=True)
+        self._thread.start()
 
     def convert(self, inputs: WindowInputs) -> Float[np.ndarray, "N T F"]:
-        """See `Recoder.convert`."""
-        return self._in_parts(self._batchers[0], list(inputs.arrays().values()), bool(inputs.strength.any()))
+        """See `ConversionEngine.convert`; waits for the result.
 
-    def move_pitch(self, *windows: np.ndarray) -> Int[np.ndarray, "N T"]:
-        """See `Recoder.move_pitch`."""
-        return self._in_parts(self._batchers[1], windows, False)
+        Raises:
+          ExpiredError: the request's deadline passes between two parts.
+        """
+        results = []
+        for batch in batches(len(inputs)):
+            check_deadline()
+            arrays = {name: values[batch.first : batch.end] for name, values in inputs.arrays().items()}
+            part = _Part(WindowInputs(**arrays))
+            self._parts.put(part)
+            results.append(part.result.result())
+        return np.concatenate(results)
 
-    def compile(self, inputs: WindowInputs) -> None:
-        """Compiles every batch size, given the inputs of any window."""
+    def compile(self) -> None:
+        """Compiles the conversion for every batch size, with and without an emotion."""
         for size in BATCH_SIZES:
-            self._convert_arrays(*(np.repeat(values[:1], size, axis=0) for values in inputs.arrays().values()))
+            for strength in (0, 1) if self._bundle.has("codegan") else (0,):
+                super().convert(self._blank_inputs(size, strength))
 
     def close(self) -> None:
-        """Ends the threads once nobody calls any more."""
-        for batcher in self._batchers:
-            batcher.close()
+        """Finishes what waits, then ends the thread; `convert` must not be called any more."""
+        self._parts.put(None)
+        self._thread.join()
 
-    def _convert_arrays(self, *arrays: np.ndarray) -> np.ndarray:
-        return super().convert(WindowInputs(*arrays))
+    def _run(self) -> None:
+        first = self._parts.get()
+        while first is not None:
+            parts, following = self._collect(first)
+            self._convert_together(parts)
+            first = following if following is not None else self._parts.get()
 
-    def _in_parts(self, batcher: Batcher, arrays: Arrays, emotional: bool) -> np.ndarray:
-        results = []
-        self._cores.release()
+    def _collect(self, first: _Part) -> tuple[list[_Part], _Part | None]:
+        """The parts that share a call, and the one after them if it has already arrived."""
+        parts, windows = [first], len(first.inputs)
+        end = time.monotonic() + self._wait_s
+        while len(parts) < self._max_batch and windows < PART_WINDOWS:
+            try:
+                part = self._parts.get(timeout=max(0.0, end - time.monotonic()))
+            except queue.Empty:
+                break
+            if part is None:
+                self._parts.put(None)  # the thread ends after this batch
+                break
+            if windows + len(part.inputs) > PART_WINDOWS:
+                return parts, part
+            parts.append(part)
+            windows += len(part.inputs)
+        return parts, None
+
+    def _convert_together(self, parts: list[_Part]) -> None:
         try:
-            for part in batches(len(arrays[0])):
-                deadline.check()
-                kind = {"kind": (part.size, emotional), "capacity": part.size} if self._exact else {}
-                results.append(batcher(*(values[part.first : part.end] for values in arrays), **kind))
-        finally:
-            self._cores.acquire(returning=True)
-        return np.concatenate(results)
+            inputs = concatenate([part.inputs for part in parts])
+            self._on_batch(len(inputs))
+            ends = np.cumsum([len(part.inputs) for part in parts])[:-1]
+            results = np.split(super().convert(inputs), ends)
+        except Exception as error:  # belongs to the threads that wait
+            for part in parts:
+                part.result.set_exception(error)
+        else:
+            for part, result in zip(parts, results, strict=True):
+                part.result.set_result(result)
+
+    def _blank_inputs(self, count: int, strength: float) -> WindowInputs:
+        mel = np.zeros((count, WINDOW_FRAMES, self._bundle.audio.mel_bands), np.float32)
+        return WindowInputs(
+            mel=mel,
+            rhythm_mel=mel,
+            f0=np.zeros((count, WINDOW_FRAMES), np.int32),
+            embedding=np.zeros((count, EMBEDDING_SIZE), np.float32),
+            emotion=np.zeros((count, self.emotion_classes), np.float32),
+            strength=np.full(count, strength, np.float32),
+            pitch_gain=np.ones(count, np.float32),
+        )

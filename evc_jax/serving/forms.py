@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Annotated, Any
 
-from fastapi import Depends, Form, Header, HTTPException, Request
+from fastapi import Form, Header, HTTPException, Request
 from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from evc_jax.conversion.options import BOUNDS, ConversionOptions
+from evc_jax.conversion.options import OPTIONS, Option
 from evc_jax.errors import ConfigError
-from evc_jax.serving.recordings import FORMATS
+from evc_jax.serving.recordings import Container
 
 MULTIPART = "multipart/form-data"
-MEDIA_TYPES = {"wav": "audio/wav", "flac": "audio/flac"}
+MEDIA_TYPES: dict[Container, str] = {"wav": "audio/wav", "flac": "audio/flac"}
 MAX_FILES = 10
 MAX_FIELDS = 40
 MAX_FIELD_BYTES = 1000
@@ -32,7 +33,7 @@ class UploadRequest(Request):
         self.complete = False
 
     async def form(self, **limits: Any) -> FormData:
-        """The fields; what limits FastAPI would set are narrower here."""
+        """The fields, within limits narrower than FastAPI's."""
         if self._fields is None:
             self._check_headers()
             parser = MultiPartParser(
@@ -67,62 +68,47 @@ class UploadRequest(Request):
         return HTTPException(413, f"The upload is larger than {self._max_bytes / 2**20:g} MB; send less at a time.")
 
 
-def _dial(name: str, text: str) -> Any:
-    low, high = BOUNDS[name]
-    return Form(ge=low, le=high, allow_inf_nan=False, description=text)
+def options_form(synthesis_only: bool = False) -> Callable[..., Awaitable[dict[str, Any]]]:
+    """A dependency that reads `OPTIONS`, or only those of making sound, by name or alias; it returns those given."""
+
+    async def given_options(request: Request, **values: Any) -> dict[str, Any]:
+        return {name: values[name] for name in await request.form() if name in values}
+
+    names = [
+        (name, option)
+        for option in OPTIONS
+        if option.synthesis or not synthesis_only
+        for name in (option.name, *option.aliases)
+    ]
+    request = inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
+    parameters = [request, *(_form_parameter(*each) for each in names)]
+    given_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return given_options
 
 
-def sound_wishes(
-    seed: Annotated[int, Form(ge=0, lt=2**32, description="Of everything random.")] = ConversionOptions.seed,
-    vocoder: Annotated[str | None, Form(description="See /info; default: the bundle's better one.")] = None,
-    sigma: Annotated[float, _dial("sigma", "WaveGlow's noise.")] = ConversionOptions.sigma,
-    denoise: Annotated[float, _dial("denoise", "How much of WaveGlow's hum to take out.")] = ConversionOptions.denoise,
-) -> dict[str, Any]:
-    """The options that every request may have."""
-    return {"seed": seed, "vocoder": vocoder, "sigma": sigma, "denoise": denoise}
+def _form_parameter(name: str, option: Option) -> inspect.Parameter:
+    """Limits are only documented here: `Option.check` enforces them, with the command line's sentence."""
+    text = option.help if name == option.name else f"another name of {option.name}"
+    limits: dict[str, Any] = {"enum": list(option.choices)} if option.choices else {}
+    if option.kind is not str:
+        limits = {"minimum": option.low, "maximum": option.high}
+    field = Annotated[option.kind, Form(description=text, json_schema_extra=limits)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option.default, annotation=field)
 
 
-def conversion_wishes(
-    sound: Annotated[dict[str, Any], Depends(sound_wishes)],
-    emotion: Annotated[str | None, Form(description="See /info; default: as it is.")] = None,
-    strength: Annotated[
-        float, _dial("strength", "0 keeps the source's prosody, 1 is the emotion, more exaggerates.")
-    ] = ConversionOptions.strength,
-    timbre: Annotated[
-        float, _dial("timbre", "0 keeps the source's voice, 1 takes the other.")
-    ] = ConversionOptions.timbre,
-    pitch_range: Annotated[
-        float, _dial("pitch_range", "Width of the melody: 0 is flat, 1 neutral.")
-    ] = ConversionOptions.pitch_range,
-    pitch_shift: Annotated[float, _dial("pitch_shift", "Semitones up.")] = ConversionOptions.pitch_shift,
-    rate: Annotated[float, _dial("rate", "1.2 is faster and shorter by that factor.")] = ConversionOptions.rate,
-    flatten: Annotated[float, _dial("flatten", "1 is the reference's fake neutral.")] = ConversionOptions.flatten,
-) -> dict[str, Any]:
-    """All fields of `ConversionOptions` but the voice."""
-    dials = {"strength": strength, "timbre": timbre, "pitch_range": pitch_range, "pitch_shift": pitch_shift}
-    return {**sound, **dials, "emotion": emotion, "rate": rate, "flatten": flatten}
-
-
-def container(
-    format: Annotated[str | None, Form(description="wav or flac; default: what Accept names, else wav.")] = None,
+def answer_format(
+    format: Annotated[Container | None, Form(description="Default: what Accept names, else wav.")] = None,
     accept: Annotated[str, Header(include_in_schema=False)] = "",
-) -> str:
-    """The format of the answer.
-
-    Raises:
-      ConfigError: another one is asked for.
-    """
-    if format is None:
-        wanted = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
-        return next((name for part in wanted for name, kind in MEDIA_TYPES.items() if part == kind), FORMATS[0])
-    if format not in FORMATS:
-        raise ConfigError(f"The format is {format[:40]!r}; choose one of {', '.join(FORMATS)}.")
-    return format
+) -> Container:
+    """The format of the answer."""
+    accepted = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
+    named = (name for part in accepted for name, kind in MEDIA_TYPES.items() if part == kind)
+    return format or next(named, "wav")
 
 
 async def only_known_fields(request: Request) -> None:
-    """Raises ConfigError for a field that the route does not have: a misspelt dial would do nothing, silently."""
-    known = request.scope["evc.fields"]
+    """Raises ConfigError for a field that the route does not have: a misspelt option would silently do nothing."""
+    known = set(_field_names(request.scope["route"].dependant))
     given = [name for name, _ in (await request.form()).multi_items()]
     unknown = sorted(set(given) - known)
     if unknown:
@@ -130,3 +116,10 @@ async def only_known_fields(request: Request) -> None:
     twice = [name for name in given if given.count(name) > 1 and name != "voice_file"]
     if twice:
         raise ConfigError(f"The field {twice[0]} is given twice; give it once.")
+
+
+def _field_names(dependant: Any) -> Iterator[str]:
+    """The names of the form fields of a route, with those of its dependencies."""
+    yield from (parameter.alias for parameter in dependant.body_params)
+    for inner in dependant.dependencies:
+        yield from _field_names(inner)

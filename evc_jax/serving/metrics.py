@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from evc_jax.serving.admission import Admission
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _LATENCY_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100)
@@ -15,8 +18,8 @@ _BATCH_WINDOWS = (1, 2, 4, 8, 16)
 class Metrics:
     """Counters of one server; a second server in the process has its own."""
 
-    def __init__(self, waiting: Callable[[], int], running: Callable[[], int]):
-        """`waiting` and `running` tell how many requests wait for a core and how many compute."""
+    def __init__(self, admission: Admission):
+        """`admission` gives the numbers of requests that wait and that compute."""
         self._registry = CollectorRegistry()
         registry = {"registry": self._registry}
         self.requests = Counter("evc_requests", "Requests answered.", ["route", "status"], **registry)
@@ -27,9 +30,38 @@ class Metrics:
             "evc_batch_windows", "Windows that shared a device call.", buckets=_BATCH_WINDOWS, **registry
         )
         self.audio_s = Counter("evc_audio_seconds", "Sound received and sent.", ["direction"], **registry)
-        Gauge("evc_queue_depth", "Accepted requests that wait.", **registry).set_function(waiting)
-        Gauge("evc_requests_running", "Requests that compute.", **registry).set_function(running)
+        depth = Gauge("evc_queue_depth", "Accepted requests that wait.", **registry)
+        depth.set_function(lambda: admission.admitted - admission.running)
+        running = Gauge("evc_requests_running", "Requests that compute.", **registry)
+        running.set_function(lambda: admission.running)
 
     def text(self) -> bytes:
         """All of them."""
         return generate_latest(self._registry)
+
+
+class MetricsMiddleware:
+    """Counts answers and their time; unknown paths share one label, so that there are few."""
+
+    def __init__(self, app: Any, metrics: Metrics):
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 500
+
+        async def observe(message: Any) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, observe)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            self._metrics.requests.labels(route, str(status)).inc()
+            self._metrics.latency_s.labels(route).observe(time.perf_counter() - started)

@@ -1,8 +1,9 @@
-"""Uploaded bytes to samples and samples to bytes, in memory only, whatever the bytes claim to be."""
+"""Uploaded bytes to samples and samples to bytes, in memory only, whatever sizes their headers declare."""
 
 from __future__ import annotations
 
 import io
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -11,7 +12,7 @@ from evc_jax.audio.io import check_duration, check_shape, mix, to_mono, write_bl
 from evc_jax.errors import AudioError
 
 MIN_RATE_HZ, MAX_RATE_HZ = 1000, 192_000
-FORMATS = ("wav", "flac")
+Container = Literal["wav", "flac"]
 # What is read at once; MP3 read in several blocks differs from MP3 read as a whole, by rounding.
 _BLOCK_CHANNELS = 2
 
@@ -21,9 +22,9 @@ class TooLongError(AudioError):
 
 
 def decode(data: bytes, sample_rate_hz: int, max_seconds: float) -> Float[np.ndarray, " S"]:
-    """Reads a recording of any format that libsndfile knows; the samples are those of `audio.load`.
+    """Reads a recording of any format that libsndfile knows; the samples are those of `io.load`.
 
-    Memory stays within that of `max_seconds` of stereo, for a header is believed in nothing that costs any.
+    Memory stays within that of `max_seconds` of stereo: no size that a header declares is allocated.
 
     Args:
       data: the file's bytes.
@@ -46,13 +47,13 @@ def decode(data: bytes, sample_rate_hz: int, max_seconds: float) -> Float[np.nda
         raise AudioError("the upload cannot be read as audio; send a WAV, FLAC, OGG or MP3 recording.") from error
 
 
-def encode(audio: Float[np.ndarray, " S"], rate_hz: int, container: str) -> bytes:
-    """The bytes that `audio.save` writes into a file of this suffix.
+def encode(audio: Float[np.ndarray, " S"], rate_hz: int, container: Container) -> bytes:
+    """The bytes that `io.save` writes into a file of this format.
 
     Args:
       audio: the samples; peaks above 1 are scaled down.
       rate_hz: their rate.
-      container: one of `FORMATS`.
+      container: format of the file.
     """
     buffer = io.BytesIO()
     write_blocks(buffer, [audio], len(audio), float(np.abs(audio).max(initial=0.0)), rate_hz, container)
@@ -60,7 +61,7 @@ def encode(audio: Float[np.ndarray, " S"], rate_hz: int, container: str) -> byte
 
 
 def _read_mono(file, max_seconds: float) -> Float[np.ndarray, " S"]:
-    """All channels' mean, block by block, so that many channels cost no more than one."""
+    """The mean of all channels, block by block, so that many channels need no more memory than two."""
     rate_hz = file.samplerate
     if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
         raise AudioError(f"the sample rate is {rate_hz} Hz; send a recording of {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz.")

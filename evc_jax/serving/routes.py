@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Form, HTTPException, Request, Response
@@ -13,18 +13,10 @@ from pydantic import BaseModel
 
 from evc_jax.conversion.options import ORIGINAL_VOICE
 from evc_jax.errors import ConfigError
-from evc_jax.serving.admission import Ticket
-from evc_jax.serving.deadline import ExpiredError
-from evc_jax.serving.forms import (
-    MEDIA_TYPES,
-    UploadRequest,
-    container,
-    conversion_wishes,
-    only_known_fields,
-    sound_wishes,
-)
-from evc_jax.serving.service import Service
-from evc_jax.serving.voices import check_named
+from evc_jax.serving.admission import ExpiredError
+from evc_jax.serving.forms import MEDIA_TYPES, UploadRequest, answer_format, only_known_fields, options_form
+from evc_jax.serving.recordings import Container
+from evc_jax.serving.service import NamedVoice, Service
 
 DRAIN_S = 5
 
@@ -53,12 +45,11 @@ def _responses() -> dict[int | str, dict[str, Any]]:
 
 
 class ComputingRoute(APIRoute):
-    """A route whose requests wait in the queue; a full one is said before the body is read."""
+    """A route whose requests wait in the queue; a full one is answered before the body is read."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """See `APIRoute`."""
         handle = super().get_route_handler()
-        fields = set(_fields(self.dependant))
 
         async def answer(request: Request) -> Response:
             service: Service = request.app.state.service
@@ -66,14 +57,14 @@ class ComputingRoute(APIRoute):
             if ticket is None:
                 await _drain(request, service.settings.max_upload_bytes)
                 wait = {"Retry-After": str(service.admission.retry_after_s)}
-                raise HTTPException(429, "The server has all it can do; try again later.", wait)
+                raise HTTPException(429, "The queue is full; try again later.", wait)
             upload = UploadRequest(request, service.settings.max_upload_bytes)
-            request.scope.update({"evc.ticket": ticket, "evc.fields": fields})
+            request.scope["evc.ticket"] = ticket
             try:
-                async with asyncio.timeout(service.settings.timeout_s):
+                async with asyncio.timeout(service.admission.timeout_s):
                     return await handle(upload)
             except (TimeoutError, ExpiredError) as error:
-                raise _too_late(upload.complete, service.settings.timeout_s) from error
+                raise _too_late(upload.complete, service.admission.timeout_s) from error
             except HTTPException as error:
                 if error.status_code == 413:
                     await _drain(request, service.settings.max_upload_bytes)
@@ -84,13 +75,6 @@ class ComputingRoute(APIRoute):
         return answer
 
 
-def _fields(dependant: Any) -> Iterator[str]:
-    """Names of the form fields of a route and of what it depends on."""
-    yield from (parameter.alias for parameter in dependant.body_params)
-    for inner in dependant.dependencies:
-        yield from _fields(inner)
-
-
 def _too_late(arrived: bool, timeout_s: float) -> HTTPException:
     if arrived:
         return HTTPException(504, f"The answer was not ready within {timeout_s:g} s; send a shorter recording.")
@@ -98,8 +82,8 @@ def _too_late(arrived: bool, timeout_s: float) -> HTTPException:
 
 
 async def _drain(request: Request, max_bytes: int) -> None:
-    """Reads on for a while: many clients only look for an answer once they have sent everything."""
-    if "expect" in request.headers:  # this one asked before sending
+    """Reads on for a while: many clients read the answer only after they have sent everything."""
+    if "expect" in request.headers:  # the client waits for permission to send
         return
     left = max_bytes
     with contextlib.suppress(TimeoutError, RuntimeError):
@@ -111,17 +95,7 @@ async def _drain(request: Request, max_bytes: int) -> None:
                     return
 
 
-def _service(request: Request) -> Service:
-    return request.app.state.service
-
-
-def _ticket(request: Request) -> Ticket:
-    return request.scope["evc.ticket"]
-
-
-_Service = Annotated[Service, Depends(_service)]
-_Ticket = Annotated[Ticket, Depends(_ticket)]
-_Container = Annotated[str, Depends(container)]
+_Container = Annotated[Container, Depends(answer_format)]
 _Recording = Annotated[bytes, File(description="WAV, FLAC, OGG or MP3.")]
 
 router = APIRouter(
@@ -134,34 +108,37 @@ router = APIRouter(
 
 @router.post("/convert", summary="Convert a recording")
 async def convert(
-    service: _Service,
-    ticket: _Ticket,
+    request: Request,
     recording: _Recording,
-    wished: Annotated[dict[str, Any], Depends(conversion_wishes)],
-    kind: _Container,
-    voice: Annotated[str | None, Form(description="original, sampled:female or sampled:male.")] = None,
+    given: Annotated[dict[str, Any], Depends(options_form())],
+    container: _Container,
+    voice: Annotated[NamedVoice | None, Form(description="Whose voice to take, if not that of voice_file.")] = None,
     voice_file: Annotated[
         list[bytes] | None, File(description="Recordings of the speaker whose voice to take; several are averaged.")
     ] = None,
 ) -> Response:
     """Another emotion, another voice: see the fields; with none of them the source is rebuilt."""
     if voice is not None and voice_file:
-        raise ConfigError("Both voice and voice_file say whose voice to take; give one of them.")
-    named = check_named(voice or ORIGINAL_VOICE)
-    sound = await service.compute(ticket, service.convert, recording, voice_file or [], named, wished, kind)
-    return Response(sound, media_type=MEDIA_TYPES[kind], headers={"Cache-Control": "no-store"})
+        raise ConfigError("Both voice and voice_file are given; give one of them.")
+    given["voice"] = voice or ORIGINAL_VOICE
+    return await _compute(request, Service.convert, recording, voice_file or [], given, container)
 
 
 @router.post("/transfer", summary="Take rhythm, pitch or timbre from another recording of the same sentence")
 async def transfer(
-    service: _Service,
-    ticket: _Ticket,
+    request: Request,
     source: _Recording,
     target: _Recording,
-    wished: Annotated[dict[str, Any], Depends(sound_wishes)],
-    kind: _Container,
+    given: Annotated[dict[str, Any], Depends(options_form(synthesis_only=True))],
+    container: _Container,
     aspects: Annotated[str, Form(description="Letters of R (rhythm), F (pitch), U (timbre).")] = "RFU",
 ) -> Response:
     """What `aspects` names comes from the target, the rest from the source."""
-    sound = await service.compute(ticket, service.transfer, source, target, aspects, wished, kind)
-    return Response(sound, media_type=MEDIA_TYPES[kind], headers={"Cache-Control": "no-store"})
+    return await _compute(request, Service.transfer, source, target, aspects, given, container)
+
+
+async def _compute(request: Request, work: Callable[..., bytes], *arguments: Any) -> Response:
+    """The answer of a method of `Service`, whose last argument is the format."""
+    service: Service = request.app.state.service
+    sound = await service.compute(request.scope["evc.ticket"], work, service, *arguments)
+    return Response(sound, media_type=MEDIA_TYPES[arguments[-1]], headers={"Cache-Control": "no-store"})

@@ -27,7 +27,7 @@ def serve(
       bundle: to convert with.
       host, port: where to listen; port 0 is any free one.
       settings: see `ServerSettings`.
-      log: is called with what is worth telling whoever started it.
+      log: is called with lines for the operator.
 
     Raises:
       EvcError: the address cannot be used, or the bundle is damaged.
@@ -49,7 +49,7 @@ def _run(service: Service, listener: socket.socket) -> None:
     config = uvicorn.Config(
         make_app(service), log_level="warning", lifespan="off", timeout_graceful_shutdown=grace_s, server_header=False
     )
-    # uvicorn stops in good order and then sends itself the signal again, which is to end nothing more.
+    # uvicorn finishes its requests and then sends itself the signal again, which must not end the process.
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         with contextlib.suppress(KeyboardInterrupt):
@@ -59,7 +59,7 @@ def _run(service: Service, listener: socket.socket) -> None:
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    """A bound socket that does not listen yet, so that nobody connects to a server that still warms up."""
+    """A bound socket that does not listen yet, so that no client connects during warm-up."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)

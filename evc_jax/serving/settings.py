@@ -1,4 +1,4 @@
-"""What a server accepts, and for how long it works on it. Imports nothing slow."""
+"""Limits of a server, and its help text. Imports nothing slow."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ examples:
   curl -F recording=@hello.mp3 -F voice=sampled:female -F rate=1.2 -F format=flac localhost:8000/convert -o out.flac
   curl -F recording=@hello.wav -F voice_file=@reference.wav localhost:8000/convert -o cloned.wav
   curl -F source=@plain.wav -F target=@acted.wav -F aspects=RF localhost:8000/transfer -o out.wav
-  curl localhost:8000/info                   emotions, dials with their bounds, limits
+  curl localhost:8000/info                   emotions, options with their bounds, limits
 
 Interactive documentation is at /docs, readiness at /health, Prometheus's metrics at /metrics. Uploads stay in memory
-and are forgotten with the answer. There is no authentication: to listen beyond this machine, put something that has it
+and are discarded with the answer. There is no authentication: to listen beyond this machine, put a proxy that has it
 in front.
 Needs `pip install 'evc_jax[serve]'`."""
 
 
 @dataclass(frozen=True)
 class Limit:
-    """A setting's lowest and highest value, and what it is."""
+    """A setting's lowest and highest value, and its help."""
 
     low: float
     high: float
@@ -40,18 +40,14 @@ LIMITS = {
     "queue": Limit(1, 10_000, "requests under way and waiting at once; one more is answered with 429"),
     "timeout_s": Limit(0.1, 86400.0, "seconds from a request's arrival to its answer, else 504"),
     "batch_wait_ms": Limit(0.0, 1000.0, "how long a request waits for others, to share a call of the networks"),
-    "max_batch": Limit(1, 16, "requests that share one"),
-    "workers": Limit(1, 1024, "requests that use a core at once"),
+    "max_batch": Limit(1, 16, "requests that share one such call"),
+    "workers": Limit(1, 1024, "threads that compute, one request each; so many can share a call"),
 }
 
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """Limits that keep a server's memory and the delay of its answers bounded: see `LIMITS`.
-
-    With `exact` only those requests share a call of the networks whose answers stay those of the command line to the
-    last bit.
-    """
+    """Limits that keep a server's memory and the delay of its answers bounded: see `LIMITS`."""
 
     max_upload_mb: float = 32.0
     max_seconds: float = 120.0
@@ -60,7 +56,6 @@ class ServerSettings:
     batch_wait_ms: float = 5.0
     max_batch: int = 16
     workers: int = os.cpu_count() or 1
-    exact: bool = True
 
     def __post_init__(self):
         for name, limit in LIMITS.items():

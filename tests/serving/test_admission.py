@@ -1,12 +1,11 @@
-"""Places in the queue are given back once, and cores go first to those who have begun."""
+"""Places in the queue are given back once, and work stops at its deadline."""
 
-import threading
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from evc_jax.serving.admission import MAX_RETRY_AFTER_S, Admission, Cores
+from evc_jax.serving.admission import MAX_RETRY_AFTER_S, Admission, ExpiredError, check_deadline
 
 
 def test_a_full_queue():
@@ -18,7 +17,7 @@ def test_a_full_queue():
     assert admission.enter() is not None and admission.enter() is None
 
 
-def test_work_that_goes_on_keeps_its_place():
+def test_unfinished_work_keeps_its_place():
     admission = Admission(1, timeout_s=10)
     ticket, work = admission.enter(), Future()
     ticket.hold_for(work)
@@ -28,31 +27,29 @@ def test_work_that_goes_on_keeps_its_place():
     assert admission.admitted == 0
 
 
-def test_patience_grows_with_what_requests_take():
+def test_retry_after_grows_with_what_requests_take():
     admission = Admission(1, timeout_s=1000)
     assert admission.retry_after_s == 1
-    for seconds, expected in ((20.0, 10), (1000.0, MAX_RETRY_AFTER_S)):
+    for duration_s, expected in ((20.0, 10), (1000.0, MAX_RETRY_AFTER_S)):
         for _ in range(30):
             admission.enter()
-            admission.leave(seconds)
+            admission.leave(duration_s)
         assert admission.retry_after_s == expected
 
 
-def test_who_has_begun_comes_first():
-    cores, order = Cores(1), []
-
-    def work(name, returning):
-        cores.acquire(returning)
-        order.append(name)
-        cores.release()
-
-    threads = [threading.Thread(target=work, args=(f"new {i}", False)) for i in range(3)]
-    threads.append(threading.Thread(target=work, args=("begun", True)))
-    with cores:
-        for thread in threads:
-            thread.start()
+def test_a_deadline_belongs_to_one_thread():
+    ticket = Admission(1, timeout_s=0.05).enter()
+    with ThreadPoolExecutor(1) as other, ticket.working():
+        check_deadline()
         time.sleep(0.1)
-        assert cores.busy == 1
-    for thread in threads:
-        thread.join()
-    assert order[0] == "begun" and len(order) == 4 and cores.busy == 0
+        with pytest.raises(ExpiredError):
+            check_deadline()
+        other.submit(check_deadline).result()
+    check_deadline()
+
+
+def test_work_past_its_deadline_does_not_begin():
+    admission = Admission(1, timeout_s=-1)
+    with pytest.raises(ExpiredError), admission.enter().working():
+        pytest.fail("work began")
+    assert admission.running == 0

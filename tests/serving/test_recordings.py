@@ -1,4 +1,4 @@
-"""Uploads are the samples that the command line reads, and cost what they are worth."""
+"""Uploads are read as the command line reads files, in bounded memory."""
 
 import tracemalloc
 

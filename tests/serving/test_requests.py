@@ -1,7 +1,6 @@
 """What clients send and what they get, without a socket."""
 
 import asyncio
-import re
 import tempfile
 import threading
 import time
@@ -10,67 +9,20 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from support.tiny_bundles import tone
-from support.uploads import as_bytes, command_line, conversion, hostile, recording
+from support.tiny_bundles import tiny_converter, tone
+from support.uploads import as_bytes, conversion, converted_file, difference_db, hostile, recording
 
+httpx = pytest.importorskip("httpx")
 pytest.importorskip("fastapi")
-pytest.importorskip("httpx")
 
-import httpx
-from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.parser import text_string_to_metric_families  # noqa: E402
 
-from evc_jax.audio import io as audio_io
-from evc_jax.conversion.converter import Converter
-from evc_jax.pretrained.bundle import load_bundle
-from evc_jax.serving.app import make_app
-from evc_jax.serving.service import Service
-from evc_jax.serving.settings import ServerSettings
+from evc_jax.audio import io as audio_io  # noqa: E402
+from evc_jax.conversion.options import OPTIONS  # noqa: E402
 
-LIMITS = {"max_upload_mb": 1, "max_seconds": 10, "queue": 16, "timeout_s": 300, "workers": 2}
-
-
-class Client:
-    """Sends requests to the application, several at once if wanted."""
-
-    def __init__(self, service):
-        self.service = service
-        self._app = make_app(service)
-
-    def send(self, *requests):
-        async def all_of_them():
-            transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
-            async with httpx.AsyncClient(transport=transport, base_url="http://evc", timeout=None) as client:
-                return await asyncio.gather(*(client.request(**request) for request in requests))
-
-        return asyncio.run(all_of_them())
-
-    def get(self, path):
-        return self.send({"method": "GET", "url": path})[0]
-
-    def convert(self, data, headers=None, voices=(), **fields):
-        return self.send(conversion(data, headers, voices, **fields))[0]
-
-
-@pytest.fixture(scope="module")
-def client(tiny_bundle):
-    service = Service(load_bundle(tiny_bundle), ServerSettings(**LIMITS))
-    yield Client(service)
-    service.close()
-
-
-@pytest.fixture
-def small(tiny_bundle):
-    """Makes clients of servers with narrower limits."""
-    services = []
-
-    def make(**limits):
-        services.append(Service(load_bundle(tiny_bundle), ServerSettings(**LIMITS | limits)))
-        return Client(services[-1])
-
-    yield make
-    for service in services:
-        service.close()
-
+ROUNDING_DB = -80
+# Batches of another size differ by rounding in the mel, which Griffin-Lim's phases amplify.
+SHARED_DB = -40
 
 REQUESTS = (
     {},
@@ -81,53 +33,51 @@ REQUESTS = (
 )
 
 
-@pytest.fixture(scope="module")
-def converter(tiny_bundle):
-    return Converter(load_bundle(tiny_bundle))
-
-
-def test_answers_are_the_command_lines(client, converter, tmp_path):
-    datas = [recording(0.6 + 0.7 * i, f0_hz=110 + 20 * i) for i in range(len(REQUESTS))]
-    expected = [command_line(converter, tmp_path, data, **wish) for data, wish in zip(datas, REQUESTS, strict=True)]
+def test_answers_are_those_of_the_converter(client, tmp_path):
+    datas = [recording(0.6 + 0.3 * i, f0_hz=110 + 20 * i) for i in range(len(REQUESTS))]
+    pairs = list(zip(datas, REQUESTS, strict=True))
+    expected = [converted_file(tiny_converter(), tmp_path, data, **options) for data, options in pairs]
     answer = client.convert(datas[2], **REQUESTS[2])
     assert answer.headers["content-type"] == "audio/wav"
-    assert answer.content == expected[2]
-    together = client.send(*(conversion(data, **wish) for data, wish in zip(datas, REQUESTS, strict=True)))
+    assert difference_db(answer.content, expected[2]) < ROUNDING_DB
+    together = client.send(*(conversion(data, **options) for data, options in pairs))
     for answer, wanted in zip(together, expected, strict=True):
         assert answer.status_code == 200, answer.text
-        assert answer.content == wanted
+        assert difference_db(answer.content, wanted) < SHARED_DB
 
 
-def test_voices_of_uploads(client, converter, tmp_path):
+def test_voices_of_uploads(client, tmp_path):
     data, voices = recording(), [recording(1.0, f0_hz=210.0), recording(1.2, f0_hz=230.0)]
     paths = [tmp_path / f"{i}.wav" for i in range(2)]
     for path, voice in zip(paths, voices, strict=True):
         path.write_bytes(voice)
     for count, voice in ((1, paths[0]), (2, paths)):
-        answer = client.convert(data, voices=voices[:count])
-        assert answer.content == command_line(converter, tmp_path, data, voice=voice)
+        answer = client.convert(data, voices=voices[:count], timbre=0.5)
+        expected = converted_file(tiny_converter(), tmp_path, data, voice=voice, timbre=0.5)
+        assert difference_db(answer.content, expected) < ROUNDING_DB
 
 
-def test_transfers(client, converter, tmp_path):
+def test_transfers(client, tmp_path):
     source, target = tone(1.0), tone(1.3, f0_hz=220.0)
     files = {"source": as_bytes(source, subtype="FLOAT"), "target": as_bytes(target, subtype="FLOAT")}
     for aspects in ("F", "RFU"):
         request = {"method": "POST", "url": "/transfer", "files": files, "data": {"aspects": aspects, "seed": 1}}
         (answer,) = client.send(request)
-        audio_io.save(
-            tmp_path / "out.wav", converter.transfer(source, 16000, target, 16000, aspects, seed=1).audio, 16000
-        )
-        assert answer.content == (tmp_path / "out.wav").read_bytes()
-    (answer,) = client.send(request | {"data": {"aspects": "X"}})
-    assert answer.status_code == 422 and "aspects are 'X'" in answer.json()["detail"]
+        expected = tiny_converter().transfer(source, 16000, target, 16000, aspects, seed=1)
+        audio_io.save(tmp_path / "out.wav", expected.audio, 16000)
+        assert difference_db(answer.content, (tmp_path / "out.wav").read_bytes()) < ROUNDING_DB
+    for fields, words in (({"aspects": "X"}, "aspects are 'X'"), ({"rate": "2"}, "There is no field 'rate'")):
+        (answer,) = client.send(request | {"data": fields})
+        assert answer.status_code == 422 and words in answer.json()["detail"]
 
 
-def test_formats(client, converter, tmp_path):
+def test_formats(client, tmp_path):
     data = recording()
-    flac = command_line(converter, tmp_path, data, ".flac")
-    assert client.convert(data, format="flac").content == flac
+    expected = converted_file(tiny_converter(), tmp_path, data, ".flac")
     answer = client.convert(data, {"accept": "audio/flac, audio/wav;q=0.5"})
-    assert answer.headers["content-type"] == "audio/flac" and answer.content == flac
+    assert answer.headers["content-type"] == "audio/flac"
+    for flac in (answer.content, client.convert(data, format="flac").content):
+        assert flac[:4] == b"fLaC" and difference_db(flac, expected) < ROUNDING_DB
     assert client.convert(data, {"accept": "audio/flac"}, format="wav").headers["content-type"] == "audio/wav"
     assert client.convert(data, format="exe").status_code == 422
 
@@ -135,47 +85,46 @@ def test_formats(client, converter, tmp_path):
 @pytest.mark.parametrize("name", hostile())
 def test_hostile_uploads_get_one_sentence(client, name):
     data, words = hostile()[name]
-    answer = client.convert(data)
-    if words:
-        assert answer.status_code == (413 if "longer" in words else 422)
-        detail = answer.json()["detail"]
-        assert detail.startswith("recording: ") and words in detail and detail.endswith(".") and "\n" not in detail
-    else:
-        assert answer.status_code in (200, 422)
-    as_voice = client.convert(recording(), voices=[data])
-    assert as_voice.status_code == answer.status_code
-    if words:
-        assert as_voice.json()["detail"].startswith("voice_file: ")
+    answers = client.send(conversion(data), conversion(recording(), voices=[data]))
+    for answer, field in zip(answers, ("recording", "voice_file"), strict=True):
+        if words:
+            assert answer.status_code == (413 if "longer" in words else 422)
+            detail = answer.json()["detail"]
+            assert detail.startswith(f"{field}: ") and words in detail and detail.endswith(".") and "\n" not in detail
+        else:
+            assert answer.status_code in (200, 422)
 
 
 @pytest.mark.parametrize(
     "fields, words",
     [
         ({"strength": "much"}, "The field strength is 'much'; it should be a valid number"),
-        ({"strength": "nan"}, "finite number"),
-        ({"strength": "1e999"}, "finite number"),
-        ({"strength": "4"}, "less than or equal to 3"),
-        ({"seed": "-1"}, "greater than or equal to 0"),
-        ({"seed": "9" * 500}, "The field seed is"),
-        ({"rate": "0"}, "greater than or equal to 0.5"),
+        ({"strength": "nan"}, "The strength is nan; give a number from 0 to 3."),
+        ({"strength": "1e999"}, "The strength is inf; give a number from 0 to 3."),
+        ({"strength": "4"}, "The strength is 4; give a number from 0 to 3."),
+        ({"seed": "-1"}, "The seed is -1; give an integer from 0 to 4294967295."),
+        ({"seed": "1.5"}, "The field seed is '1.5'; it should be a valid integer"),
+        ({"seed": "9" * 500}, "The seed is 999"),
+        ({"flatten": "2"}, "The flatten pitch is 2; give a number from 0 to 1."),
+        ({"flatten": "1", "flatten_pitch": "0"}, "flatten_pitch is given twice"),
         ({"emotion": "bored"}, "choose one of neutral, happy, sad"),
         ({"emotion": "\x00"}, "choose one of neutral, happy, sad"),
-        ({"vocoder": "harp"}, "There is no vocoder 'harp'"),
+        ({"vocoder": "harp"}, "There is no vocoder 'harp'; choose one of griffin-lim, waveglow."),
         ({"stregth": "1"}, "There is no field 'stregth'; choose from"),
         ({"strength": ["1", "2"]}, "strength is given twice"),
         ({"timbre": "0.5"}, "timbre 0.5 leads from"),
-        ({"voice": "sampled:robot"}, "is not one of original, sampled:male, sampled:female"),
-        ({"voice": "/etc/passwd"}, "is not one of original"),
-        ({"voice": "."}, "is not one of original"),
+        ({"voice": "sampled:robot"}, "it should be 'original', 'sampled:male' or 'sampled:female'"),
+        ({"voice": "/etc/passwd"}, "it should be 'original'"),
+        ({"voice": "."}, "it should be 'original'"),
         ({"bundle": "/"}, "There is no field 'bundle'"),
     ],
 )
-def test_fields_that_cannot_be(client, fields, words):
+def test_impossible_fields(client, fields, words):
     answer = client.convert(recording(), **fields)
-    assert answer.status_code == 422 and words in answer.json()["detail"]
+    assert answer.status_code == 422 and words in answer.json()["detail"], answer.text
 
 
-def test_forms_that_cannot_be(client):
+def test_impossible_forms(client):
     post = {"method": "POST", "url": "/convert"}
     form = {"content-type": "multipart/form-data; boundary=x"}
     cases = [
@@ -230,30 +179,29 @@ def hold_conversions(client, monkeypatch):
     return opened
 
 
-def test_a_full_queue_says_when_to_come_again(small, monkeypatch):
-    client = small(queue=3)
+def test_a_full_queue_answers_with_retry_after(client, monkeypatch):
+    client.narrow(monkeypatch, queue=3)
     opened = hold_conversions(client, monkeypatch)
-    with ThreadPoolExecutor(2) as pool:
+    admission, workers = client.service.admission, client.service.settings.workers
+    with ThreadPoolExecutor(1) as pool:
         first = pool.submit(client.send, *[conversion(recording())] * 3)
-        while client.service.admission.admitted < 3:
-            time.sleep(0.01)
-        running = client.service.settings.workers
-        while metric(client, "evc_requests_running") < running:
+        while (admission.admitted, admission.running) != (3, workers):
             time.sleep(0.01)
         refused = client.send(*[conversion(recording())] * 5)
-        waiting = metric(client, "evc_queue_depth")
+        assert metric(client, "evc_requests_running") == workers
+        assert metric(client, "evc_queue_depth") == 3 - workers
         opened.set()
-        served = first.result()
+        accepted = first.result()
     assert [answer.status_code for answer in refused] == [429] * 5
     assert all(1 <= int(answer.headers["retry-after"]) <= 60 for answer in refused)
     assert "try again later" in refused[0].json()["detail"]
-    assert [answer.status_code for answer in served] == [200] * 3
-    assert waiting == 3 - running and client.service.admission.admitted == 0
+    assert [answer.status_code for answer in accepted] == [200] * 3
+    assert admission.admitted == 0
     assert client.convert(recording()).status_code == 200
 
 
-def test_timeouts(small, monkeypatch):
-    client = small(timeout_s=0.5, queue=1)
+def test_timeouts(client, monkeypatch):
+    client.narrow(monkeypatch, timeout_s=0.5, queue=1)
     opened = hold_conversions(client, monkeypatch)
     answer = client.convert(recording())
     assert answer.status_code == 504 and "within 0.5 s" in answer.json()["detail"]
@@ -266,10 +214,11 @@ def test_timeouts(small, monkeypatch):
     assert client.service.admission.admitted == 0
 
 
-def test_mistakes_of_ours_tell_nothing(client, monkeypatch):
+def test_failures_of_the_server_disclose_nothing(client, monkeypatch):
     monkeypatch.setattr(client.service.converter, "convert_features", lambda *_: 1 / 0)
     answer = client.convert(recording())
-    assert answer.status_code == 500 and "server made a mistake" in answer.json()["detail"]
+    assert answer.status_code == 500
+    assert answer.json() == {"detail": "The server failed; its log holds the reason."}
 
 
 def test_nothing_touches_the_disk(client, monkeypatch, tmp_path):
@@ -289,29 +238,42 @@ def metric(client, name, **labels):
 
 
 def test_metrics(client):
-    names = {"route": "/convert", "status": "200"}
-    before = [metric(client, name, **names) for name in ("evc_requests_total",)]
-    heard, said = (metric(client, "evc_audio_seconds_total", direction=way) for way in ("in", "out"))
-    windows = metric(client, "evc_batch_windows_sum")
+    watched = (
+        ("evc_requests_total", {"route": "/convert", "status": "200"}, 1),
+        ("evc_request_seconds_count", {"route": "/convert"}, 1),
+        ("evc_requests_total", {"route": "other", "status": "404"}, 1),
+        ("evc_audio_seconds_total", {"direction": "in"}, 1.0),
+        ("evc_audio_seconds_total", {"direction": "out"}, 0.5),
+        ("evc_batch_windows_sum", {}, 1),
+    )
+    before = [metric(client, name, **labels) for name, labels, _ in watched]
     client.convert(recording(1.0), rate=2)
     client.get("/no/such/path")
-    assert metric(client, "evc_requests_total", **names) == before[0] + 1
-    assert metric(client, "evc_request_seconds_count", route="/convert") >= 1
-    assert metric(client, "evc_requests_total", route="other", status="404") >= 1
-    assert metric(client, "evc_audio_seconds_total", direction="in") == pytest.approx(heard + 1.0)
-    assert metric(client, "evc_audio_seconds_total", direction="out") == pytest.approx(said + 0.5)
-    assert metric(client, "evc_batch_windows_sum") == windows + 1
+    for value, (name, labels, growth) in zip(before, watched, strict=True):
+        assert metric(client, name, **labels) == pytest.approx(value + growth), name
     assert metric(client, "evc_queue_depth") == metric(client, "evc_requests_running") == 0
 
 
 def test_information(client):
     assert client.get("/health").json() == {"status": "ready"}
     assert client.get("/health/live").json() == {"status": "live"}
-    told = client.get("/info").json()
-    assert told["emotions"] == ["neutral", "happy", "sad"]
-    assert told["dials"]["strength"] == {"lowest": 0, "highest": 3, "default": 1}
-    assert told["limits"]["upload_bytes"] == 2**20
-    described = client.get("/openapi.json").json()
-    assert set(described["paths"]) == {"/convert", "/transfer", "/health", "/health/live", "/info", "/metrics"}
-    fields = set(re.findall(r'"(\w+)": {"title"|"(\w+)":', client.get("/openapi.json").text.replace('":{', '": {')))
-    assert {"recording", "voice_file", "strength", "pitch_shift"} <= {name for pair in fields for name in pair}
+    found = client.get("/info").json()
+    assert found["emotions"] == ["neutral", "happy", "sad"]
+    strength = found["options"]["strength"]
+    assert (strength["lowest"], strength["highest"], strength["default"]) == (0, 3, 1)
+    assert found["limits"]["upload_bytes"] == 2**20
+
+
+def test_documentation_shows_every_option(client):
+    document = client.get("/openapi.json").json()
+    assert set(document["paths"]) == {"/convert", "/transfer", "/health", "/health/live", "/info", "/metrics"}
+    forms = {name.split("_")[1]: schema["properties"] for name, schema in document["components"]["schemas"].items()
+             if name.startswith("Body_")}  # fmt: skip
+    assert {"recording", "voice", "voice_file", "format", "flatten"} < set(forms["convert"])
+    for option in OPTIONS:
+        assert (option.name in forms["transfer"]) == option.synthesis
+        field = forms["convert"][option.name]
+        assert field["description"] == option.help
+        assert (field.get("minimum"), field.get("maximum")) == (option.low, option.high)
+        assert tuple(field.get("enum", ())) == option.choices
+        assert field.get("default") == option.default

@@ -1,4 +1,4 @@
-"""The API does what its OpenAPI document says, whatever is sent; schemathesis makes up the requests."""
+"""The API does what its OpenAPI document says, whatever is sent; schemathesis generates the requests."""
 
 import pytest
 
@@ -7,21 +7,16 @@ hypothesis = pytest.importorskip("hypothesis")
 # Bytes that fit the description of an upload are hardly ever a recording.
 positive_data_acceptance = pytest.importorskip("schemathesis.specs.openapi.checks").positive_data_acceptance
 
-from evc_jax.pretrained.bundle import load_bundle  # noqa: E402
-from evc_jax.serving.app import make_app  # noqa: E402
-from evc_jax.serving.service import Service  # noqa: E402
-from evc_jax.serving.settings import ServerSettings  # noqa: E402
-
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def operations(tiny_bundle):
+def operations(service):
     """What the document describes, by method and path."""
-    service = Service(load_bundle(tiny_bundle), ServerSettings(max_upload_mb=1, max_seconds=10, timeout_s=60))
+    from evc_jax.serving.app import make_app
+
     schema = schemathesis.openapi.from_asgi("/openapi.json", make_app(service))
-    yield {found.ok().label: found.ok() for found in schema.get_all_operations()}
-    service.close()
+    return {found.ok().label: found.ok() for found in schema.get_all_operations()}
 
 
 @pytest.mark.parametrize(
@@ -33,7 +28,7 @@ def test_every_answer_is_described(operations, label):
 
         @hypothesis.given(case=operations[label].as_strategy(generation_mode=mode))
         @hypothesis.settings(
-            max_examples=30, deadline=None, derandomize=True, database=None,
+            max_examples=30 if label.startswith("POST") else 2, deadline=None, derandomize=True, database=None,
             suppress_health_check=list(hypothesis.HealthCheck),
         )  # fmt: skip
         def check(case):

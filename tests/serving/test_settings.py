@@ -1,4 +1,4 @@
-"""What is known of a server before anything slow is loaded."""
+"""Limits, help and missing packages, before anything slow is loaded."""
 
 import subprocess
 import sys
@@ -19,12 +19,12 @@ def test_limits(name, value):
 def test_help(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["serve", "--help"])
-    told = capsys.readouterr().out
-    assert "curl -F recording=@hello.wav" in told and "--batch-wait-ms" in told and "--timeout N" in told
+    text = capsys.readouterr().out
+    assert "curl -F recording=@hello.wav" in text and "--batch-wait-ms" in text and "--timeout N" in text
 
 
 def test_without_the_extra():
-    """Everything else imports, and the server says what to install."""
+    """Everything else imports, and the message names what to install."""
     code = """
 import sys
 
@@ -33,7 +33,7 @@ sys.modules.update(dict.fromkeys(ABSENT))
 import importlib.util
 real = importlib.util.find_spec
 importlib.util.find_spec = lambda name: None if name in ABSENT else real(name)
-import evc_jax.conversion, evc_jax.serving.recordings, evc_jax.cli
+import evc_jax.conversion.converter, evc_jax.serving.recordings, evc_jax.cli.commands
 sys.exit(evc_jax.cli.commands.main(["serve"]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

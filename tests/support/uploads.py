@@ -7,8 +7,7 @@ import struct
 import numpy as np
 import soundfile
 
-from evc_jax.cli import batch
-from evc_jax.conversion.options import ConversionOptions
+from evc_jax.audio import io as audio_io
 from support.tiny_bundles import tone
 
 
@@ -24,7 +23,7 @@ def recording(seconds=0.6, **options):
     return as_bytes(tone(seconds, **options))
 
 
-def boastful_wav(rate_hz=16000, channels=1, data_bytes=2**31 - 1):
+def overstated_wav(rate_hz=16000, channels=1, data_bytes=2**31 - 1):
     """A header that claims much more than the 2,000 bytes that follow."""
     width = 2 * channels
     header = struct.pack("<4sI4s4sIHHIIHH", b"RIFF", 2**32 - 1, b"WAVE", b"fmt ", 16, 1, channels, rate_hz,
@@ -43,7 +42,7 @@ def flac_bomb(hours):
 
 @functools.cache
 def hostile():
-    """Name, bytes and a word of the answer."""
+    """Name, bytes and words of the answer; no words where a part may be read."""
     good = recording()
     spoilt = tone(0.6)
     spoilt[1000] = np.nan
@@ -61,8 +60,8 @@ def hostile():
         "a billion hertz": (as_bytes(tone(1.0), 10**9), "sample rate is 1000000000 Hz"),
         "one hertz": (as_bytes(tone(0.1), 1), "sample rate is 1 Hz"),
         "too many channels": (as_bytes(np.zeros((1000, 100))), "has shape"),
-        "boastful": (boastful_wav(), "lasts 0.062 s"),
-        "boastful channels": (boastful_wav(channels=60000), "cannot be read as audio"),
+        "overstated": (overstated_wav(), "lasts 0.062 s"),
+        "overstated channels": (overstated_wav(channels=60000), "cannot be read as audio"),
         "flac that stops": (as_bytes(tone(1.0), container="FLAC")[:200], ""),
         "ogg that stops": (as_bytes(tone(1.0), container="OGG")[:1000], ""),
         "mp3 that stops": (as_bytes(tone(1.0), container="MP3")[:100], ""),
@@ -72,14 +71,21 @@ def hostile():
 
 
 def conversion(data, headers=None, voices=(), **fields):
+    """A request to /convert, as httpx takes it."""
     files = [("recording", ("name", data))] + [("voice_file", ("name", voice)) for voice in voices]
     return {"method": "POST", "url": "/convert", "files": files, "data": fields, "headers": headers}
 
 
-def command_line(converter, folder, data, suffix=".wav", **options):
-    """The file that `evc convert` writes."""
+def converted_file(converter, folder, data, suffix=".wav", **options):
+    """The bytes of the file that `Converter.convert` and `save` make of an upload."""
     (folder / "in.wav").write_bytes(data)
-    job = batch.Job(folder / "in.wav", folder / f"out{suffix}")
-    (outcome,) = batch.run([job], converter, ConversionOptions(**options))
-    assert outcome.error is None
-    return job.output.read_bytes()
+    result = converter.convert(audio_io.load(folder / "in.wav", 16000), 16000, **options)
+    audio_io.save(folder / f"out{suffix}", result.audio, 16000)
+    return (folder / f"out{suffix}").read_bytes()
+
+
+def difference_db(sound, expected):
+    """The level of the difference of two files, below that of the second one."""
+    samples = [soundfile.read(io.BytesIO(data))[0] for data in (sound, expected)]
+    difference, level = (np.sqrt(np.mean(values**2)) for values in (np.subtract(*samples), samples[1]))
+    return 20 * np.log10((difference + 1e-12) / level)

@@ -17,7 +17,7 @@ def test_identity_up_to_dropped_ends():
     x = jnp.arange(48.0).reshape(1, 48, 1)
     draws = Resampling(jnp.ones((1, 7)), lengths, jnp.ones(1, bool))
     y = random_resample(x, jnp.array([22]), draws, CONFIG)[0, :, 0]
-    expected = [*range(0, 7), *range(8, 13), *range(14, 21)]
+    expected = [*range(7), *range(8, 13), *range(14, 21)]
     np.testing.assert_array_equal(y[: len(expected)], expected)
     np.testing.assert_array_equal(y[len(expected) :], 0)
 

@@ -1,0 +1,59 @@
+"""One service whose networks are compiled once, and a client of it."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from support.uploads import conversion
+
+
+class Client:
+    """Sends requests to an application in this process, several at once."""
+
+    def __init__(self, service, app):
+        self.service = service
+        self._app = app
+
+    def send(self, *requests):
+        import httpx
+
+        async def send_all():
+            transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://evc", timeout=None) as client:
+                return await asyncio.gather(*(client.request(**request) for request in requests))
+
+        return asyncio.run(send_all())
+
+    def get(self, path):
+        return self.send({"method": "GET", "url": path})[0]
+
+    def convert(self, data, headers=None, voices=(), **fields):
+        return self.send(conversion(data, headers, voices, **fields))[0]
+
+    def narrow(self, monkeypatch, **limits):
+        """Sets `queue` or `timeout_s` until the test ends."""
+        service = self.service
+        monkeypatch.setattr(service, "settings", replace(service.settings, **limits))
+        monkeypatch.setattr(service.admission, "capacity", service.settings.queue)
+        monkeypatch.setattr(service.admission, "timeout_s", service.settings.timeout_s)
+
+
+@pytest.fixture(scope="session")
+def service(tiny_bundle):
+    pytest.importorskip("fastapi")
+    from evc_jax.pretrained.bundle import load_bundle
+    from evc_jax.serving.service import Service
+    from evc_jax.serving.settings import ServerSettings
+
+    limits = {"max_upload_mb": 1, "max_seconds": 10, "queue": 16, "timeout_s": 300, "workers": 2}
+    service = Service(load_bundle(tiny_bundle), ServerSettings(**limits))
+    yield service
+    service.close()
+
+
+@pytest.fixture(scope="session")
+def client(service):
+    pytest.importorskip("httpx")
+    from evc_jax.serving.app import make_app
+
+    return Client(service, make_app(service))
