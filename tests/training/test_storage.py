@@ -77,11 +77,11 @@ def test_memory_that_runs_out_in_a_step_ends_the_training(voices, tmp_path, monk
 @pytest.mark.slow
 def test_memory_that_is_limited_ends_the_training_with_one_sentence(voices, tmp_path):
     words = [sys.executable, "scripts/train.py", "--config=configs/voicegan.py:tiny", f"--workdir={tmp_path / 'run'}"]
-    words += [f"--config.data.data_dir={voices}", "--config.data.datasets=voices", "--config.batch_size=8388608"]
+    words += [f"--config.data.data_dir={voices}", "--config.data.datasets=voices", "--config.batch_size=1048576"]
     command = ["sh", "-c", 'ulimit -v 8000000; exec "$@"', "sh", *words]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert "train: Memory ran out in a training with batch_size 8388608" in done.stderr
+    assert "train: Memory ran out in a training with batch_size 1048576" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from etils import epath
 
-from evc_jax.data.dataset import dataset_path
-from evc_jax.training.systems.codegan_data import dataset_digest, encode_split, params_digest
+from evc_jax.data.dataset import SplitSource, dataset_path
+from evc_jax.training.systems.codegan_data import CodeEncoder, dataset_digest, encode_split, params_digest
 
 EMOTIONS = ("calm", "angry")
 
 
-class Encoder:
+class Encoder(CodeEncoder):
     """Counts how often it is called."""
 
     def __init__(self):
@@ -26,13 +26,26 @@ class Encoder:
         return np.full((2, 24, 3), example["value"], np.float32)
 
 
+class Records(SplitSource):
+    """Given records in place of a split on disk."""
+
+    def __init__(self, records):
+        self.records = list(records)
+
+    def __len__(self):
+        return len(self.records)
+
+    def __getitem__(self, index):
+        return self.records[index]
+
+
 @pytest.fixture
 def encode(tmp_path):
     """Encodes three utterances, one of them with an emotion that is not wanted; returns the codes and the calls."""
 
     def run(origin, value=1.0):
         encoder = Encoder()
-        records = [{"emotion": emotion, "value": value} for emotion in ("calm", "sad", "angry")]
+        records = Records({"emotion": emotion, "value": value} for emotion in ("calm", "sad", "angry"))
         cache = epath.Path(tmp_path / "codes" / "train.npz")
         return encode_split(encoder, records, EMOTIONS, cache, origin), encoder.calls
 
