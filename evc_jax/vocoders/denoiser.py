@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from evc_jax.audio.mel import hann_window, istft, stft
+from evc_jax.audio.mel import hann_window, overlap_add, stft
 
 WINDOW_SAMPLES = 1024
 HOP_SAMPLES = 256
@@ -38,4 +38,6 @@ class Denoiser:
         magnitude = np.abs(spectrum)
         kept = np.maximum(magnitude - self._subtracted, 0) / np.maximum(magnitude, 1e-12)
         weight = (window**2).reshape(-1, HOP_SAMPLES).sum(axis=0).mean()
-        return istft(spectrum * kept, window / weight, HOP_SAMPLES)[overlap:][: len(sound)]
+        frames = np.fft.irfft(spectrum * kept, WINDOW_SAMPLES, axis=1) * (window / weight)
+        # `overlap_add` sums from the latest frame to the earliest. Reversed, rounding stays that of adding in order.
+        return overlap_add(frames[::-1, ::-1], HOP_SAMPLES)[::-1][overlap:][: len(sound)]
