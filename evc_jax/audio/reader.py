@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -28,7 +28,7 @@ class AudioReader:
       AudioError: samples of another shape, or without a positive rate.
     """
 
-    source: str | Path | np.ndarray
+    source: str | os.PathLike | np.ndarray
     rate_hz: int = 0
 
     def __post_init__(self):

@@ -39,16 +39,6 @@ def test_waveglow_in_chunks_equals_waveglow_in_one_piece(waveglow, monkeypatch):
     np.testing.assert_allclose(chunked, whole, atol=1e-4 * np.abs(whole).max())
 
 
-@pytest.mark.parametrize("block", [1, 40, 150])
-def test_waveglow_streams_the_same_samples(waveglow, monkeypatch, block):
-    mel = np.random.default_rng(0).uniform(size=(150, 80)).astype(np.float32)
-    monkeypatch.setattr(waveglow_vocoder, "CHUNK_FRAMES", (32,))
-    synthesize = waveglow_vocoder.WaveGlowVocoder(waveglow)
-    parts = list(synthesize.stream(np.split(mel, range(block, 150, block)), 150, 38000, 4))
-    assert len(parts) > 3
-    np.testing.assert_array_equal(np.concatenate(parts), synthesize(mel, 38000, 4))
-
-
 def test_each_frame_has_noise_of_its_own():
     whole = waveglow_vocoder._FrameNoise(5, (32, 8)).frames(0, 600)
     np.testing.assert_array_equal(waveglow_vocoder._FrameNoise(5, (32, 8)).frames(200, 210), whole[200 * 32 : 210 * 32])
