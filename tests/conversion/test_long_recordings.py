@@ -14,6 +14,7 @@ import soundfile
 from support.tiny_bundles import tiny_converter, tone, write_bundle
 
 from evc_jax.audio import io as audio_io
+from evc_jax.audio import pauses
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.mel import frame_count
 from evc_jax.audio.reader import AudioReader
@@ -22,7 +23,6 @@ from evc_jax.conversion.converter import Conversion, Converter
 from evc_jax.conversion.long_recordings import analyse, convert_file, convert_recording, stream_convert
 from evc_jax.conversion.options import ConversionOptions
 from evc_jax.errors import AudioError, BundleError
-from evc_jax.features import speaker
 
 CONFIG = AudioConfig()
 RATE_HZ = 16000
@@ -60,20 +60,19 @@ def plain_options(monkeypatch):
     )
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """Spares the tests that ask for it the estimation of F0 and voice in minutes of sound."""
-    monkeypatch.setattr(
-        long_recordings.extraction.pitch, "f0_of_conditioned", lambda x, config: np.full(len(x) // 256 + 1, 150.0, "f4")
-    )
-    monkeypatch.setattr(speaker, "embed", lambda audio: np.full(256, 1 / 16, np.float32))
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """A tenth of the real durations."""
+    monkeypatch.setattr(long_recordings, "WHOLE_S", 12.0)
+    monkeypatch.setattr(long_recordings, "EXCERPT_PIECE_S", 0.5)
+    monkeypatch.setattr(pauses, "SEGMENT_S", (2.0, 6.0))
 
 
-def sentences(minutes, pause_s=0.6, seed=0):
-    """Harmonic tones of 2 to 6 s with pauses between them."""
-    random, parts, length = np.random.default_rng(seed), [], round(minutes * 60 * RATE_HZ)
+def sentences(seconds, pause_s=0.6):
+    """Harmonic tones of 1 to 3 s with pauses between them."""
+    random, parts, length = np.random.default_rng(0), [], round(seconds * RATE_HZ)
     while sum(map(len, parts)) < length:
-        parts += [tone(random.uniform(2, 6), seed=len(parts)), np.zeros(round(pause_s * RATE_HZ), np.float32)]
+        parts += [tone(random.uniform(1, 3), seed=len(parts)), np.zeros(round(pause_s * RATE_HZ), np.float32)]
     return np.concatenate(parts)[:length]
 
 
@@ -95,9 +94,9 @@ def test_a_short_recording_is_one_segment_and_what_convert_returns(tmp_path, voc
 
 
 @pytest.mark.parametrize("rate", [1, 1.2, 0.7])
-@pytest.mark.parametrize("samples", [150 * RATE_HZ, 150 * RATE_HZ + 1235])
-def test_the_length_is_right_to_the_sample(quick, rate, samples):
-    source = np.resize(sentences(2), samples)
+@pytest.mark.parametrize("samples", [15 * RATE_HZ, 15 * RATE_HZ + 1235])
+def test_the_length_is_right_to_the_sample(rate, samples):
+    source = sentences(16)[:samples]
     conversion = convert_recording(Repeater(), AudioReader(source, RATE_HZ), ConversionOptions(rate=rate))
     assert len(conversion.audio) == round(samples / rate) and conversion.audio.dtype == np.float32
     assert len(conversion.mel) == frame_count(len(conversion.audio), CONFIG)
@@ -111,8 +110,8 @@ def test_the_length_is_right_to_the_sample(quick, rate, samples):
 
 
 @pytest.mark.parametrize("f0_hz", [70.0, 222.2, 1000.0])
-def test_a_tone_through_forced_cuts_has_no_click_and_no_gap(quick, f0_hz):
-    times = np.arange(150 * RATE_HZ) / RATE_HZ
+def test_a_tone_through_forced_cuts_has_no_click_and_no_gap(f0_hz):
+    times = np.arange(15 * RATE_HZ) / RATE_HZ
     source = (0.3 * np.sin(2 * np.pi * f0_hz * times)).astype(np.float32)
     converter = Repeater(f0_hz)
     sound = np.concatenate(list(stream_convert(converter, AudioReader(source, RATE_HZ))))
@@ -124,9 +123,9 @@ def test_a_tone_through_forced_cuts_has_no_click_and_no_gap(quick, f0_hz):
     assert loudness.min() > 0.97 * loudness_of_pure.min() and loudness.max() < 1.03 * loudness_of_pure.max()
 
 
-def test_pauses_stay_silent_and_hold_every_joint(quick):
+def test_pauses_stay_silent_and_hold_every_joint():
     """Pauses of 0.7 s are too short to be found in either half of one: the context completes them."""
-    source = sentences(2.5, pause_s=0.7)
+    source = sentences(14, pause_s=0.7)
     options = ConversionOptions(vocoder="waveglow")
     sound = np.concatenate(list(stream_convert(tiny_converter(), AudioReader(source, RATE_HZ), options)))
     assert len(sound) == len(source) and sound.any()
@@ -135,19 +134,19 @@ def test_pauses_stay_silent_and_hold_every_joint(quick):
 
 
 def test_cuts_lie_inside_pauses():
-    source = sentences(3, pause_s=0.4)
+    source = sentences(20, pause_s=0.4)
     stats = analyse(AudioReader(source, RATE_HZ), CONFIG)
     assert len(stats.segments) > 3 and stats.segments[0].first == 0 and stats.segments[-1].end == len(source)
     for before, segment in zip(stats.segments, stats.segments[1:], strict=False):
         assert before.end == segment.first and segment.first % 256 == 0 and not segment.forced
         assert not source[segment.first - 1600 : segment.first + 1600].any()
-        assert 20 * RATE_HZ <= before.end - before.first <= 60 * RATE_HZ
+        assert 2 * RATE_HZ <= before.end - before.first <= 6 * RATE_HZ
 
 
 def test_segments_share_level_statistics_and_voice():
     """A recording whose second half is quieter and higher: no half is normalised by itself."""
-    quiet = 0.2 * np.concatenate([np.append(tone(4, f0_hz=260.0), np.zeros(8000, "f4"))] * 20)
-    source = np.concatenate([sentences(1.5), quiet.astype(np.float32)])
+    quiet = 0.2 * np.concatenate([np.append(tone(2, f0_hz=260.0), np.zeros(8000, "f4"))] * 4)
+    source = np.concatenate([sentences(10), quiet.astype(np.float32)])
     converter = Repeater()
     sound = np.concatenate(list(stream_convert(converter, AudioReader(source, RATE_HZ))))
     stats = analyse(AudioReader(source, RATE_HZ), CONFIG)
@@ -163,21 +162,21 @@ def test_segments_share_level_statistics_and_voice():
 
 
 def test_noise_in_a_long_pause_is_not_voiced():
-    hum = 0.0003 * np.sin(2 * np.pi * 150 * np.arange(100 * RATE_HZ) / RATE_HZ)
+    hum = 0.0003 * np.sin(2 * np.pi * 150 * np.arange(10 * RATE_HZ) / RATE_HZ)
     converter = Repeater()
-    source = np.concatenate([tone(30), hum.astype(np.float32), tone(30)])
+    source = np.concatenate([tone(3), hum.astype(np.float32), tone(3)])
     convert_recording(converter, AudioReader(source, RATE_HZ))
     assert any(not features.f0_hz.any() for features, _ in converter.received)
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac"])
-def test_a_file_becomes_a_file(quick, tmp_path, suffix, capsys):
+def test_a_file_becomes_a_file(tmp_path, suffix, capsys):
     source, output = tmp_path / "in.ogg", tmp_path / "new" / f"out.{suffix}"
-    soundfile.write(source, np.stack([np.resize(tone(4, 22050), 130 * 22050)] * 2, axis=1), 22050)
+    soundfile.write(source, np.stack([np.resize(tone(4, 22050), 13 * 22050)] * 2, axis=1), 22050)
     duration_s = convert_file(Repeater(), source, output)
     assert "converting" in capsys.readouterr().err
     samples, rate_hz = soundfile.read(output)
-    assert rate_hz == RATE_HZ and len(samples) / RATE_HZ == duration_s == pytest.approx(130, abs=1e-3)
+    assert rate_hz == RATE_HZ and len(samples) / RATE_HZ == duration_s == pytest.approx(13, abs=1e-3)
     np.testing.assert_allclose(samples, audio_io.load(source, RATE_HZ), atol=2e-3)
     assert list(output.parent.iterdir()) == [output]
 
@@ -192,10 +191,10 @@ def test_peaks_are_scaled_down(tmp_path):
 
 
 def test_nothing_half_written_is_left(tmp_path):
-    broken = np.resize(tone(5), 130 * RATE_HZ)
+    broken = np.resize(tone(5), 13 * RATE_HZ)
     broken[-20000] = np.nan
     soundfile.write(tmp_path / "broken.wav", broken, RATE_HZ, subtype="FLOAT")
-    soundfile.write(tmp_path / "silent.wav", np.zeros(130 * RATE_HZ), RATE_HZ)
+    soundfile.write(tmp_path / "silent.wav", np.zeros(13 * RATE_HZ), RATE_HZ)
     soundfile.write(tmp_path / "good.wav", tone(1), RATE_HZ)
     (tmp_path / "out").mkdir()
     for source, output, reason in [
@@ -210,10 +209,10 @@ def test_nothing_half_written_is_left(tmp_path):
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_recording_that_becomes_shorter_is_refused(quick):
-    reader = AudioReader(sentences(2.5), RATE_HZ)
-    stats = dataclasses.replace(analyse(reader, CONFIG), samples=160 * RATE_HZ)
-    stats.segments[-1] = dataclasses.replace(stats.segments[-1], end=160 * RATE_HZ)
+def test_a_recording_that_becomes_shorter_is_refused():
+    reader = AudioReader(sentences(14), RATE_HZ)
+    stats = dataclasses.replace(analyse(reader, CONFIG), samples=16 * RATE_HZ)
+    stats.segments[-1] = dataclasses.replace(stats.segments[-1], end=16 * RATE_HZ)
     with pytest.raises(AudioError, match="became shorter while it was converted"):
         list(long_recordings._read_segments(reader, stats, CONFIG))
 
@@ -253,7 +252,7 @@ def test_twelve_minutes_need_no_more_memory_than_three(tiny_bundle, tmp_path):
     sources = []
     for minutes in (3, 12):
         sources.append(str(tmp_path / f"{minutes}.wav"))
-        soundfile.write(sources[-1], np.resize(sentences(1), minutes * 60 * RATE_HZ), RATE_HZ)
+        soundfile.write(sources[-1], np.resize(sentences(60), minutes * 60 * RATE_HZ), RATE_HZ)
     environment = {**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
     program = [sys.executable, "-c", _MEASURE, str(tiny_bundle), str(tmp_path / "out.wav"), *sources]
     finished = subprocess.run(program, capture_output=True, text=True, check=True, env=environment)
