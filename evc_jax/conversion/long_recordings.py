@@ -183,8 +183,8 @@ def analyse(reader: AudioReader, config: AudioConfig) -> RecordingStats:
     active = powers > loudness.active_threshold(float(powers.max()))
     segments = cut_at_pauses(powers, active, samples, config)
     features = extraction.extract(excerpt.samples(), rate_hz, config)
-    statistics = log_f0_statistics(features.f0_hz)
-    return RecordingStats(samples, active, segments, features.level_gain, features.embedding, statistics)
+    known = features.level_gain, features.embedding, log_f0_statistics(features.f0_hz)
+    return RecordingStats(samples, active, segments, *known)
 
 
 class _Excerpt:
@@ -298,5 +298,6 @@ def _reader(source: Source) -> AudioReader:
 def _progress_bar(reader: AudioReader, shown: bool) -> tqdm:
     duration_s = reader.duration_s()
     total = {} if duration_s is None else {"total": round(duration_s), "bar_format": _BAR}
-    several = duration_s is None or duration_s > WHOLE_S
-    return tqdm(desc="converting", unit="s", leave=False, disable=not (shown and several), **total)
+    return tqdm(
+        desc="converting", unit="s", leave=False, disable=not shown or (duration_s or np.inf) <= WHOLE_S, **total
+    )
