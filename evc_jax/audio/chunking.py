@@ -78,3 +78,11 @@ def join_windows(
 def _weight(size: int, overlap: int) -> Float[np.ndarray, " size"]:
     rise = np.minimum(np.arange(1, size + 1), overlap + 1) / (overlap + 1)
     return np.minimum(rise, rise[::-1])
+
+
+def delay_in_phase(sound: Float[np.ndarray, " S"], tail: Float[np.ndarray, " n"], most: int) -> int:
+    """The number of samples, from 0 to `most`, by which the end of `sound` is delayed when it is most like `tail`."""
+    candidates = sound[-(len(tail) + most) :].astype(np.float64)
+    energies = np.convolve(np.square(candidates), np.ones(len(tail)), "valid")
+    likeness = np.correlate(candidates, tail, "valid") / np.sqrt(np.maximum(energies, 1e-12))
+    return most - int(likeness.argmax())

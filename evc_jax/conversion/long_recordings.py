@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from evc_jax.audio import io as audio_io
 from evc_jax.audio import loudness
+from evc_jax.audio.chunking import delay_in_phase
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.mel import frame_powers, frame_signal, highpass
 from evc_jax.audio.pauses import Segment, cut_at_pauses
@@ -260,7 +261,8 @@ def _join(
     end = samples_at_rate(segment.end, rate) - (0 if last else fade // 2)
     offset = begin - (samples_at_rate(first, rate) if first else 0)
     if segment.forced:
-        offset -= _delay_in_phase(conversion.audio[: offset + fade], tail, conversion.sample_rate_hz)
+        reach = round(LOWEST_PERIOD_S * conversion.sample_rate_hz)
+        offset -= delay_in_phase(conversion.audio[: offset + fade], tail, reach)
     length = end - begin + (0 if last else fade)
     sound = conversion.audio[offset : offset + length]
     sound = np.pad(sound, (0, length - len(sound)))  # rounding of lengths: one sample
@@ -283,14 +285,6 @@ def _cut(features: Features, first: int, end: int, hop: int, last: bool) -> Feat
     return replace(features, audio=features.audio[first:end], mel=features.mel[frames], f0_hz=features.f0_hz[frames])
 
 
-def _delay_in_phase(sound: np.ndarray, tail: np.ndarray, rate_hz: int) -> int:
-    """The number of samples by which the end of `sound` has to be delayed to be most like `tail`."""
-    candidates = sound[-(len(tail) + round(LOWEST_PERIOD_S * rate_hz)) :].astype(np.float64)
-    energies = np.convolve(np.square(candidates), np.ones(len(tail)), "valid")
-    likeness = np.correlate(candidates, tail, "valid") / np.sqrt(np.maximum(energies, 1e-12))
-    return len(likeness) - 1 - int(likeness.argmax())
-
-
 def _reader(source: Source) -> AudioReader:
     return source if isinstance(source, AudioReader) else AudioReader(source)
 
@@ -298,6 +292,5 @@ def _reader(source: Source) -> AudioReader:
 def _progress_bar(reader: AudioReader, shown: bool) -> tqdm:
     duration_s = reader.duration_s()
     total = {} if duration_s is None else {"total": round(duration_s), "bar_format": _BAR}
-    return tqdm(
-        desc="converting", unit="s", leave=False, disable=not shown or (duration_s or np.inf) <= WHOLE_S, **total
-    )
+    one_segment = duration_s is not None and duration_s <= WHOLE_S
+    return tqdm(desc="converting", unit="s", leave=False, disable=not shown or one_segment, **total)

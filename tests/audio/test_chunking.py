@@ -6,6 +6,7 @@ import pytest
 from evc_jax.audio.chunking import (
     OVERLAP_FRAMES,
     WINDOW_FRAMES,
+    delay_in_phase,
     join_windows,
     plan_chunks,
     split_windows,
@@ -49,3 +50,10 @@ def test_cross_fade_is_gradual():
     # Two windows that disagree: the result must go from one to the other in small steps, not in a jump.
     joined = join_windows(np.stack([np.zeros(192, np.float32), np.ones(192, np.float32)]), 320)
     assert joined[0] == 0 and joined[-1] == 1 and np.abs(np.diff(joined)).max() < 0.04
+
+
+@pytest.mark.parametrize("delay", [0, 1, 70, 160])
+def test_the_delay_that_continues_a_sound_in_phase(delay):
+    sound = np.sin(2 * np.pi * np.arange(3000) / 170).astype(np.float32)
+    tail = 0.5 * sound[2000 - delay : 2400 - delay]
+    assert delay_in_phase(sound[:2400], tail, 160) == delay
