@@ -47,14 +47,15 @@ def parts(converter: Converter, samples: np.ndarray, features: Features) -> dict
     config, conversions = converter.bundle.audio, choices(converter)
     options = list(conversions.values())[-1]
     statistics = log_f0_statistics(features.f0_hz)
-    convert = converter.window_converter(features.embedding, statistics, options)
-    mels, tracks = split_windows(features.mel), split_windows(features.f0_hz)
+    windows = split_windows(features.mel), split_windows(features.f0_hz)
     found: dict[str, Callable[[], Any]] = {
         "features": lambda: converter.extract(samples, config.sample_rate_hz),
         "  of that mel": lambda: log_mel(features.audio, config),
         "  of that F0": lambda: pitch.estimate_f0(features.audio, config),
         "  of that embedding": lambda: speaker.embed(samples),
-        "networks": lambda: convert(mels, tracks),
+        "networks": lambda: converter.engine.convert(
+            converter.window_inputs(*windows, features.embedding, statistics, options)
+        ),
     }
     for name in dict.fromkeys(each.vocoder for each in conversions.values()):
         vocoder = converter.requested_vocoder(ConversionOptions(vocoder=name))

@@ -38,8 +38,8 @@ from benchmarks.recordings import speech
 from benchmarks.systems import load_config, step_program
 from evc_jax.audio import io as audio_io
 from evc_jax.conversion.converter import Converter
+from evc_jax.conversion.long_recordings import convert_file
 from evc_jax.conversion.options import ConversionOptions
-from evc_jax.conversion.streaming import convert_file
 from evc_jax.errors import EvcError
 from evc_jax.evaluation.tables import markdown_table
 from evc_jax.jax_cache import enable_cache
@@ -79,7 +79,7 @@ def synthesis_by_batch(name: str, batch: int, seconds: float, quick: bool) -> Po
 
 
 def conversion_by_length(name: str, length_s: int, seconds: float, quick: bool) -> Point:
-    """`evc_jax.conversion.streaming.convert_file` with the embedded bundle, to another emotion, file to file."""
+    """`evc_jax.conversion.long_recordings.convert_file` with the embedded bundle, to another emotion, file to file."""
     converter = Converter(load_bundle())
     options = ConversionOptions(emotion=converter.emotions[-1], vocoder=name)
     with tempfile.TemporaryDirectory() as folder:

@@ -6,7 +6,7 @@ compiled twice, and a cross-fade over the overlap. Only a sequence shorter than 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,14 +20,6 @@ class Chunk:
     start: int
     first: int
     end: int
-
-
-def cut_chunks(
-    blocks: Iterable[Shaped[np.ndarray, "_ *rest"]], frames: int, size: int, before: int, after: int, step: int = 1
-) -> Iterator[tuple[Chunk, Shaped[np.ndarray, "{size} *rest"]]]:
-    """Each chunk of `plan_chunks` with its frames, of a sequence that comes in blocks of any length."""
-    starts = (chunk.start for chunk in plan_chunks(frames, size, before, after, step))
-    return zip(plan_chunks(frames, size, before, after, step), cut(blocks, starts, size))
 
 
 def plan_chunks(frames: int, size: int, before: int, after: int, step: int = 1) -> Iterator[Chunk]:
@@ -48,47 +40,15 @@ def plan_chunks(frames: int, size: int, before: int, after: int, step: int = 1) 
         first = end
 
 
-def cut(
-    blocks: Iterable[Shaped[np.ndarray, "_ *rest"]], starts: Iterable[int], size: int
-) -> Iterator[Shaped[np.ndarray, "{size} *rest"]]:
-    """Stretches of `size` frames, each overlapping the one before, of a sequence that comes in blocks of any length.
-
-    No more than one stretch and one block are in memory. What follows the last stretch is not asked for.
-    """
-    blocks = iter(blocks)
-    held, first = next(blocks), 0
-    for start in starts:
-        held, first = held[start - first :], start
-        while len(held) < size:
-            held = np.concatenate([held, next(blocks)])
-        yield held[:size]
-
-
-def exactly(blocks: Iterable[Float[np.ndarray, " _"]], samples: int) -> Iterator[Float[np.ndarray, " s"]]:
-    """The blocks, cut off or followed by zeros so that there are exactly `samples` samples."""
-    left = samples
-    for block in blocks:
-        if left <= 0:
-            break
-        yield block[:left]
-        left -= min(left, len(block))
-    if left > 0:
-        yield np.zeros(left, np.float32)
-
-
 WINDOW_FRAMES = 192
 OVERLAP_FRAMES = 64
 
 
 def window_starts(length: int, size: int = WINDOW_FRAMES, overlap: int = OVERLAP_FRAMES) -> Int[np.ndarray, " N"]:
     """Where the windows begin: evenly spread from 0 to the end, neighbours sharing at least `overlap` frames."""
-    return np.array(list(_starts(length, size, overlap)))
-
-
-def _starts(length: int, size: int, overlap: int) -> Iterator[int]:
     last = max(0, length - size)
     steps = -(-last // (size - overlap))
-    return (round(number * (last / max(1, steps))) for number in range(steps + 1))
+    return np.array([round(number * (last / max(1, steps))) for number in range(steps + 1)])
 
 
 def split_windows(
@@ -103,43 +63,27 @@ def join_windows(
     windows: Float[np.ndarray, "N size *rest"], length: int, overlap: int = OVERLAP_FRAMES
 ) -> Float[np.ndarray, "{length} *rest"]:
     """The inverse of `split`: where windows overlap, each counts less towards its ends, and weights sum to one."""
-    return np.concatenate(list(join_stream(windows, length, windows.shape[1], overlap)))
-
-
-def split_stream(
-    blocks: Iterable[Shaped[np.ndarray, "_ *rest"]],
-    length: int,
-    size: int = WINDOW_FRAMES,
-    overlap: int = OVERLAP_FRAMES,
-) -> Iterator[Shaped[np.ndarray, "{size} *rest"]]:
-    """`split` for `length` frames that come in blocks; one window after the other."""
-    if length < size:
-        yield from split_windows(np.concatenate(list(blocks)), size, overlap)
-    else:
-        yield from cut(blocks, _starts(length, size, overlap), size)
-
-
-def join_stream(
-    windows: Iterable[Float[np.ndarray, "{size} *rest"]],
-    length: int,
-    size: int = WINDOW_FRAMES,
-    overlap: int = OVERLAP_FRAMES,
-) -> Iterator[Float[np.ndarray, "t *rest"]]:
-    """`join` for windows that come one after the other; `length` frames in blocks, each as soon as it is complete."""
-    begins = _starts(length, size, overlap)
-    start = next(begins)
-    total = weights = None
-    for window in windows:
-        if total is None:
-            weight = _weight(size, overlap).reshape(-1, *[1] * (window.ndim - 1)).astype(window.dtype)
-            total, weights = np.zeros_like(window), np.zeros_like(weight)
-        total, weights = total + weight * window, weights + weight
-        following = next(begins, length)
-        done, start = following - start, following
-        yield (total / weights)[:done]
-        total, weights = (np.concatenate([x[done:], np.zeros_like(x[:done])]) for x in (total, weights))
+    size = windows.shape[1]
+    weight = _weight(size, overlap).reshape(-1, *[1] * (windows.ndim - 2)).astype(windows.dtype)
+    padded = max(length, size)
+    total, weights = (
+        np.zeros((padded, *windows.shape[2:]), windows.dtype),
+        np.zeros((padded, *weight.shape[1:]), windows.dtype),
+    )
+    for start, window in zip(window_starts(length, size, overlap), windows, strict=True):
+        total[start : start + size] += weight * window
+        weights[start : start + size] += weight
+    return (total / weights)[:length]
 
 
 def _weight(size: int, overlap: int) -> Float[np.ndarray, " size"]:
     rise = np.minimum(np.arange(1, size + 1), overlap + 1) / (overlap + 1)
     return np.minimum(rise, rise[::-1])
+
+
+def delay_in_phase(sound: Float[np.ndarray, " S"], tail: Float[np.ndarray, " n"], most: int) -> int:
+    """The number of samples, from 0 to `most`, by which the end of `sound` is delayed when it is most like `tail`."""
+    candidates = sound[-(len(tail) + most) :].astype(np.float64)
+    energies = np.convolve(np.square(candidates), np.ones(len(tail)), "valid")
+    likeness = np.correlate(candidates, tail, "valid") / np.sqrt(np.maximum(energies, 1e-12))
+    return most - int(likeness.argmax())

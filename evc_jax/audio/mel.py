@@ -10,7 +10,7 @@ import functools
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 
 from evc_jax.audio.config import AudioConfig
 
@@ -115,3 +115,43 @@ def mel_filters(config: AudioConfig) -> Float[np.ndarray, "F bins"]:
 def frame_powers(frames: Float[np.ndarray, "T window"]) -> Float[np.ndarray, " T"]:
     """Sum of squares of each frame."""
     return np.einsum("ts,ts->t", frames, frames)
+
+
+@functools.cache
+def hann_window(samples: int) -> Float[np.ndarray, " window"]:
+    """The periodic Hann window; float32."""
+    from scipy import signal
+
+    window = signal.get_window("hann", samples).astype(np.float32)
+    window.setflags(write=False)
+    return window
+
+
+def stft(
+    signal: Float[np.ndarray, " S"], window: Float[np.ndarray, " window"], hop: int
+) -> Complex[np.ndarray, "T bins"]:
+    """Spectra of the whole frames of a signal, without padding: T = (S - window) // hop + 1."""
+    frames = np.lib.stride_tricks.sliding_window_view(signal, len(window))[::hop]
+    return np.fft.rfft(frames * window, axis=1)
+
+
+def istft(
+    spectrum: Complex[np.ndarray, "T bins"], window: Float[np.ndarray, " window"], hop: int
+) -> Float[np.ndarray, " S"]:
+    """Windowed frames of the spectra, overlapped and added but not normalised: S = (T - 1) * hop + window."""
+    frames = np.fft.irfft(spectrum, len(window), axis=1)
+    frames *= window
+    return overlap_add(frames, hop)
+
+
+def overlap_add(frames: Float[np.ndarray, "T window"], hop: int) -> Float[np.ndarray, " S"]:
+    """Sums frames that start every `hop` samples, piece by piece: the loop runs window / hop times."""
+    count, size = frames.shape
+    pieces = -(-size // hop)
+    if pieces * hop > size:
+        frames = np.pad(frames, ((0, 0), (0, pieces * hop - size)))
+    padded = frames.reshape(count, pieces, hop)
+    out = np.zeros((count + pieces - 1, hop), frames.dtype)
+    for piece in range(pieces):
+        out[piece : piece + count] += padded[:, piece]
+    return out.reshape(-1)[: (count - 1) * hop + size]

@@ -6,28 +6,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 from evc_jax.audio import io as audio_io
 from evc_jax.conversion.options import ConversionOptions
-from evc_jax.conversion.sources import FileSource
 from evc_jax.errors import AudioError, ConfigError, EvcError
 from evc_jax.files import RECORDING_SUFFIXES, recordings_in
 
+if TYPE_CHECKING:  # its import would cost JAX's
+    from evc_jax.conversion.converter import Converter
+
 OUTPUT_SUFFIXES = (".wav", ".flac")
-# Longer recordings are never in memory as a whole.
-STREAMED_S = 120.0
-
-
-@runtime_checkable
-class RecordingConverter(Protocol):
-    """What is needed of `conversion.Converter`, whose import would cost JAX's."""
-
-    sample_rate_hz: int
-
-    def extract(self, audio: Any, rate_hz: int) -> Any: ...
-
-    def convert_features(self, features: Any, options: ConversionOptions) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -106,50 +95,45 @@ def plan_single(output: str, originals: Sequence[str]) -> Path:
 
 def run(
     jobs: Sequence[Job],
-    converter: RecordingConverter,
+    converter: Converter,
     options: ConversionOptions,
     after: Callable | None = None,
     progress: bool = False,
 ) -> Iterator[Result]:
     """Converts job by job; a recording that cannot be converted does not stop the others.
 
-    Recordings of more than `STREAMED_S` are streamed, unless `after` wants to see the conversion.
-
     Args:
-      jobs: what `plan` returned.
-      converter: see `conversion.Converter`.
+      jobs: from `plan_outputs`.
+      converter: the converter of a bundle.
       options: for every recording alike.
-      after: called as after(job, conversion) once the output is written, e.g. to draw it.
-      progress: whether to draw a progress bar for each recording that is streamed.
+      after: called as after(job, conversion) once the output is written, e.g. to draw it. With it a conversion is in
+        memory as a whole.
+      progress: whether to draw a progress bar for each long recording.
     """
     for job in jobs:
         started = time.perf_counter()
         try:
-            if after is None and (FileSource(job.source).duration_s() or 0) > STREAMED_S:
-                duration_s = _stream(job, converter, options, progress)
-            else:
-                duration_s = _convert(job, converter, options, after)
+            duration_s = _convert(job, converter, options, after, progress)
         except (EvcError, OSError) as error:
             yield Result(job, error=_naming(job.source, str(error)))
         else:
             yield Result(job, None, duration_s, time.perf_counter() - started)
 
 
-def _convert(job: Job, converter: RecordingConverter, options: ConversionOptions, after: Callable | None) -> float:
-    result = converter.convert_features(extract_features(job.source, converter), options)
-    audio_io.save(job.output, result.audio, converter.sample_rate_hz)
-    if after is not None:
-        after(job, result)
-    return len(result.audio) / converter.sample_rate_hz
+def _convert(
+    job: Job, converter: Converter, options: ConversionOptions, after: Callable | None, progress: bool
+) -> float:
+    from evc_jax.conversion import long_recordings
+
+    if after is None:
+        return long_recordings.convert_file(converter, job.source, job.output, options, progress)
+    conversion = long_recordings.convert_recording(converter, job.source, options)
+    audio_io.save(job.output, conversion.audio, converter.sample_rate_hz)
+    after(job, conversion)
+    return len(conversion.audio) / converter.sample_rate_hz
 
 
-def _stream(job: Job, converter: RecordingConverter, options: ConversionOptions, progress: bool) -> float:
-    from evc_jax.conversion.streaming import convert_file
-
-    return convert_file(converter, job.source, job.output, options, progress)
-
-
-def extract_features(path: Path, converter: RecordingConverter) -> Any:
+def extract_features(path: Path, converter: Converter) -> Any:
     """The features of a recording.
 
     Raises:

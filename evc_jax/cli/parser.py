@@ -268,7 +268,7 @@ def _embedded_emotions() -> str:
         return ""
 
 
-def _number(low: float | int, high: float | int):
+def _number(low: float, high: float):
     def convert(text: str) -> float:
         try:
             value = float(text)

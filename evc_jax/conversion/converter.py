@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +19,7 @@ from evc_jax.audio import pauses
 from evc_jax.audio.chunking import join_windows, split_windows
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.mel import frame_count
+from evc_jax.audio.reader import AudioReader
 from evc_jax.conversion import controls
 from evc_jax.conversion.engine import ConversionEngine, WindowInputs
 from evc_jax.conversion.options import ConversionOptions, TransferAspects, options_from
@@ -34,8 +34,6 @@ from evc_jax.pretrained.bundle import Bundle, load_bundle
 from evc_jax.vocoders import Vocoder, make_vocoder
 
 FAKE_NEUTRAL_GAIN = 0.1  # emo-clone's demo multiplies the pitch code with it
-
-WindowConverter = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,24 +120,35 @@ class Converter:
         Raises:
           EvcError: the recording, an option or the bundle does not allow it; the message says what to do.
         """
+        from evc_jax.conversion.long_recordings import convert_recording  # which needs this module
+
         requested = options_from(options)
         requested.check(self.bundle)
-        return self.convert_features(self.extract(audio, rate_hz), requested)
+        return convert_recording(self, AudioReader(np.asarray(audio), rate_hz), requested)
 
     def extract(self, audio: np.ndarray, rate_hz: int) -> Features:
         """The features that every conversion of this recording shares."""
         return extraction.extract(audio, rate_hz, self.bundle.audio)
 
-    def convert_features(self, features: Features, options: ConversionOptions) -> Conversion:
-        """Converts a recording whose features are at hand; saves time when it is converted more than once."""
+    def convert_features(
+        self, features: Features, options: ConversionOptions, statistics: LogF0Statistics | None = None
+    ) -> Conversion:
+        """Converts a recording whose features are known; saves time when it is converted more than once.
+
+        Args:
+          features: of the recording, or of a segment of it.
+          options: what to change.
+          statistics: of the whole recording's F0; None takes those of the features.
+        """
         options.check(self.bundle)
         samples = time_warp.samples_at_rate(len(features.audio), options.rate)
         frames = frame_count(samples, self.bundle.audio)
         mel = time_warp.at_rate(features.mel, options.rate, frames)
         f0_hz = time_warp.f0_at_rate(features.f0_hz, options.rate, frames)
         embedding = self.requested_voice(features.embedding, options)
-        convert = self.window_converter(embedding, log_f0_statistics(features.f0_hz), options)
-        converted = np.clip(join_windows(convert(split_windows(mel), split_windows(f0_hz)), frames), 0, 1)
+        statistics = statistics or log_f0_statistics(features.f0_hz)
+        inputs = self.window_inputs(split_windows(mel), split_windows(f0_hz), embedding, statistics, options)
+        converted = np.clip(join_windows(self.engine.convert(inputs), frames), 0, 1)
         sound = self.synthesize(converted, samples, options) / np.float32(features.level_gain)
         sound = pauses.restore_pauses(sound, features.audio, self.bundle.audio, options.rate)
         return Conversion(sound, self.sample_rate_hz, converted, embedding, features, self.bundle.audio)
@@ -193,26 +202,6 @@ class Converter:
         voice = self.voices.resolve(options.voice, options.seed)
         return source if voice is None else controls.blend_voices(source, voice, options.timbre)
 
-    def window_converter(
-        self, embedding: Float[np.ndarray, " C"], statistics: LogF0Statistics, options: ConversionOptions
-    ) -> WindowConverter:
-        """The conversion of windows of one recording, for callers that cut and join windows themselves.
-
-        Args:
-          embedding: the voice to decode with.
-          statistics: of the whole recording's F0.
-          options: what to do; their rate is left to the caller (`timing.at_rate`), and so is the blending of voices.
-
-        Returns:
-          a function of mel windows [N, T, F] and F0 windows [N, T] in Hz, both from `windows.split`, that returns the
-          converted mel windows [N, T, F], to be joined by `windows.join` and clipped to [0, 1].
-        """
-
-        def convert(mel: Float[np.ndarray, "N T F"], f0_hz: Float[np.ndarray, "N T"]) -> Float[np.ndarray, "N T F"]:
-            return self.engine.convert(self.window_inputs(mel, f0_hz, embedding, statistics, options))
-
-        return convert
-
     def window_inputs(
         self,
         mel: Float[np.ndarray, "N T F"],
@@ -221,7 +210,14 @@ class Converter:
         statistics: LogF0Statistics,
         options: ConversionOptions,
     ) -> WindowInputs:
-        """What `window_converter` gives to the networks; inputs of several recordings can be concatenated."""
+        """Windows of one recording as `ConversionEngine.convert` takes them.
+
+        Args:
+          mel, f0_hz: windows from `chunking.split_windows`, at the requested rate; F0 in Hz.
+          embedding: the voice to decode with.
+          statistics: of the whole recording's F0.
+          options: what to change.
+        """
         count = len(mel)
         target_f0_hz = controls.change_pitch(f0_hz, statistics, options.pitch_range, options.pitch_shift)
         pitch_gain = 1 - (1 - FAKE_NEUTRAL_GAIN) * options.flatten_pitch

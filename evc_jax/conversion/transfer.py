@@ -1,8 +1,8 @@
 """Rhythm, pitch and timbre of one recording put on another one of the same sentence.
 
-The rhythm's owner gives the clock: its frames, its length and its rhythm code. Everything of the other recording that
-takes part is first brought onto that clock by dynamic time warping, so that windows cut at the same frames say the same
-words, however long the recordings are.
+The rhythm's owner gives the clock: its frames, its length and its rhythm code. What is used of the other recording is
+first warped onto that clock by dynamic time warping, so that windows cut at the same frames hold the same words. The
+recordings are aligned and rendered as a whole, which takes 0.1 GB a minute; `MAX_TRANSFER_S` limits their duration.
 
 NOTE: SpeechSplit's authors swap within one padded window of 192 frames, the content on the source's clock, and leave it
 to the decoder to lay it on the target's rhythm. That bounds the length, and needs a content code without any timing.
@@ -26,10 +26,13 @@ from evc_jax.audio.chunking import join_windows, split_windows
 from evc_jax.audio.config import AudioConfig
 from evc_jax.conversion.engine import ConversionEngine, WindowInputs
 from evc_jax.conversion.options import TransferAspects
+from evc_jax.errors import AudioError
 from evc_jax.features import dtw, time_warp
 from evc_jax.features.extract import Features
 from evc_jax.features.f0_codes import denormalize_f0, log_f0_statistics, normalize_f0, quantize_f0
 from evc_jax.features.harmonics import move_harmonics
+
+MAX_TRANSFER_S = 600.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +47,7 @@ class _Owners:
 def transfer_mel(
     source: Features, target: Features, aspects: TransferAspects, engine: ConversionEngine, config: AudioConfig
 ) -> Float[np.ndarray, "T F"]:
-    """The mel-spectrogram that says the source's content with the target's aspects.
+    """The mel-spectrogram of the source's content with the target's aspects.
 
     Args:
       source, target: of one sentence, of any lengths.
@@ -56,8 +59,13 @@ def transfer_mel(
       as many frames as the rhythm's owner has, in [0, 1].
 
     Raises:
-      BundleError: the F0 converter is needed and not there.
+      AudioError: a recording is longer than `MAX_TRANSFER_S`.
+      BundleError: the F0 converter is needed and the bundle has none.
     """
+    for name, features in (("source", source), ("target", target)):
+        duration_s = len(features.audio) / config.sample_rate_hz
+        if duration_s > MAX_TRANSFER_S:
+            raise AudioError(f"The {name} lasts {duration_s:.0f} s; a transfer takes up to {MAX_TRANSFER_S:.0f} s.")
     owners = _Owners(*(target if aspect else source for aspect in (aspects.rhythm, aspects.pitch, aspects.timbre)))
     clock = owners.rhythm
     frames = len(clock.mel)

@@ -40,6 +40,7 @@ def extract(
     config: AudioConfig | None = None,
     embedder: speaker.Embedder | None = None,
     seed: int = 0,
+    level_gain: float | None = None,
 ) -> Features:
     """Extracts all features of a recording.
 
@@ -53,6 +54,7 @@ def extract(
       config: what the features are; the default `AudioConfig` when None.
       embedder: gives the speaker embedding; `speaker.embed` when None.
       seed: of the dither.
+      level_gain: `Features.level_gain` of the recording that this one is a part of; None measures it.
 
     Returns:
       the features, all float32, with T = len(features.audio) // hop + 1 frames.
@@ -64,8 +66,10 @@ def extract(
     embedder = embedder or speaker.embed
     recorded = audio_io.to_mono(audio, rate_hz, config.sample_rate_hz)
     filtered = highpass(recorded, config)
-    level_dbfs = loudness.active_level_dbfs(filtered, config)
-    gain = loudness.gain_to_level(level_dbfs, np.abs(recorded).max(), config)
+    gain = level_gain
+    if gain is None:
+        level_dbfs = loudness.active_level_dbfs(filtered, config)
+        gain = loudness.gain_to_level(level_dbfs, np.abs(recorded).max(), config)
     samples = recorded * np.float32(gain)
     conditioned = add_dither(filtered * gain, config, seed)
     return Features(

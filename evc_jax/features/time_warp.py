@@ -1,13 +1,9 @@
-"""Frames at other times: the rate dial, and warping one recording onto another's clock."""
+"""Frames at other times: the rate control, and warping one recording onto another's clock."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-
 import numpy as np
 from jaxtyping import Float
-
-Interpolation = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def warp(x: Float[np.ndarray, "T *rest"], positions: Float[np.ndarray, " Tout"]) -> Float[np.ndarray, "Tout *rest"]:
@@ -42,27 +38,6 @@ def at_rate(x: Float[np.ndarray, "T *rest"], rate: float, frames: int) -> Float[
 def f0_at_rate(f0_hz: Float[np.ndarray, " T"], rate: float, frames: int) -> Float[np.ndarray, " _"]:
     """`at_rate` for F0 in Hz."""
     return f0_hz if rate == 1 else warp_f0(f0_hz, np.arange(frames) * float(rate))
-
-
-def stream_at_rate(
-    blocks: Iterable[Float[np.ndarray, "_ *rest"]], rate: float, frames: int, interpolate: Interpolation = warp
-) -> Iterator[Float[np.ndarray, "_ *rest"]]:
-    """`at_rate` for frames that come in blocks; with `interpolate=warp_f0`, `f0_at_rate`."""
-    if rate == 1:
-        yield from blocks
-        return
-    held, first, done = None, 0, 0
-    for block in blocks:
-        held = block if held is None else np.concatenate([held, block])
-        # A position needs the frame after it, too.
-        ready = min(frames, max(done, int((first + len(held) - 2) / rate) + 1))
-        if ready > done:
-            yield interpolate(held, np.arange(done, ready) * float(rate) - first)
-            done = ready
-            passed = max(0, min(int(done * rate) - first, len(held) - 1))
-            held, first = held[passed:], first + passed
-    if held is not None and done < frames:
-        yield interpolate(held, np.arange(done, frames) * float(rate) - first)
 
 
 def _neighbours(frames: int, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

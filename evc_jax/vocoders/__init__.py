@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -17,15 +16,6 @@ class Vocoder(Protocol):
 
     def __call__(self, mel: np.ndarray, samples: int, seed: int) -> np.ndarray:
         """Makes float32 [samples] of a mel [T, F], silent past T * hop; the same seed gives the same sound."""
-
-    def stream(self, mels: Iterable[np.ndarray], frames: int, samples: int, seed: int) -> Iterator[np.ndarray]:
-        """The same sound bit by bit, in memory that does not grow with its length.
-
-        Args:
-          mels: the mel spectrogram in blocks [t, F] of any length.
-          frames: how many frames they have together, at least one.
-          samples, seed: as above.
-        """
 
 
 def make_vocoder(name: str, bundle: Any, sigma: float = DEFAULT_SIGMA, denoise: float = 0.0) -> Vocoder:

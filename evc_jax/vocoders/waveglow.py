@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
 from jaxtyping import Float
 
-from evc_jax.audio.chunking import cut_chunks, exactly
+from evc_jax.audio.chunking import plan_chunks
 from evc_jax.jax_cache import memory_first
 from evc_jax.models.network import Network
 from evc_jax.models.waveglow.config import WaveGlowConfig
@@ -36,14 +35,9 @@ class WaveGlowVocoder:
         self._synthesize = compiled_synthesis(self.config)
 
     def __call__(self, mel: Float[np.ndarray, "T F"], samples: int, seed: int) -> Float[np.ndarray, " S"]:
-        return np.concatenate(list(self.stream([mel], len(mel), samples, seed)))
-
-    def stream(
-        self, mels: Iterable[np.ndarray], frames: int, samples: int, seed: int
-    ) -> Iterator[Float[np.ndarray, " s"]]:
-        """See `Vocoder.stream`."""
-        sound = exactly(self._chunks(mels, frames, seed), samples)
-        return sound if self.denoiser is None else self.denoiser.stream(sound)
+        sound = np.concatenate(list(self._chunks(mel, seed)))[:samples]
+        sound = np.pad(sound, (0, samples - len(sound)))
+        return sound if self.denoiser is None else self.denoiser(sound)
 
     def chunk_frames(self, frames: int) -> int:
         """The compiled length that a recording of so many frames uses."""
@@ -58,16 +52,15 @@ class WaveGlowVocoder:
         couplings = -(-groups * config.group_samples // config.upsample_stride)
         return couplings + config.upsample_taps - 1, couplings
 
-    def _chunks(self, mels: Iterable[np.ndarray], frames: int, seed: int) -> Iterator[Float[np.ndarray, " s"]]:
+    def _chunks(self, mel: np.ndarray, seed: int) -> Iterator[Float[np.ndarray, " s"]]:
         stride, group, period = self.config.upsample_stride, self.config.group_samples, self.config.period_frames
-        size, whole = (-(-count // period) * period for count in (self.chunk_frames(frames), frames))
-        whole = max(whole, size)
-        if frames < whole:
-            mels = itertools.chain(mels, [np.zeros((whole - frames, self.config.mel_bands), np.float32)])
+        size, frames = (-(-count // period) * period for count in (self.chunk_frames(len(mel)), len(mel)))
+        mel = np.pad(mel, ((0, max(frames, size) - len(mel)), (0, 0)))
         noise = _FrameNoise(seed, (period * stride // group, group))
-        for chunk, mel in cut_chunks(mels, whole, size, *self.context_frames(), step=period):
+        for chunk in plan_chunks(len(mel), size, *self.context_frames(), step=period):
+            frames_of_chunk = mel[None, chunk.start : chunk.start + size]
             parts = self._split(noise.frames(chunk.start // period, (chunk.start + size) // period))
-            sound = np.asarray(self._synthesize(self._weights, mel[None], parts, np.float32(self.sigma)))[0]
+            sound = np.asarray(self._synthesize(self._weights, frames_of_chunk, parts, np.float32(self.sigma)))[0]
             yield sound[(chunk.first - chunk.start) * stride : (chunk.end - chunk.start) * stride]
 
     def _split(self, noise: np.ndarray) -> tuple[Float[np.ndarray, "1 G _"], ...]:

@@ -1,9 +1,17 @@
-"""Chunks: they tile a sequence, and cutting them out of blocks needs little of it at a time."""
+"""Chunks tile a sequence; cutting it into windows and joining them loses nothing, at any length."""
 
 import numpy as np
 import pytest
 
-from evc_jax.audio.chunking import cut, cut_chunks, exactly, plan_chunks
+from evc_jax.audio.chunking import (
+    OVERLAP_FRAMES,
+    WINDOW_FRAMES,
+    delay_in_phase,
+    join_windows,
+    plan_chunks,
+    split_windows,
+    window_starts,
+)
 
 
 @pytest.mark.parametrize(
@@ -19,31 +27,33 @@ def test_chunks_tile_the_recording_with_their_context(frames, size, before, afte
         assert chunk.start + size - chunk.end >= min(after, frames - chunk.end)
 
 
-@pytest.mark.parametrize("block", [1, 7, 64, 1000])
-def test_each_chunk_comes_with_its_frames(block):
-    x = np.arange(700.0).reshape(350, 2)
-    for chunk, frames in cut_chunks(np.split(x, range(block, 350, block)), 350, 64, 20, 19):
-        np.testing.assert_array_equal(frames, x[chunk.start : chunk.start + 64])
+@pytest.mark.parametrize("length", [1, 26, 191, 192, 193, 256, 320, 321, 1000])
+@pytest.mark.parametrize("overlap", [32, 64, 160])
+def test_join_inverts_split(length, overlap):
+    x = np.random.default_rng(length).normal(size=(length, 3)).astype(np.float32)
+    np.testing.assert_allclose(join_windows(split_windows(x, overlap=overlap), length, overlap), x, atol=1e-5)
 
 
-def test_cutting_asks_for_no_more_than_it_needs():
-    asked = []
-
-    def blocks():
-        for number in range(10):
-            asked.append(number)
-            yield np.full(10, number)
-
-    stretches = cut(blocks(), [0, 15], 20)
-    next(stretches)
-    assert asked == [0, 1]
-    next(stretches)
-    assert asked == [0, 1, 2, 3]
-    assert next(stretches, None) is None and asked == [0, 1, 2, 3]
+@pytest.mark.parametrize("length", [192, 193, 400, 1777])
+def test_neighbours_share_the_overlap_and_nothing_is_padded(length):
+    begin = window_starts(length)
+    assert begin[0] == 0 and begin[-1] == length - WINDOW_FRAMES
+    assert np.all(np.diff(begin) <= WINDOW_FRAMES - OVERLAP_FRAMES)
 
 
-@pytest.mark.parametrize("samples", [1, 5, 6, 10, 13])
-def test_exactly_cuts_and_fills(samples):
-    sound = np.arange(10, dtype=np.float32) + 1
-    out = np.concatenate(list(exactly([sound[:5], sound[5:]], samples)))
-    np.testing.assert_array_equal(out, np.pad(sound, (0, 5))[:samples])
+def test_a_short_sequence_is_padded_with_zeros():
+    (only,) = split_windows(np.ones((10, 2), np.float32))
+    assert only.shape == (192, 2) and only[:10].all() and not only[10:].any()
+
+
+def test_cross_fade_is_gradual():
+    # Two windows that disagree: the result must go from one to the other in small steps, not in a jump.
+    joined = join_windows(np.stack([np.zeros(192, np.float32), np.ones(192, np.float32)]), 320)
+    assert joined[0] == 0 and joined[-1] == 1 and np.abs(np.diff(joined)).max() < 0.04
+
+
+@pytest.mark.parametrize("delay", [0, 1, 70, 160])
+def test_the_delay_that_continues_a_sound_in_phase(delay):
+    sound = np.sin(2 * np.pi * np.arange(3000) / 170).astype(np.float32)
+    tail = 0.5 * sound[2000 - delay : 2400 - delay]
+    assert delay_in_phase(sound[:2400], tail, 160) == delay

@@ -9,7 +9,7 @@ import soundfile
 from evc_jax.cli import batch
 from evc_jax.cli.batch import Job
 from evc_jax.conversion.options import ConversionOptions
-from evc_jax.errors import ConfigError
+from evc_jax.errors import AudioError, ConfigError
 
 
 @pytest.fixture
@@ -88,36 +88,36 @@ def test_the_voice_is_not_overwritten(folder):
     assert batch.plan_outputs(["in/a.wav"], "in/deep/new.wav", ["in/deep"])
 
 
-class Scripted:
-    """A converter that only says which way a recording went."""
+def test_one_road_for_every_recording(tmp_path, monkeypatch):
+    from evc_jax.conversion import long_recordings
 
-    sample_rate_hz = 16000
+    taken = []
 
-    def __init__(self):
-        self.went = []
+    def convert_file(converter, source, output, options, progress):
+        taken.append((converter, source.name, output.name, progress))
+        if source.name == "absent.wav":
+            raise AudioError("there is no such recording.")
+        return 1.5
 
-    def extract(self, samples, rate_hz):
-        self.went.append("whole")
-        return samples
+    monkeypatch.setattr(long_recordings, "convert_file", convert_file)
+    names = ("short.wav", "absent.wav", "long.wav")
+    planned = [Job(tmp_path / name, tmp_path / f"out-{name}") for name in names]
+    converter = types.SimpleNamespace(sample_rate_hz=16000)
+    short, absent, long = batch.run(planned, converter, ConversionOptions(), progress=True)
+    assert taken == [(converter, name, f"out-{name}", True) for name in names]
+    assert (short.duration_s, long.duration_s) == (1.5, 1.5) and short.error is None
+    assert absent.error == f"{tmp_path / 'absent.wav'}: there is no such recording."
 
-    def convert_features(self, features, options):
-        return types.SimpleNamespace(audio=features)
 
+def test_a_conversion_can_be_drawn(tmp_path, monkeypatch):
+    from evc_jax.conversion import long_recordings
 
-def test_long_recordings_are_streamed_unless_somebody_wants_to_see_them(tmp_path, monkeypatch):
-    from evc_jax.conversion import streaming
-
-    converter = Scripted()
-    monkeypatch.setattr(batch, "STREAMED_S", 1.0)
-    monkeypatch.setattr(streaming, "convert_file", lambda *arguments: converter.went.append("streamed") or 1.5)
-    for name, seconds in (("short.wav", 0.9), ("long.wav", 1.5)):
-        soundfile.write(tmp_path / name, np.zeros(round(seconds * 16000)), 16000)
-    planned = [Job(tmp_path / name, tmp_path / f"out-{name}") for name in ("short.wav", "long.wav", "absent.wav")]
-    short, long, absent = batch.run(planned, converter, ConversionOptions())
-    assert converter.went == ["whole", "streamed"]
-    assert (short.duration_s, long.duration_s) == (0.9, 1.5) and "does not exist" in absent.error
-    list(batch.run(planned[1:2], converter, ConversionOptions(), after=lambda job, result: None))
-    assert converter.went == ["whole", "streamed", "whole"]
+    conversion, drawn = types.SimpleNamespace(audio=np.zeros(24000, np.float32)), []
+    monkeypatch.setattr(long_recordings, "convert_recording", lambda converter, source, options: conversion)
+    converter, job = types.SimpleNamespace(sample_rate_hz=16000), Job(tmp_path / "in.wav", tmp_path / "out.wav")
+    (result,) = batch.run([job], converter, ConversionOptions(), after=lambda *arguments: drawn.append(arguments))
+    assert drawn == [(job, conversion)] and result.duration_s == 1.5
+    assert soundfile.info(tmp_path / "out.wav").frames == 24000
 
 
 def test_a_folder_of_outputs_only(folder):

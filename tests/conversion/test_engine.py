@@ -67,13 +67,6 @@ def test_other_options_compile_nothing_anew(converter, requests):
     assert convert._cache_size() == before
 
 
-def test_the_window_converter_is_what_convert_uses(converter):
-    options = ConversionOptions(emotion="happy", pitch_shift=2)
-    inputs, (mel, f0_hz, embedding, statistics) = inputs_of(converter, options)
-    converted = converter.window_converter(embedding, statistics, options)(mel, f0_hz)
-    np.testing.assert_array_equal(converted, converter.engine.convert(inputs))
-
-
 def test_a_window_without_strength_keeps_its_codes(converter):
     plain, _ = inputs_of(converter, ConversionOptions())
     weak, _ = inputs_of(converter, ConversionOptions(emotion="happy", strength=0))

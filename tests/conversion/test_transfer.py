@@ -7,6 +7,7 @@ import pytest
 from support.tiny_bundles import tiny_converter, tone, write_bundle
 
 from evc_jax.audio.chunking import split_windows
+from evc_jax.conversion import transfer
 from evc_jax.conversion.converter import Converter
 from evc_jax.conversion.options import ConversionOptions, TransferAspects, all_aspects
 from evc_jax.errors import AudioError, BundleError, ConfigError
@@ -125,3 +126,9 @@ def test_aspects_follow_their_owners_on_parallel_recordings(data_dir):
     assert melody(everything) > melody(source)
     assert everything.embedding @ target.embedding > source.embedding @ target.embedding
     assert timing(heard("FU")) > timing(everything)
+
+
+def test_a_transfer_has_a_limit(converter, pair, monkeypatch):
+    monkeypatch.setattr(transfer, "MAX_TRANSFER_S", 1.2)
+    with pytest.raises(AudioError, match="The target lasts 1 s; a transfer takes up to 1 s"):
+        converter.transfer_features(*pair, TransferAspects.parse("R"), ConversionOptions())

@@ -41,28 +41,3 @@ def test_f0_keeps_its_voicing_and_never_invents_low_notes():
     np.testing.assert_allclose(slow, [0, 100, 100, np.sqrt(20_000), 200, 0, 0], rtol=1e-6)
     contours = time_warp.f0_at_rate(contour(200), 0.73, 270)
     assert set(np.flatnonzero((contours > 0) & (contours < 80))) == set()
-
-
-@pytest.mark.parametrize("rate", [0.5, 0.8, 1, 1.25, 1.9, 2])
-@pytest.mark.parametrize("block", [1, 7, 64, 1000])
-def test_a_stream_gives_the_same_frames(rate, block):
-    x, f0_hz = frames(301), contour(301)
-    count = 301 if rate == 1 else int(300 / rate) + 2
-    blocks = [x[i : i + block] for i in range(0, len(x), block)]
-    streamed = np.concatenate(list(time_warp.stream_at_rate(iter(blocks), rate, count)))
-    np.testing.assert_allclose(streamed, time_warp.at_rate(x, rate, count), atol=1e-6)
-    pieces = (f0_hz[i : i + block] for i in range(0, len(x), block))
-    streamed = np.concatenate(list(time_warp.stream_at_rate(pieces, rate, count, time_warp.warp_f0)))
-    np.testing.assert_allclose(streamed, time_warp.f0_at_rate(f0_hz, rate, count), rtol=1e-5)
-
-
-def test_memory_of_a_stream_is_bounded():
-    held = []
-
-    def watched(x, positions):
-        held.append(len(x))
-        return time_warp.warp(x, positions)
-
-    blocks = (frames(50, i) for i in range(100))
-    assert sum(map(len, time_warp.stream_at_rate(blocks, 1.3, 3846, watched))) == 3846
-    assert max(held) < 110

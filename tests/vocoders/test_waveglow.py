@@ -39,16 +39,6 @@ def test_waveglow_in_chunks_equals_waveglow_in_one_piece(waveglow, monkeypatch):
     np.testing.assert_allclose(chunked, whole, atol=1e-4 * np.abs(whole).max())
 
 
-@pytest.mark.parametrize("block", [1, 40, 150])
-def test_waveglow_streams_the_same_samples(waveglow, monkeypatch, block):
-    mel = np.random.default_rng(0).uniform(size=(150, 80)).astype(np.float32)
-    monkeypatch.setattr(waveglow_vocoder, "CHUNK_FRAMES", (32,))
-    synthesize = waveglow_vocoder.WaveGlowVocoder(waveglow)
-    parts = list(synthesize.stream(np.split(mel, range(block, 150, block)), 150, 38000, 4))
-    assert len(parts) > 3
-    np.testing.assert_array_equal(np.concatenate(parts), synthesize(mel, 38000, 4))
-
-
 def test_groups_that_do_not_divide_the_hop(monkeypatch):
     frames = 149
     config = WaveGlowConfig(5, 2, 12, 2, 0, 2, 4, 3, 64, 32)
