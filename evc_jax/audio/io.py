@@ -5,30 +5,36 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import stat
 import uuid
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Float, Int16
 
-from evc_jax.errors import AudioError
+from evc_jax.audio.channels import ChannelStatistics
+from evc_jax.audio.containers import PatchedFile, inspect_header
+from evc_jax.audio.repair import remove_clicks, remove_offset
+from evc_jax.errors import AudioError, AudioWarning
 
 MIN_DURATION_S = 0.1
-
-
 MAX_CHANNELS = 64
-
-
 RESAMPLING_QUALITY = "HQ"
-
-
+BLOCK_VALUES = 2**20
+_LENGTH_OPEN = 2**62  # libsndfile's number of frames where the header has none is beyond it
 # Beyond 4 GB a WAV file needs 64-bit sizes.
 MAX_WAV_BYTES = 2**32 - 2**16
 
 
-def load(path: str | os.PathLike, sample_rate_hz: int) -> Float[np.ndarray, " S"]:
+def load(source: str | os.PathLike | BinaryIO, sample_rate_hz: int) -> Float[np.ndarray, " S"]:
     """Reads a recording of any format, rate and channel count that libsndfile knows.
+
+    Args:
+      source: a path, or an open binary file, which may be a pipe.
+      sample_rate_hz: the wanted rate.
 
     Returns:
       float32 mono samples at `sample_rate_hz`.
@@ -36,42 +42,145 @@ def load(path: str | os.PathLike, sample_rate_hz: int) -> Float[np.ndarray, " S"
     Raises:
       AudioError: the file is missing, empty, no recording, too short, or holds NaN or infinite samples.
     """
-    import soundfile
-
-    path = check_file(path)
+    blocks, rate_hz = [], sample_rate_hz
     try:
-        samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError, TypeError) as error:
-        raise unreadable(path) from error
-    try:
+        for block, rate_hz in read_blocks(source):
+            check_shape(block)
+            blocks.append(block)
+        samples = np.concatenate(blocks) if blocks else np.zeros((0, 1), np.float32)
         return to_mono(samples, rate_hz, sample_rate_hz)
     except AudioError as error:
-        raise AudioError(f"{path}: {error}") from error
+        name = _name(source)
+        raise error if str(error).startswith(name) else AudioError(f"{name}: {error}") from error
+
+
+def read_blocks(
+    source: str | os.PathLike | BinaryIO, block_values: int = BLOCK_VALUES
+) -> Iterator[tuple[Float[np.ndarray, "s channels"], int]]:
+    """Decodes a recording in blocks of float32 samples at its own rate, each with that rate.
+
+    The header's length is not trusted: memory is that of a block, and all samples that can be decoded are read. An
+    `AudioWarning` says where the file ends early or was not closed.
+
+    Args:
+      source: a path, or an open binary file, which may be a pipe.
+      block_values: samples of all channels together in a block.
+
+    Raises:
+      AudioError: the file is missing, empty, may not be read, or is no recording.
+    """
+    import soundfile
+
+    name = _name(source)
+    with _open(source) as file:
+        header = inspect_header(file)
+        decoded, damage, rate_hz, stated = 0, None, 0, 0
+        try:
+            with soundfile.SoundFile(PatchedFile(file, header.replaced)) as sound:
+                rate_hz, stated = sound.samplerate, header.stated_samples or sound.frames
+                for block in _decode(sound, max(1, block_values // sound.channels)):
+                    decoded += len(block)
+                    yield block, rate_hz
+        except (soundfile.SoundFileError, OSError, TypeError) as error:
+            damage = error
+    if damage is not None and not decoded:
+        raise unreadable(name) from damage
+    is_short = decoded < stated < _LENGTH_OPEN
+    if header.not_closed:
+        warnings.warn(AudioWarning(f"{name} was not closed; {decoded / rate_hz:.2f} s were read."), stacklevel=2)
+    elif damage is not None or header.cut_short or is_short:
+        warnings.warn(AudioWarning(f"{name} ends early; {decoded / rate_hz:.2f} s could be read."), stacklevel=2)
+
+
+def _decode(sound, frames: int) -> Iterator[Float[np.ndarray, "s channels"]]:
+    """Blocks of an open SoundFile, also of one whose length is not known.
+
+    Raises:
+      SoundFileError: the rest cannot be decoded; what could be was yielded before.
+    """
+    import soundfile
+
+    if sound.format == "MP3":
+        sound.seek(0)  # The decoder rounds otherwise before its first seek.
+    # SoundFile seeks after each block where it can, which fails beyond an unknown length.
+    sound.seekable = lambda: False
+    while True:
+        block = np.full((frames, sound.channels), np.nan, np.float32)
+        try:
+            read = len(sound.read(out=block))
+        except soundfile.SoundFileError:
+            # The samples before the damage were decoded, but their number is lost.
+            is_missing = np.isnan(block).any(axis=1)
+            if not is_missing[0]:
+                yield block[: is_missing.argmax() if is_missing.any() else frames]
+            raise
+        if not read:
+            return
+        yield block[:read]
+
+
+def _name(source: str | os.PathLike | BinaryIO) -> str:
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else "the input"
+
+
+def _open(source: str | os.PathLike | BinaryIO) -> BinaryIO:
+    """The recording as a seekable binary file, which is to be closed; pipes are read into memory."""
+    if isinstance(source, str | os.PathLike):
+        path = check_file(source)
+        try:
+            file = path.open("rb")
+        except OSError as error:
+            raise _not_accessible(path, error) from error
+        if file.seekable():
+            return file
+        with file:
+            data = file.read()
+    else:
+        data = source.read()
+    if not data:
+        raise AudioError(f"{_name(source)} is empty; give a recording.")
+    return io.BytesIO(data)
 
 
 def check_file(path: str | os.PathLike) -> Path:
-    """The path, if a file with something in it lies there.
+    """The path, if a file with something in it, or a pipe, lies there.
 
     Raises:
-      AudioError: the file is missing or empty, or a folder.
+      AudioError: the file is missing or empty, or a folder, or there is no permission to look.
     """
     path = Path(path)
-    if path.is_dir():
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise AudioError(f"{path} does not exist; give the path of a recording.") from error
+    except OSError as error:
+        raise _not_accessible(path, error) from error
+    if stat.S_ISDIR(status.st_mode):
         raise AudioError(f"{path} is a folder; give a recording.")
-    if not path.is_file():
-        raise AudioError(f"{path} does not exist; give the path of a recording.")
-    if path.stat().st_size == 0:
+    if stat.S_ISFIFO(status.st_mode):
+        return path
+    if not stat.S_ISREG(status.st_mode):
+        raise AudioError(f"{path} is a device; give a recording.")
+    if status.st_size == 0:
         raise AudioError(f"{path} is an empty file; give a recording.")
     return path
 
 
-def unreadable(path: Path) -> AudioError:
+def _not_accessible(path: Path, error: OSError) -> AudioError:
+    if isinstance(error, PermissionError):
+        return AudioError(f"{path} cannot be opened: no permission; change its permissions or give another recording.")
+    return AudioError(f"{path} cannot be opened ({error.strerror or error}); give another recording.")
+
+
+def unreadable(path: str | os.PathLike) -> AudioError:
     """The error for a file that libsndfile cannot read."""
     return AudioError(f"{path} cannot be read as audio; give a WAV, FLAC, OGG or MP3 recording.")
 
 
 def to_mono(audio: np.ndarray, rate_hz: int, sample_rate_hz: int) -> Float[np.ndarray, " S"]:
-    """Turns an array of samples into float32 mono at `sample_rate_hz`.
+    """Turns an array of samples into float32 mono at `sample_rate_hz`, without a large offset and isolated clicks.
+
+    Mono is the mean of the channels; where that loses the speech it is one channel (see `channels`).
 
     Args:
       audio: [S] or [S, channels], floating point (full scale 1) or integer (full scale of its type).
@@ -87,7 +196,8 @@ def to_mono(audio: np.ndarray, rate_hz: int, sample_rate_hz: int) -> Float[np.nd
     check_shape(audio)
     check_rate(rate_hz)
     check_duration(len(audio), rate_hz)
-    mono = mix(audio)
+    audio = _as_finite_float(audio)
+    mono = remove_clicks(remove_offset(mix(audio, best_channel(audio, rate_hz))), rate_hz)
     if rate_hz != sample_rate_hz:
         mono = soxr.resample(mono, rate_hz, sample_rate_hz, quality=RESAMPLING_QUALITY)
     return np.ascontiguousarray(mono, dtype=np.float32)
@@ -111,16 +221,37 @@ def check_duration(samples: int, rate_hz: int) -> None:
         raise AudioError(f"the recording lasts {samples / rate_hz:.3f} s; give one of at least {MIN_DURATION_S} s.")
 
 
-def mix(audio: np.ndarray) -> Float[np.ndarray, " S"]:
+def mix(audio: np.ndarray, channel: int | None = None) -> Float[np.ndarray, " S"]:
     """Floating-point mono of samples of any type and channel count, at their own rate.
+
+    Args:
+      audio: [S] or [S, channels].
+      channel: what `ChannelStatistics.best_channel` chose for the whole recording; None is the mean of all.
 
     Raises:
       AudioError: another type, NaN or infinite samples.
     """
+    audio = _as_finite_float(audio)
+    if audio.ndim == 1:
+        return audio
+    return audio.mean(axis=1) if channel is None else audio[:, channel]
+
+
+def best_channel(audio: Float[np.ndarray, "S *channels"], rate_hz: int) -> int | None:
+    """The channel that stands for a whole recording, or None where the mean of all channels does."""
+    if audio.ndim == 1 or audio.shape[1] == 1:
+        return None
+    statistics = ChannelStatistics(audio.shape[1], rate_hz)
+    for block in np.array_split(audio, max(1, audio.size // BLOCK_VALUES)):
+        statistics.add(block)
+    return statistics.best_channel()
+
+
+def _as_finite_float(audio: np.ndarray) -> np.ndarray:
     audio = _as_float(audio)
     if not np.isfinite(audio).all():
         raise AudioError("the recording holds NaN or infinite samples; export it again.")
-    return audio if audio.ndim == 1 else audio.mean(axis=1)
+    return audio
 
 
 def _as_float(audio: np.ndarray) -> np.ndarray:

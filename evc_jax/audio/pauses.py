@@ -97,10 +97,9 @@ def restore_pauses(
     source: Float[np.ndarray, " S2"],
     config: AudioConfig,
     rate: float | int = 1,
-    seed: int = 0,
 ) -> Float[np.ndarray, " S"]:
     """`hush` for a sound and its levelled source as a whole."""
-    conditioned = condition(source, config, seed)
+    conditioned = condition(source, config)
     silent = silent_frames(frame_signal(conditioned, config.window_samples, config.hop_samples))
     (out,) = mute_pauses([sound], find_pauses([silent], len(source), config, rate), config)
     return out

@@ -127,28 +127,23 @@ class _Overview:
 def _overview(source: Source, config: AudioConfig, seed: int, on_progress: OnProgress | None) -> _Overview:
     conditioner, framer = Conditioner(config, seed), Framer(config.window_samples, config.hop_samples)
     register, powers = RegisterMeter(config), Spool(np.float64)
-    samples, peak, squares, loudest = 0, np.float32(0), 0.0, 0.0
+    samples, squares = 0, 0.0
     for block, last in marked(_watched(source, config, on_progress)):
         samples += len(block)
-        peak = max(peak, np.abs(block).max(initial=np.float32(0)))
         filtered = conditioner.highpass(block, last)
         found = frame_powers(framer(filtered, last)) / config.window_samples
-        loudest = max(loudest, float(found.max(initial=0.0)))
         powers.append(found)
         conditioned = conditioner.finish(filtered)
         squares += float(np.square(conditioned).sum())
         register.add(conditioned, last)
-    level_dbfs = _active_level_dbfs(powers, loudest)
-    gain = loudness.gain_to_level(level_dbfs, peak, config)
+    gain = loudness.gain_to_level(_active_level_dbfs(powers), config)
     return _Overview(samples, gain, register.quartiles_hz(), squares / samples)
 
 
-def _active_level_dbfs(powers: Spool, loudest: float) -> float:
-    threshold = loudness.active_threshold(loudest)
-    active = (block[block > threshold] for block in powers.read())
-    total, count = np.sum([(block.sum(), len(block)) for block in active], axis=0)
+def _active_level_dbfs(powers: Spool) -> float:
+    mean_powers = np.concatenate(list(powers.read()))
     powers.close()
-    return float(10 * np.log10(total / count))
+    return loudness.active_level_of_powers(mean_powers)
 
 
 def _watched(source: Source, config: AudioConfig, on_progress: OnProgress | None) -> Iterator[Float[np.ndarray, " s"]]:
