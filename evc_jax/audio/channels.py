@@ -14,7 +14,7 @@ FRAME_S = 0.02
 # Of the mean's power beside the sum of the channels' powers: below this, channels cancel. One channel alone gives 1.
 MIN_KEPT_POWER = 0.5
 # A mean whose level varies by this much is good, however much more a single channel's does.
-ENOUGH_CONTRAST_DB = 30.0
+ENOUGH_CONTRAST_DB = 45.0
 CONTRAST_LOSS_DB = 6.0
 CONTRAST_PERCENTILES = (10, 95)
 _LEVELS_DB = np.arange(-140, 21)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import stat
 import uuid
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,15 +14,15 @@ import numpy as np
 from jaxtyping import Float, Int16
 
 from evc_jax.audio.channels import ChannelStatistics
-from evc_jax.audio.containers import PatchedFile, inspect_header
+from evc_jax.audio.decoding import BLOCK_VALUES, check_file, name_of, read_blocks, unreadable
 from evc_jax.audio.repair import remove_clicks, remove_offset
-from evc_jax.errors import AudioError, AudioWarning
+from evc_jax.errors import AudioError
+
+
 
 MIN_DURATION_S = 0.1
 MAX_CHANNELS = 64
 RESAMPLING_QUALITY = "HQ"
-BLOCK_VALUES = 2**20
-_LENGTH_OPEN = 2**62  # libsndfile's number of frames where the header has none is beyond it
 # Beyond 4 GB a WAV file needs 64-bit sizes.
 MAX_WAV_BYTES = 2**32 - 2**16
 
@@ -50,131 +48,8 @@ def load(source: str | os.PathLike | BinaryIO, sample_rate_hz: int) -> Float[np.
         samples = np.concatenate(blocks) if blocks else np.zeros((0, 1), np.float32)
         return to_mono(samples, rate_hz, sample_rate_hz)
     except AudioError as error:
-        name = _name(source)
+        name = name_of(source)
         raise error if str(error).startswith(name) else AudioError(f"{name}: {error}") from error
-
-
-def read_blocks(
-    source: str | os.PathLike | BinaryIO, block_values: int = BLOCK_VALUES
-) -> Iterator[tuple[Float[np.ndarray, "s channels"], int]]:
-    """Decodes a recording in blocks of float32 samples at its own rate, each with that rate.
-
-    The header's length is not trusted: memory is that of a block, and all samples that can be decoded are read. An
-    `AudioWarning` says where the file ends early or was not closed.
-
-    Args:
-      source: a path, or an open binary file, which may be a pipe.
-      block_values: samples of all channels together in a block.
-
-    Raises:
-      AudioError: the file is missing, empty, may not be read, or is no recording.
-    """
-    import soundfile
-
-    name = _name(source)
-    with _open(source) as file:
-        header = inspect_header(file)
-        decoded, damage, rate_hz, stated = 0, None, 0, 0
-        try:
-            with soundfile.SoundFile(PatchedFile(file, header.replaced)) as sound:
-                rate_hz, stated = sound.samplerate, header.stated_samples or sound.frames
-                for block in _decode(sound, max(1, block_values // sound.channels)):
-                    decoded += len(block)
-                    yield block, rate_hz
-        except (soundfile.SoundFileError, OSError, TypeError) as error:
-            damage = error
-    if damage is not None and not decoded:
-        raise unreadable(name) from damage
-    is_short = decoded < stated < _LENGTH_OPEN
-    if header.not_closed:
-        warnings.warn(AudioWarning(f"{name} was not closed; {decoded / rate_hz:.2f} s were read."), stacklevel=2)
-    elif damage is not None or header.cut_short or is_short:
-        warnings.warn(AudioWarning(f"{name} ends early; {decoded / rate_hz:.2f} s could be read."), stacklevel=2)
-
-
-def _decode(sound, frames: int) -> Iterator[Float[np.ndarray, "s channels"]]:
-    """Blocks of an open SoundFile, also of one whose length is not known.
-
-    Raises:
-      SoundFileError: the rest cannot be decoded; what could be was yielded before.
-    """
-    import soundfile
-
-    if sound.format == "MP3":
-        sound.seek(0)  # The decoder rounds otherwise before its first seek.
-    # SoundFile seeks after each block where it can, which fails beyond an unknown length.
-    sound.seekable = lambda: False
-    while True:
-        block = np.full((frames, sound.channels), np.nan, np.float32)
-        try:
-            read = len(sound.read(out=block))
-        except soundfile.SoundFileError:
-            # The samples before the damage were decoded, but their number is lost.
-            is_missing = np.isnan(block).any(axis=1)
-            if not is_missing[0]:
-                yield block[: is_missing.argmax() if is_missing.any() else frames]
-            raise
-        if not read:
-            return
-        yield block[:read]
-
-
-def _name(source: str | os.PathLike | BinaryIO) -> str:
-    return os.fspath(source) if isinstance(source, str | os.PathLike) else "the input"
-
-
-def _open(source: str | os.PathLike | BinaryIO) -> BinaryIO:
-    """The recording as a seekable binary file, which is to be closed; pipes are read into memory."""
-    if isinstance(source, str | os.PathLike):
-        path = check_file(source)
-        try:
-            file = path.open("rb")
-        except OSError as error:
-            raise _not_accessible(path, error) from error
-        if file.seekable():
-            return file
-        with file:
-            data = file.read()
-    else:
-        data = source.read()
-    if not data:
-        raise AudioError(f"{_name(source)} is empty; give a recording.")
-    return io.BytesIO(data)
-
-
-def check_file(path: str | os.PathLike) -> Path:
-    """The path, if a file with something in it, or a pipe, lies there.
-
-    Raises:
-      AudioError: the file is missing or empty, or a folder, or there is no permission to look.
-    """
-    path = Path(path)
-    try:
-        status = path.stat()
-    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
-        raise AudioError(f"{path} does not exist; give the path of a recording.") from error
-    except OSError as error:
-        raise _not_accessible(path, error) from error
-    if stat.S_ISDIR(status.st_mode):
-        raise AudioError(f"{path} is a folder; give a recording.")
-    if stat.S_ISFIFO(status.st_mode):
-        return path
-    if not stat.S_ISREG(status.st_mode):
-        raise AudioError(f"{path} is a device; give a recording.")
-    if status.st_size == 0:
-        raise AudioError(f"{path} is an empty file; give a recording.")
-    return path
-
-
-def _not_accessible(path: Path, error: OSError) -> AudioError:
-    if isinstance(error, PermissionError):
-        return AudioError(f"{path} cannot be opened: no permission; change its permissions or give another recording.")
-    return AudioError(f"{path} cannot be opened ({error.strerror or error}); give another recording.")
-
-
-def unreadable(path: str | os.PathLike) -> AudioError:
-    """The error for a file that libsndfile cannot read."""
-    return AudioError(f"{path} cannot be read as audio; give a WAV, FLAC, OGG or MP3 recording.")
 
 
 def to_mono(audio: np.ndarray, rate_hz: int, sample_rate_hz: int) -> Float[np.ndarray, " S"]:

@@ -44,7 +44,7 @@ def remove_clicks(audio: Float[np.ndarray, " S"], rate_hz: int) -> Float[np.ndar
         if CLICK_FACTOR * rest < magnitudes[peak]:
             loud = first + np.flatnonzero(magnitudes[first:end] > rest)
             repaired = repaired.copy() if repaired is audio else repaired
-            _bridge(repaired, loud[0], loud[-1] + 1)
+            _bridge(repaired, int(loud[0]), int(loud[-1]) + 1)
     return repaired
 
 
