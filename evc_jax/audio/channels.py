@@ -1,8 +1,8 @@
 """Which channels of a recording become its mono version: their mean, unless that loses the speech.
 
 The mean of channels of opposite polarity is silence, and the mean of speech and of noise is noisy. In both cases the
-one channel with the most speech is taken. Speech rises far above its pauses; what is left of speech that cancels, hum
-and hiss do not.
+one channel with the most speech is taken. Speech rises far above its pauses; hum and hiss do not. Two speakers, one on
+each side, stay together.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from jaxtyping import Float
 FRAME_S = 0.02
 # Of the mean's power beside the sum of the channels' powers: below this, channels cancel. One channel alone gives 1.
 MIN_KEPT_POWER = 0.5
-# A mean whose level varies by this much is good, however much more a single channel's does.
+# A channel whose level varies by less is noise or hum; a mean whose level varies by more is good.
+NOISE_CONTRAST_DB = 12.0
 ENOUGH_CONTRAST_DB = 45.0
 CONTRAST_LOSS_DB = 6.0
 CONTRAST_PERCENTILES = (10, 95)
@@ -58,7 +59,9 @@ class ChannelStatistics:
         contrasts_db = np.array([_contrast_db(histogram) for histogram in self._histograms])
         speech_db = contrasts_db[:-1].max()
         cancels = covariance.sum() < MIN_KEPT_POWER * powers.sum()
-        drowns = contrasts_db[-1] < min(ENOUGH_CONTRAST_DB, speech_db - CONTRAST_LOSS_DB)
+        lacks_speech = contrasts_db < min(NOISE_CONTRAST_DB, speech_db - CONTRAST_LOSS_DB)
+        loses_contrast = contrasts_db[-1] < min(ENOUGH_CONTRAST_DB, speech_db - CONTRAST_LOSS_DB)
+        drowns = lacks_speech[:-1].any() and loses_contrast
         if not (cancels or drowns):
             return None
         with_speech = contrasts_db[:-1] >= speech_db - CONTRAST_LOSS_DB

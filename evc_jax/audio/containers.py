@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import BinaryIO
 
 _FLAC_TOTAL_OFFSET = 21  # STREAMINFO: 36 bits, the lower half of this byte and four more
 _OGG_LAST_PAGE_BYTES = 65_307 + 27  # a page is at most so long
@@ -35,7 +34,7 @@ class Header:
     not_closed: bool = False
 
 
-def inspect_header(file: BinaryIO) -> Header:
+def inspect_header(file: io.IOBase) -> Header:
     """Reads the headers of a seekable file and leaves it at its start."""
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
@@ -56,7 +55,7 @@ def inspect_header(file: BinaryIO) -> Header:
 class PatchedFile(io.RawIOBase):
     """A seekable binary file in which some bytes read as others."""
 
-    def __init__(self, file: BinaryIO, replaced: Mapping[int, int]):
+    def __init__(self, file: io.IOBase, replaced: Mapping[int, int]):
         self._file = file
         self._replaced = replaced
 
@@ -88,7 +87,7 @@ class PatchedFile(io.RawIOBase):
         return True
 
 
-def _read_at(file: BinaryIO, position: int, count: int) -> bytes:
+def _read_at(file: io.IOBase, position: int, count: int) -> bytes:
     file.seek(position)
     return file.read(count)
 
@@ -97,7 +96,7 @@ def _replacement(position: int, data: bytes) -> dict[int, int]:
     return dict(enumerate(data, position))
 
 
-def _id3_bytes(file: BinaryIO, start: bytes) -> int:
+def _id3_bytes(file: io.IOBase, start: bytes) -> int:
     """Length of the ID3 tag that MP3 and some FLAC files begin with; its size has seven bits a byte."""
     if start[:3] != b"ID3" or len(start) < 10:
         return 0
@@ -107,7 +106,7 @@ def _id3_bytes(file: BinaryIO, start: bytes) -> int:
     return 10 + size
 
 
-def _inspect_flac(file: BinaryIO, first: int) -> Header:
+def _inspect_flac(file: io.IOBase, first: int) -> Header:
     """The length is always left open for libsndfile: it never reads beyond a stated one that is too small."""
     position = first + _FLAC_TOTAL_OFFSET
     field_bytes = _read_at(file, position, 5)
@@ -117,7 +116,7 @@ def _inspect_flac(file: BinaryIO, first: int) -> Header:
     return Header(_replacement(position, bytes([field_bytes[0] & 0xF0, 0, 0, 0, 0])), stated_samples=stated or None)
 
 
-def _inspect_chunks(file: BinaryIO, start: bytes, size: int) -> Header:
+def _inspect_chunks(file: io.IOBase, start: bytes, size: int) -> Header:
     """WAV and AIFF: the chunk of samples ends with the file where its size is 0, unknown or too large."""
     order, wanted = ("little", b"data") if start[:4] == b"RIFF" else ("big", b"SSND")
     position = 12
@@ -141,14 +140,14 @@ def _size_bytes(position: int, value: int, order: str):
     return _replacement(position, value.to_bytes(4, order)).items()
 
 
-def _is_chunk(file: BinaryIO, position: int, size: int, order: str) -> bool:
+def _is_chunk(file: io.IOBase, position: int, size: int, order: str) -> bool:
     """Whether another chunk begins there: a name of four letters and a size that fits."""
     chunk = _read_at(file, position, 8)
     named = len(chunk) == 8 and all(32 <= byte < 127 for byte in chunk[:4])
     return named and position + 8 + int.from_bytes(chunk[4:], order) <= size
 
 
-def _ogg_is_complete(file: BinaryIO, size: int) -> bool:
+def _ogg_is_complete(file: io.IOBase, size: int) -> bool:
     """Whether the last page is whole and marked as the last of its stream."""
     end = _read_at(file, max(0, size - _OGG_LAST_PAGE_BYTES), _OGG_LAST_PAGE_BYTES)
     page = end[end.rfind(b"OggS") :]
@@ -158,7 +157,7 @@ def _ogg_is_complete(file: BinaryIO, size: int) -> bool:
     return is_last and len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
 
 
-def _inspect_mp3(file: BinaryIO, first: int, size: int) -> Header:
+def _inspect_mp3(file: io.IOBase, first: int, size: int) -> Header:
     """The first frame may hold how many bytes there are: what is left of a file that was cut short, for mpg123."""
     start = _read_at(file, first, _XING_SEARCH_BYTES)
     places = [place for place in (start.find(b"Xing"), start.find(b"Info")) if place >= 0]

@@ -8,7 +8,6 @@ import stat
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Float
@@ -21,7 +20,7 @@ _LENGTH_OPEN = 2**62  # libsndfile's number of frames is beyond it where the hea
 
 
 def read_blocks(
-    source: str | os.PathLike | BinaryIO, block_values: int = BLOCK_VALUES
+    source: str | os.PathLike | io.IOBase, block_values: int = BLOCK_VALUES
 ) -> Iterator[tuple[Float[np.ndarray, "s channels"], int]]:
     """Decodes a recording in blocks of float32 samples at its own rate, each with that rate.
 
@@ -85,12 +84,12 @@ def _decode(sound, frames: int) -> Iterator[Float[np.ndarray, "s channels"]]:
         yield block[:read]
 
 
-def name_of(source: str | os.PathLike | BinaryIO) -> str:
+def name_of(source: str | os.PathLike | io.IOBase) -> str:
     """What messages call the source."""
     return os.fspath(source) if isinstance(source, str | os.PathLike) else "the input"
 
 
-def _open(source: str | os.PathLike | BinaryIO) -> BinaryIO:
+def _open(source: str | os.PathLike | io.IOBase) -> io.IOBase:
     """The recording as a seekable binary file, which is to be closed; pipes are read into memory."""
     if isinstance(source, str | os.PathLike):
         path = check_file(source)

@@ -8,17 +8,14 @@ import os
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Float, Int16
 
 from evc_jax.audio.channels import ChannelStatistics
-from evc_jax.audio.decoding import BLOCK_VALUES, check_file, name_of, read_blocks, unreadable
+from evc_jax.audio.decoding import BLOCK_VALUES, name_of, read_blocks
 from evc_jax.audio.repair import remove_clicks, remove_offset
 from evc_jax.errors import AudioError
-
-
 
 MIN_DURATION_S = 0.1
 MAX_CHANNELS = 64
@@ -27,7 +24,7 @@ RESAMPLING_QUALITY = "HQ"
 MAX_WAV_BYTES = 2**32 - 2**16
 
 
-def load(source: str | os.PathLike | BinaryIO, sample_rate_hz: int) -> Float[np.ndarray, " S"]:
+def load(source: str | os.PathLike | io.IOBase, sample_rate_hz: int) -> Float[np.ndarray, " S"]:
     """Reads a recording of any format, rate and channel count that libsndfile knows.
 
     Args:
@@ -42,7 +39,7 @@ def load(source: str | os.PathLike | BinaryIO, sample_rate_hz: int) -> Float[np.
     """
     blocks, rate_hz = [], sample_rate_hz
     try:
-        for block, rate_hz in read_blocks(source):
+        for block, rate_hz in read_blocks(source):  # noqa: B007 - the rate is the same for all
             check_shape(block)
             blocks.append(block)
         samples = np.concatenate(blocks) if blocks else np.zeros((0, 1), np.float32)

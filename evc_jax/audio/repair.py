@@ -40,7 +40,9 @@ def remove_clicks(audio: Float[np.ndarray, " S"], rate_hz: int) -> Float[np.ndar
         candidates = candidates[len(run) :]
         peak = run[magnitudes[run].argmax()]
         first, end = max(0, peak - guard), min(len(audio), peak + guard + 1)
-        rest = max(magnitudes[max(0, first - around) : first].max(initial=0), magnitudes[end : end + around].max(initial=0))
+        rest = max(
+            magnitudes[max(0, first - around) : first].max(initial=0), magnitudes[end : end + around].max(initial=0)
+        )
         if CLICK_FACTOR * rest < magnitudes[peak]:
             loud = first + np.flatnonzero(magnitudes[first:end] > rest)
             repaired = repaired.copy() if repaired is audio else repaired

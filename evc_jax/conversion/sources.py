@@ -48,16 +48,7 @@ class FileSource:
         Raises:
           AudioError: the file is missing, empty or no recording.
         """
-        import soundfile
-
-        path = audio_io.check_file(self.path)
-        try:
-            with soundfile.SoundFile(path) as file:
-                rate_hz = file.samplerate
-                for block in file.blocks(round(BLOCK_S * rate_hz), dtype="float32", always_2d=True):
-                    yield block, rate_hz
-        except (soundfile.SoundFileError, OSError, TypeError) as error:
-            raise audio_io.unreadable(path) from error
+        yield from audio_io.read_blocks(self.path)
 
     def duration_s(self) -> float | None:
         """As the file's header has it."""

@@ -87,13 +87,14 @@ def test_flac_with_fewer_samples_than_it_states_costs_no_memory(total):
 @pytest.mark.parametrize("container", FORMATS)
 @pytest.mark.parametrize("share", [0.5, 0.97])
 def test_files_cut_short(tmp_path, container, share):
-    data = encoded(container)
+    tone = voice(200, 8.0)  # of several pages of OGG
+    data = encoded(container, tone)
     path = tmp_path / "cut"
     path.write_bytes(data[: int(share * len(data))])
     with pytest.warns(AudioWarning, match="cut ends early") as warned:
         found = audio_io.load(path, RATE_HZ)
     assert len(warned) == 1 and "\n" not in str(warned[0].message)
-    assert (share - 0.35) * len(TONE) < len(found) < len(TONE)
+    assert (share - 0.3) * len(tone) < len(found) < len(tone)
     same = len(found) - 2000  # the last packet of a codec may fade
     np.testing.assert_allclose(found[:same], load(data)[:same], atol=1e-6)
 
@@ -142,9 +143,7 @@ def test_pipes(tmp_path):
     writer.start()
     np.testing.assert_array_equal(audio_io.load(tmp_path / "pipe", RATE_HZ), load(data))
     writer.join()
-    program = (
-        "import sys; from evc_jax.audio import io; [print(len(io.load(s, 16000))) for s in (sys.stdin.buffer,)];"
-    )
+    program = "import sys; from evc_jax.audio import io; [print(len(io.load(s, 16000))) for s in (sys.stdin.buffer,)];"
     done = subprocess.run([sys.executable, "-c", program], input=data, capture_output=True)
     assert int(done.stdout) == len(TONE), done.stderr
     with pytest.raises(AudioError, match="the input is empty"):

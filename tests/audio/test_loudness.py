@@ -34,9 +34,9 @@ def test_quiet_is_silent_only_where_nothing_stands_out():
     hiss = 1e-5 * np.random.default_rng(0).standard_normal(16000)
     with pytest.raises(AudioError, match="silent"):
         level_dbfs(hiss)
+    assert level_dbfs(1e3 * hiss) == pytest.approx(-40, abs=0.5)
     hiss[8000:12000] *= 5
-    assert level_dbfs(hiss) == pytest.approx(20 * np.log10(5e-5), abs=3)
-    assert level_dbfs(1e3 * hiss[:8000]) == pytest.approx(-40, abs=0.5)
+    assert -100 < level_dbfs(hiss) < -86
 
 
 def test_short_loud_words_count_and_pops_do_not():

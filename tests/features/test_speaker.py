@@ -6,7 +6,6 @@ from support import golden_features
 from support.golden_features import voice
 
 from evc_jax.audio import io as audio_io
-from evc_jax.audio import mel as mel_lib
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.mel import condition
 from evc_jax.errors import ConfigError
