@@ -214,6 +214,9 @@ def test_config_checks(values, reason):
 
 
 def test_import_is_light():
-    program = "import sys, evc_jax.audio.mel; print([m for m in ('jax', 'librosa', 'scipy', 'matplotlib') if m in sys.modules])"
+    program = (
+        "import sys, evc_jax.audio.mel; "
+        "print([m for m in ('jax', 'librosa', 'scipy', 'matplotlib') if m in sys.modules])"
+    )
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert finished.stdout.strip() == "[]"

@@ -1,5 +1,8 @@
 """The extraction path: lengths, ranges, level, and agreement with the golden features."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from support import golden_features
@@ -148,3 +151,13 @@ def test_embedders_hear_16_khz():
 def test_silence_is_refused(level_dbfs):
     with pytest.raises(AudioError, match="silent"):
         extraction.extract(np.zeros(16000), 16000, AudioConfig(level_dbfs=level_dbfs), flat_embedding)
+
+
+def test_librosa_is_not_imported():
+    """Its compiler's cache needs a folder that can be written, which not every user has."""
+    program = (
+        "import sys, numpy as np; from evc_jax.features.extract import extract; "
+        "extract(np.random.default_rng(0).normal(0, 0.1, 16000), 16000); "
+        "assert not {'librosa', 'numba'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
