@@ -15,7 +15,7 @@ from jaxtyping import Float
 from evc_jax.audio.containers import PatchedFile, inspect_header
 from evc_jax.errors import AudioError, AudioWarning
 
-BLOCK_VALUES = 2**20
+BLOCK_VALUES = 2**18
 _LENGTH_OPEN = 2**62  # libsndfile's number of frames is beyond it where the header states none
 
 

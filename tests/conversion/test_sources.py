@@ -24,7 +24,7 @@ def test_a_file_in_blocks_is_the_file(tmp_path, suffix, rate_hz, channels):
     expected = audio_io.load(path, 16000)
     for _ in range(2):
         np.testing.assert_allclose(read(source), expected, atol=1e-6)
-    assert len(list(source.read())) == 3
+    assert len(list(source.read())) > 1
     assert source.duration_s() == pytest.approx(20, abs=0.2)
 
 
