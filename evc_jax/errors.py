@@ -12,6 +12,10 @@ class AudioError(EvcError):
     """A recording that cannot be used."""
 
 
+class AudioWarning(UserWarning):
+    """A recording that is used although something is wrong with it, in one sentence."""
+
+
 class DataError(EvcError):
     """A corpus or dataset that is missing, incomplete or not what it says it is."""
 

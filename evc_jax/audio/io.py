@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int16
 
+from evc_jax.audio.channels import ChannelStatistics
+from evc_jax.audio.decoding import BLOCK_VALUES, name_of, read_blocks
+from evc_jax.audio.repair import remove_clicks, remove_offset
 from evc_jax.errors import AudioError
+from evc_jax.files import atomic_file
 
 MIN_DURATION_S = 0.1
-
-
 MAX_CHANNELS = 64
-
-
 RESAMPLING_QUALITY = "HQ"
-
-
 # Beyond 4 GB a WAV file needs 64-bit sizes.
 MAX_WAV_BYTES = 2**32 - 2**16
+# Full scale of the 16-bit audio that datasets hold.
+PCM_SCALE = 32767.0
 
 
-def load(path: str | os.PathLike, sample_rate_hz: int) -> Float[np.ndarray, " S"]:
+def load(source: str | os.PathLike | io.IOBase, sample_rate_hz: int) -> Float[np.ndarray, " S"]:
     """Reads a recording of any format, rate and channel count that libsndfile knows.
+
+    Args:
+      source: a path, or an open binary file, which may be a pipe.
+      sample_rate_hz: the wanted rate.
 
     Returns:
       float32 mono samples at `sample_rate_hz`.
@@ -36,42 +38,22 @@ def load(path: str | os.PathLike, sample_rate_hz: int) -> Float[np.ndarray, " S"
     Raises:
       AudioError: the file is missing, empty, no recording, too short, or holds NaN or infinite samples.
     """
-    import soundfile
-
-    path = check_file(path)
+    blocks, rate_hz = [], sample_rate_hz
     try:
-        samples, rate_hz = soundfile.read(os.fsencode(path), dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError, TypeError) as error:
-        raise unreadable(path) from error
-    try:
+        for block, rate_hz in read_blocks(source):  # noqa: B007 - the rate is the same for all
+            check_shape(block)
+            blocks.append(block)
+        samples = np.concatenate(blocks) if blocks else np.zeros((0, 1), np.float32)
         return to_mono(samples, rate_hz, sample_rate_hz)
     except AudioError as error:
-        raise AudioError(f"{path}: {error}") from error
-
-
-def check_file(path: str | os.PathLike) -> Path:
-    """The path, if a file with something in it lies there.
-
-    Raises:
-      AudioError: the file is missing or empty, or a folder.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise AudioError(f"{path} is a folder; give a recording.")
-    if not path.is_file():
-        raise AudioError(f"{path} does not exist; give the path of a recording.")
-    if path.stat().st_size == 0:
-        raise AudioError(f"{path} is an empty file; give a recording.")
-    return path
-
-
-def unreadable(path: Path) -> AudioError:
-    """The error for a file that libsndfile cannot read."""
-    return AudioError(f"{path} cannot be read as audio; give a WAV, FLAC, OGG or MP3 recording.")
+        name = name_of(source)
+        raise error if str(error).startswith(name) else AudioError(f"{name}: {error}") from error
 
 
 def to_mono(audio: np.ndarray, rate_hz: int, sample_rate_hz: int) -> Float[np.ndarray, " S"]:
-    """Turns an array of samples into float32 mono at `sample_rate_hz`.
+    """Turns an array of samples into float32 mono at `sample_rate_hz`, without a large offset and isolated clicks.
+
+    Mono is the mean of the channels; where that loses the speech it is one channel (see `channels`).
 
     Args:
       audio: [S] or [S, channels], floating point (full scale 1) or integer (full scale of its type).
@@ -87,7 +69,8 @@ def to_mono(audio: np.ndarray, rate_hz: int, sample_rate_hz: int) -> Float[np.nd
     check_shape(audio)
     check_rate(rate_hz)
     check_duration(len(audio), rate_hz)
-    mono = mix(audio)
+    audio = _as_finite_float(audio)
+    mono = remove_clicks(remove_offset(mix(audio, best_channel(audio, rate_hz))), rate_hz)
     if rate_hz != sample_rate_hz:
         mono = soxr.resample(mono, rate_hz, sample_rate_hz, quality=RESAMPLING_QUALITY)
     return np.ascontiguousarray(mono, dtype=np.float32)
@@ -111,16 +94,37 @@ def check_duration(samples: int, rate_hz: int) -> None:
         raise AudioError(f"the recording lasts {samples / rate_hz:.3f} s; give one of at least {MIN_DURATION_S} s.")
 
 
-def mix(audio: np.ndarray) -> Float[np.ndarray, " S"]:
+def mix(audio: np.ndarray, channel: int | None = None) -> Float[np.ndarray, " S"]:
     """Floating-point mono of samples of any type and channel count, at their own rate.
+
+    Args:
+      audio: [S] or [S, channels].
+      channel: what `ChannelStatistics.best_channel` chose for the whole recording; None is the mean of all.
 
     Raises:
       AudioError: another type, NaN or infinite samples.
     """
+    audio = _as_finite_float(audio)
+    if audio.ndim == 1:
+        return audio
+    return audio.mean(axis=1) if channel is None else audio[:, channel]
+
+
+def best_channel(audio: Float[np.ndarray, "S *channels"], rate_hz: int) -> int | None:
+    """The channel that stands for a whole recording, or None where the mean of all channels does."""
+    if audio.ndim == 1 or audio.shape[1] == 1:
+        return None
+    statistics = ChannelStatistics(audio.shape[1], rate_hz)
+    for block in np.array_split(audio, max(1, audio.size // BLOCK_VALUES)):
+        statistics.add(block)
+    return statistics.best_channel()
+
+
+def _as_finite_float(audio: np.ndarray) -> np.ndarray:
     audio = _as_float(audio)
     if not np.isfinite(audio).all():
         raise AudioError("the recording holds NaN or infinite samples; export it again.")
-    return audio if audio.ndim == 1 else audio.mean(axis=1)
+    return audio
 
 
 def _as_float(audio: np.ndarray) -> np.ndarray:
@@ -157,16 +161,12 @@ def save_blocks(
     import soundfile
 
     path = check_output(path)
-    beside = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_blocks(beside, blocks, samples, peak, rate_hz, path.suffix.lower().removeprefix("."))
-        os.replace(beside, path)
+        with atomic_file(path) as beside:
+            write_blocks(beside, blocks, samples, peak, rate_hz, path.suffix.lower().removeprefix("."))
     except (soundfile.SoundFileError, OSError) as error:
         raise AudioError(f"{path} cannot be written ({error}); give a place that can.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink()
 
 
 def write_blocks(
@@ -182,7 +182,8 @@ def write_blocks(
 
     if container == "wav" and 2 * samples > MAX_WAV_BYTES:
         container = "rf64"
-    with soundfile.SoundFile(file, "w", rate_hz, 1, subtype="PCM_16", format=container.upper()) as sound:
+    place = os.fsencode(file) if isinstance(file, Path) else file  # soundfile refuses names that are no text
+    with soundfile.SoundFile(place, "w", rate_hz, 1, subtype="PCM_16", format=container.upper()) as sound:
         for block in blocks:
             sound.write(block / peak if peak > 1 else block)
 
@@ -197,10 +198,6 @@ def check_output(path: str | os.PathLike) -> Path:
     if path.suffix.lower() not in (".wav", ".flac"):
         raise AudioError(f"{path} cannot be written; name it .wav or .flac.")
     return path
-
-
-# Full scale of the stored 16-bit audio.
-PCM_SCALE = 32767.0
 
 
 def to_pcm(audio: Float[np.ndarray, " S"]) -> Int16[np.ndarray, " S"]:

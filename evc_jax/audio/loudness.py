@@ -11,20 +11,18 @@ from evc_jax.errors import AudioError
 
 SILENCE_DBFS = -80.0
 ACTIVE_RANGE_DB = 35.0
-MAX_PEAK = 0.99
+# Of the loudest frame above the quietest one, in a recording that is all below `SILENCE_DBFS`.
+SPEECH_RANGE_DB = 10.0
+# Filtering leaves this of a constant recording, by rounding.
+DIGITAL_SILENCE_DBFS = -240.0
+# A pop of no more than a hop is part of so many frames, and stands out of speech by as much.
+POP_FRAMES = 5
+POP_DB = 15.0
 
 
-def gain_to_level(level_dbfs: float, peak: float | np.floating, config: AudioConfig) -> float:
-    """Factor that brings speech to `config.level_dbfs`, smaller where peaks would pass full scale.
-
-    Args:
-      level_dbfs: of the speech as it is.
-      peak: the largest absolute sample.
-      config: says the wanted level.
-    """
-    if config.level_dbfs is None:
-        return 1.0
-    return float(min(10 ** ((config.level_dbfs - level_dbfs) / 20), MAX_PEAK / peak))
+def gain_to_level(level_dbfs: float, config: AudioConfig) -> float:
+    """Factor that brings speech from a level to `config.level_dbfs`; a few peaks may pass full scale."""
+    return 1.0 if config.level_dbfs is None else float(10 ** ((config.level_dbfs - level_dbfs) / 20))
 
 
 def active_level_dbfs(filtered: Float[np.ndarray, " S"], config: AudioConfig) -> float:
@@ -35,20 +33,34 @@ def active_level_dbfs(filtered: Float[np.ndarray, " S"], config: AudioConfig) ->
       config: its rate and frames.
 
     Raises:
-      AudioError: no frame is louder than `SILENCE_DBFS`.
+      AudioError: the recording is silent; see `active_threshold`.
     """
     frames = frame_signal(filtered, config.window_samples, config.hop_samples)
-    mean_powers = frame_powers(frames) / config.window_samples
-    active = mean_powers[mean_powers > active_threshold(mean_powers.max())]
-    return float(10 * np.log10(active.mean()))
+    return active_level_of_powers(frame_powers(frames) / config.window_samples)
 
 
-def active_threshold(loudest: float) -> float:
-    """The mean power above which frames are speech, given the loudest frame's.
+def active_level_of_powers(mean_powers: Float[np.ndarray, " T"]) -> float:
+    """`active_level_dbfs` of the frames' mean powers."""
+    active = mean_powers > active_threshold(mean_powers)
+    return float(10 * np.log10(mean_powers[active & (mean_powers <= loudest_power(mean_powers))].mean()))
+
+
+def active_threshold(mean_powers: Float[np.ndarray, " T"]) -> float:
+    """The mean power above which frames are speech.
 
     Raises:
-      AudioError: no frame is louder than `SILENCE_DBFS`.
+      AudioError: all frames are zero, or all are quiet and equally so. Speech that is quieter than `SILENCE_DBFS`, as
+        in a floating-point file, is no silence.
     """
-    if loudest < 10 ** (SILENCE_DBFS / 10):
-        raise AudioError(f"the recording is silent (nothing above {SILENCE_DBFS:.0f} dBFS); give one with speech.")
+    loudest, quietest = loudest_power(mean_powers), mean_powers.min()
+    is_steady = loudest < quietest * 10 ** (SPEECH_RANGE_DB / 10)
+    if loudest < 10 ** ((SILENCE_DBFS if is_steady else DIGITAL_SILENCE_DBFS) / 10):
+        raise AudioError("the recording is silent; give one with speech.")
     return loudest * 10 ** (-ACTIVE_RANGE_DB / 10)
+
+
+def loudest_power(powers: Float[np.ndarray, " T"]) -> float:
+    """The largest power of a frame, without the few frames of a pop that stands far above all others."""
+    rank = min(POP_FRAMES, len(powers) // 4)
+    limit = np.partition(powers, -1 - rank)[-1 - rank] * 10 ** (POP_DB / 10)
+    return float(powers[powers <= limit].max())

@@ -1,4 +1,4 @@
-"""Recordings and their log-mel spectrograms: reading, writing, framing.
+"""Log-mel spectrograms of recordings: filtering, framing, mel bands.
 
 NumPy and SciPy only, so that the command line, the data builder's workers and the tests can import it cheaply.
 The features are those of SpeechSplit (arXiv 2004.11284, `make_spect_f0.py`).
@@ -16,6 +16,9 @@ from evc_jax.audio.config import AudioConfig
 
 HIGHPASS_ORDER = 5
 BLOCK_FRAMES = 128
+DITHER_SEED = 0
+_KNEE_HZ, _LINEAR_HZ, _LOG_STEP = 1000.0, 200.0 / 3, np.log(6.4) / 27
+_KNEE_MEL = _KNEE_HZ / _LINEAR_HZ
 
 
 def frame_count(samples: int, config: AudioConfig) -> int:
@@ -50,26 +53,25 @@ def highpass_design(order: int, corner_hz: float, sample_rate_hz: int) -> tuple[
     return signal.butter(order, corner_hz, "highpass", fs=sample_rate_hz, output="sos"), 3 * (order + 1)
 
 
-def condition(audio: Float[np.ndarray, " S"], config: AudioConfig, seed: int = 0) -> Float[np.ndarray, " S"]:
-    """What every analysis sees: high-passed, scaled by `gain`, dithered; float64."""
-    return add_dither(highpass(audio, config), config, seed)
+def condition(audio: Float[np.ndarray, " S"], config: AudioConfig) -> Float[np.ndarray, " S"]:
+    """The input of every analysis: high-passed, scaled by `gain`, dithered; float64."""
+    return add_dither(highpass(audio, config), config)
 
 
-def add_dither(filtered: Float[np.ndarray, " S"], config: AudioConfig, seed: int = 0) -> Float[np.ndarray, " S"]:
+def add_dither(filtered: Float[np.ndarray, " S"], config: AudioConfig) -> Float[np.ndarray, " S"]:
     """`condition` of a recording that is high-passed already."""
-    noise = np.random.default_rng(seed).uniform(-config.dither, config.dither, len(filtered))
+    noise = np.random.default_rng(DITHER_SEED).uniform(-config.dither, config.dither, len(filtered))
     return filtered * config.gain + noise
 
 
-def log_mel(audio: Float[np.ndarray, " S"], config: AudioConfig, seed: int = 0) -> Float[np.ndarray, "T F"]:
+def log_mel(audio: Float[np.ndarray, " S"], config: AudioConfig) -> Float[np.ndarray, "T F"]:
     """Log-mel spectrogram, about [0, 1] for speech but not clipped; float32, T = S // hop + 1.
 
     Args:
       audio: samples at `config.sample_rate_hz`.
       config: what the frames and bands are.
-      seed: of the dither.
     """
-    return mel_of_conditioned(condition(audio, config, seed), config)
+    return mel_of_conditioned(condition(audio, config), config)
 
 
 def mel_of_conditioned(samples: Float[np.ndarray, " S"], config: AudioConfig) -> Float[np.ndarray, "T F"]:
@@ -81,7 +83,7 @@ def mel_of_frames(frames: Float[np.ndarray, "T window"], config: AudioConfig) ->
     """Log-mel spectrogram of the frames of a conditioned recording; see `log_mel`."""
     from scipy import fft  # in float32 more than twice as fast as NumPy's
 
-    window, filters = _window(config.window_samples), mel_filters(config).T
+    window, filters = analysis_window(config.window_samples), mel_filters(config).T
     spectra = (fft.rfft((block * window).astype(np.float32), axis=1) for block in frame_blocks(frames))
     mel = np.concatenate([np.abs(spectrum) @ filters for spectrum in spectra])
     decibels = 20 * np.log10(np.maximum(config.mel_floor, mel)) - config.reference_db
@@ -95,21 +97,44 @@ def mel_to_magnitude(mel: Float[np.ndarray, "T F"], config: AudioConfig) -> Floa
 
 
 @functools.cache
-def _window(samples: int) -> np.ndarray:
+def analysis_window(samples: int) -> Float[np.ndarray, " samples"]:
+    """The periodic Hann window; float64."""
     return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(samples) / samples)
 
 
 @functools.cache
 def mel_filters(config: AudioConfig) -> Float[np.ndarray, "F bins"]:
-    """Slaney's triangular filters of unit area over `window_samples // 2 + 1` frequency bins; float32."""
-    import librosa
-
-    range_hz = {"fmin": config.mel_min_hz, "fmax": config.mel_max_hz}
-    filters = librosa.filters.mel(
-        sr=config.sample_rate_hz, n_fft=config.window_samples, n_mels=config.mel_bands, **range_hz
-    )
+    """`slaney_filters` of the settings."""
+    range_hz = (config.mel_min_hz, config.mel_max_hz)
+    filters = slaney_filters(config.sample_rate_hz, config.window_samples, config.mel_bands, *range_hz)
     filters.setflags(write=False)
     return filters
+
+
+def slaney_filters(
+    rate_hz: int, window_samples: int, bands: int, min_hz: float, max_hz: float
+) -> Float[np.ndarray, "F bins"]:
+    """Slaney's triangular filters of unit area over `window_samples // 2 + 1` frequency bins; float32.
+
+    Bit by bit those of `librosa.filters.mel`. librosa compiles functions when it is imported, and fails where the
+    compiler's cache cannot be written, as in a container without a home.
+    """
+    edges_hz = _mel_to_hz(np.linspace(*_hz_to_mel(np.array([min_hz, max_hz])), bands + 2))
+    ramps_hz = np.subtract.outer(edges_hz, np.fft.rfftfreq(window_samples, 1 / rate_hz))
+    widths_hz = np.diff(edges_hz)[:, None]
+    rising, falling = -ramps_hz[:-2] / widths_hz[:-1], ramps_hz[2:] / widths_hz[1:]
+    filters = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
+    filters *= (2 / (edges_hz[2:] - edges_hz[:-2]))[:, None]
+    return filters
+
+
+def _hz_to_mel(hz: np.ndarray) -> np.ndarray:
+    """Slaney's scale: linear up to 1 kHz, logarithmic above."""
+    return np.where(hz < _KNEE_HZ, hz / _LINEAR_HZ, _KNEE_MEL + np.log(np.maximum(hz, _KNEE_HZ) / _KNEE_HZ) / _LOG_STEP)
+
+
+def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
+    return np.where(mel < _KNEE_MEL, mel * _LINEAR_HZ, _KNEE_HZ * np.exp(_LOG_STEP * (mel - _KNEE_MEL)))
 
 
 def frame_powers(frames: Float[np.ndarray, "T window"]) -> Float[np.ndarray, " T"]:

@@ -85,10 +85,9 @@ def restore_pauses(
     source: Float[np.ndarray, " S2"],
     config: AudioConfig,
     rate: float = 1,
-    seed: int = 0,
 ) -> Float[np.ndarray, " S"]:
     """`mute_pauses` with the pauses of the levelled source."""
-    conditioned = condition(source, config, seed)
+    conditioned = condition(source, config)
     silent = silent_frames(frame_signal(conditioned, config.window_samples, config.hop_samples))
     return mute_pauses(sound, find_pauses(silent, len(source), config, rate), config)
 

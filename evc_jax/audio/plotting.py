@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -135,6 +136,8 @@ def picture_of_curves(
 
 def new_figure(width_inches: float, height_inches: float, title: str = ""):
     """A Matplotlib figure on Agg's canvas, laid out by itself; nothing global is touched."""
+    # Where there is no home for its settings, Matplotlib takes a temporary folder, with two long warnings.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,9 +13,12 @@ import numpy as np
 from jaxtyping import Float
 
 from evc_jax.audio import io as audio_io
+from evc_jax.audio.channels import ChannelStatistics
+from evc_jax.audio.decoding import name_of, read_blocks
+from evc_jax.audio.repair import OffsetStatistics, remove_clicks
 from evc_jax.errors import AudioError
 
-_DECODED_S = 8.0  # decoded at once
+_DECODED_S = 8.0  # decoded at once, from samples in memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,14 +26,14 @@ class AudioReader:
     """A recording that can be read as often as needed.
 
     Attributes:
-      source: the path of a file that libsndfile reads, or samples [S] or [S, channels].
+      source: the path of a file that libsndfile reads, a seekable binary file, or samples [S] or [S, channels].
       rate_hz: the rate of the samples; a file states its own.
 
     Raises:
       AudioError: samples of another shape, or without a positive rate.
     """
 
-    source: str | os.PathLike | np.ndarray
+    source: str | os.PathLike | io.IOBase | np.ndarray
     rate_hz: int = 0
 
     def __post_init__(self):
@@ -37,24 +42,38 @@ class AudioReader:
             audio_io.check_rate(self.rate_hz)
 
     def duration_s(self) -> float | None:
-        """The duration that the file's header states; None where it states none."""
+        """The duration that the file's header states, for a progress bar; None where it states none."""
         import soundfile
 
         if isinstance(self.source, np.ndarray):
             return len(self.source) / self.rate_hz
         try:
-            return soundfile.info(self.source).duration
+            stated_s = soundfile.info(os.fsencode(self.source)).duration
         except (soundfile.SoundFileError, OSError, TypeError):
             return None
+        return stated_s if 0 < stated_s < 1e7 else None
 
-    def load(self, sample_rate_hz: int) -> Float[np.ndarray, " S"]:
-        """The whole recording; see `audio.io.load` and `audio.io.to_mono`."""
+    def load(self, sample_rate_hz: int, limit_s: float = np.inf) -> Float[np.ndarray, " S"] | None:
+        """The whole recording as `audio.io.to_mono` gives it; None where it lasts longer than the limit.
+
+        Raises:
+          AudioError: see `audio.io.load`.
+        """
         if isinstance(self.source, np.ndarray):
-            return audio_io.to_mono(self.source, self.rate_hz, sample_rate_hz)
-        return audio_io.load(self.source, sample_rate_hz)
+            is_long = len(self.source) > limit_s * self.rate_hz
+            return None if is_long else audio_io.to_mono(self.source, self.rate_hz, sample_rate_hz)
+        blocks, samples, rate_hz = [np.zeros((0, 1), np.float32)], 0, sample_rate_hz
+        for block, rate_hz in self._decoded():
+            blocks = [*blocks, block] if samples else [block]
+            samples += len(block)
+            if samples > limit_s * rate_hz:
+                return None
+        return audio_io.to_mono(np.concatenate(blocks), rate_hz, sample_rate_hz)
 
     def read_mono(self, sample_rate_hz: int, block_samples: int) -> Iterator[Float[np.ndarray, " s"]]:
         """Mono float32 blocks of `block_samples` samples at `sample_rate_hz`, the last one shorter.
+
+        Channels and offset are treated as `audio.io.to_mono` treats them; a click is one beside its block.
 
         Raises:
           AudioError: see `audio.io.load`.
@@ -74,38 +93,49 @@ class AudioReader:
         try:
             yield
         except AudioError as error:
-            if isinstance(self.source, np.ndarray) or str(self.source) in str(error):
+            if isinstance(self.source, np.ndarray) or name_of(self.source) in str(error):
                 raise
-            raise AudioError(f"{self.source}: {error}") from error
+            raise AudioError(f"{name_of(self.source)}: {error}") from error
+
+    @functools.cached_property
+    def _mixing(self) -> tuple[int | None, float]:
+        """The channel to take (None for the mean of all) and the offset to subtract, of the whole recording."""
+        channels: ChannelStatistics | None = None
+        samples, rate_hz = 0, 1
+        for block, rate_hz in self._decoded():
+            audio_io.check_shape(block)
+            if channels is None:
+                channels = ChannelStatistics(np.atleast_2d(block.T).shape[0], rate_hz)
+            channels.add(audio_io.mix(block)[:, None] if block.ndim == 1 else block)
+            samples += len(block)
+        audio_io.check_duration(samples, rate_hz)
+        channel = channels.best_channel() if channels is not None else None
+        offset = OffsetStatistics()
+        for block, _ in self._decoded():
+            offset.add(audio_io.mix(block, channel))
+        return channel, offset.offset()
 
     def _resampled(self, sample_rate_hz: int) -> Iterator[Float[np.ndarray, " s"]]:
         import soxr
 
-        samples, stream, rate_hz = 0, None, sample_rate_hz
+        channel, offset = self._mixing
+        stream = None
         for block, rate_hz in self._decoded():
-            samples += len(block)
-            mono = audio_io.mix(block).astype(np.float32)
+            mono = remove_clicks((audio_io.mix(block, channel) - offset).astype(np.float32), rate_hz)
             if rate_hz == sample_rate_hz:
                 yield mono
                 continue
             if stream is None:
                 stream = soxr.ResampleStream(rate_hz, sample_rate_hz, 1, "float32", audio_io.RESAMPLING_QUALITY)
             yield stream.resample_chunk(mono)
-        audio_io.check_duration(samples, rate_hz)
         if stream is not None:
             yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
     def _decoded(self) -> Iterator[tuple[np.ndarray, int]]:
-        import soundfile
-
-        if isinstance(self.source, np.ndarray):
-            size = max(1, round(_DECODED_S * self.rate_hz))
-            yield from ((self.source[i : i + size], self.rate_hz) for i in range(0, len(self.source), size))
+        if not isinstance(self.source, np.ndarray):
+            if isinstance(self.source, io.IOBase):
+                self.source.seek(0)
+            yield from read_blocks(self.source)
             return
-        path = audio_io.check_file(self.source)
-        try:
-            with soundfile.SoundFile(path) as file:
-                for block in file.blocks(round(_DECODED_S * file.samplerate), dtype="float32", always_2d=True):
-                    yield block, file.samplerate
-        except (soundfile.SoundFileError, OSError, TypeError) as error:
-            raise audio_io.unreadable(path) from error
+        size = max(1, round(_DECODED_S * self.rate_hz))
+        yield from ((self.source[i : i + size], self.rate_hz) for i in range(0, len(self.source), size))

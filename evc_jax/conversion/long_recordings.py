@@ -152,14 +152,15 @@ def convert_segments(
 
 
 def _convert_segments(converter: Converter, reader: AudioReader, options: ConversionOptions) -> Iterator[Conversion]:
-    config, duration_s = converter.bundle.audio, reader.duration_s()
+    config = converter.bundle.audio
     with reader.naming_errors():
-        stats = None if duration_s is not None and duration_s <= WHOLE_S else analyse(reader, config)
-        if short := stats is None or stats.samples <= WHOLE_S * config.sample_rate_hz:
-            features = converter.extract(reader.load(config.sample_rate_hz), config.sample_rate_hz)
-    if short:
+        whole = reader.load(config.sample_rate_hz, WHOLE_S)
+        features = None if whole is None else converter.extract(whole, config.sample_rate_hz)
+    if features is not None:
         yield converter.convert_features(features, options)
         return
+    with reader.naming_errors():
+        stats = analyse(reader, config)
     tail = np.zeros(0, np.float32)
     for segment, first, samples in _read_segments(reader, stats, config):
         features = _extract(samples, first, stats, config)
@@ -181,7 +182,7 @@ def analyse(reader: AudioReader, config: AudioConfig) -> RecordingStats:
         excerpt.add(block, parts[-1])
         samples += len(block)
     powers = np.concatenate([*(part[:-1] for part in parts), parts[-1][-1:]])
-    active = powers > loudness.active_threshold(float(powers.max()))
+    active = powers > loudness.active_threshold(powers)
     segments = cut_at_pauses(powers, active, samples, config)
     features = extraction.extract(excerpt.samples(), rate_hz, config)
     known = features.level_gain, features.embedding, log_f0_statistics(features.f0_hz)

@@ -13,6 +13,11 @@ from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.mel import add_dither, highpass, mel_of_conditioned
 from evc_jax.features import pitch, speaker
 
+# Power of what the high-pass takes away, above the speech's: ordinary recordings are below.
+LARGEST_RUMBLE_DB = 0.0
+# The dither would drown quieter speech, so the embedder's own gain comes before it.
+DITHER_AUDIBLE_DBFS = -70.0
+
 
 @dataclass(frozen=True)
 class Features:
@@ -39,7 +44,6 @@ def extract(
     rate_hz: int,
     config: AudioConfig | None = None,
     embedder: speaker.Embedder | None = None,
-    seed: int = 0,
     level_gain: float | None = None,
 ) -> Features:
     """Extracts all features of a recording.
@@ -53,7 +57,6 @@ def extract(
       rate_hz: its sample rate.
       config: what the features are; the default `AudioConfig` when None.
       embedder: gives the speaker embedding; `speaker.embed` when None.
-      seed: of the dither.
       level_gain: `Features.level_gain` of the recording that this one is a part of; None measures it.
 
     Returns:
@@ -66,25 +69,32 @@ def extract(
     embedder = embedder or speaker.embed
     recorded = audio_io.to_mono(audio, rate_hz, config.sample_rate_hz)
     filtered = highpass(recorded, config)
-    gain = level_gain
-    if gain is None:
-        level_dbfs = loudness.active_level_dbfs(filtered, config)
-        gain = loudness.gain_to_level(level_dbfs, np.abs(recorded).max(), config)
-    samples = recorded * np.float32(gain)
-    conditioned = add_dither(filtered * gain, config, seed)
+    level_dbfs = loudness.active_level_dbfs(filtered, config)
+    gain = loudness.gain_to_level(level_dbfs, config) if level_gain is None else level_gain
+    samples = _without_rumble(recorded, filtered, level_dbfs) * np.float32(gain)
+    conditioned = add_dither(filtered * gain, config)
     return Features(
         audio=samples,
         mel=np.clip(mel_of_conditioned(conditioned, config), 0, 1),
         f0_hz=pitch.f0_of_conditioned(conditioned, config),
         # Resemblyzer has a level rule of its own; after another one it tells speakers apart less well.
-        embedding=embedder(_for_embedder(add_dither(filtered, config, seed), config)),
+        embedding=embedder(_for_embedder(filtered, level_dbfs, config)),
         level_gain=gain,
     )
 
 
-def _for_embedder(conditioned: np.ndarray, config: AudioConfig) -> np.ndarray:
+def _without_rumble(recorded: np.ndarray, filtered: np.ndarray, level_dbfs: float) -> np.ndarray:
+    """The recording; the high-passed one where what lies below is loud, as it would not fit full scale."""
+    rumble_power = np.mean(np.square(recorded - filtered))
+    is_loud = rumble_power > 10 ** ((level_dbfs + LARGEST_RUMBLE_DB) / 10)
+    return filtered.astype(np.float32) if is_loud else recorded
+
+
+def _for_embedder(filtered: np.ndarray, level_dbfs: float, config: AudioConfig) -> np.ndarray:
     """The conditioned waveform at the embedder's rate, which the original embeds, too."""
-    samples = conditioned.astype(np.float32)
+    if level_dbfs < DITHER_AUDIBLE_DBFS:
+        filtered = filtered * speaker.raising_gain(float(np.mean(np.square(filtered))))
+    samples = add_dither(filtered, config).astype(np.float32)
     if config.sample_rate_hz == speaker.SAMPLE_RATE_HZ:
         return samples
     return audio_io.to_mono(samples, config.sample_rate_hz, speaker.SAMPLE_RATE_HZ)

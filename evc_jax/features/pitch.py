@@ -6,12 +6,11 @@ the recording itself, so that nobody has to know the sex. WORLD: Morise et al. 2
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 from jaxtyping import Bool, Float
 
 from evc_jax.audio.config import AudioConfig
+from evc_jax.audio.loudness import loudest_power
 from evc_jax.audio.mel import condition, frame_blocks, frame_count, frame_powers, frame_signal, highpass_design
 
 REGISTER_RANGE_HZ = (60.0, 600.0)
@@ -25,12 +24,14 @@ OCTAVE_COST = 0.01
 DEFAULT_QUARTILES_HZ = (100.0, 250.0)
 RANGE_FACTORS = (0.7, 1.75)
 # Just above mains hum.
-LOWEST_F0_HZ = 65.0
+LOWEST_F0_HZ = 62.0
 HIGHPASS_FACTOR = 0.7
 HIGHPASS_ORDER = 4
 STEPS_PER_FRAME = 4
-# What DIO hears is decimated to this rate, or a little more.
+# DIO's input is decimated to this rate, or a little more.
 DIO_RATE_HZ = 4000
+# With WORLD's two, the second harmonic of an open vowel at 400 to 500 Hz passes the filter that should leave the first.
+DIO_CHANNELS_PER_OCTAVE = 4.0
 # LoveTrain: a voiced frame has this share of its power up to 7.9 kHz below 4 kHz.
 LOVE_TRAIN_THRESHOLD = 0.85
 LOVE_TRAIN_BOUNDS_HZ = (100.0, 4000.0, 7900.0)
@@ -41,7 +42,7 @@ LOVE_TRAIN_BLOCK_FRAMES = 128
 VOICED_RANGE_DB = 35.0
 
 
-def estimate_f0(audio: Float[np.ndarray, " S"], config: AudioConfig, seed: int = 0) -> Float[np.ndarray, " T"]:
+def estimate_f0(audio: Float[np.ndarray, " S"], config: AudioConfig) -> Float[np.ndarray, " T"]:
     """Fundamental frequency at the spectrogram's frames.
 
     A first pass over a wide range, by autocorrelation, finds the speaker's register; DIO looks only around its
@@ -52,12 +53,11 @@ def estimate_f0(audio: Float[np.ndarray, " S"], config: AudioConfig, seed: int =
     Args:
       audio: samples at `config.sample_rate_hz`.
       config: rate and frames.
-      seed: of the dither.
 
     Returns:
       float32 Hz, T = S // hop + 1; 0 where the frame is unvoiced.
     """
-    return f0_of_conditioned(condition(audio, config, seed), config)
+    return f0_of_conditioned(condition(audio, config), config)
 
 
 def f0_of_conditioned(samples: Float[np.ndarray, " S"], config: AudioConfig) -> Float[np.ndarray, " T"]:
@@ -110,17 +110,10 @@ def _autocorrelation(frames: np.ndarray, lags: int) -> np.ndarray:
     """The first lags of the autocorrelation over the last axis, 1 at lag 0; zero frames give zeros."""
     from scipy import fft
 
-    size = _even_and_smooth(frames.shape[-1] + lags)  # so long that what wraps around reaches none of them
+    size = fft.next_fast_len(frames.shape[-1] + lags, real=True)  # so long that what wraps around reaches none of them
     power = np.abs(fft.rfft(frames, size)) ** 2
     correlation = fft.irfft(power, size)[..., :lags]
     return correlation / np.maximum(correlation[..., :1], 1e-20)
-
-
-@functools.cache
-def _even_and_smooth(least: int) -> int:
-    """The next even number without prime factors above 5, as Fourier transforms like them."""
-    sizes = (2**a * 3**b * 5**c for a in range(1, 20) for b in range(12) for c in range(8))
-    return min(size for size in sizes if size >= least)
 
 
 def _without_below(samples: np.ndarray, corner_hz: float, config: AudioConfig) -> np.ndarray:
@@ -144,9 +137,8 @@ def track(
     rate_hz = config.sample_rate_hz
     period_ms = 1000 * config.hop_samples / rate_hz / STEPS_PER_FRAME
     speed = max(1, rate_hz // DIO_RATE_HZ)
-    f0_hz, times_s = pyworld.dio(
-        samples, rate_hz, f0_floor=low_hz, f0_ceil=high_hz, frame_period=period_ms, speed=speed
-    )
+    range_hz = {"f0_floor": low_hz, "f0_ceil": high_hz, "channels_in_octave": DIO_CHANNELS_PER_OCTAVE}
+    f0_hz, times_s = pyworld.dio(samples, rate_hz, **range_hz, frame_period=period_ms, speed=speed)
     frames = frame_count(len(samples), config)
     f0_hz, times_s = _at_frames(f0_hz, frames), _at_frames(times_s, frames)
     return pyworld.stonemask(samples, f0_hz, times_s, rate_hz), times_s
@@ -201,7 +193,7 @@ def _share_below(samples: np.ndarray, f0_hz: np.ndarray, times_s: np.ndarray, ra
 def _loud(frames: np.ndarray, range_db: float) -> np.ndarray:
     """Frames [T, window] within `range_db` of the loudest one; bool [T]."""
     powers = frame_powers(frames)
-    return powers > loud_threshold(powers.max(), range_db)
+    return powers > loud_threshold(loudest_power(powers), range_db)
 
 
 def loud_threshold(loudest: float, range_db: float) -> float:

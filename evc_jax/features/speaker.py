@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float
 
-from evc_jax.audio.mel import frame_blocks
+from evc_jax.audio.mel import analysis_window, frame_blocks, slaney_filters
 from evc_jax.errors import ConfigError
 from evc_jax.files import ASSETS
 
@@ -90,7 +90,7 @@ def embed_speaker(embeddings: Sequence[np.ndarray]) -> Float[np.ndarray, " E"]:
 def preprocess(audio: Float[np.ndarray, " S"]) -> Float[np.ndarray, " S2"]:
     """Raises quiet recordings to -30 dBFS and removes long pauses; float32, S2 <= S.
 
-    NOTE: a recording in which the detector hears no speech is kept whole, where the original fails.
+    NOTE: a recording in which the detector finds no speech is kept whole, where the original fails.
     """
     audio = _raise_volume(np.asarray(audio, np.float32))
     trimmed = trim_silences(audio)
@@ -125,7 +125,7 @@ def smooth(speech: Bool[np.ndarray, " N"]) -> Bool[np.ndarray, " N"]:
 
 
 class SpeechDetector:
-    """WebRTC's detector, which remembers what it heard before."""
+    """WebRTC's detector, whose decisions depend on what came before."""
 
     def __init__(self):
         import webrtcvad
@@ -165,11 +165,8 @@ def power_mel_of_frames(frames: Float[np.ndarray, "T window"]) -> Float[np.ndarr
 
 @functools.cache
 def _mel_analysis() -> tuple[np.ndarray, np.ndarray]:
-    import librosa
-
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(MEL_WINDOW_SAMPLES) / MEL_WINDOW_SAMPLES)
-    filters = librosa.filters.mel(sr=SAMPLE_RATE_HZ, n_fft=MEL_WINDOW_SAMPLES, n_mels=MEL_BANDS)
-    return window.astype(np.float32), filters
+    filters = slaney_filters(SAMPLE_RATE_HZ, MEL_WINDOW_SAMPLES, MEL_BANDS, 0.0, SAMPLE_RATE_HZ / 2)
+    return analysis_window(MEL_WINDOW_SAMPLES).astype(np.float32), filters
 
 
 def encode(partials: Float[np.ndarray, "N T F"]) -> Float[np.ndarray, "N E"]:

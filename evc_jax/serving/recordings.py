@@ -8,13 +8,14 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from evc_jax.audio.io import check_duration, check_shape, mix, to_mono, write_blocks
+from evc_jax.audio.decoding import read_blocks
+from evc_jax.audio.io import check_shape, to_mono, write_blocks
 from evc_jax.errors import AudioError
 
 MIN_RATE_HZ, MAX_RATE_HZ = 1000, 192_000
 Container = Literal["wav", "flac"]
-# What is read at once; MP3 read in several blocks differs from MP3 read as a whole, by rounding.
-_BLOCK_CHANNELS = 2
+# Memory is bounded to that of so many channels of the longest recording at the highest rate.
+MAX_CHANNELS_IN_MEMORY = 2
 
 
 class TooLongError(AudioError):
@@ -35,16 +36,24 @@ def decode(data: bytes, sample_rate_hz: int, max_seconds: float) -> Float[np.nda
       TooLongError: it lasts longer.
       AudioError: it is no recording, too short, or holds NaN or infinite samples.
     """
-    import soundfile
-
     if not data:
         raise AudioError("the upload is empty; send a recording.")
+    blocks, values, rate_hz = [], 0, sample_rate_hz
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
-            mono = _read_mono(file, max_seconds)
-            return to_mono(mono, file.samplerate, sample_rate_hz)
-    except (soundfile.SoundFileError, OSError, TypeError, OverflowError) as error:
+        for block, rate_hz in read_blocks(io.BytesIO(data)):
+            if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
+                bounds = f"{MIN_RATE_HZ} to {MAX_RATE_HZ} Hz"
+                raise AudioError(f"the sample rate is {rate_hz} Hz; send a recording of {bounds}.")
+            check_shape(block)
+            blocks.append(block)
+            values += block.size
+            if values > max_seconds * rate_hz * block.shape[1]:
+                raise TooLongError(f"the recording lasts longer than {max_seconds:g} s; send at most that at a time.")
+            if values > MAX_CHANNELS_IN_MEMORY * max_seconds * MAX_RATE_HZ:
+                raise AudioError("the upload has too many channels for its duration; send mono or stereo.")
+    except OverflowError as error:
         raise AudioError("the upload cannot be read as audio; send a WAV, FLAC, OGG or MP3 recording.") from error
+    return to_mono(np.concatenate(blocks) if blocks else np.zeros(0, np.float32), rate_hz, sample_rate_hz)
 
 
 def encode(audio: Float[np.ndarray, " S"], rate_hz: int, container: Container) -> bytes:
@@ -58,24 +67,3 @@ def encode(audio: Float[np.ndarray, " S"], rate_hz: int, container: Container) -
     buffer = io.BytesIO()
     write_blocks(buffer, [audio], len(audio), float(np.abs(audio).max(initial=0.0)), rate_hz, container)
     return buffer.getvalue()
-
-
-def _read_mono(file, max_seconds: float) -> Float[np.ndarray, " S"]:
-    """The mean of all channels, block by block, so that many channels need no more memory than two."""
-    rate_hz = file.samplerate
-    if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
-        raise AudioError(f"the sample rate is {rate_hz} Hz; send a recording of {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz.")
-    check_shape(np.empty((1, file.channels), np.float32))
-    limit = int(max_seconds * rate_hz)
-    at_once = max(1, _BLOCK_CHANNELS * (limit + 1) // file.channels)
-    blocks, frames = [np.zeros(0, np.float32)], 0
-    while frames <= limit:
-        block = file.read(at_once, dtype="float32", always_2d=True)
-        if not len(block):
-            break
-        blocks.append(mix(block))
-        frames += len(block)
-    if frames > limit:
-        raise TooLongError(f"the recording lasts longer than {max_seconds:g} s; send at most that at a time.")
-    check_duration(frames, rate_hz)
-    return np.concatenate(blocks)

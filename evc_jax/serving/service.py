@@ -12,7 +12,9 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
+from evc_jax.audio.reader import AudioReader
 from evc_jax.conversion.converter import Converter
+from evc_jax.conversion.long_recordings import convert_segments
 from evc_jax.conversion.options import SAMPLED_VOICE, TransferAspects, Voice, options_from
 from evc_jax.conversion.voices import Voices
 from evc_jax.errors import AudioError
@@ -100,8 +102,13 @@ class Service:
         options.check(self.bundle)
         if voices:  # once, however many segments the recording has
             options = replace(options, voice=self.converter.voices.resolve(voices))
-        features = self._extract("recording", recording)
-        return self._encode(self.converter.convert_features(features, options).audio, container)
+        reader = AudioReader(self._decode("recording", recording), self.converter.sample_rate_hz)
+        parts = []
+        with _named("recording"):
+            for conversion in convert_segments(self.converter, reader, options):
+                parts.append(conversion.audio)
+                check_deadline()
+        return self._encode(np.concatenate(parts), container)
 
     def transfer(
         self, source: bytes, target: bytes, aspects: str, given: dict[str, Any], container: Container

@@ -28,3 +28,22 @@ def test_active_level_ignores_pauses_and_offset():
 def test_silence_is_refused(offset):
     with pytest.raises(AudioError, match="silent"):
         level_dbfs(np.full(16000, offset, np.float32))
+
+
+def test_quiet_is_silent_only_where_nothing_stands_out():
+    hiss = 1e-5 * np.random.default_rng(0).standard_normal(16000)
+    with pytest.raises(AudioError, match="silent"):
+        level_dbfs(hiss)
+    assert level_dbfs(1e3 * hiss) == pytest.approx(-40, abs=0.5)
+    hiss[8000:12000] *= 5
+    assert -100 < level_dbfs(hiss) < -86
+
+
+def test_short_loud_words_count_and_pops_do_not():
+    powers = np.full(100, 1e-4)
+    powers[20:30] = 1e-1
+    assert loudness.loudest_power(powers) == 1e-1
+    powers[20:30] = 1e-4
+    powers[50:55] = 1e-1
+    assert loudness.loudest_power(powers) == 1e-4
+    assert loudness.loudest_power(np.array([1.0])) == 1

@@ -73,7 +73,7 @@ def test_the_strongest_period(peak):
     assert found_hz == [80, 200, 500, 0, 0]
 
 
-@pytest.mark.parametrize("f0_hz", [110.0, 220.0])
+@pytest.mark.parametrize("f0_hz", [80.0, 110.0, 220.0])
 def test_mains_hum_is_not_a_voice(f0_hz):
     times_s = np.arange(32000) / 16000
     hum = (0.03 * np.sin(2 * np.pi * 60 * times_s)).astype(np.float32)

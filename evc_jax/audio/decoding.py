@@ -1,0 +1,143 @@
+"""Decoding of files, pipes and bytes in blocks, whatever their headers say."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from evc_jax.audio.containers import PatchedFile, inspect_header
+from evc_jax.errors import AudioError, AudioWarning
+
+BLOCK_VALUES = 2**18
+_LENGTH_OPEN = 2**62  # libsndfile's number of frames is beyond it where the header states none
+
+
+def read_blocks(
+    source: str | os.PathLike | io.IOBase, block_values: int = BLOCK_VALUES
+) -> Iterator[tuple[Float[np.ndarray, "s channels"], int]]:
+    """Decodes a recording in blocks of float32 samples at its own rate, each with that rate.
+
+    The header's length is not trusted: memory is that of a block, and all samples that can be decoded are read. An
+    `AudioWarning` says where the file ends early or was not closed.
+
+    Args:
+      source: a path, or an open binary file, which may be a pipe.
+      block_values: samples of all channels together in a block.
+
+    Raises:
+      AudioError: the file is missing, empty, may not be read, or is no recording.
+    """
+    import soundfile
+
+    name = name_of(source)
+    with _open(source) as file:
+        header = inspect_header(file)
+        decoded, damage, rate_hz, stated = 0, None, 0, 0
+        try:
+            with soundfile.SoundFile(PatchedFile(file, header.replaced)) as sound:
+                rate_hz, stated = sound.samplerate, header.stated_samples or sound.frames
+                for block in _decode(sound, max(1, block_values // sound.channels)):
+                    decoded += len(block)
+                    yield block, rate_hz
+        except (soundfile.SoundFileError, OSError, TypeError) as error:
+            damage = error
+    if damage is not None and not decoded:
+        raise unreadable(name) from damage
+    is_short = decoded < stated < _LENGTH_OPEN
+    if header.not_closed:
+        warnings.warn(AudioWarning(f"{name} was not closed; {decoded / rate_hz:.2f} s were read."), stacklevel=2)
+    elif damage is not None or header.cut_short or is_short:
+        warnings.warn(AudioWarning(f"{name} ends early; {decoded / rate_hz:.2f} s could be read."), stacklevel=2)
+
+
+def _decode(sound, frames: int) -> Iterator[Float[np.ndarray, "s channels"]]:
+    """Blocks of an open SoundFile, also of one whose length is not known.
+
+    Raises:
+      SoundFileError: the rest cannot be decoded; what could be was yielded before.
+    """
+    import soundfile
+
+    if sound.format == "MP3":
+        sound.seek(0)  # The decoder rounds otherwise before its first seek.
+    # SoundFile seeks after each block where it can, which fails beyond an unknown length.
+    sound.seekable = lambda: False
+    while True:
+        block = np.full((frames, sound.channels), np.nan, np.float32)
+        try:
+            read = len(sound.read(out=block))
+        except soundfile.SoundFileError:
+            # The samples before the damage were decoded, but their number is lost.
+            is_missing = np.isnan(block).any(axis=1)
+            if not is_missing[0]:
+                yield block[: is_missing.argmax() if is_missing.any() else frames]
+            raise
+        if not read:
+            return
+        yield block[:read]
+
+
+def name_of(source: str | os.PathLike | io.IOBase) -> str:
+    """What messages call the source."""
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else "the input"
+
+
+def _open(source: str | os.PathLike | io.IOBase) -> io.IOBase:
+    """The recording as a seekable binary file, which is to be closed; pipes are read into memory."""
+    if isinstance(source, str | os.PathLike):
+        path = check_file(source)
+        try:
+            file = path.open("rb")
+        except OSError as error:
+            raise _not_accessible(path, error) from error
+        if file.seekable():
+            return file
+        with file:
+            data = file.read()
+    else:
+        data = source.read()
+    if not data:
+        raise AudioError(f"{name_of(source)} is empty; give a recording.")
+    return io.BytesIO(data)
+
+
+def check_file(path: str | os.PathLike) -> Path:
+    """The path, if a file with something in it, or a pipe, lies there.
+
+    Raises:
+      AudioError: the file is missing or empty, or a folder, or there is no permission to look.
+    """
+    path = Path(path)
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise AudioError(f"{path} does not exist; give the path of a recording.") from error
+    except OSError as error:
+        raise _not_accessible(path, error) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise AudioError(f"{path} is a folder; give a recording.")
+    if stat.S_ISFIFO(status.st_mode):
+        return path
+    if not stat.S_ISREG(status.st_mode):
+        raise AudioError(f"{path} is a device; give a recording.")
+    if status.st_size == 0:
+        raise AudioError(f"{path} is an empty file; give a recording.")
+    return path
+
+
+def _not_accessible(path: Path, error: OSError) -> AudioError:
+    if isinstance(error, PermissionError):
+        return AudioError(f"{path} cannot be opened: no permission; change its permissions or give another recording.")
+    return AudioError(f"{path} cannot be opened ({error.strerror or error}); give another recording.")
+
+
+def unreadable(path: str | os.PathLike) -> AudioError:
+    """The error for a file that libsndfile cannot read."""
+    return AudioError(f"{path} cannot be read as audio; give a WAV, FLAC, OGG or MP3 recording.")

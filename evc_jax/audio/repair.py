@@ -1,0 +1,75 @@
+"""Faults of recordings that would change the features of the whole: a constant offset, and isolated clicks.
+
+Recordings without them come back as they are, bit for bit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+# Beside the standard deviation. Offsets of ordinary recordings are below 0.05.
+LARGEST_OFFSET = 0.1
+CLICK_S = 0.001
+CLICK_SURROUNDINGS_S = 0.01
+# A click stands above the root mean square, and above all that surrounds it. Of 600 recordings of four corpora, one has
+# such a sample.
+CLICK_CREST = 8.0
+CLICK_FACTOR = 4.0
+
+
+class OffsetStatistics:
+    """Mean and deviation of a recording that is added block by block."""
+
+    def __init__(self):
+        self._count, self._sum, self._squares = 0, 0.0, 0.0
+
+    def add(self, block: Float[np.ndarray, " s"]) -> None:
+        """Takes the next samples."""
+        self._count += len(block)
+        self._sum += float(block.sum(dtype=np.float64))
+        self._squares += float(np.square(block, dtype=np.float64).sum())
+
+    def offset(self) -> float:
+        """What to subtract: the mean where it is large, else nothing."""
+        mean = self._sum / max(1, self._count)
+        deviation = np.sqrt(max(0.0, self._squares / max(1, self._count) - mean**2))
+        return mean if abs(mean) > LARGEST_OFFSET * deviation else 0.0
+
+
+def remove_offset(audio: Float[np.ndarray, " S"]) -> Float[np.ndarray, " S"]:
+    """Subtracts the mean where it is large; resampling would make a click of it at both ends."""
+    statistics = OffsetStatistics()
+    statistics.add(audio)
+    offset = statistics.offset()
+    return audio - audio.dtype.type(offset) if offset else audio
+
+
+def remove_clicks(audio: Float[np.ndarray, " S"], rate_hz: int) -> Float[np.ndarray, " S"]:
+    """Replaces clicks of at most a millisecond by a straight line between the samples beside them.
+
+    A pulse of speech rings on for longer than that, so that no more than a fourth of it is never left.
+    """
+    guard, around = round(CLICK_S * rate_hz), round(CLICK_SURROUNDINGS_S * rate_hz)
+    magnitudes = np.abs(audio)
+    candidates = np.flatnonzero(magnitudes > CLICK_CREST * np.sqrt(np.mean(np.square(audio, dtype=np.float64))))
+    repaired = audio
+    while len(candidates):
+        run = candidates[candidates <= candidates[0] + guard]
+        candidates = candidates[len(run) :]
+        peak = run[magnitudes[run].argmax()]
+        first, end = max(0, peak - guard), min(len(audio), peak + guard + 1)
+        rest = max(
+            magnitudes[max(0, first - around) : first].max(initial=0), magnitudes[end : end + around].max(initial=0)
+        )
+        if CLICK_FACTOR * rest < magnitudes[peak]:
+            loud = first + np.flatnonzero(magnitudes[first:end] > rest)
+            repaired = repaired.copy() if repaired is audio else repaired
+            _bridge(repaired, int(loud[0]), int(loud[-1]) + 1)
+    return repaired
+
+
+def _bridge(audio: np.ndarray, first: int, end: int) -> None:
+    """Replaces the samples [first, end) by a line; at the ends of a recording by the sample beside them."""
+    known = [position for position in (first - 1, end) if 0 <= position < len(audio)]
+    audio[first:end] = np.interp(np.arange(first, end), known, audio[known]) if known else 0
