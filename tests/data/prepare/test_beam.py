@@ -63,7 +63,7 @@ def test_refusals(corpus, tmp_path):
         beam(corpus, tmp_path, runner="DirektRunner")
     with pytest.raises(DataError, match="Dataflow's workers do not see .*ravdess; give folders in a bucket"):
         beam(corpus, tmp_path, runner="DataflowRunner")
-    with pytest.raises(DataError, match="number of workers was given to DirectRunner; say it in Beam's options"):
+    with pytest.raises(DataError, match="number of workers was given to DirectRunner; give it in Beam's options"):
         beam(corpus, tmp_path, workers=2)
     with pytest.raises(DataError, match=r"'--direct_running_mode=x', which Beam refuses \(argument .*invalid choice"):
         beam(corpus, tmp_path, beam_options="--direct_running_mode=x")
