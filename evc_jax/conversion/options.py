@@ -136,7 +136,7 @@ class Option:
         if self.kind is str:
             if self.choices and value is not None and value not in self.choices:
                 raise ConfigError(f"There is no {words} {value!r}; choose one of {', '.join(self.choices)}.")
-        elif not isinstance(value, int | float | np.number)| np.number) or isinstance(value, bool):
+        elif not isinstance(value, int | float | np.number) or isinstance(value, bool):
             raise ConfigError(f"The {words} is {value!r}; give {self.range_text}.")
         elif not (self.low <= value <= self.high and self.kind(value) == value):
             shown = f"{value:g}" if isinstance(value, float) else str(value)[:40]

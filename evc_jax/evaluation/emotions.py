@@ -66,13 +66,12 @@ class EmotionReport:
         header = ("emotion", "F0 shift, real", "converted", "F0 range, real", "converted", "same voice")
         specs = ("+.1f", "+.1f", ".1f", ".1f", ".2f")
         rows = [(row.emotion, *map(cell, astuple(row)[1:], specs)) for row in self.rows]
-        lines = [
-            markdown_table(header, rows),
-            "",
+        summary = (
             f"{self.recordings} neutral recordings; shifts and ranges in semitones; correlation of real and converted "
             f"shifts {cell(self.shift_correlation, '.2f')}; voice cosine {cell(self.rebuilt_similarity, '.2f')} when "
-            f"only rebuilt, {cell(self.stranger_similarity, '.2f')} between strangers.",
-        ]
+            f"only rebuilt, {cell(self.stranger_similarity, '.2f')} between strangers."
+        )
+        lines = [markdown_table(header, rows), "", summary]
         if self.missing:
             lines.append(f"Not measured, as no speaker has recorded them beside neutral: {', '.join(self.missing)}.")
         return "\n".join(lines)

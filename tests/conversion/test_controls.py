@@ -1,5 +1,7 @@
 """Dials: neutral positions change no bit, and each moves its own measure, also with the bundle that is shipped."""
 
+import re
+
 import numpy as np
 import pytest
 import soundfile
@@ -7,7 +9,8 @@ from support.tiny_bundles import tiny_converter, tone
 
 from evc_jax.conversion import controls
 from evc_jax.conversion.converter import Converter
-from evc_jax.conversion.options import BOUNDS, ConversionOptions
+from evc_jax.conversion.options import OPTIONS, ConversionOptions, options_from
+from evc_jax.errors import ConfigError
 from evc_jax.evaluation.metrics import cosine, f0_summary
 from evc_jax.features.f0_codes import LogF0Statistics, log_f0_statistics, normalize_f0
 from evc_jax.pretrained.bundle import embedded_path
@@ -82,7 +85,7 @@ def test_keyword_arguments_of_the_converter_are_the_wishes(converter):
         "pitch_range": 0.5,
         "pitch_shift": 2,
         "rate": 1.5,
-        "flatten": 0.2,
+        "flatten_pitch": 0.2,
         "voice": "sampled:male",
         "timbre": 0.3,
     }
@@ -92,8 +95,34 @@ def test_keyword_arguments_of_the_converter_are_the_wishes(converter):
 
 
 def test_every_bound_contains_its_default():
-    for name, (low, high) in BOUNDS.items():
-        assert low <= getattr(ConversionOptions, name) <= high
+    assert {"strength", "seed", "rate", "flatten_pitch"} <= {option.name for option in OPTIONS}
+    for option in OPTIONS:
+        if option.low is not None:
+            assert option.low <= getattr(ConversionOptions(), option.name) <= option.high
+
+
+@pytest.mark.parametrize(
+    "given, sentence",
+    [
+        ({"strength": 4.0}, "The strength is 4; give a number from 0 to 3"),
+        ({"seed": 2**32}, "The seed is 4294967296; give an integer from 0 to 4294967295"),
+        ({"seed": 0.5}, "The seed is 0.5; give an integer"),
+        ({"rate": float("nan")}, "The rate is nan; give a number"),
+        ({"rate": "fast"}, "The rate is 'fast'; give a number"),
+        ({"vocoder": "hifi"}, "There is no vocoder 'hifi'; choose one of griffin-lim, waveglow"),
+        ({"flatten": 0.5, "flatten_pitch": 0.5}, "flatten_pitch is given twice"),
+        ({"loudness": 3}, "There is no option 'loudness'; choose from"),
+    ],
+)
+def test_options_that_are_refused(given, sentence):
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        options_from(given)
+
+
+def test_an_alias_is_its_option_and_a_transfer_has_fewer():
+    assert options_from({"flatten": 0.5}).flatten_pitch == 0.5
+    with pytest.raises(ConfigError, match="There is no option 'strength'"):
+        options_from({"strength": 0.5}, synthesis_only=True)
 
 
 def test_a_shift_stays_when_f0_is_normalized():
@@ -144,7 +173,7 @@ def test_the_shipped_bundle_follows_the_pitch_range(converted, plain):
 
 
 def test_the_shipped_bundle_flattens(converted, plain):
-    assert f0_summary(converted(flatten=1).f0_hz).range_semitones < 0.7 * plain.range_semitones
+    assert f0_summary(converted(flatten_pitch=1).f0_hz).range_semitones < 0.7 * plain.range_semitones
 
 
 def test_the_shipped_bundle_follows_the_rate(converted):

@@ -46,7 +46,7 @@ def test_the_path_covers_both_recordings_step_by_step():
 def test_the_cheapest_path_is_found():
     """Against the textbook's double loop."""
     a, b = np.random.default_rng(0).random((2, 12, 3)).astype(np.float32)
-    a, b = a[:9], b
+    a = a[:9]
     cost = np.linalg.norm(a[:, None] - b[None], axis=2).astype(np.float64)
     best = np.full((len(a) + 1, len(b) + 1), np.inf)
     best[1, 1] = cost[0, 0]

@@ -225,7 +225,7 @@ def test_nothing_touches_the_disk(client, monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda *_, **__: pytest.fail("a temporary file was opened"))
     made = []
-    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", lambda self: made.append(self))
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", made.append)
     assert client.convert(as_bytes(tone(9.9, 48000), 48000)).status_code == 200
     assert client.convert(as_bytes(tone(9.0, 44100), 44100, "MP3"), voices=[recording()]).status_code == 200
     assert not made and not list(tmp_path.iterdir())
