@@ -8,7 +8,7 @@ CONSTRAINTS := $(if $(NEWER),constraints-3.12.txt,constraints.txt)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-all lint format clean
+.PHONY: demo test test-slow lint format clean
 
 demo: $(VENV)/installed
 	$(BIN)/python scripts/demo.py --out demo
@@ -17,8 +17,9 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev
 	$(PYTEST) -m "not slow"
 
-test-all: $(VENV)/installed-dev
-	$(PYTEST)
+# Those that take minutes.
+test-slow: $(VENV)/installed-dev
+	$(PYTEST) -m slow
 
 lint: $(VENV)/installed-dev
 	$(BIN)/python -m ruff check

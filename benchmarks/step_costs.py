@@ -28,7 +28,7 @@ class StepCost:
     """One step on one device.
 
     Attributes:
-      parameters: trained ones, of all players.
+      parameters: trained ones, of all networks.
       samples: in a step; for a GAN those of all its critic updates.
       flops: of matrix products and convolutions.
       loop_iterations: time steps of recurrent networks (and updates of a critic) that follow one another.
@@ -54,9 +54,9 @@ def step_cost(config: TrainConfig) -> StepCost:
     # Of two devices that need not be there, since a single one averages nothing.
     batch = batch_shapes(system, 2 * config.batch_size * config.accumulate)
     step = parallel.map_step(system.step, AbstractMesh((2,), (parallel.AXIS,)))
-    players = (state.generator, state.discriminator) if isinstance(system, GanSystem) else state.params
+    networks = (state.generator, state.discriminator) if isinstance(system, GanSystem) else state.params
     return StepCost(
-        parameters=sum(leaf.size for leaf in jax.tree.leaves(players)),
+        parameters=sum(leaf.size for leaf in jax.tree.leaves(networks)),
         samples=config.batch_size * config.accumulate * getattr(system.options, "discriminator_steps", 1),
         flops=count_flops(step, state, batch, key),
         loop_iterations=count_loop_iterations(step, state, batch, key),

@@ -133,11 +133,11 @@ class CodeDiscriminator(nn.Module):
 
 
 class Training:
-    """Both players with their optimisers, and the steps that move them.
+    """Both networks with their optimizers, and the steps that move them.
 
     Args:
-      generator: the player that makes fakes.
-      discriminator: the player that judges.
+      generator: makes fakes.
+      discriminator: tells them from real samples.
       critic_loss: (generator, discriminator, samples) to losses, of which `d_loss` is minimised.
       generator_loss: likewise, `g_loss`.
       optimizer: rates and moments.
@@ -251,11 +251,11 @@ def build(system: GanSystem, device: torch.device) -> Training:
     """The training of the same networks and losses as `system`'s, with weights that PyTorch draws."""
     config, weights = system.model, system.options.weights
     if isinstance(config, VoiceGANConfig):
-        players, losses = (VoiceGenerator, VoiceDiscriminator), voicegan_losses(weights)
+        networks, losses = (VoiceGenerator, VoiceDiscriminator), voicegan_losses(weights)
     else:
         class_weights = torch.ones(config.emotions, device=device)
-        players, losses = (CodeGenerator, CodeDiscriminator), codegan_losses(weights, class_weights)
-    generator, discriminator = (player(config).to(device) for player in players)
+        networks, losses = (CodeGenerator, CodeDiscriminator), codegan_losses(weights, class_weights)
+    generator, discriminator = (network(config).to(device) for network in networks)
     return Training(generator, discriminator, *losses, system.config.optimizer, system.config.ema_decay)
 
 
