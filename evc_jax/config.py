@@ -6,6 +6,7 @@ Every number a user can set lives in a dataclass; it is checked once, when the m
 from __future__ import annotations
 
 import dataclasses
+import json
 import types
 import typing
 from collections.abc import Mapping
@@ -44,19 +45,11 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = "config"
 
 def to_mapping(config: Any) -> dict[str, Any]:
     """The dataclass as a plain dict that JSON can hold (tuples become lists)."""
-    return {key: _plain(value) for key, value in dataclasses.asdict(config).items()}
+    return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
 def _has_default(field: dataclasses.Field) -> bool:
     return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return value
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:

@@ -51,7 +51,7 @@ def open_split(
     return SplitSource(str(data_dir), tuple(dataset_names(datasets)), split, tuple(fields or ()), cache_bytes)
 
 
-class SplitSource(Sequence):
+class SplitSource(Sequence[dict[str, Any]]):
     """Random access to the records of one split; a grain data source.
 
     A record is a dict: `mel [T, F]`, `f0_hz [T]` (0 = unvoiced), `speaker_embedding [256]`, `utterance_embedding
@@ -69,7 +69,7 @@ class SplitSource(Sequence):
     def __len__(self) -> int:
         return int(self._starts[-1])
 
-    def __getitem__(self, index: SupportsIndex) -> dict[str, Any]:
+    def __getitem__(self, index: SupportsIndex) -> dict[str, Any]:  # type: ignore[override]  # it takes no slices
         index = operator.index(index)
         if not -len(self) <= index < len(self):
             raise IndexError(f"record {index} of {len(self)}")

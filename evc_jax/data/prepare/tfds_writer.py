@@ -80,7 +80,8 @@ def output_shards(shards: Sequence[WorkShard], usable: Sequence[int]) -> list[Ou
     """
     output = []
     for split in dict.fromkeys(shard.split for shard in shards):
-        files, room = [], 0
+        files: list[list[Piece]] = []
+        room = 0
         for shard, count in zip(shards, usable, strict=True):
             start = 0
             while shard.split == split and start < count:
