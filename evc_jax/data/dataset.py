@@ -60,7 +60,6 @@ class SplitSource(Sequence[dict[str, Any]]):
     """
 
     def __init__(self, data_dir: str, datasets: tuple[str, ...], split: str, fields: tuple[str, ...], cache_bytes: int):
-        self._arguments = (data_dir, datasets, split, fields, cache_bytes)
         self._parts = [_open_part(data_dir, name, split, fields) for name in datasets]
         self._starts = np.cumsum([0] + [len(part) for part in self._parts])
         self._fields, self._cache_bytes, self._cached_bytes = fields, cache_bytes, 0
@@ -81,14 +80,6 @@ class SplitSource(Sequence[dict[str, Any]]):
                 self._cached_bytes += sum(v.nbytes for v in record.values() if isinstance(v, np.ndarray))
                 self._cache[index] = record
         return dict(record)
-
-    def __repr__(self) -> str:
-        # grain writes the source's representation into its state, which must not name a machine's folders.
-        _, datasets, split, *_ = self._arguments
-        return f"SplitSource(datasets={datasets}, split={split!r}, records={len(self)})"
-
-    def __reduce__(self):
-        return SplitSource, self._arguments
 
     def _read(self, index: int) -> dict[str, Any]:
         part = int(np.searchsorted(self._starts, index, side="right")) - 1

@@ -213,12 +213,6 @@ def test_a_table_gives_the_batches_of_its_records_one_by_one(train):
         assert_equal_batches(at_once, one_by_one)
 
 
-def test_several_sources_are_concatenated():
-    sources = [Records(100), Records(100, 100)]
-    batches = list(speechsplit_pipeline(sources, CropConfig(), 3, seed=0, train=False))
-    assert batches[0]["speaker_embedding"][:, 0].tolist() == [0, 0, 1]
-
-
 def test_refusals():
     with pytest.raises(ConfigError, match="set 1 <= min_frames <= max_frames <= frames"):
         CropConfig(frames=100)

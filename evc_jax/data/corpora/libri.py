@@ -32,8 +32,7 @@ def _corpus(name: str, folder: str, tables: tuple[str, ...], source: str) -> Cor
                 speaker=f"{prefix}-{speaker}",
                 sex=sexes.get(speaker, "unknown"),
                 text_id=f"{prefix}-{path.stem}",
-                text=chapter(path.parent).get(path.stem)
-                or optional_text(path.with_name(f"{path.stem}.normalized.txt")),
+                text=text,
                 split=_SPLITS.get(subset.split("-")[0]),
             )
 

@@ -36,48 +36,40 @@ class Failure:
     reason: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Extraction:
-    """The settings of an extraction, the same for all shards.
-
-    Attributes:
-      work: the work folder, with the plan in it.
-      root: the corpus's folder, which messages leave out.
-      config: audio settings.
-      embedder: name of the speaker embedder, or a function [S] -> [256] that another process can import.
-    """
-
-    work: str
-    root: str
-    config: AudioConfig
-    embedder: str | Callable
-
-
 def features_file(work: epath.PathLike, shard: WorkShard) -> epath.Path:
     """Where the features of a shard lie once it is finished."""
     return epath.Path(work) / FEATURES_FOLDER / f"{shard.fingerprint}.npz"
 
 
-def extract_shard(shard: WorkShard, extraction: Extraction) -> None:
-    """Writes the features of a shard, whole or not at all; does nothing where they are already."""
-    file = features_file(extraction.work, shard)
+def extract_shard(shard: WorkShard, work: str, root: str, config: AudioConfig, embedder: str | Callable) -> None:
+    """Writes the features of a shard, whole or not at all; does nothing where they are already.
+
+    Args:
+      shard: the recordings.
+      work: the work folder, with the plan in it.
+      root: the corpus's folder, which messages leave out.
+      config: audio settings.
+      embedder: name of the speaker embedder, or a function [S] -> [256] that another process can import.
+    """
+    file = features_file(work, shard)
     if file.exists():
         return
-    frames, tracks, embeddings, failures = [], [np.zeros(0, np.float32)], [], []
+    tracks = [np.zeros(0, np.float32)]
+    embeddings: list[np.ndarray] = []
+    failures: list[tuple[str, str]] = []
     with storage.atomic_file(file) as local, _FeaturesWriter(local) as writer:
-        for utterance in read_utterances(extraction.work, shard):
-            outcome = _extract(utterance, extraction)
+        for utterance in read_utterances(work, shard):
+            outcome = _extract(utterance, config, embedder)
             if isinstance(outcome, str):
-                reason = outcome.replace(extraction.root.rstrip("/") + "/", "")
+                reason = outcome.replace(root.rstrip("/") + "/", "")
                 failures.append((utterance.utterance_id, printable(reason)))
                 continue
             # Written at once, as a shard of audiobook chapters does not fit into memory.
-            writer.add(f"mel/{len(frames)}", outcome.mel.astype(np.float32))
-            writer.add(f"audio/{len(frames)}", to_pcm(outcome.audio))
-            frames.append(len(outcome.f0_hz))
+            writer.add(f"mel/{len(embeddings)}", outcome.mel.astype(np.float32))
+            writer.add(f"audio/{len(embeddings)}", to_pcm(outcome.audio))
             tracks.append(outcome.f0_hz.astype(np.float32))
             embeddings.append(outcome.embedding.astype(np.float32))
-        writer.add("frames", np.array(frames, np.int64))
+        writer.add("frames", np.array([len(track) for track in tracks[1:]], np.int64))
         writer.add("f0_hz", np.concatenate(tracks))
         writer.add("embedding", np.array(embeddings, np.float32))
         writer.finish(failures)
@@ -101,13 +93,12 @@ class _FeaturesWriter(zipfile.ZipFile):
         self.add("failures", np.array(json.dumps(failures)))
 
 
-def _extract(utterance: Utterance, extraction: Extraction):
+def _extract(utterance: Utterance, config: AudioConfig, embedder: str | Callable):
     """The features of a recording, or why it cannot be used."""
     from evc_jax.audio import io as audio_io
     from evc_jax.features.extract import extract
     from evc_jax.features.speaker import get_embedder
 
-    config, embedder = extraction.config, extraction.embedder
     embedder = get_embedder(embedder) if isinstance(embedder, str) else embedder
     try:
         with storage.local_copy(utterance.source) as file:
