@@ -27,7 +27,7 @@ from evc_jax.features.f0_codes import LogF0Statistics, normalize_f0
 # What `dataset.open_split` needs to decode for each pipeline.
 SPEECHSPLIT_FIELDS = ("mel", "f0_hz", "speaker_embedding", "log_f0_mean", "log_f0_std")
 WAVEGLOW_FIELDS = ("audio", "mel")
-SEX_LABELS = {"male": 0, "female": 1}
+SEXES = ("male", "female")  # in the order of their labels
 
 READ_THREADS = 4
 PREFETCH_BATCHES = 8
@@ -210,8 +210,8 @@ class BalancedVoices:
 
     def __init__(self, speakers: SpeakerTable):
         sexes, names = np.asarray(speakers.sexes), np.asarray(speakers.names)
-        groups = [np.flatnonzero(sexes == name) for name in SEX_LABELS]
-        for name, group in zip(SEX_LABELS, groups, strict=True):
+        groups = [np.flatnonzero(sexes == name) for name in SEXES]
+        for name, group in zip(SEXES, groups, strict=True):
             if not len(group):
                 raise DataError(f"None of the {len(sexes)} speakers is {name}; add a dataset with both sexes.")
         most = max(map(len, groups))

@@ -1,4 +1,4 @@
-"""ESD: ten speakers of Mandarin and ten of English say 350 sentences in five emotions (Zhou et al., 2022).
+"""ESD: ten speakers of Mandarin and ten of English speak 350 sentences in five emotions (Zhou et al., 2022).
 
 A speaker's 1,750 utterances are numbered through, 350 for each emotion in the same order of sentences. The release
 holds them in `0001/Angry/{train,evaluation,test}/`; copies without that last level have no split of their own.

@@ -113,33 +113,21 @@ def _extract(utterance: Utterance, config: AudioConfig, embedder: str | Callable
         return f"{type(error).__name__}: {error}"
 
 
+@dataclasses.dataclass(frozen=True)
 class ShardFeatures:
-    """The features of a finished shard, and the `utterances` that have some, in the shard's order."""
+    """The features of a finished shard.
 
-    def __init__(self, archive: np.lib.npyio.NpzFile, utterances: list[Utterance]):
-        self._archive = archive
-        failed = {failure.utterance_id for failure in _failures(archive)}
-        self.utterances = [utterance for utterance in utterances if utterance.utterance_id not in failed]
-        # An archive reads an array anew at each access.
-        self._f0_hz, self._embeddings = archive["f0_hz"], archive["embedding"]
-        self._ends = np.cumsum(archive["frames"])
+    Attributes:
+      utterances: the N usable ones, in the shard's order.
+      f0_hz: of each [T] float32, 0 where unvoiced.
+      embeddings: [N, 256] float32.
+      archive: `mel/I` [T, F] float32 and `audio/I` [S] int16, full scale `PCM_SCALE`, read anew at each access.
+    """
 
-    def f0_hz(self, index: int) -> np.ndarray:
-        """[T] float32, 0 where unvoiced."""
-        start = self._ends[index - 1] if index else 0
-        return self._f0_hz[start : self._ends[index]]
-
-    def embedding(self, index: int) -> np.ndarray:
-        """[256] float32."""
-        return self._embeddings[index]
-
-    def mel(self, index: int) -> np.ndarray:
-        """[T, F] float32."""
-        return self._archive[f"mel/{index}"]
-
-    def audio(self, index: int) -> np.ndarray:
-        """[S] int16, full scale `PCM_SCALE`."""
-        return self._archive[f"audio/{index}"]
+    utterances: list[Utterance]
+    f0_hz: list[np.ndarray]
+    embeddings: np.ndarray
+    archive: np.lib.npyio.NpzFile
 
 
 @contextlib.contextmanager
@@ -155,7 +143,10 @@ def open_features(work: epath.PathLike, shard: WorkShard, download: bool = False
         file = features_file(work, shard)
         source = stack.enter_context(storage.local_copy(file) if download else file.open("rb"))
         archive = stack.enter_context(np.load(source))
-        yield ShardFeatures(archive, read_utterances(work, shard))
+        failed = {failure.utterance_id for failure in _failures(archive)}
+        usable = [utterance for utterance in read_utterances(work, shard) if utterance.utterance_id not in failed]
+        tracks = np.split(archive["f0_hz"], np.cumsum(archive["frames"])[:-1])
+        yield ShardFeatures(usable, tracks, archive["embedding"], archive)
 
 
 def read_outcome(work: epath.PathLike, shard: WorkShard) -> tuple[list[Failure], str]:

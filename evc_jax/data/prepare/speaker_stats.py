@@ -55,11 +55,9 @@ class Speaker:
 def voice_samples(shard: WorkShard, work: str) -> Iterator[tuple[str, VoiceSample]]:
     """(speaker, sample) of every utterance of a finished shard."""
     with open_features(work, shard) as features:
-        for index, utterance in enumerate(features.utterances):
-            f0_hz = features.f0_hz(index)
-            sample = VoiceSample(
-                utterance.utterance_id, utterance.sex, utterance.split, f0_hz[f0_hz > 0], features.embedding(index)
-            )
+        for utterance, f0_hz, embedding in zip(features.utterances, features.f0_hz, features.embeddings, strict=False):
+            voiced_hz = f0_hz[f0_hz > 0]
+            sample = VoiceSample(utterance.utterance_id, utterance.sex, utterance.split, voiced_hz, embedding)
             yield utterance.speaker, sample
 
 

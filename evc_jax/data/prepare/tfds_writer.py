@@ -186,11 +186,11 @@ def _example(features: ShardFeatures, index: int, speakers: Mapping[str, Speaker
     utterance = features.utterances[index]
     speaker = speakers[utterance.speaker]
     return {
-        "mel": features.mel(index),
-        "f0_hz": features.f0_hz(index),
-        "audio": features.audio(index),
+        "mel": features.archive[f"mel/{index}"],
+        "f0_hz": features.f0_hz[index],
+        "audio": features.archive[f"audio/{index}"],
         "speaker_embedding": speaker.embedding,
-        "utterance_embedding": features.embedding(index),
+        "utterance_embedding": features.embeddings[index],
         "log_f0_mean": np.float32(speaker.log_f0_mean),
         "log_f0_std": np.float32(speaker.log_f0_std),
         **{name: getattr(utterance, name) for name in TEXT_FIELDS},
