@@ -6,6 +6,7 @@ Every number a user can set lives in a dataclass; it is checked once, when the m
 from __future__ import annotations
 
 import dataclasses
+import json
 import types
 import typing
 from collections.abc import Mapping
@@ -35,7 +36,8 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = "config"
     unknown = sorted(set(mapping.keys()) - set(fields))
     if unknown:
         raise ConfigError(f"{where} has no key {', '.join(unknown)}; it has: {', '.join(sorted(fields))}.")
-    missing = [n for n, f in fields.items() if n not in mapping and not _has_default(f)]
+    required = [name for name, field in fields.items() if field.default is field.default_factory is dataclasses.MISSING]
+    missing = [name for name in required if name not in mapping]
     if missing:
         raise ConfigError(f"{where} lacks {', '.join(missing)}; set it.")
     values = {name: _convert(hints[name], value, f"{where}.{name}") for name, value in mapping.items()}
@@ -44,19 +46,7 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = "config"
 
 def to_mapping(config: Any) -> dict[str, Any]:
     """The dataclass as a plain dict that JSON can hold (tuples become lists)."""
-    return {key: _plain(value) for key, value in dataclasses.asdict(config).items()}
-
-
-def _has_default(field: dataclasses.Field) -> bool:
-    return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return value
+    return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:

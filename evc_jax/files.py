@@ -71,8 +71,8 @@ def find_recordings(folder: str | os.PathLike, depth: int = 1, max_depth: int | 
                 passed_over[Path(file)] = BROKEN_LINK
     # Files before links to them.
     by_place: dict[str, Path] = {}
-    for _, real, file in sorted(found):
-        by_place.setdefault(real, file)
+    for _, real, recording in sorted(found):
+        by_place.setdefault(real, recording)
     return FoundRecordings(tuple(sorted(by_place.values())), dict(sorted(passed_over.items())))
 
 

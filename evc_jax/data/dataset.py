@@ -51,7 +51,7 @@ def open_split(
     return SplitSource(str(data_dir), tuple(dataset_names(datasets)), split, tuple(fields or ()), cache_bytes)
 
 
-class SplitSource(Sequence):
+class SplitSource(Sequence[dict[str, Any]]):
     """Random access to the records of one split; a grain data source.
 
     A record is a dict: `mel [T, F]`, `f0_hz [T]` (0 = unvoiced), `speaker_embedding [256]`, `utterance_embedding
@@ -60,7 +60,6 @@ class SplitSource(Sequence):
     """
 
     def __init__(self, data_dir: str, datasets: tuple[str, ...], split: str, fields: tuple[str, ...], cache_bytes: int):
-        self._arguments = (data_dir, datasets, split, fields, cache_bytes)
         self._parts = [_open_part(data_dir, name, split, fields) for name in datasets]
         self._starts = np.cumsum([0] + [len(part) for part in self._parts])
         self._fields, self._cache_bytes, self._cached_bytes = fields, cache_bytes, 0
@@ -69,7 +68,7 @@ class SplitSource(Sequence):
     def __len__(self) -> int:
         return int(self._starts[-1])
 
-    def __getitem__(self, index: SupportsIndex) -> dict[str, Any]:
+    def __getitem__(self, index: SupportsIndex) -> dict[str, Any]:  # type: ignore[override]  # it takes no slices
         index = operator.index(index)
         if not -len(self) <= index < len(self):
             raise IndexError(f"record {index} of {len(self)}")
@@ -81,14 +80,6 @@ class SplitSource(Sequence):
                 self._cached_bytes += sum(v.nbytes for v in record.values() if isinstance(v, np.ndarray))
                 self._cache[index] = record
         return dict(record)
-
-    def __repr__(self) -> str:
-        # grain writes the source's representation into its state, which must not name a machine's folders.
-        _, datasets, split, *_ = self._arguments
-        return f"SplitSource(datasets={datasets}, split={split!r}, records={len(self)})"
-
-    def __reduce__(self):
-        return SplitSource, self._arguments
 
     def _read(self, index: int) -> dict[str, Any]:
         part = int(np.searchsorted(self._starts, index, side="right")) - 1

@@ -20,14 +20,14 @@ import numpy as np
 
 from evc_jax.audio.io import from_pcm
 from evc_jax.data.dataset import SpeakerTable
-from evc_jax.data.sampling import Order, TableBatches
+from evc_jax.data.sampling import Order, table_batch
 from evc_jax.errors import ConfigError, DataError
 from evc_jax.features.f0_codes import LogF0Statistics, normalize_f0
 
 # What `dataset.open_split` needs to decode for each pipeline.
 SPEECHSPLIT_FIELDS = ("mel", "f0_hz", "speaker_embedding", "log_f0_mean", "log_f0_std")
 WAVEGLOW_FIELDS = ("audio", "mel")
-SEX_LABELS = {"male": 0, "female": 1}
+SEXES = ("male", "female")  # in the order of their labels
 
 READ_THREADS = 4
 PREFETCH_BATCHES = 8
@@ -93,7 +93,7 @@ def build(
     """Batches of transformed records.
 
     Args:
-      source: random-access records (`__len__`, `__getitem__`), a list of such sources, or a `grain.MapDataset`.
+      source: random-access records (`__len__`, `__getitem__`).
       transform: (record, random generator of this sample) -> dict of arrays of equal shapes for all records. None
         leaves the records of a `sampling.Table` as they are, and takes all of a batch at once.
       batch_size: B, samples per batch of this process.
@@ -117,8 +117,7 @@ def build(
             f"batch_size is {batch_size} and process {process_index} of {process_count}; expected at least one sample "
             "per batch and a process number below their count."
         )
-    dataset = _as_dataset(source)
-    records = len(dataset)
+    records = len(source)
     threads = grain.ReadOptions(num_threads=read_threads, prefetch_buffer_size=PREFETCH_BATCHES)
     if records < (1 if train else process_count):
         raise DataError(f"There are {records} records for {process_count} processes; give at least one for each.")
@@ -128,14 +127,19 @@ def build(
     first_sample = (first_sample if train else 0) + process_index
     if transform is None:
         order = Order(records, seed) if train else None
-        batches = TableBatches(source, order, first_sample, process_count, batch_size)
+        batch = functools.partial(table_batch, source, order, first=first_sample, step=process_count, size=batch_size)
         count = sys.maxsize if train else records // (batch_size * process_count)
-        return grain.MapDataset.range(count).map(batches).to_iter_dataset(threads)
-    dataset = dataset.map_with_index(_Numbered)
+        return grain.MapDataset.range(count).map(batch).to_iter_dataset(threads)
+
+    def sample(numbered: tuple[int, Any], generator: np.random.Generator) -> dict[str, Any]:
+        number, record = numbered
+        return {**transform(record, generator), "record": np.int64(number)}
+
+    dataset = grain.MapDataset.source(source).map_with_index(lambda number, record: (number, record))
     if train:
         dataset = _shuffle_endlessly(dataset, seed)
     dataset = dataset.seed(seed if train else EVALUATION_SEED)
-    dataset = dataset.random_map(functools.partial(_transform, transform)).map_with_index(_with_index)
+    dataset = dataset.random_map(sample).map_with_index(lambda index, made: {**made, "index": np.int64(index)})
     if not train:
         step = batch_size * process_count
         dataset = dataset[: records // step * step]
@@ -206,13 +210,13 @@ class BalancedVoices:
 
     def __init__(self, speakers: SpeakerTable):
         sexes, names = np.asarray(speakers.sexes), np.asarray(speakers.names)
-        groups = [np.flatnonzero(sexes == name) for name in SEX_LABELS]
-        for name, group in zip(SEX_LABELS, groups, strict=True):
+        groups = [np.flatnonzero(sexes == name) for name in SEXES]
+        for name, group in zip(SEXES, groups, strict=True):
             if not len(group):
                 raise DataError(f"None of the {len(sexes)} speakers is {name}; add a dataset with both sexes.")
-        self._sizes = [len(group) for group in groups]
+        most = max(map(len, groups))
         # Row 2 n + k is the n-th speaker of the k-th sex, from the first again where there are no more.
-        speaker = np.stack([np.resize(group, max(self._sizes)) for group in groups], axis=1).reshape(-1)
+        speaker = np.stack([np.resize(group, most) for group in groups], axis=1).reshape(-1)
         self._embeddings, self._names = speakers.embeddings[speaker].astype(np.float32), names[speaker].tolist()
 
     def __len__(self) -> int:
@@ -225,9 +229,6 @@ class BalancedVoices:
         """Whose embedding a record is."""
         return self._names[index]
 
-    def __repr__(self) -> str:
-        return f"BalancedVoices({'+'.join(map(str, self._sizes))})"
-
 
 def pad(array: np.ndarray, length: int) -> np.ndarray:
     """Appends zeros along the first axis up to `length`."""
@@ -236,33 +237,9 @@ def pad(array: np.ndarray, length: int) -> np.ndarray:
     return padded
 
 
-def _as_dataset(source: Any) -> grain.MapDataset:
-    if isinstance(source, grain.MapDataset):
-        return source
-    if isinstance(source, list | tuple):
-        return grain.MapDataset.concatenate([_as_dataset(part) for part in source])
-    return grain.MapDataset.source(source)
-
-
 def _shuffle_endlessly(dataset: grain.MapDataset, seed: int) -> grain.MapDataset:
     """Every pass sees every record, in another order."""
     if len(dataset) >= SHUFFLE_BLOCK:
         return dataset.seed(seed).shuffle().repeat(None)
     order = Order(len(dataset), seed)
     return grain.MapDataset.range(sys.maxsize).map(lambda index: dataset[order(index)])
-
-
-@dataclasses.dataclass(frozen=True)
-class _Numbered:
-    """A record and its number in the source."""
-
-    number: int
-    record: Any
-
-
-def _transform(transform: Transform, numbered: _Numbered, generator: np.random.Generator) -> dict[str, Any]:
-    return {**transform(numbered.record, generator), "record": np.int64(numbered.number)}
-
-
-def _with_index(index: int, sample: Mapping[str, Any]) -> dict[str, Any]:
-    return {**sample, "index": np.int64(index)}

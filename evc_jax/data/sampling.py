@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -52,25 +51,21 @@ class Table(Protocol):
         """The record of a number; of an array of numbers the records, stacked."""
 
 
-@dataclass(frozen=True)
-class TableBatches:
-    """Batches of a table by their numbers; a record at a time, Python would be slower than a small network's step.
+def table_batch(
+    table: Table, order: Order | None, batch: int, *, first: int, step: int, size: int
+) -> dict[str, np.ndarray]:
+    """A batch of a table by its number; a record at a time, Python would be slower than a small network's step.
 
-    Attributes:
+    Args:
       table: the records.
       order: in which they come; their own, in a single pass, if None.
+      batch: its number.
       first, step: a batch continues with every `step`-th sample, the first batch begins with `first`.
       size: samples in a batch.
+
+    Returns:
+      The records stacked, with `index` and `record` as `pipeline.build` has them.
     """
-
-    table: Table
-    order: Order | None
-    first: int
-    step: int
-    size: int
-
-    def __call__(self, batch: int) -> dict[str, np.ndarray]:
-        """The batch of this number, with `index` and `record` as `pipeline.build` has them."""
-        index = self.first + self.step * (batch * self.size + np.arange(self.size, dtype=np.int64))
-        record = index if self.order is None else self.order.many(index)
-        return {**self.table[record], "record": record, "index": index}
+    index = first + step * (batch * size + np.arange(size, dtype=np.int64))
+    record = index if order is None else order.many(index)
+    return {**table[record], "record": record, "index": index}

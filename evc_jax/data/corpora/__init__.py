@@ -11,9 +11,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from evc_jax.data.corpora import common_voice, crema_d, custom, emodb, esd, iemocap, libri, ljspeech, ravdess, vctk
-from evc_jax.data.corpora.base import Corpus
-from evc_jax.data.corpora.recording import EMOTIONS, SEXES, Recording, require_unique
+from evc_jax.data.corpora import acted, common_voice, custom, esd, iemocap, libri, ljspeech, vctk
+from evc_jax.data.corpora.recording import EMOTIONS, SEXES, Corpus, Recording, require_unique
 from evc_jax.data.corpora.tables import unreadable
 from evc_jax.errors import DataError
 from evc_jax.files import find_recordings, passed_over_lines, printable
@@ -25,9 +24,9 @@ OUTSIDE_LAYOUT = "not in the layout"
 CORPORA = {
     corpus.name: corpus
     for corpus in (
-        ravdess.CORPUS,
-        emodb.CORPUS,
-        crema_d.CORPUS,
+        acted.RAVDESS,
+        acted.EMODB,
+        acted.CREMA_D,
         esd.CORPUS,
         iemocap.CORPUS,
         vctk.CORPUS,

@@ -13,8 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from evc_jax.data.corpora.base import Corpus
-from evc_jax.data.corpora.recording import Recording, sentence_id, sex_named
+from evc_jax.data.corpora.recording import Corpus, Recording, sentence_id, sex_named
 from evc_jax.data.corpora.tables import read_lines
 from evc_jax.errors import DataError
 from evc_jax.files import RECORDING_SUFFIXES, printable

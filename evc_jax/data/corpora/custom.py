@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from evc_jax.data.corpora.base import Corpus
-from evc_jax.data.corpora.recording import Recording, audio_files, emotion_named, sex_named, unique_ids
+from evc_jax.data.corpora.recording import Corpus, Recording, emotion_named, sex_named, unique_ids
 from evc_jax.data.corpora.tables import read_csv
 from evc_jax.errors import DataError
-from evc_jax.files import existing, printable
+from evc_jax.files import existing, find_recordings, printable
 
 _LICENCE = "as the owner of the recordings states"
 _COLUMNS = ("path", "speaker", "sex", "emotion", "text")
 
 
 def _read_folder(root: Path, prefix: str) -> Iterator[Recording]:
-    paths = audio_files(root, 3)
+    paths = find_recordings(root, 3).files
     names = [path.relative_to(root) for path in paths]
     for path, name, utterance_id in zip(paths, names, unique_ids(names), strict=True):
         speaker, emotion = name.parts[:2]

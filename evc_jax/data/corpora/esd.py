@@ -1,4 +1,4 @@
-"""ESD: ten speakers of Mandarin and ten of English say 350 sentences in five emotions (Zhou et al., 2022).
+"""ESD: ten speakers of Mandarin and ten of English speak 350 sentences in five emotions (Zhou et al., 2022).
 
 A speaker's 1,750 utterances are numbered through, 350 for each emotion in the same order of sentences. The release
 holds them in `0001/Angry/{train,evaluation,test}/`; copies without that last level have no split of their own.
@@ -13,15 +13,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from evc_jax.data.corpora.base import Corpus, unpacked
-from evc_jax.data.corpora.recording import Recording, audio_files, emotion_named
+from evc_jax.data.corpora.recording import Corpus, Recording, emotion_named, named_files, unpacked
 from evc_jax.data.corpora.tables import read_text
 
 _SENTENCES = 350
 _LAST_MANDARIN_SPEAKER = 10
 _MEN = (4, 5, 6, 8, 10, 11, 12, 13, 14, 20)  # as the release's ReadMe.txt has it
 _SPLITS = {"train": "train", "evaluation": "validation", "test": "test"}
-_NAME = re.compile(r"(\d{4})_(\d{6})")
+_NAME = re.compile(r"\d{4}_(\d{6})")
 _LINE = re.compile(r"(\d{4}_\d{6})\s+(.*)")
 _EMOTION_WORDS = ("neutral", "angry", "happy", "sad", "surprise", "中立", "生气", "快乐", "伤心", "惊喜")
 _IDEOGRAPH = re.compile("[\u3400-\u9fff]")
@@ -38,10 +37,7 @@ def _read_speaker(folder: Path, prefix: str) -> Iterator[Recording]:
     speaker = int(folder.name)
     language = "zh" if speaker <= _LAST_MANDARIN_SPEAKER else "en"
     texts = _texts(CORPUS.require(folder / f"{folder.name}.txt"), language)
-    for path in audio_files(folder, 2):
-        match = _NAME.fullmatch(path.stem)
-        if not match:
-            continue
+    for path, match in named_files(_NAME, folder, 2):
         emotion, *parts = path.relative_to(folder).parts[:-1]
         yield Recording(
             path=path,
@@ -50,7 +46,7 @@ def _read_speaker(folder: Path, prefix: str) -> Iterator[Recording]:
             sex="male" if speaker in _MEN else "female",
             emotion=emotion_named(emotion),
             corpus_emotion=emotion,
-            text_id=f"{prefix}-{language}-{(int(match[2]) - 1) % _SENTENCES + 1:03d}",
+            text_id=f"{prefix}-{language}-{(int(match[1]) - 1) % _SENTENCES + 1:03d}",
             text=texts.get(path.stem, ""),
             split=_SPLITS.get(parts[0]) if parts else None,
         )

@@ -14,9 +14,16 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from evc_jax.data.corpora.base import Corpus, unpacked
-from evc_jax.data.corpora.recording import Recording, audio_files, emotion_named, sentence_id, sex_named
-from evc_jax.data.corpora.tables import read_text
+from evc_jax.data.corpora.recording import (
+    Corpus,
+    Recording,
+    emotion_named,
+    named_files,
+    sentence_id,
+    sex_named,
+    unpacked,
+)
+from evc_jax.data.corpora.tables import optional_text, read_text
 
 _NAME = re.compile(r"(Ses\d\d)[MF]_(impro|script)\w*_([MF])\w+")
 _SUMMARY = re.compile(r"\[[\d.]+ - [\d.]+\]\t(\w+)\t(\w+)\t")
@@ -31,13 +38,10 @@ def _read(root: Path, prefix: str) -> Iterator[Recording]:
 
 
 def _read_dialogue(folder: Path, dialog: Path, prefix: str) -> Iterator[Recording]:
-    emotions = _found(_SUMMARY, CORPUS.require(dialog / "EmoEvaluation" / f"{folder.name}.txt"))
-    transcript = dialog / "transcriptions" / f"{folder.name}.txt"
-    texts = _found(_TURN, transcript) if transcript.is_file() else {}
-    for path in audio_files(folder, 1, 1):
-        match = _NAME.fullmatch(path.stem)
-        if not match:
-            continue
+    name = f"{folder.name}.txt"
+    emotions = _found(_SUMMARY, read_text(CORPUS.require(dialog / "EmoEvaluation" / name)))
+    texts = _found(_TURN, optional_text(dialog / "transcriptions" / name))
+    for path, match in named_files(_NAME, folder, 1, 1):
         session, kind, speaker = match.groups()
         label, text = emotions.get(path.stem, ""), texts.get(path.stem, "")
         yield Recording(
@@ -53,8 +57,8 @@ def _read_dialogue(folder: Path, dialog: Path, prefix: str) -> Iterator[Recordin
         )
 
 
-def _found(pattern: re.Pattern, file: Path) -> dict[str, str]:
-    matches = map(pattern.match, read_text(file).splitlines())
+def _found(pattern: re.Pattern[str], text: str) -> dict[str, str]:
+    matches = map(pattern.match, text.splitlines())
     return {match[1]: match[2].strip() for match in matches if match}
 
 

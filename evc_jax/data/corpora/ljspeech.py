@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from evc_jax.data.corpora.base import Corpus, unpacked
-from evc_jax.data.corpora.recording import Recording, audio_files
+from evc_jax.data.corpora.recording import Corpus, Recording, unpacked
 from evc_jax.data.corpora.tables import read_text
+from evc_jax.files import find_recordings
 
 
 def _read(root: Path, prefix: str) -> Iterator[Recording]:
@@ -15,7 +15,7 @@ def _read(root: Path, prefix: str) -> Iterator[Recording]:
     rows = read_text(CORPUS.require(root / "metadata.csv")).splitlines()
     # Not a CSV: quotation marks are text, and a bar separates id, text and normalized text.
     texts = {row.split("|")[0]: row.split("|")[-1] for row in rows if "|" in row}
-    for path in audio_files(root / "wavs"):
+    for path in find_recordings(root / "wavs").files:
         yield Recording(
             path=path,
             utterance_id=path.stem,

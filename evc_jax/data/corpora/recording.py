@@ -1,71 +1,45 @@
-"""What every corpus reader produces, and what the readers share: one vocabulary, finding files, unique ids."""
+"""What every corpus reader is and produces, and what the readers share: one vocabulary, finding files, unique ids."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from evc_jax.errors import DataError
 from evc_jax.files import find_recordings, printable, valid_text
 
-EMOTIONS = (
-    "neutral",
-    "calm",
-    "happy",
-    "sad",
-    "angry",
-    "fearful",
-    "disgust",
-    "surprised",
-    "bored",
-    "contempt",
-    "excited",
-    "frustrated",
-    "unknown",
-)
-SEXES = ("male", "female", "unknown")
+# The words for emotions, each with the names that people give it in folders and CSV columns besides.
+_EMOTION_SYNONYMS = {
+    "neutral": ("neu",),
+    "calm": ("calmness",),
+    "happy": ("amused", "happiness", "hap", "joy"),
+    "sad": ("sadness",),
+    "angry": ("anger", "ang"),
+    "fearful": ("fear", "fea"),
+    "disgust": ("disgusted", "dis"),
+    "surprised": ("surprise", "sur"),
+    "bored": ("boredom",),
+    "contempt": (),
+    "excited": ("excitement", "exc"),
+    "frustrated": ("frustration", "fru"),
+    "unknown": (),
+}
+_SEX_SYNONYMS = {
+    "male": ("m", "man", "male_masculine"),
+    "female": ("f", "woman", "female_feminine"),
+    "unknown": (),
+}
+EMOTIONS, SEXES = tuple(_EMOTION_SYNONYMS), tuple(_SEX_SYNONYMS)
 SPLITS = ("train", "validation", "test")
 
 # Fields that make recordings belong together when they are equal.
 _COMPARED = ("speaker", "corpus_emotion", "text_id")
-
-# Names that people give to folders and CSV columns, besides the vocabulary itself.
-_EMOTION_SYNONYMS = {
-    "anger": "angry",
-    "ang": "angry",
-    "amused": "happy",
-    "boredom": "bored",
-    "calmness": "calm",
-    "dis": "disgust",
-    "disgusted": "disgust",
-    "excitement": "excited",
-    "exc": "excited",
-    "fear": "fearful",
-    "fea": "fearful",
-    "frustration": "frustrated",
-    "fru": "frustrated",
-    "happiness": "happy",
-    "hap": "happy",
-    "joy": "happy",
-    "neu": "neutral",
-    "sadness": "sad",
-    "surprise": "surprised",
-    "sur": "surprised",
-    "": "unknown",
-}
-_SEX_SYNONYMS = {
-    "m": "male",
-    "man": "male",
-    "male_masculine": "male",
-    "f": "female",
-    "woman": "female",
-    "female_feminine": "female",
-    "": "unknown",
-}
 
 
 # Slots, because a corpus can have millions of these.
@@ -96,16 +70,50 @@ class Recording:
     split: str | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """The description of a corpus layout.
+
+    Attributes:
+      name: on the command line and in `CORPORA`.
+      licence: of the recordings, as its publisher states it.
+      source: the expected files, and where they are published; part of error messages.
+      read: (root, prefix of speaker and text ids) -> recordings in any order.
+    """
+
+    name: str
+    licence: str
+    source: str
+    read: Callable[[Path, str], Iterator[Recording]]
+
+    def require(self, *candidates: Path) -> Path:
+        """The first of the candidates that exists.
+
+        Raises:
+          DataError: none does.
+        """
+        for path in candidates:
+            if path.exists():
+                return path
+        others = "".join(f" (or {path.name})" for path in candidates[1:])
+        raise DataError(
+            f"{printable(candidates[0])}{others} is missing, without which {self.name} cannot be read; {self.source}."
+        )
+
+
 def emotion_named(label: str) -> str:
     """The word of `EMOTIONS` for a corpus's label; "unknown" when there is none."""
-    label = label.strip().lower()
-    return label if label in EMOTIONS else _EMOTION_SYNONYMS.get(label, "unknown")
+    return _named(label, _EMOTION_SYNONYMS)
 
 
 def sex_named(label: str) -> str:
     """The word of `SEXES` for a label such as `F` or `Male`; "unknown" when there is none."""
+    return _named(label, _SEX_SYNONYMS)
+
+
+def _named(label: str, synonyms: dict[str, tuple[str, ...]]) -> str:
     label = label.strip().lower()
-    return label if label in SEXES else _SEX_SYNONYMS.get(label, "unknown")
+    return next((word for word, others in synonyms.items() if label == word or label in others), "unknown")
 
 
 def sentence_id(prefix: str, text: str) -> str:
@@ -116,14 +124,18 @@ def sentence_id(prefix: str, text: str) -> str:
     return f"{prefix}-{words}" if words else ""
 
 
-def audio_files(folder: Path, depth: int = 1, max_depth: int | None = None) -> tuple[Path, ...]:
-    """The recordings under `folder`, in an order that does not depend on the file system; see `find_recordings`."""
-    return find_recordings(folder, depth, max_depth).files
+def unpacked(root: Path, *names: str) -> Path:
+    """The folder of an archive: one of `names` in `root` if it lies there, else `root` itself."""
+    return next((root / name for name in names if (root / name).is_dir()), root)
 
 
-def utterance_id(path: Path, root: Path) -> str:
-    """The file's place inside its corpus, without suffix, with forward slashes."""
-    return path.relative_to(root).with_suffix("").as_posix()
+def named_files(
+    pattern: re.Pattern[str], folder: Path, depth: int = 1, max_depth: int | None = None
+) -> Iterator[tuple[Path, re.Match[str]]]:
+    """The recordings of `find_recordings` whose names without suffix match the whole pattern, with the matches."""
+    for path in find_recordings(folder, depth, max_depth).files:
+        if match := pattern.fullmatch(path.stem):
+            yield path, match
 
 
 def unique_ids(names: Iterable[Path]) -> list[str]:
@@ -155,5 +167,7 @@ def _storable(recording: Recording) -> Recording:
     """The recording with names that are UTF-8, and that are equal where only their Unicode normalization differs."""
     names = {name: unicodedata.normalize("NFC", getattr(recording, name)) for name in _COMPARED}
     names |= {"utterance_id": recording.utterance_id, "text": recording.text}
-    changed = {key: text for key, name in names.items() if (text := valid_text(name)) != getattr(recording, key)}
+    changed: dict[str, Any] = {
+        key: text for key, name in names.items() if (text := valid_text(name)) != getattr(recording, key)
+    }
     return dataclasses.replace(recording, **changed) if changed else recording

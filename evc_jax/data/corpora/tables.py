@@ -41,6 +41,11 @@ def read_text(file: Path, otherwise: Callable[[bytes], str] | None = None) -> st
         raise unreadable(file, error) from error
 
 
+def optional_text(file: Path) -> str:
+    """`read_text` without outer blanks; "" where there is no such file."""
+    return read_text(file).strip() if file.is_file() else ""
+
+
 def read_lines(file: Path, newline: str = "\n") -> Iterator[str]:
     """The lines of a file, decoded as by `read_text` one after the other; `newline` as for `open`.
 
@@ -76,7 +81,8 @@ def read_csv(file: Path, required: Sequence[str], expected: str) -> Iterator[tup
         with a quotation mark that is not closed.
     """
     reader = csv.reader(read_lines(file, newline=""), strict=True)
-    columns, start = [], 1
+    columns: list[str] = []
+    start = 1
     try:
         for fields in reader:
             fields = [field.strip() for field in fields]

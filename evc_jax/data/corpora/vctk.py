@@ -13,9 +13,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from evc_jax.data.corpora.base import Corpus, unpacked
-from evc_jax.data.corpora.recording import Recording, audio_files, sentence_id, sex_named
-from evc_jax.data.corpora.tables import read_text
+from evc_jax.data.corpora.recording import Corpus, Recording, named_files, sentence_id, sex_named, unpacked
+from evc_jax.data.corpora.tables import optional_text, read_text
 
 _NAME = re.compile(r"((?:p|s)\d+)_(\d+)(?:_mic[12])?")
 
@@ -24,14 +23,10 @@ def _read(root: Path, prefix: str) -> Iterator[Recording]:
     root = unpacked(root, "VCTK-Corpus-0.92", "VCTK-Corpus")
     sexes = _sexes(CORPUS.require(root / "speaker-info.txt"))
     folder = CORPUS.require(root / "wav48_silence_trimmed", root / "wav48")
-    utterances = {}
-    for path in audio_files(folder, 2, 2):
-        match = _NAME.fullmatch(path.stem)
-        if match:
-            # mic2 is the last of an utterance's files.
-            utterances[match.groups()] = path
+    # mic2 is the last of an utterance's files.
+    utterances = {match.groups(): path for path, match in named_files(_NAME, folder, 2, 2)}
     for (speaker, number), path in utterances.items():
-        text = _text(root / "txt" / speaker / f"{speaker}_{number}.txt")
+        text = optional_text(root / "txt" / speaker / f"{speaker}_{number}.txt")
         yield Recording(
             path=path,
             utterance_id=f"{speaker}/{speaker}_{number}",
@@ -51,10 +46,6 @@ def _sexes(table: Path) -> dict[str, str]:
         for row in rows
         if len(row) > 2 and row[0] != "ID"
     }
-
-
-def _text(file: Path) -> str:
-    return read_text(file).strip() if file.is_file() else ""
 
 
 CORPUS = Corpus(

@@ -23,10 +23,10 @@ from etils import epath
 from evc_jax.audio.config import AudioConfig
 from evc_jax.data.dataset import SPEAKERS_FILE, dataset_path
 from evc_jax.data.prepare import storage
-from evc_jax.data.prepare.extract import FEATURES_FOLDER, Extraction, Failure, extract_shard, features_file
+from evc_jax.data.prepare.extract import FEATURES_FOLDER, Failure, extract_shard, features_file
 from evc_jax.data.prepare.listing import list_corpus
 from evc_jax.data.prepare.local_runner import LOCAL, Runner
-from evc_jax.data.prepare.plan import PLAN_FILE, Plan, settings_fingerprint, write_plan
+from evc_jax.data.prepare.plan import PLAN_FILE, Plan, WorkShard, settings_fingerprint, write_plan
 from evc_jax.data.prepare.results import describe, gather_results
 from evc_jax.errors import DataError, one_line
 from evc_jax.files import printable
@@ -117,14 +117,14 @@ def prepare(
         _started(runner, workers, progress, beam_options, (source, out_dir)) as started,
     ):
         plan = write_plan(work, listing.utterances, settings_fingerprint(config, embedder))
-        extraction = Extraction(str(work), listing.root, config, embedder)
-        found = _extract(plan, extraction, started, log)
-        extracted = gather_results(plan, listing.utterances, work, source)
-        metadata = describe(name, config, embedder, extracted)
-        new = _write(work, plan, extracted.counts, started, dataset, metadata)
+        extract = functools.partial(extract_shard, work=str(work), root=listing.root, config=config, embedder=embedder)
+        found = _extract(work, plan, extract, started, log)
+        counts, usable, failures, digest = gather_results(plan, listing.utterances, work, source)
+        metadata = describe(name, config, embedder, usable, failures, digest)
+        new = _write(work, plan, counts, started, dataset, metadata)
         storage.put_in_place(new, target, work / "old", _DESCRIPTION_FILE)
-    failures, seconds = tuple(extracted.failures), time.monotonic() - start
-    return PrepareReport(dataset, target, metadata["counts"], failures, listing.passed_over, found, seconds)
+    seconds = time.monotonic() - start
+    return PrepareReport(dataset, target, metadata["counts"], tuple(failures), listing.passed_over, found, seconds)
 
 
 @contextlib.contextmanager
@@ -180,11 +180,17 @@ def _work_folder(out_dir: epath.Path, dataset: str) -> Iterator[epath.Path]:
         storage.remove_folder(work)
 
 
-def _extract(plan: Plan, extraction: Extraction, runner: Runner, log: Callable[[str], None] | None) -> int:
+def _extract(
+    work: epath.Path,
+    plan: Plan,
+    extract: Callable[[WorkShard], None],
+    runner: Runner,
+    log: Callable[[str], None] | None,
+) -> int:
     """Extracts the shards that are not finished; returns how many utterances are in the others."""
-    folder = epath.Path(extraction.work) / FEATURES_FOLDER
+    folder = work / FEATURES_FOLDER
     names = storage.file_names(folder)
-    files = {features_file(extraction.work, shard).name: shard for shard in plan.shards}
+    files = {features_file(work, shard).name: shard for shard in plan.shards}
     # Of other recordings or settings.
     storage.all_at_once(lambda name: (folder / name).unlink(), names - set(files))
     pending = [shard for name, shard in files.items() if name not in names]
@@ -194,7 +200,7 @@ def _extract(plan: Plan, extraction: Extraction, runner: Runner, log: Callable[[
         shards = f"{len(files) - len(pending)} of {len(files)} shards"
         log(f"{found} of {total} recordings were extracted by an earlier run and are kept ({shards}).")
     if pending:
-        runner.for_each(functools.partial(extract_shard, extraction=extraction), pending, found, "features")
+        runner.for_each(extract, pending, found, "features")
     return found
 
 
@@ -213,10 +219,12 @@ def _write(
     written = storage.file_names(storage.make_folder(new))
     pending = [shard for shard in shards if tfds_writer.shard_file(new, shard).name not in written]
     mel_bands = metadata["audio"]["mel_bands"]
-    writing = tfds_writer.Writing(str(work), str(new), str(table), mel_bands)
     if pending:
+        write = functools.partial(
+            tfds_writer.write_shard, work=str(work), folder=str(new), speakers=str(table), mel_bands=mel_bands
+        )
         done = sum(shard.utterances for shard in shards) - sum(shard.utterances for shard in pending)
-        runner.for_each(functools.partial(tfds_writer.write_shard, writing=writing), pending, done, "dataset")
+        runner.for_each(write, pending, done, "dataset")
     table.copy(new / SPEAKERS_FILE, overwrite=True)
     tfds_writer.write_description(new, dataset, shards, mel_bands, metadata["licence"], metadata)
     return new

@@ -36,48 +36,40 @@ class Failure:
     reason: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Extraction:
-    """The settings of an extraction, the same for all shards.
-
-    Attributes:
-      work: the work folder, with the plan in it.
-      root: the corpus's folder, which messages leave out.
-      config: audio settings.
-      embedder: name of the speaker embedder, or a function [S] -> [256] that another process can import.
-    """
-
-    work: str
-    root: str
-    config: AudioConfig
-    embedder: str | Callable
-
-
 def features_file(work: epath.PathLike, shard: WorkShard) -> epath.Path:
     """Where the features of a shard lie once it is finished."""
     return epath.Path(work) / FEATURES_FOLDER / f"{shard.fingerprint}.npz"
 
 
-def extract_shard(shard: WorkShard, extraction: Extraction) -> None:
-    """Writes the features of a shard, whole or not at all; does nothing where they are already."""
-    file = features_file(extraction.work, shard)
+def extract_shard(shard: WorkShard, work: str, root: str, config: AudioConfig, embedder: str | Callable) -> None:
+    """Writes the features of a shard, whole or not at all; does nothing where they are already.
+
+    Args:
+      shard: the recordings.
+      work: the work folder, with the plan in it.
+      root: the corpus's folder, which messages leave out.
+      config: audio settings.
+      embedder: name of the speaker embedder, or a function [S] -> [256] that another process can import.
+    """
+    file = features_file(work, shard)
     if file.exists():
         return
-    frames, tracks, embeddings, failures = [], [np.zeros(0, np.float32)], [], []
+    tracks = [np.zeros(0, np.float32)]
+    embeddings: list[np.ndarray] = []
+    failures: list[tuple[str, str]] = []
     with storage.atomic_file(file) as local, _FeaturesWriter(local) as writer:
-        for utterance in read_utterances(extraction.work, shard):
-            outcome = _extract(utterance, extraction)
+        for utterance in read_utterances(work, shard):
+            outcome = _extract(utterance, config, embedder)
             if isinstance(outcome, str):
-                reason = outcome.replace(extraction.root.rstrip("/") + "/", "")
+                reason = outcome.replace(root.rstrip("/") + "/", "")
                 failures.append((utterance.utterance_id, printable(reason)))
                 continue
             # Written at once, as a shard of audiobook chapters does not fit into memory.
-            writer.add(f"mel/{len(frames)}", outcome.mel.astype(np.float32))
-            writer.add(f"audio/{len(frames)}", to_pcm(outcome.audio))
-            frames.append(len(outcome.f0_hz))
+            writer.add(f"mel/{len(embeddings)}", outcome.mel.astype(np.float32))
+            writer.add(f"audio/{len(embeddings)}", to_pcm(outcome.audio))
             tracks.append(outcome.f0_hz.astype(np.float32))
             embeddings.append(outcome.embedding.astype(np.float32))
-        writer.add("frames", np.array(frames, np.int64))
+        writer.add("frames", np.array([len(track) for track in tracks[1:]], np.int64))
         writer.add("f0_hz", np.concatenate(tracks))
         writer.add("embedding", np.array(embeddings, np.float32))
         writer.finish(failures)
@@ -101,13 +93,12 @@ class _FeaturesWriter(zipfile.ZipFile):
         self.add("failures", np.array(json.dumps(failures)))
 
 
-def _extract(utterance: Utterance, extraction: Extraction):
+def _extract(utterance: Utterance, config: AudioConfig, embedder: str | Callable):
     """The features of a recording, or why it cannot be used."""
     from evc_jax.audio import io as audio_io
     from evc_jax.features.extract import extract
     from evc_jax.features.speaker import get_embedder
 
-    config, embedder = extraction.config, extraction.embedder
     embedder = get_embedder(embedder) if isinstance(embedder, str) else embedder
     try:
         with storage.local_copy(utterance.source) as file:
@@ -122,33 +113,21 @@ def _extract(utterance: Utterance, extraction: Extraction):
         return f"{type(error).__name__}: {error}"
 
 
+@dataclasses.dataclass(frozen=True)
 class ShardFeatures:
-    """The features of a finished shard, and the `utterances` that have some, in the shard's order."""
+    """The features of a finished shard.
 
-    def __init__(self, archive: np.lib.npyio.NpzFile, utterances: list[Utterance]):
-        self._archive = archive
-        failed = {failure.utterance_id for failure in _failures(archive)}
-        self.utterances = [utterance for utterance in utterances if utterance.utterance_id not in failed]
-        # An archive reads an array anew at each access.
-        self._f0_hz, self._embeddings = archive["f0_hz"], archive["embedding"]
-        self._ends = np.cumsum(archive["frames"])
+    Attributes:
+      utterances: the N usable ones, in the shard's order.
+      f0_hz: of each [T] float32, 0 where unvoiced.
+      embeddings: [N, 256] float32.
+      archive: `mel/I` [T, F] float32 and `audio/I` [S] int16, full scale `PCM_SCALE`, read anew at each access.
+    """
 
-    def f0_hz(self, index: int) -> np.ndarray:
-        """[T] float32, 0 where unvoiced."""
-        start = self._ends[index - 1] if index else 0
-        return self._f0_hz[start : self._ends[index]]
-
-    def embedding(self, index: int) -> np.ndarray:
-        """[256] float32."""
-        return self._embeddings[index]
-
-    def mel(self, index: int) -> np.ndarray:
-        """[T, F] float32."""
-        return self._archive[f"mel/{index}"]
-
-    def audio(self, index: int) -> np.ndarray:
-        """[S] int16, full scale `PCM_SCALE`."""
-        return self._archive[f"audio/{index}"]
+    utterances: list[Utterance]
+    f0_hz: list[np.ndarray]
+    embeddings: np.ndarray
+    archive: np.lib.npyio.NpzFile
 
 
 @contextlib.contextmanager
@@ -164,7 +143,10 @@ def open_features(work: epath.PathLike, shard: WorkShard, download: bool = False
         file = features_file(work, shard)
         source = stack.enter_context(storage.local_copy(file) if download else file.open("rb"))
         archive = stack.enter_context(np.load(source))
-        yield ShardFeatures(archive, read_utterances(work, shard))
+        failed = {failure.utterance_id for failure in _failures(archive)}
+        usable = [utterance for utterance in read_utterances(work, shard) if utterance.utterance_id not in failed]
+        tracks = np.split(archive["f0_hz"], np.cumsum(archive["frames"])[:-1])
+        yield ShardFeatures(usable, tracks, archive["embedding"], archive)
 
 
 def read_outcome(work: epath.PathLike, shard: WorkShard) -> tuple[list[Failure], str]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import posixpath
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from etils import epath
@@ -69,64 +67,43 @@ def _local_stamp(path: Path) -> str:
 
 
 def _list_remote(name: str, source: str, prefix: str) -> CorpusListing:
-    with _shadow(source) as shadow:
-        try:
-            recordings = assign_splits(read_corpus(name, shadow.source, prefix))
-        except DataError as error:
-            raise DataError(str(error).replace(str(shadow.root), shadow.address)) from error
-        utterances = []
-        for recording in recordings:
-            relative = recording.path.relative_to(shadow.root).as_posix()
-            stamp = shadow.stamps.get(relative, "missing")
-            utterances.append(_utterance(recording, posixpath.join(shadow.address, relative), stamp))
-        return CorpusListing(shadow.address, utterances, tuple(passed_over(shadow.source, recordings)))
-
-
-@dataclasses.dataclass(frozen=True)
-class _Shadow:
-    """A local tree with a bucket folder's names, in which only metadata files hold anything.
-
-    Attributes:
-      root: the tree's root.
-      source: what is given to the corpus's reader, the root or a file in it.
-      address: of the folder in the bucket.
-      stamps: by place in the folder, what changes when the file does.
-    """
-
-    root: Path
-    source: Path
-    address: str
-    stamps: dict[str, str]
-
-
-@contextlib.contextmanager
-def _shadow(source: str) -> Iterator[_Shadow]:
+    """The listing of a local tree with a bucket folder's names, in which only metadata files hold anything."""
     files = storage.bucket(source)
     address = posixpath.dirname(source) if files.isfile(source) else source.rstrip("/")
     with storage.temporary_folder() as folder:
         # Readers may look at the folder's own name, too.
         root = folder / posixpath.basename(address)
-        found = {}
-        top = files._strip_protocol(address)
-        for path, info in files.find(top, detail=True).items():
-            relative = posixpath.relpath(path, top)
-            # An object may have any name, also one that leads out of the tree.
-            if ".." not in relative.split("/"):
-                found[relative] = _remote_stamp(info)
-        storage.all_at_once(_mirror(address, root), found)
-        yield _Shadow(root, root / posixpath.relpath(source, address), address, found)
+        stamps = _mirror(address, root)
+        corpus = root / posixpath.relpath(source, address)
+        try:
+            recordings = assign_splits(read_corpus(name, corpus, prefix))
+        except DataError as error:
+            raise DataError(str(error).replace(str(root), address)) from error
+        utterances = []
+        for recording in recordings:
+            place = recording.path.relative_to(root).as_posix()
+            utterances.append(_utterance(recording, posixpath.join(address, place), stamps.get(place, "missing")))
+        return CorpusListing(address, utterances, tuple(passed_over(corpus, recordings)))
 
 
-def _mirror(address: str, root: Path) -> Callable[[str], None]:
-    def mirror(relative: str) -> None:
-        local = root / relative
+def _mirror(address: str, root: Path) -> dict[str, str]:
+    """Makes the tree; returns by a file's place in it what changes when the file in the bucket does."""
+    files = storage.bucket(address)
+    top = files._strip_protocol(address)
+    found = {posixpath.relpath(path, top): info for path, info in files.find(top, detail=True).items()}
+    # An object may have any name, also one that leads out of the tree.
+    stamps = {place: _remote_stamp(info) for place, info in found.items() if ".." not in place.split("/")}
+
+    def mirror(place: str) -> None:
+        local = root / place
         local.parent.mkdir(parents=True, exist_ok=True)
-        if local.suffix.lower() not in _METADATA_SUFFIXES:
+        if local.suffix.lower() in _METADATA_SUFFIXES:
+            storage.download(posixpath.join(address, place), local)
+        else:
             local.touch()
-            return
-        storage.download(posixpath.join(address, relative), local)
 
-    return mirror
+    storage.all_at_once(mirror, stamps)
+    return stamps
 
 
 def _remote_stamp(info: dict) -> str:

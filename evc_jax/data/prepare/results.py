@@ -27,24 +27,9 @@ METADATA_FORMAT = 1
 MAX_FAILED_FRACTION = 0.05
 
 
-@dataclasses.dataclass(frozen=True)
-class Extracted:
-    """The results of the extraction.
-
-    Attributes:
-      counts: usable utterances of each shard of the plan.
-      utterances: the usable ones, ordered by id.
-      failures: the others, ordered by id.
-      digest: of the features and of what is known of the utterances, wherever the corpus lies.
-    """
-
-    counts: list[int]
-    utterances: list[Utterance]
-    failures: list[Failure]
-    digest: str
-
-
-def gather_results(plan: Plan, utterances: Sequence[Utterance], work: epath.Path, source: str | Path) -> Extracted:
+def gather_results(
+    plan: Plan, utterances: Sequence[Utterance], work: epath.Path, source: str | Path
+) -> tuple[list[int], list[Utterance], list[Failure], str]:
     """The results of all shards, which are finished.
 
     Args:
@@ -52,6 +37,10 @@ def gather_results(plan: Plan, utterances: Sequence[Utterance], work: epath.Path
       utterances: all of the corpus, ordered by id.
       work: the work folder.
       source: the corpus's folder, for the error.
+
+    Returns:
+      How many utterances of each shard are usable; the usable ones, and the failures, both ordered by id; and a digest
+      of the features and of what is known of the utterances, wherever the corpus lies.
 
     Raises:
       DataError: more than `MAX_FAILED_FRACTION` of the recordings cannot be used.
@@ -75,12 +64,19 @@ def gather_results(plan: Plan, utterances: Sequence[Utterance], work: epath.Path
     for utterance in usable:
         digest.update(json.dumps([getattr(utterance, name) for name in DESCRIPTION]).encode())
     counts = [shard.utterances - len(some) for shard, some in zip(plan.shards, by_shard, strict=True)]
-    return Extracted(counts, usable, failures, digest.hexdigest()[:32])
+    return counts, usable, failures, digest.hexdigest()[:32]
 
 
-def describe(corpus: str, config: AudioConfig, embedder: str | Callable, extracted: Extracted) -> dict[str, Any]:
+def describe(
+    corpus: str,
+    config: AudioConfig,
+    embedder: str | Callable,
+    utterances: Sequence[Utterance],
+    failures: Sequence[Failure],
+    digest: str,
+) -> dict[str, Any]:
     """The dataset's metadata."""
-    splits = Counter(utterance.split for utterance in extracted.utterances)
+    splits = Counter(utterance.split for utterance in utterances)
     return {
         "format": METADATA_FORMAT,
         "corpus": corpus,
@@ -88,8 +84,8 @@ def describe(corpus: str, config: AudioConfig, embedder: str | Callable, extract
         "audio": to_mapping(config),
         "embedder": embedder_name(embedder),
         "counts": {split: splits[split] for split in SPLITS if splits[split]},
-        "emotions": dict(sorted(Counter(utterance.emotion for utterance in extracted.utterances).items())),
-        "speakers": len({utterance.speaker for utterance in extracted.utterances}),
-        "failures": [dataclasses.asdict(failure) for failure in extracted.failures],
-        "digest": extracted.digest,
+        "emotions": dict(sorted(Counter(utterance.emotion for utterance in utterances).items())),
+        "speakers": len({utterance.speaker for utterance in utterances}),
+        "failures": [dataclasses.asdict(failure) for failure in failures],
+        "digest": digest,
     }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from operator import attrgetter
+from typing import Any
 
 import numpy as np
 from etils import epath
@@ -54,22 +55,22 @@ class Speaker:
 def voice_samples(shard: WorkShard, work: str) -> Iterator[tuple[str, VoiceSample]]:
     """(speaker, sample) of every utterance of a finished shard."""
     with open_features(work, shard) as features:
-        for index, utterance in enumerate(features.utterances):
-            f0_hz = features.f0_hz(index)
-            sample = VoiceSample(
-                utterance.utterance_id, utterance.sex, utterance.split, f0_hz[f0_hz > 0], features.embedding(index)
-            )
+        for utterance, f0_hz, embedding in zip(features.utterances, features.f0_hz, features.embeddings, strict=False):
+            voiced_hz = f0_hz[f0_hz > 0]
+            sample = VoiceSample(utterance.utterance_id, utterance.sex, utterance.split, voiced_hz, embedding)
             yield utterance.speaker, sample
 
 
 def pool_speaker(name: str, samples: Iterable[VoiceSample]) -> Speaker:
     """The speaker of the samples, which come in any order: they are summed in that of their ids."""
     ordered = sorted(samples, key=attrgetter("utterance_id"))
+    splits = {sample.split for sample in ordered}
     log_f0 = pool_statistics([sample.voiced_hz for sample in ordered])
     return Speaker(
         name=name,
         sex=ordered[0].sex,
-        split=_only_split(ordered),
+        # A lone speaker's utterances are spread over all splits; as a voice they train.
+        split=ordered[0].split if len(splits) == 1 else "train",
         utterances=len(ordered),
         embedding=np.asarray(embed_speaker([sample.embedding for sample in ordered]), np.float32),
         log_f0_mean=float(log_f0.mean),
@@ -77,15 +78,13 @@ def pool_speaker(name: str, samples: Iterable[VoiceSample]) -> Speaker:
     )
 
 
-def _only_split(samples: Sequence[VoiceSample]) -> str:
-    # A lone speaker's utterances are spread over all splits; as a voice they train.
-    splits = {sample.split for sample in samples}
-    return splits.pop() if len(splits) == 1 else "train"
-
-
 def save_speakers(part: int, speakers: Iterable[Speaker], folder: str) -> None:
     """Writes part of the table into the folder."""
-    _save(epath.Path(folder) / f"{part:05d}.npz", _columns(speakers))
+    rows = sorted(speakers, key=attrgetter("name"))
+    columns = {
+        field.name: np.array([getattr(row, field.name) for row in rows]) for field in dataclasses.fields(Speaker)
+    }
+    _save(epath.Path(folder) / f"{part:05d}.npz", columns)
 
 
 def join_parts(folder: epath.Path, table: epath.Path) -> None:
@@ -106,12 +105,7 @@ def load_speakers(table: str) -> dict[str, Speaker]:
     return {row["name"]: Speaker(**row, embedding=embeddings[i]) for i, row in enumerate(speakers)}
 
 
-def _columns(speakers: Iterable[Speaker]) -> dict[str, np.ndarray]:
-    rows = sorted(speakers, key=attrgetter("name"))
-    return {field.name: np.array([getattr(row, field.name) for row in rows]) for field in dataclasses.fields(Speaker)}
-
-
-def _save(file: epath.Path, columns: dict[str, np.ndarray]) -> None:
+def _save(file: epath.Path, columns: dict[str, Any]) -> None:
     with storage.atomic_file(file) as local, local.open("wb") as stream:
         np.savez(stream, **columns)
 

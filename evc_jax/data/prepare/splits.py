@@ -13,11 +13,11 @@ HELD_OUT_FRACTION = 0.1
 MIN_GROUP = 3
 
 
-def assign_splits(recordings: Sequence[Recording], held_out_fraction: float = HELD_OUT_FRACTION) -> list[Recording]:
+def assign_splits(recordings: Sequence[Recording]) -> list[Recording]:
     """Gives every recording a split; splits that the corpus itself gives are kept.
 
     Validation and test, where the corpus lacks them, are drawn from the rest: per sex, the speakers whose names have
-    the smallest SHA-256, `max(1, round(held_out_fraction * speakers))` for each, if the sex has three speakers or
+    the smallest SHA-256, `max(1, round(HELD_OUT_FRACTION * speakers))` for each, if the sex has three speakers or
     more. When no sex has three but all together do, sexes are not distinguished.
 
     NOTE: A corpus with fewer than three speakers cannot be split by speaker; its utterances are split by their hash
@@ -30,9 +30,9 @@ def assign_splits(recordings: Sequence[Recording], held_out_fraction: float = HE
     missing = [split for split in ("test", "validation") if split not in given]
     pool = [recording for recording in recordings if recording.split in (None, "train")]
     if len({recording.speaker for recording in pool}) >= MIN_GROUP:
-        drawn, unit = _draw_speakers(pool, missing, held_out_fraction), "speaker"
+        drawn, unit = _draw_speakers(pool, missing), "speaker"
     else:
-        drawn, unit = _draw([r.utterance_id for r in pool], missing, held_out_fraction), "utterance_id"
+        drawn, unit = _draw([r.utterance_id for r in pool], missing), "utterance_id"
     return [_placed(recording, drawn.get(getattr(recording, unit), "train")) for recording in recordings]
 
 
@@ -43,7 +43,7 @@ def _placed(recording: Recording, split: str) -> Recording:
     return dataclasses.replace(recording, split=split)
 
 
-def _draw_speakers(pool: Sequence[Recording], splits: Sequence[str], fraction: float) -> dict[str, str]:
+def _draw_speakers(pool: Sequence[Recording], splits: Sequence[str]) -> dict[str, str]:
     by_sex: dict[str, set[str]] = defaultdict(set)
     for recording in pool:
         by_sex[recording.sex].add(recording.speaker)
@@ -52,15 +52,15 @@ def _draw_speakers(pool: Sequence[Recording], splits: Sequence[str], fraction: f
         groups = [set().union(*by_sex.values())]
     drawn: dict[str, str] = {}
     for speakers in groups:
-        drawn.update(_draw(speakers, splits, fraction))
+        drawn.update(_draw(speakers, splits))
     return drawn
 
 
-def _draw(names: Iterable[str], splits: Sequence[str], fraction: float) -> dict[str, str]:
+def _draw(names: Iterable[str], splits: Sequence[str]) -> dict[str, str]:
     ranked = sorted(names, key=sha256_rank)
     if len(ranked) < MIN_GROUP:
         return {}
-    size = max(1, round(fraction * len(ranked)))
+    size = max(1, round(HELD_OUT_FRACTION * len(ranked)))
     return {name: split for i, split in enumerate(splits) for name in ranked[i * size : (i + 1) * size]}
 
 

@@ -54,23 +54,6 @@ class OutputShard:
         return sum(piece.stop - piece.start for piece in self.pieces)
 
 
-@dataclasses.dataclass(frozen=True)
-class Writing:
-    """The places and sizes of a dataset being written, the same for all shards.
-
-    Attributes:
-      work: the work folder.
-      folder: where the shards go.
-      speakers: the table of speakers.
-      mel_bands: F of the spectrograms.
-    """
-
-    work: str
-    folder: str
-    speakers: str
-    mel_bands: int
-
-
 def output_shards(shards: Sequence[WorkShard], usable: Sequence[int]) -> list[OutputShard]:
     """Distributes the usable utterances over files of `SHARD_EXAMPLES`, per split, in the plan's order.
 
@@ -80,7 +63,8 @@ def output_shards(shards: Sequence[WorkShard], usable: Sequence[int]) -> list[Ou
     """
     output = []
     for split in dict.fromkeys(shard.split for shard in shards):
-        files, room = [], 0
+        files: list[list[Piece]] = []
+        room = 0
         for shard, count in zip(shards, usable, strict=True):
             start = 0
             while shard.split == split and start < count:
@@ -94,21 +78,28 @@ def output_shards(shards: Sequence[WorkShard], usable: Sequence[int]) -> list[Ou
     return output
 
 
-def write_shard(shard: OutputShard, writing: Writing) -> None:
+def write_shard(shard: OutputShard, work: str, folder: str, speakers: str, mel_bands: int) -> None:
     """Writes one file of the dataset, whole or not at all; does nothing where it is already.
 
     Its bytes depend on the examples alone: protocol buffers order the entries of a map anew in each process unless
     `deterministic` is set.
+
+    Args:
+      shard: the utterances.
+      work: the work folder.
+      folder: where the shards go.
+      speakers: the table of speakers.
+      mel_bands: F of the spectrograms.
     """
-    path = shard_file(writing.folder, shard)
+    path = shard_file(folder, shard)
     if path.exists():
         return
-    features = _features(writing.mel_bands)
+    features = _features(mel_bands)
     serializer = example_serializer.ExampleSerializer(features.get_serialized_info())
     with storage.atomic_file(path) as local:
         writer = array_record_module.ArrayRecordWriter(os.fsencode(local), "group_size:1")
         try:
-            for example in _examples(shard, writing):
+            for example in _examples(shard, work, load_speakers(speakers)):
                 record = serializer.serialize_example(features.encode_example(example))
                 writer.write(tf_example_pb2.Example.FromString(record).SerializeToString(deterministic=True))
             writer.close()
@@ -184,10 +175,9 @@ def _features(mel_bands: int) -> tfds.features.FeaturesDict:
     )
 
 
-def _examples(shard: OutputShard, writing: Writing) -> Iterator[dict[str, Any]]:
-    speakers = load_speakers(writing.speakers)
+def _examples(shard: OutputShard, work: str, speakers: Mapping[str, Speaker]) -> Iterator[dict[str, Any]]:
     for piece in shard.pieces:
-        with open_features(writing.work, piece.shard, download=True) as features:
+        with open_features(work, piece.shard, download=True) as features:
             for index in range(piece.start, piece.stop):
                 yield _example(features, index, speakers)
 
@@ -196,11 +186,11 @@ def _example(features: ShardFeatures, index: int, speakers: Mapping[str, Speaker
     utterance = features.utterances[index]
     speaker = speakers[utterance.speaker]
     return {
-        "mel": features.mel(index),
-        "f0_hz": features.f0_hz(index),
-        "audio": features.audio(index),
+        "mel": features.archive[f"mel/{index}"],
+        "f0_hz": features.f0_hz[index],
+        "audio": features.archive[f"audio/{index}"],
         "speaker_embedding": speaker.embedding,
-        "utterance_embedding": features.embedding(index),
+        "utterance_embedding": features.embeddings[index],
         "log_f0_mean": np.float32(speaker.log_f0_mean),
         "log_f0_std": np.float32(speaker.log_f0_std),
         **{name: getattr(utterance, name) for name in TEXT_FIELDS},
