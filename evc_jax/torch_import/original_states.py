@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from evc_jax.errors import CheckpointError
-from evc_jax.torch_import.torch_objects import Module, Tensor, naming, printable
-from evc_jax.torch_import.torch_reader import TorchFile
+from evc_jax.torch_import.torch_pickle import Module, Tensor, printable
+from evc_jax.torch_import.torch_reader import TorchFile, naming
 
 # Where the originals keep what matters: SpeechSplit and WaveGlow, Resemblyzer, NVIDIA's other repositories.
 WRAPPERS = ("model", "model_state", "state_dict")
@@ -44,7 +44,8 @@ def read_state(file: TorchFile) -> OriginalState:
       CheckpointError: there is none, it is damaged, or it needs far more memory than the file has bytes.
     """
     with naming(file.path):
-        content, ignored = file.content, ()
+        content: Any = file.content
+        ignored: tuple[str, ...] = ()
         wrapper = next((key for key in WRAPPERS if isinstance(_entry(content, key), dict | Module)), None)
         if wrapper is not None:
             ignored = tuple(printable(key) for key in content if key != wrapper and isinstance(key, str))

@@ -28,7 +28,7 @@ from evc_jax.models.voice_encoder import VoiceEncoder
 from evc_jax.models.waveglow.network import WaveGlow
 from evc_jax.torch_import import torch_gans, torch_speechsplit, torch_waveglow
 from evc_jax.torch_import.original_states import check_values, read_state, shown
-from evc_jax.torch_import.torch_names import State, Weight, from_torch
+from evc_jax.torch_import.torch_names import State, Weight, from_torch, leaf_at
 from evc_jax.torch_import.torch_reader import read_torch_file
 
 DEFAULT_HOP_SAMPLES = 256
@@ -128,8 +128,9 @@ def _hparams(state: State, overrides: HparamOverrides, padded: str) -> dict[str,
         known = ", ".join(torch_speechsplit.AUTHORS_HPARAMS)
         raise ConfigError(f"hparam {', '.join(unknown)} is not one that shapes hide; expected {known}.")
     length = state.get(padded)
-    known = length is not None and length.dtype.kind in "iu" and length.size > 0
-    return {**({"max_len_pad": int(length.flat[0])} if known else {}), **overrides.hparams}
+    if length is None or length.dtype.kind not in "iu" or length.size == 0:
+        return dict(overrides.hparams)
+    return {"max_len_pad": int(length.flat[0]), **overrides.hparams}
 
 
 def _starts_with(state: State, axes: int) -> bool:
@@ -251,9 +252,7 @@ def convert(path: str | os.PathLike, overrides: HparamOverrides = HparamOverride
 def _check_shapes(network: Network, params: Params, weights: list[Weight]) -> None:
     shapes = network.shapes()
     for weight in weights:
-        ours, expected = params, shapes
-        for key in weight.path:
-            ours, expected = ours[key], expected[key]
+        ours, expected = leaf_at(params, weight.path), leaf_at(shapes, weight.path)
         if ours.shape != expected.shape:
             raise CheckpointError(
                 f"the tensor {weight.name} has shape {list(weight.layout.theirs(ours).shape)}, which does not fit the "

@@ -58,8 +58,8 @@ class Report:
         floor = GRADIENT_FLOOR * max((float(np.abs(value).max()) for value in tensors), default=0.0)
         for name, value in theirs.items():
             mine = ours[name].astype(np.float64)
-            mine = mine if np.ndim(value) else np.linalg.norm(mine)
-            self.errors["gradients"][f"{group}/{name}"] = relative_error(mine, value, floor)
+            compared = mine if np.ndim(value) else np.linalg.norm(mine)
+            self.errors["gradients"][f"{group}/{name}"] = relative_error(compared, value, floor)
 
     def largest(self, kind: str) -> float:
         """The largest error of a kind; NaN counts as infinite, nothing compared as 0."""

@@ -11,7 +11,7 @@ import pytest
 from support.torch_files import archive, persistent_storage, state_dict, stream, tensor, text
 
 from evc_jax.errors import CheckpointError
-from evc_jax.torch_import import torch_reader
+from evc_jax.torch_import import torch_pickle
 from evc_jax.torch_import.original_states import read_state
 from evc_jax.torch_import.torch_reader import read_torch_file
 
@@ -150,9 +150,9 @@ def test_extensions_are_refused_even_if_python_knows_them(tmp_path):
         (b"\x97", "is damaged"),
         (b"\xff", "is damaged"),
         (b"X\x02\x00\x00\x00\xff\xff", "is damaged"),
-        (b"r\xff\xff\xff\xff", "is damaged|memo entries"),
-        (b"Nr\xff\xff\xff\xff", "memo entries"),
-        (b"Np4000000000\n", "memo entries"),
+        (b"r\xff\xff\xff\xff", "is damaged"),
+        (b"Nr\xff\xff\xff\xff", "holds no state dict"),
+        (b"Np4000000000\n", "holds no state dict"),
     ],
 )
 def test_malformed_programs(tmp_path, program, match):
@@ -221,8 +221,9 @@ def test_archives_that_lie(tmp_path):
     refused(path, "its archive holds no data.pkl, or several")
 
 
-def test_the_pickle_is_inspected_to_its_own_end():
-    assert torch_reader._inspect(b"\x80\x02(K\x01K\x02tq\x00h\x00\x86.rest") == 14
+def test_the_pickle_is_read_to_its_own_end():
+    pickle = torch_pickle.Pickle(memoryview(b"rest\x80\x02(K\x01K\x02tq\x00h\x00\x86.rest"), 4)
+    assert pickle.end == 18 and pickle.content == ((1, 2), (1, 2))
 
 
 @pytest.mark.parametrize("kind", ["archive", "program", "stream"])

@@ -10,7 +10,7 @@ import pytest
 from support.torch_files import archive, importable, save, state_dict, stream, tensor
 
 from evc_jax.errors import CheckpointError
-from evc_jax.torch_import.torch_objects import Module, Tensor
+from evc_jax.torch_import.torch_pickle import Module, Tensor
 from evc_jax.torch_import.torch_reader import read_torch_file
 
 torch = pytest.importorskip("torch", reason="needs the extra dev")

@@ -6,6 +6,7 @@ Source of the scheme: Choi et al., "StarGAN", arXiv 1711.09020.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 
@@ -153,19 +154,17 @@ class CodeGenerator(nnx.Module):
     def __init__(self, config: CodeGANConfig, *, keys: KeySequence):
         self.frame_multiple = config.frame_multiple
         self.adds_input = config.residual
-        first, *rest = config.down_widths
+        first = config.down_widths[0]
         conv = Conv1d(config.code_channels, first, config.input_kernel, dtype=config.dtype, keys=keys)
         down = [NormedConv(conv, first)]
-        resampler = {"dtype": config.dtype, "keys": keys, "padding": RESAMPLING_PADDING, "stride": RESAMPLING_STRIDE}
-        for inputs, outputs in itertools.pairwise((first, *rest)):
-            down.append(NormedConv(Conv1d(inputs, outputs, RESAMPLING_KERNEL, **resampler), outputs))
+        options = {"stride": RESAMPLING_STRIDE, "padding": RESAMPLING_PADDING}
+        shrink = functools.partial(Conv1d, kernel=RESAMPLING_KERNEL, keys=keys, dtype=config.dtype, **options)
+        grow = functools.partial(ConvTranspose1d, kernel=RESAMPLING_KERNEL, keys=keys, dtype=config.dtype, **options)
+        down += [NormedConv(shrink(a, b), b) for a, b in itertools.pairwise(config.down_widths)]
         self.down = Stack(down)
         top = config.down_widths[-1]
         self.residual = Stack([ResidualBlock(top, config, keys=keys) for _ in range(config.residual_blocks)])
-        up = []
-        for inputs, outputs in itertools.pairwise((top, *config.up_widths)):
-            up.append(NormedConv(ConvTranspose1d(inputs, outputs, RESAMPLING_KERNEL, **resampler), outputs))
-        self.up = Stack(up)
+        self.up = Stack([NormedConv(grow(a, b), b) for a, b in itertools.pairwise((top, *config.up_widths))])
         last = (top, *config.up_widths)[-1]
         self.output = Conv1d(last, config.code_channels, 1, dtype=config.dtype, keys=keys)
 
