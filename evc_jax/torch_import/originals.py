@@ -133,11 +133,6 @@ def _hparams(state: State, overrides: HparamOverrides, padded: str) -> dict[str,
     return {"max_len_pad": int(length.flat[0]), **overrides.hparams}
 
 
-def _starts_with(state: State, axes: int) -> bool:
-    """Whether the first layer of a GAN's network has a kernel of so many axes."""
-    return "main.0.weight" in state and np.ndim(state["main.0.weight"]) == axes
-
-
 SPECS = (
     NetworkSpec(
         "speechsplit",
@@ -177,7 +172,7 @@ SPECS = (
     NetworkSpec(
         "codegan_discriminator",
         "CodeGAN's discriminator",
-        lambda state: _starts_with(state, 3) and "src.weight" in state,
+        lambda state: np.ndim(state.get("main.0.weight", 0)) == 3 and "src.weight" in state,
         lambda state, _: torch_gans.codegan_config(None, state),
         torch_gans.code_discriminator_weights,
         CodeDiscriminator,
@@ -185,7 +180,7 @@ SPECS = (
     NetworkSpec(
         "voicegan_discriminator",
         "VoiceGAN's discriminator",
-        lambda state: _starts_with(state, 2) and "src.weight" in state,
+        lambda state: np.ndim(state.get("main.0.weight", 0)) == 2 and "src.weight" in state,
         lambda state, _: torch_gans.voicegan_config(None, state),
         torch_gans.voice_discriminator_weights,
         VoiceDiscriminator,
@@ -193,7 +188,7 @@ SPECS = (
     NetworkSpec(
         "voicegan",
         "VoiceGAN's generator",
-        lambda state: _starts_with(state, 2),
+        lambda state: np.ndim(state.get("main.0.weight", 0)) == 2,
         lambda state, _: torch_gans.voicegan_config(state, None),
         torch_gans.voice_generator_weights,
         VoiceGenerator,

@@ -29,14 +29,12 @@ class Report:
 
     Attributes:
       errors: by kind and name.
-      precision: what our side was computed in.
-      in_float32: the report that made a second one in float64 necessary.
+      in_float32: the report that made this one, in float64, necessary.
     """
 
     errors: dict[str, dict[str, float]] = dataclasses.field(
         default_factory=lambda: {"outputs": {}, "losses": {}, "gradients": {}}
     )
-    precision: str = "float32"
     in_float32: Report | None = None
 
     def output(self, name: str, ours, theirs) -> None:

@@ -26,7 +26,6 @@ STORAGES = {
     "ComplexFloatStorage": "c8", "ComplexDoubleStorage": "c16", "LongStorage": "i8", "IntStorage": "i4",
     "ShortStorage": "i2", "CharStorage": "i1", "ByteStorage": "u1", "BoolStorage": "?",
 }  # fmt: skip
-STORAGE_MODULES = ("torch", "torch.cuda", "torch.storage")
 PYTHON_2_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg", "cPickle": "pickle"}
 ORDERED_DICT = "collections.OrderedDict"
 # Values that no weight depends on: an empty dict takes their place.
@@ -38,11 +37,8 @@ UNUSED = frozenset(
     torch.nn.backends.thnn._get_thnn_function_backend""".split()
 )
 KEY_TYPES = (str, int, float, type(None))
-TENSORS = ("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2")
-PARAMETER = "torch._utils._rebuild_parameter"
-PARAMETERS = (PARAMETER, f"{PARAMETER}_with_state", "torch.nn.parameter.Parameter")
+TENSOR, PARAMETERS = "torch._utils._rebuild_tensor", ("torch._utils._rebuild_parameter", "torch.nn.parameter.Parameter")
 WITH_ATTRIBUTES = "torch._tensor._rebuild_from_type_v2"
-KNOWN = UNUSED.union(TENSORS, PARAMETERS, (ORDERED_DICT, WITH_ATTRIBUTES))
 
 
 @dataclass(eq=False)
@@ -214,43 +210,35 @@ class Pickle:
                 return self._persistent(taken[0] if taken else argument)
             case "INST":
                 return self._call(_find(*argument.split(" ", 1)), taken)
-            case "OBJ":
-                return self._call(taken[0], taken[1:])
             case "REDUCE" | "NEWOBJ":
                 return self._call(*taken)
-            case "NEWOBJ_EX":
-                return self._call(taken[0], (*taken[1], *taken[2]))
-            case "BUILD" if isinstance(taken[0], dict):
-                return taken[0]
             case "BUILD":
-                require(isinstance(taken[0], Module), "its pickle sets the state of what has none")
-                taken[0].state = taken[1] if isinstance(taken[1], dict) else {}
-                return taken[0]
+                return _built(*taken)
         require(argument is not None and not name.startswith(("EXT", "NEXT")), f"its pickle holds {name}")
         return argument
 
     def _call(self, function: Any, values: Any) -> Any:
         """What a global of the file makes of values; nothing is called."""
         require(isinstance(function, _Global), "what makes a value is no function")
-        match function.name:
-            case name if name in TENSORS:
-                return _tensor(*values)
-            case name if name in PARAMETERS:
-                require(isinstance(values[0], Tensor), "a parameter is no tensor")
-                return values[0]
-            case name if name == WITH_ATTRIBUTES:  # attributes are left out
-                return self._call(values[0], values[2])
-            case name if name == ORDERED_DICT:
-                pairs = values[0] if values else ()
-                # What is written once may be named again and again.
-                self._copies_left -= len(pairs)
-                require(self._copies_left >= 0, "its dicts hold more than the file")
-                return {key: value for key, value in pairs if isinstance(key, KEY_TYPES)}
-            case name if name in UNUSED:
-                return {}
-            case name if values:
-                raise _forbidden(name)
-        return Module(function.name)
+        name = function.name
+        if name.startswith(TENSOR):
+            return _tensor(*values)
+        if name.startswith(PARAMETERS):
+            require(isinstance(values[0], Tensor), "a parameter is no tensor")
+            return values[0]
+        if name == WITH_ATTRIBUTES:  # attributes are left out
+            return self._call(values[0], values[2])
+        if name == ORDERED_DICT:
+            pairs = values[0] if values else ()
+            # What is written once may be named again and again.
+            self._copies_left -= len(pairs)
+            require(self._copies_left >= 0, "its dicts hold more than the file")
+            return {key: value for key, value in pairs if isinstance(key, KEY_TYPES)}
+        if name in UNUSED:
+            return {}
+        if values:
+            raise _forbidden(name)
+        return Module(name)
 
     def _persistent(self, identifier: Any) -> Any:
         """A storage, or the class of a module, whose source the older format kept beside it."""
@@ -277,7 +265,8 @@ def _find(module: str, name: str) -> _Global:
     full = f"{PYTHON_2_MODULES.get(module, module)}.{name}"
     package = full.partition(".")[0]
     foreign = package not in sys.stdlib_module_names and (package != "torch" or full.startswith("torch.nn."))
-    if foreign or full in KNOWN or (module in STORAGE_MODULES and name in STORAGES):
+    known = full in UNUSED or full in (ORDERED_DICT, WITH_ATTRIBUTES) or full.startswith((TENSOR, *PARAMETERS))
+    if foreign or known or (module in ("torch", "torch.cuda", "torch.storage") and name in STORAGES):
         return _Global(full)
     raise _forbidden(full)
 
@@ -300,6 +289,14 @@ def _filled(target: Any, values: list[Any]) -> Any:
     else:
         require(isinstance(target, list), "its pickle adds to what is no container")
         target += values
+    return target
+
+
+def _built(target: Any, state: Any) -> Any:
+    """A module with its state; a dict without its attributes."""
+    require(isinstance(target, dict | Module), "its pickle sets the state of what has none")
+    if isinstance(target, Module):
+        target.state = state if isinstance(state, dict) else {}
     return target
 
 

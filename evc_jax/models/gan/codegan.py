@@ -6,7 +6,6 @@ Source of the scheme: Choi et al., "StarGAN", arXiv 1711.09020.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 import math
 
@@ -120,6 +119,15 @@ class NormedConv(nnx.Module):
         return jax.nn.leaky_relu(self.norm(self.conv(x)), LEAKY_SLOPE)
 
 
+def _resampling(
+    kind: type[Conv1d | ConvTranspose1d], inputs: int, outputs: int, config: CodeGANConfig, keys: KeySequence
+) -> NormedConv:
+    """A convolution that halves or doubles the length."""
+    stride, padding = RESAMPLING_STRIDE, RESAMPLING_PADDING
+    conv = kind(inputs, outputs, RESAMPLING_KERNEL, stride=stride, padding=padding, dtype=config.dtype, keys=keys)
+    return NormedConv(conv, outputs)
+
+
 class AdaptiveInstanceNorm(nnx.Module):
     """Instance normalization with scale and bias from a condition (Huang and Belongie, arXiv 1703.06868)."""
 
@@ -156,15 +164,12 @@ class CodeGenerator(nnx.Module):
         self.adds_input = config.residual
         first = config.down_widths[0]
         conv = Conv1d(config.code_channels, first, config.input_kernel, dtype=config.dtype, keys=keys)
-        down = [NormedConv(conv, first)]
-        options = {"stride": RESAMPLING_STRIDE, "padding": RESAMPLING_PADDING}
-        shrink = functools.partial(Conv1d, kernel=RESAMPLING_KERNEL, keys=keys, dtype=config.dtype, **options)
-        grow = functools.partial(ConvTranspose1d, kernel=RESAMPLING_KERNEL, keys=keys, dtype=config.dtype, **options)
-        down += [NormedConv(shrink(a, b), b) for a, b in itertools.pairwise(config.down_widths)]
-        self.down = Stack(down)
+        shapes = itertools.pairwise(config.down_widths)
+        self.down = Stack([NormedConv(conv, first), *(_resampling(Conv1d, a, b, config, keys) for a, b in shapes)])
         top = config.down_widths[-1]
         self.residual = Stack([ResidualBlock(top, config, keys=keys) for _ in range(config.residual_blocks)])
-        self.up = Stack([NormedConv(grow(a, b), b) for a, b in itertools.pairwise((top, *config.up_widths))])
+        shapes = itertools.pairwise((top, *config.up_widths))
+        self.up = Stack([_resampling(ConvTranspose1d, a, b, config, keys) for a, b in shapes])
         last = (top, *config.up_widths)[-1]
         self.output = Conv1d(last, config.code_channels, 1, dtype=config.dtype, keys=keys)
 

@@ -133,17 +133,8 @@ class SpeechSplit(nnx.Module):
 
     def decode(self, codes: Codes, speaker_embedding: Float[Array, "B E"]) -> Float[Array, "B T F"]:
         """Codes and a voice to a log-mel spectrogram."""
-        config = self.config
-        content = codes.content.shape[1] * config.content.factor
-        rhythm = codes.rhythm.shape[1] * config.rhythm.factor
-        pitch = codes.pitch.shape[1] * config.pitch.factor
-        if rhythm != content or pitch != content:
-            raise ConfigError(
-                f"The codes stand for {content} (content), {rhythm} (rhythm) and {pitch} (pitch) frames; they must be "
-                "equally long."
-            )
-        voice = speaker_embedding[:, None]
-        return self.decoder(codes.content, codes.rhythm, codes.pitch, voice, frames=content)
+        frames = codes.content.shape[1] * self.config.content.factor
+        return self.decoder(codes.content, codes.rhythm, codes.pitch, speaker_embedding[:, None], frames=frames)
 
     def __call__(
         self,

@@ -57,7 +57,7 @@ class WaveGlowConfig:
 
     @property
     def upsample_taps(self) -> int:
-        """Mel frames that a sample hears."""
+        """Mel frames that a sample depends on."""
         return -(-self.upsample_kernel // self.upsample_stride)
 
     @property
