@@ -242,8 +242,17 @@ class BidirectionalLayer(nnx.Module):
         return self.forward.weights() + self.backward.weights()
 
 
-class _Layers(nnx.Module):
-    """Layers named "0", "1", ... run one after the other."""
+class LSTM(nnx.Module):
+    """Unidirectional LSTM of `layers` layers "0", "1", ...: [B, T, inputs] -> [B, T, hidden], float32."""
+
+    layer_type: type[Direction | BidirectionalLayer] = Direction
+    directions = 1
+
+    def __init__(self, inputs: int, hidden: int, *, keys: KeySequence, layers: int = 1, dtype: str = "float32"):
+        self.depth, self.dtype = layers, jnp.dtype(dtype)
+        for index in range(layers):
+            setattr(self, str(index), self.layer_type(inputs, hidden, keys=keys))
+            inputs = self.directions * hidden
 
     def __call__(self, *parts: Float[Array, "B _N _C"], frames: int | None = None) -> Float[Array, "B T H"]:
         """See `run_lstm`; `frames` are those of the first part if None."""
@@ -252,19 +261,8 @@ class _Layers(nnx.Module):
         return run_lstm(parts, layers, frames, self.dtype)
 
 
-class LSTM(_Layers):
-    """Unidirectional LSTM of `layers` layers: [B, T, inputs] -> [B, T, hidden], float32."""
-
-    def __init__(self, inputs: int, hidden: int, *, keys: KeySequence, layers: int = 1, dtype: str = "float32"):
-        self.depth, self.dtype = layers, jnp.dtype(dtype)
-        for index in range(layers):
-            setattr(self, str(index), Direction(inputs if index == 0 else hidden, hidden, keys=keys))
-
-
-class BiLSTM(_Layers):
+class BiLSTM(LSTM):
     """Bidirectional LSTM of `layers` layers: [B, T, inputs] -> [B, T, 2 * hidden], float32."""
 
-    def __init__(self, inputs: int, hidden: int, *, keys: KeySequence, layers: int = 1, dtype: str = "float32"):
-        self.depth, self.dtype = layers, jnp.dtype(dtype)
-        for index in range(layers):
-            setattr(self, str(index), BidirectionalLayer(inputs if index == 0 else 2 * hidden, hidden, keys=keys))
+    layer_type = BidirectionalLayer
+    directions = 2

@@ -60,7 +60,9 @@ def compare(reference: Callable) -> float:
     widths = (CHECK_INPUTS, 2 * CHECK_HIDDEN)
     shapes = [[(width, gates), (CHECK_HIDDEN, gates), (gates,), (gates,)] for width in widths]
     layers = [
-        tuple(Weights(*(draw.normal(size=size, scale=0.3).astype(np.float32) for size in shape)) for _ in range(2))
+        tuple(
+            Weights(*(jnp.asarray(draw.normal(size=size, scale=0.3), jnp.float32) for size in shape)) for _ in range(2)
+        )
         for shape in shapes
     ]
     x = draw.normal(size=(CHECK_BATCH, CHECK_FRAMES, CHECK_INPUTS)).astype(np.float32)

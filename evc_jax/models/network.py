@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
@@ -32,14 +33,11 @@ class Network:
       config: its frozen dataclass.
     """
 
-    def __init__(self, module_type: type[nnx.Module], config: Any):
+    def __init__(self, module_type: Callable[..., nnx.Module], config: Any):
         self.module_type = module_type
         self.config = config
         abstract = nnx.eval_shape(lambda: module_type(config, keys=KeySequence(0)))
         self._graph, self._abstract = nnx.split(abstract, nnx.Param)
-
-    def __repr__(self) -> str:
-        return f"Network({self.module_type.__name__}, {self.config})"
 
     def init(self, key: jax.Array) -> Params:
         """Draws the initial parameters."""
@@ -108,13 +106,10 @@ def pytree_dataclass(cls: type[T]) -> type[T]:
     leaves are shapes, axes or placeholders, which would not pass the run-time check of the annotations.
     """
     cls = dataclasses.dataclass(frozen=True)(cls)
-    names = tuple(field.name for field in dataclasses.fields(cls))
+    names = tuple(cls.__annotations__)
 
     def flatten_with_keys(value):
         return tuple((jax.tree_util.GetAttrKey(name), getattr(value, name)) for name in names), None
-
-    def flatten(value):
-        return tuple(getattr(value, name) for name in names), None
 
     def unflatten(_, leaves):
         value = object.__new__(cls)
@@ -122,5 +117,5 @@ def pytree_dataclass(cls: type[T]) -> type[T]:
             object.__setattr__(value, name, leaf)
         return value
 
-    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten)
     return cls

@@ -9,17 +9,20 @@ import argparse
 import collections
 import json
 import logging
-import os
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import jax
+from flax import traverse_util
+
 from evc_jax.config import to_mapping
 from evc_jax.errors import CheckpointError, EvcError
 from evc_jax.files import atomic_dir
 from evc_jax.pretrained.bundle import CODES, NETWORKS, write_params
+from evc_jax.torch_import.originals import Converted, HparamOverrides, convert
 
 FAILED = 2
 CHECKPOINTS = "checkpoints"
@@ -109,45 +112,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _convert(arguments: argparse.Namespace) -> None:
-    import jax
-
-    from evc_jax.torch_import.originals import HparamOverrides, convert
-
-    check_replaceable(arguments.output)
+    _check_replaceable(arguments.output)
     emotions = tuple(arguments.emotions.split(",")) if arguments.emotions else None
     overrides = HparamOverrides(dict(arguments.hparam), arguments.hop, arguments.audio, emotions, arguments.code)
     converted = convert(arguments.file, overrides)
-    write_workdir(converted, arguments.output)
+    _write_workdir(converted, arguments.output)
     weights = sum(leaf.size for leaf in jax.tree.leaves(converted.params))
     print(f"{arguments.file.name}: {converted.title}, {weights:,} weights, step {converted.step}")
     print(f"  sizes: {_differences(converted.config)}")
     print(f"  audio: {_differences(converted.audio)}")
     for key, value in converted.options.items():
         print(f"  {key}: {value if isinstance(value, str) else ', '.join(value)}")
-    print(f"  not used: {_by_kind(converted.ignored) or 'nothing'}")
+    # Names with the same last part are counted: "iteration, 5 x running_mean".
+    kinds = collections.Counter(name.rpartition(".")[2] for name in converted.ignored)
+    ignored = ", ".join(f"{count} x {kind}" if count > 1 else kind for kind, count in kinds.items())
+    print(f"  not used: {ignored or 'nothing'}")
     option = converted.system.replace("_", "-")
     taker = f"; `evc bundle --{option} {arguments.output}` takes it" if converted.system in NETWORKS else ""
     print(f"{arguments.output}: {converted.system}{taker}")
 
 
-def write_workdir(converted: Any, path: str | os.PathLike) -> Path:
-    """Writes the directory, complete or not at all; an earlier conversion there is replaced.
-
-    Raises:
-      CheckpointError: `path` is something else than an earlier conversion.
-    """
-    path = Path(path)
-    check_replaceable(path)
-    with atomic_dir(path) as folder:
-        step = folder / CHECKPOINTS / str(converted.step)
-        (step / DESCRIPTION_FILE).parent.mkdir(parents=True)
-        (step / DESCRIPTION_FILE).write_text(json.dumps(description(converted), indent=2) + "\n")
-        write_params(step / "exported", {converted.system: converted.params})
-    return path
-
-
-def description(converted: Any) -> dict[str, Any]:
-    """What a checkpoint says of itself: the run's config and the networks' settings."""
+def _write_workdir(converted: Converted, path: Path) -> None:
+    """Writes the directory, complete or not at all."""
     model = to_mapping(converted.config)
     config = {
         "system": converted.system,
@@ -157,46 +143,34 @@ def description(converted: Any) -> dict[str, Any]:
         "audio": to_mapping(converted.audio),
         "converted_from": converted.source,
     }
-    return {"config": config, "networks": {converted.system: model}}
+    description = {"config": config, "networks": {converted.system: model}}
+    with atomic_dir(path) as folder:
+        step = folder / CHECKPOINTS / str(converted.step)
+        (step / DESCRIPTION_FILE).parent.mkdir(parents=True)
+        (step / DESCRIPTION_FILE).write_text(json.dumps(description, indent=2) + "\n")
+        write_params(step / "exported", {converted.system: converted.params})
 
 
-def check_replaceable(path: str | os.PathLike) -> None:
+def _check_replaceable(path: Path) -> None:
     """Whether a conversion may be written here.
 
     Raises:
       CheckpointError: there is something that no conversion made.
     """
-    path = Path(path)
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
-    found = sorted(path.glob(f"{CHECKPOINTS}/*/{DESCRIPTION_FILE}"))
-    if not found or not all(_is_conversion(file) for file in found):
-        raise CheckpointError(f"{path} exists and is no converted checkpoint; choose another output directory.")
-
-
-def _is_conversion(file: Path) -> bool:
+    found = list(path.glob(f"{CHECKPOINTS}/*/{DESCRIPTION_FILE}"))
     try:
-        return "converted_from" in json.loads(file.read_text())["config"]
+        converted = all("converted_from" in json.loads(file.read_text())["config"] for file in found)
     except (OSError, ValueError, KeyError, TypeError):
-        return False
+        converted = False
+    if not found or not converted:
+        raise CheckpointError(f"{path} exists and is no converted checkpoint; choose another output directory.")
 
 
 def _differences(config: Any) -> str:
     """How a configuration differs from the reference's."""
-    reference = _flat(to_mapping(type(config)()))
-    changed = {key: value for key, value in _flat(to_mapping(config)).items() if reference.get(key) != value}
+    reference, own = (traverse_util.flatten_dict(to_mapping(each), sep=".") for each in (type(config)(), config))
+    changed = {key: value for key, value in own.items() if reference.get(key) != value}
     texts = (f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in changed.items())
     return ", ".join(texts) or "the reference's"
-
-
-def _flat(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    leaves = {}
-    for key, value in mapping.items():
-        leaves |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return leaves
-
-
-def _by_kind(names: tuple[str, ...]) -> str:
-    """Names, those with the same last part counted: "iteration, 5 x running_mean"."""
-    counts = collections.Counter(name.rpartition(".")[2] for name in names)
-    return ", ".join(f"{count} x {kind}" if count > 1 else kind for kind, count in counts.items())

@@ -6,11 +6,13 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import Array
 
 from evc_jax.models.gan import losses as gan_losses
 from evc_jax.models.gan.codegan import CodeDiscriminator, CodeGenerator
@@ -18,12 +20,11 @@ from evc_jax.models.gan.voicegan import VoiceDiscriminator, VoiceGenerator
 from evc_jax.models.network import Network, Params
 from evc_jax.models.speechsplit.network import F0Converter, SpeechSplit
 from evc_jax.models.speechsplit.random_resampling import Resampling, random_resample
-from evc_jax.models.waveglow.config import WaveGlowConfig
 from evc_jax.models.waveglow.network import WaveGlow, waveglow_loss
 from evc_jax.models.waveglow.synthesis import synthesize
 from evc_jax.torch_import import torch_gans, torch_speechsplit, torch_waveglow
 from evc_jax.torch_import.parity import Golden, Report, within
-from evc_jax.torch_import.torch_names import Weight, from_torch, to_torch
+from evc_jax.torch_import.torch_names import State, Weight, from_torch, to_torch
 
 ADAM_RATE = 1e-4
 CANCELLATION_FLOOR = 1e-2
@@ -31,7 +32,7 @@ CANCELLATION_FLOOR = 1e-2
 
 def check_speechsplit(golden: Golden) -> Report:
     """Codes, reconstruction, MSE, gradients, and the weights after one Adam step."""
-    config = _like(torch_speechsplit.speechsplit_config(within(golden, "params"), _json(golden, "hparams")), golden)
+    config = _like(torch_speechsplit.speechsplit_config(within(golden, "params"), _hparams(golden)), golden)
     weights = torch_speechsplit.speechsplit_weights(config)
     params = from_torch(within(golden, "params"), weights)
     network, report = Network(SpeechSplit, config), Report()
@@ -45,10 +46,7 @@ def check_speechsplit(golden: Golden) -> Report:
         output = network.apply(p, mel, f0, embedding)
         return jnp.mean((output - mel) ** 2), output
 
-    (loss, output), grads = jax.jit(jax.value_and_grad(loss_of, has_aux=True))(params)
-    report.output("mel_out", output, golden["mel_out"])
-    report.loss("loss", loss, golden["loss"])
-    report.gradients(grads, weights, golden, "grads")
+    report.output("mel_out", _compare_loss(report, loss_of, [params], weights, golden), golden["mel_out"])
     if within(golden, "after_adam"):
         _compare_adam_step(report, params, weights, golden)
     return report
@@ -56,7 +54,7 @@ def check_speechsplit(golden: Golden) -> Report:
 
 def check_f0_converter(golden: Golden) -> Report:
     """Logits, cross-entropy, gradients."""
-    config = _like(torch_speechsplit.f0_converter_config(within(golden, "params"), _json(golden, "hparams")), golden)
+    config = _like(torch_speechsplit.f0_converter_config(within(golden, "params"), _hparams(golden)), golden)
     weights = torch_speechsplit.f0_converter_weights(config)
     params = from_torch(within(golden, "params"), weights)
     network, report = Network(F0Converter, config), Report()
@@ -66,16 +64,13 @@ def check_f0_converter(golden: Golden) -> Report:
         logits = network.apply(p, mel, f0)
         return optax.softmax_cross_entropy_with_integer_labels(logits, classes).mean(), logits
 
-    (loss, logits), grads = jax.jit(jax.value_and_grad(loss_of, has_aux=True))(params)
-    report.output("logits", logits, golden["logits"])
-    report.loss("loss", loss, golden["loss"])
-    report.gradients(grads, weights, golden, "grads")
+    report.output("logits", _compare_loss(report, loss_of, [params], weights, golden), golden["logits"])
     return report
 
 
 def check_random_resampling(golden: Golden) -> Report:
     """The stretched sequences from the recorded draws."""
-    config = torch_speechsplit.resampling_config(_json(golden, "hparams"))
+    config = torch_speechsplit.resampling_config(_hparams(golden))
     x, report = jnp.asarray(golden["x"]), Report()
     shape = (x.shape[0], -1)
     scales, lengths = (jnp.asarray(golden[name].reshape(shape)) for name in ("scales", "len_seg"))
@@ -86,19 +81,12 @@ def check_random_resampling(golden: Golden) -> Report:
 
 def check_voicegan(golden: Golden) -> Report:
     """Fakes, outputs of the discriminator, gradient penalty, both losses and both networks' gradients."""
-    states = within(golden, "params_generator"), within(golden, "params_discriminator")
-    config = _like(torch_gans.voicegan_config(*states), golden)
+    config = _like(torch_gans.voicegan_config(*_gan_states(golden)), golden)
     nets = gan_losses.GanNetworks(Network(VoiceGenerator, config), Network(VoiceDiscriminator, config))
     listed = torch_gans.voice_generator_weights(config), torch_gans.voice_discriminator_weights(config)
-    g_params, d_params = (from_torch(state, weights) for state, weights in zip(states, listed, strict=True))
     weights = gan_losses.GanWeights(float(golden["lambda_cls"]), float(golden["lambda_gp"]))
-    noise, labels = jnp.asarray(golden["z"]), jnp.asarray(golden["labels"])
-    real, real_labels = jnp.asarray(golden["real"]), jnp.asarray(golden["real_labels"])
-    alpha, report = jnp.asarray(golden["alpha"]).reshape(-1), Report()
-
-    make = jax.jit(lambda g: gan_losses.voices(nets, g, noise, labels))
-    report.output("fake", make(g_params), golden["fake"])
-    _compare_discriminator(report, nets.discriminator, d_params, golden["real"], golden)
+    noise, labels, real, real_labels = (jnp.asarray(golden[k]) for k in ("z", "labels", "real", "real_labels"))
+    alpha = jnp.asarray(golden["alpha"]).reshape(-1)
 
     def d_loss(d, g):
         fake = gan_losses.voices(nets, g, noise, labels)
@@ -107,28 +95,21 @@ def check_voicegan(golden: Golden) -> Report:
     def g_loss(g, d):
         return gan_losses.voicegan_generator_loss(nets, g, d, noise, labels, weights)
 
-    _compare_losses(report, d_loss, g_loss, g_params, d_params, listed, golden)
+    report, g_params = _compare_gan(nets, d_loss, g_loss, listed, real, golden)
+    fake = jax.jit(lambda g: gan_losses.voices(nets, g, noise, labels))(g_params)
+    report.output("fake", fake, golden["fake"])
     return report
 
 
 def check_codegan(golden: Golden) -> Report:
     """Fakes, cycle, outputs of the discriminator, gradient penalty, both losses and both networks' gradients."""
-    states = within(golden, "params_generator"), within(golden, "params_discriminator")
-    config = _like(torch_gans.codegan_config(*states), golden)
+    config = _like(torch_gans.codegan_config(*_gan_states(golden)), golden)
     nets = gan_losses.GanNetworks(Network(CodeGenerator, config), Network(CodeDiscriminator, config))
     listed = torch_gans.code_generator_weights(config), torch_gans.code_discriminator_weights(config)
-    g_params, d_params = (from_torch(state, weights) for state, weights in zip(states, listed, strict=True))
     weights = gan_losses.GanWeights(*(float(golden[f"lambda_{name}"]) for name in ("cls", "gp", "rec")))
     codes, labels, targets = (jnp.asarray(golden[k]) for k in ("codes", "labels", "target_labels"))
     alpha, class_weights = jnp.asarray(golden["alpha"]).reshape(-1), jnp.asarray(golden["class_weight"])
     label_weights, target_weights = (gan_losses.sample_weights(class_weights, of) for of in (labels, targets))
-
-    report = Report()
-    convert = jax.jit(lambda g, x, y: gan_losses.converted(nets, g, x, y))
-    fake = convert(g_params, codes, targets)
-    report.output("fake", fake, golden["fake"])
-    report.output("reconstructed", convert(g_params, fake, labels), golden["reconstructed"])
-    _compare_discriminator(report, nets.discriminator, d_params, golden["codes"], golden)
 
     def d_loss(d, g):
         fake, discriminate = gan_losses.converted(nets, g, codes, targets), lambda x: nets.discriminator.apply(d, x)
@@ -137,7 +118,11 @@ def check_codegan(golden: Golden) -> Report:
     def g_loss(g, d):
         return gan_losses.codegan_generator_loss(nets, g, d, codes, labels, targets, target_weights, weights)
 
-    _compare_losses(report, d_loss, g_loss, g_params, d_params, listed, golden)
+    report, g_params = _compare_gan(nets, d_loss, g_loss, listed, codes, golden)
+    convert = jax.jit(lambda x, y: gan_losses.converted(nets, g_params, x, y))
+    fake = convert(codes, targets)
+    report.output("fake", fake, golden["fake"])
+    report.output("reconstructed", convert(fake, labels), golden["reconstructed"])
     return report
 
 
@@ -145,10 +130,10 @@ def check_waveglow(golden: Golden) -> Report:
     """Both directions: latent, log-determinants, loss, gradients; audio from the recorded noise and from none."""
     mel = jnp.asarray(golden["mel"]).swapaxes(1, 2)
     state = torch_waveglow.in_latest_form(within(golden, "params"))
-    config = torch_waveglow.waveglow_config(state)
-    stride = _hop_samples(config, golden["infer_audio"].shape[1], mel.shape[1])
-    config = _like(dataclasses.replace(config, upsample_stride=stride), golden)
-    params = from_torch(state, torch_waveglow.waveglow_weights(config))
+    # The hop leaves no trace in a state; it is a multiple of the group here.
+    config = _like(torch_waveglow.waveglow_config(state, golden["infer_audio"].shape[1] // mel.shape[1]), golden)
+    weights = torch_waveglow.waveglow_weights(config)
+    params = from_torch(state, weights)
     network, report = Network(WaveGlow, config), Report()
     audio = jnp.asarray(golden["audio"])
 
@@ -156,42 +141,30 @@ def check_waveglow(golden: Golden) -> Report:
         output = network.apply(p, audio, mel)
         return waveglow_loss(output), output
 
-    (loss, output), grads = jax.jit(jax.value_and_grad(loss_of, has_aux=True))(params)
+    # The terms of the loss may cancel; what remains can only be as exact as they are.
+    floor = CANCELLATION_FLOOR * float(np.mean(golden["z"] ** 2)) / 2
+    output = _compare_loss(report, loss_of, [params], weights, golden, floor=floor)
     report.output("z", output.z.swapaxes(1, 2), golden["z"])
     report.output("log_s_sum", output.log_s_sum, golden["log_s_sum"])
     # Orthonormal matrices have a log-determinant of zero give or take a rounding: the determinants can be compared.
     steps = output.z.shape[0] * output.z.shape[1]
     report.output("det_W", jnp.exp(output.log_det_w / steps), np.exp(golden["log_det_W"] / steps))
-    # The terms of the loss may cancel; what remains can only be as exact as they are.
-    energy = float(np.mean(golden["z"] ** 2)) / 2
-    report.loss("loss", loss, golden["loss"], floor=CANCELLATION_FLOOR * energy)
-    report.gradients(grads, torch_waveglow.waveglow_weights(config), golden, "grads")
 
     keys = sorted((k for k in golden if k.startswith("infer_noise_")), key=lambda k: int(k.rpartition("_")[2]))
     noise = tuple(jnp.asarray(golden[key]).swapaxes(1, 2) for key in keys)
-    weights = jax.jit(lambda p: network.apply(p, method="synthesis_weights"))(params)
-    infer = jax.jit(lambda sigma: synthesize(weights, config, mel, noise, sigma))
+    synthesis = jax.jit(lambda p: network.apply(p, method="synthesis_weights"))(params)
+    infer = jax.jit(lambda sigma: synthesize(synthesis, config, mel, noise, sigma))
     report.output("infer_audio", infer(float(golden["infer_sigma"])), golden["infer_audio"])
     report.output("infer_audio_sigma0", infer(0.0), golden["infer_audio_sigma0"])
     return report
 
 
-def _hop_samples(config: WaveGlowConfig, samples: int, frames: int) -> int:
-    """The hop of a synthesis, which makes whole groups of samples only.
-
-    Several hops may lead to as many groups: one that divides the kernel of the upsampling is preferred, as it makes
-    every frame last as long; otherwise the smallest is taken.
-    """
-    fitting = range(-(-samples // frames), (samples + config.group_samples - 1) // frames + 1)
-    return next((hop for hop in fitting if config.upsample_kernel % hop == 0), fitting[0])
+def _hparams(golden: Golden) -> dict[str, int]:
+    return json.loads(str(golden["hparams"])) if "hparams" in golden else {}
 
 
-def _json(golden: Golden, key: str) -> dict:
-    return json.loads(str(golden[key])) if key in golden else {}
-
-
-def _widened(value: np.ndarray) -> np.ndarray:
-    return value.astype(np.float64) if value.dtype == np.float32 else value
+def _gan_states(golden: Golden) -> tuple[State, State]:
+    return within(golden, "params_generator"), within(golden, "params_discriminator")
 
 
 def _like(config, golden: Golden):
@@ -210,30 +183,43 @@ def _compare_adam_step(report: Report, params: Params, weights: list[Weight], go
         report.output(f"after_adam/{name}", stepped[name], expected[name])
 
 
-def _compare_discriminator(report: Report, network: Network, params: Params, real: np.ndarray, golden: Golden) -> None:
-    discriminate = jax.jit(network.apply)
-    for kind, samples in (("real", real), ("fake", golden["fake"])):
-        output = discriminate(params, samples)
-        report.output(f"src_{kind}", output.source, golden[f"src_{kind}"])
-        report.output(f"cls_{kind}", output.classes, golden[f"cls_{kind}"])
-
-
-def _compare_losses(
+def _compare_loss(
     report: Report,
+    loss_of: Callable,
+    params: list[Params],
+    weights: list[Weight],
+    golden: Golden,
+    of: str = "",
+    floor: float = 0.0,
+) -> Any:
+    """Compares a loss and the gradients of the first of `params`; returns what `loss_of` gives with the loss."""
+    (loss, output), grads = jax.jit(jax.value_and_grad(loss_of, has_aux=True))(*params)
+    name, group = (f"{of}_loss", f"grads_{of}") if of else ("loss", "grads")
+    report.loss(name, loss, golden[name], floor)
+    report.gradients(grads, weights, golden, group)
+    return output
+
+
+def _compare_gan(
+    nets: gan_losses.GanNetworks,
     d_loss: Callable,
     g_loss: Callable,
-    g_params: Params,
-    d_params: Params,
     weights: tuple[list[Weight], list[Weight]],
+    real: Array,
     golden: Golden,
-) -> None:
-    (loss, metrics), grads = jax.jit(jax.value_and_grad(d_loss, has_aux=True))(d_params, g_params)
-    report.loss("d_loss", loss, golden["d_loss"])
+) -> tuple[Report, Params]:
+    """Compares the discriminator's outputs and both losses; returns the generator's parameters with the report."""
+    report = Report()
+    g_params, d_params = (from_torch(*pair) for pair in zip(_gan_states(golden), weights, strict=True))
+    discriminate = jax.jit(nets.discriminator.apply)
+    for kind, samples in (("real", real), ("fake", golden["fake"])):
+        output = discriminate(d_params, samples)
+        report.output(f"src_{kind}", output.source, golden[f"src_{kind}"])
+        report.output(f"cls_{kind}", output.classes, golden[f"cls_{kind}"])
+    metrics = _compare_loss(report, d_loss, [d_params, g_params], weights[1], golden, "d")
     report.loss("gradient_penalty", metrics["gradient_penalty"], golden["gradient_penalty"])
-    report.gradients(grads, weights[1], golden, "grads_d")
-    (loss, _), grads = jax.jit(jax.value_and_grad(g_loss, has_aux=True))(g_params, d_params)
-    report.loss("g_loss", loss, golden["g_loss"])
-    report.gradients(grads, weights[0], golden, "grads_g")
+    _compare_loss(report, g_loss, [g_params, d_params], weights[0], golden, "g")
+    return report, g_params
 
 
 CHECKS: dict[str, Callable[[Golden], Report]] = {
@@ -262,6 +248,7 @@ def check_file(path: Path) -> Report | None:
         if report.passed:
             return report
         with jax.enable_x64(True):
-            again = check({key: _widened(value) for key, value in golden.items()})
-    again.precision, again.in_float32 = "float64", report
+            wide = {key: value.astype(np.float64) for key, value in golden.items() if value.dtype == np.float32}
+            again = check(golden | wide)
+    again.in_float32 = report
     return again

@@ -44,7 +44,8 @@ def read_state(file: TorchFile) -> OriginalState:
       CheckpointError: there is none, it is damaged, or it needs far more memory than the file has bytes.
     """
     with naming(file.path):
-        content, ignored = file.content, ()
+        content: Any = file.content
+        ignored: tuple[str, ...] = ()
         wrapper = next((key for key in WRAPPERS if isinstance(_entry(content, key), dict | Module)), None)
         if wrapper is not None:
             ignored = tuple(printable(key) for key in content if key != wrapper and isinstance(key, str))
@@ -61,7 +62,8 @@ def read_state(file: TorchFile) -> OriginalState:
             raise CheckpointError(f"declares tensors of more than {MAX_GROWTH} times its own size; do not trust it")
         if all(name.startswith(PARALLEL_PREFIX) for name in tensors):
             tensors = {name.removeprefix(PARALLEL_PREFIX): value for name, value in tensors.items()}
-        values = {name: _float32(tensor.numpy()) for name, tensor in tensors.items()}
+        values = {name: tensor.numpy() for name, tensor in tensors.items()}
+        values |= {name: np.asarray(value, np.float32) for name, value in values.items() if value.dtype.kind == "f"}
         return OriginalState(values, _stride(content), _step(file), ignored)
 
 
@@ -101,10 +103,6 @@ def shown(names: list[str]) -> str:
 
 def _entry(content: Any, key: str) -> Any:
     return content.get(key) if isinstance(content, dict) else None
-
-
-def _float32(value: np.ndarray) -> np.ndarray:
-    return np.asarray(value, np.float32) if value.dtype.kind == "f" else value
 
 
 def _stride(content: Any) -> int | None:

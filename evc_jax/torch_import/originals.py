@@ -28,7 +28,7 @@ from evc_jax.models.voice_encoder import VoiceEncoder
 from evc_jax.models.waveglow.network import WaveGlow
 from evc_jax.torch_import import torch_gans, torch_speechsplit, torch_waveglow
 from evc_jax.torch_import.original_states import check_values, read_state, shown
-from evc_jax.torch_import.torch_names import State, Weight, from_torch
+from evc_jax.torch_import.torch_names import State, Weight, from_torch, leaf_at
 from evc_jax.torch_import.torch_reader import read_torch_file
 
 DEFAULT_HOP_SAMPLES = 256
@@ -128,13 +128,9 @@ def _hparams(state: State, overrides: HparamOverrides, padded: str) -> dict[str,
         known = ", ".join(torch_speechsplit.AUTHORS_HPARAMS)
         raise ConfigError(f"hparam {', '.join(unknown)} is not one that shapes hide; expected {known}.")
     length = state.get(padded)
-    known = length is not None and length.dtype.kind in "iu" and length.size > 0
-    return {**({"max_len_pad": int(length.flat[0])} if known else {}), **overrides.hparams}
-
-
-def _starts_with(state: State, axes: int) -> bool:
-    """Whether the first layer of a GAN's network has a kernel of so many axes."""
-    return "main.0.weight" in state and np.ndim(state["main.0.weight"]) == axes
+    if length is None or length.dtype.kind not in "iu" or length.size == 0:
+        return dict(overrides.hparams)
+    return {"max_len_pad": int(length.flat[0]), **overrides.hparams}
 
 
 SPECS = (
@@ -176,7 +172,7 @@ SPECS = (
     NetworkSpec(
         "codegan_discriminator",
         "CodeGAN's discriminator",
-        lambda state: _starts_with(state, 3) and "src.weight" in state,
+        lambda state: np.ndim(state.get("main.0.weight", 0)) == 3 and "src.weight" in state,
         lambda state, _: torch_gans.codegan_config(None, state),
         torch_gans.code_discriminator_weights,
         CodeDiscriminator,
@@ -184,7 +180,7 @@ SPECS = (
     NetworkSpec(
         "voicegan_discriminator",
         "VoiceGAN's discriminator",
-        lambda state: _starts_with(state, 2) and "src.weight" in state,
+        lambda state: np.ndim(state.get("main.0.weight", 0)) == 2 and "src.weight" in state,
         lambda state, _: torch_gans.voicegan_config(None, state),
         torch_gans.voice_discriminator_weights,
         VoiceDiscriminator,
@@ -192,7 +188,7 @@ SPECS = (
     NetworkSpec(
         "voicegan",
         "VoiceGAN's generator",
-        lambda state: _starts_with(state, 2),
+        lambda state: np.ndim(state.get("main.0.weight", 0)) == 2,
         lambda state, _: torch_gans.voicegan_config(state, None),
         torch_gans.voice_generator_weights,
         VoiceGenerator,
@@ -251,9 +247,7 @@ def convert(path: str | os.PathLike, overrides: HparamOverrides = HparamOverride
 def _check_shapes(network: Network, params: Params, weights: list[Weight]) -> None:
     shapes = network.shapes()
     for weight in weights:
-        ours, expected = params, shapes
-        for key in weight.path:
-            ours, expected = ours[key], expected[key]
+        ours, expected = leaf_at(params, weight.path), leaf_at(shapes, weight.path)
         if ours.shape != expected.shape:
             raise CheckpointError(
                 f"the tensor {weight.name} has shape {list(weight.layout.theirs(ours).shape)}, which does not fit the "

@@ -29,14 +29,12 @@ class Report:
 
     Attributes:
       errors: by kind and name.
-      precision: what our side was computed in.
-      in_float32: the report that made a second one in float64 necessary.
+      in_float32: the report that made this one, in float64, necessary.
     """
 
     errors: dict[str, dict[str, float]] = dataclasses.field(
         default_factory=lambda: {"outputs": {}, "losses": {}, "gradients": {}}
     )
-    precision: str = "float32"
     in_float32: Report | None = None
 
     def output(self, name: str, ours, theirs) -> None:
@@ -58,8 +56,8 @@ class Report:
         floor = GRADIENT_FLOOR * max((float(np.abs(value).max()) for value in tensors), default=0.0)
         for name, value in theirs.items():
             mine = ours[name].astype(np.float64)
-            mine = mine if np.ndim(value) else np.linalg.norm(mine)
-            self.errors["gradients"][f"{group}/{name}"] = relative_error(mine, value, floor)
+            compared = mine if np.ndim(value) else np.linalg.norm(mine)
+            self.errors["gradients"][f"{group}/{name}"] = relative_error(compared, value, floor)
 
     def largest(self, kind: str) -> float:
         """The largest error of a kind; NaN counts as infinite, nothing compared as 0."""

@@ -8,6 +8,8 @@ is not needed.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -63,29 +65,24 @@ def from_torch(state: State, weights: Iterable[Weight]) -> Params:
         node = params
         for key in weight.path[:-1]:
             node = node.setdefault(key, {})
-        node[weight.path[-1]] = _in_our_layout(state, weight)
+        shape = shape_of(state, weight.name)
+        try:
+            node[weight.path[-1]] = np.ascontiguousarray(weight.layout.ours(np.asarray(state[weight.name])))
+        except (ValueError, IndexError) as error:
+            raise CheckpointError(
+                f"The checkpoint's tensor {weight.name} has shape {list(shape)}; it is not one of this network."
+            ) from error
     return params
-
-
-def _in_our_layout(state: State, weight: Weight) -> np.ndarray:
-    shape = shape_of(state, weight.name)
-    try:
-        return np.ascontiguousarray(weight.layout.ours(np.asarray(state[weight.name])))
-    except (ValueError, IndexError) as error:
-        raise CheckpointError(
-            f"The checkpoint's tensor {weight.name} has shape {list(shape)}; it is not one of this network."
-        ) from error
 
 
 def to_torch(params: Params, weights: Iterable[Weight]) -> dict[str, np.ndarray]:
     """A PyTorch state dict from our parameter tree (or gradients shaped like it)."""
-    state = {}
-    for weight in weights:
-        leaf: Any = params
-        for key in weight.path:
-            leaf = leaf[key]
-        state[weight.name] = weight.layout.theirs(np.asarray(leaf))
-    return state
+    return {weight.name: weight.layout.theirs(np.asarray(leaf_at(params, weight.path))) for weight in weights}
+
+
+def leaf_at(params: Params, path: tuple[str, ...]) -> Any:
+    """What lies at a path of keys in a tree."""
+    return functools.reduce(operator.getitem, path, params)
 
 
 def shape_of(state: State, name: str, rank: int | None = None) -> tuple[int, ...]:

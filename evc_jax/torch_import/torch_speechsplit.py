@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from evc_jax.models.speechsplit.config import EncoderConfig, F0ConverterConfig, SpeechSplitConfig
 from evc_jax.models.speechsplit.random_resampling import ResamplingConfig
@@ -35,41 +36,33 @@ AUTHORS_HPARAMS = {
 def speechsplit_config(state: State, hparams: Mapping[str, int] | None = None) -> SpeechSplitConfig:
     """Sizes of `Generator_3`; `hparams` are the authors' names, theirs where not given."""
     hparams = {**AUTHORS_HPARAMS, **(hparams or {})}
+    common = _common_sizes(state, hparams, "encoder_1.convolutions_2", "encoder_1.lstm_2")
     content = _encoder(state, "encoder_1.convolutions_1", "encoder_1.lstm_1", hparams["freq"])
-    rhythm = _encoder(state, "encoder_2.convolutions", "encoder_2.lstm", hparams["freq_2"])
-    pitch = _encoder(state, "encoder_1.convolutions_2", "encoder_1.lstm_2", hparams["freq_3"])
-    codes = content.code_channels + rhythm.code_channels + pitch.code_channels
-    _, mel_bands, kernel = shape_of(state, "encoder_1.convolutions_1.0.0.conv.weight", 3)
-    return SpeechSplitConfig(
-        content=content,
-        rhythm=rhythm,
-        pitch=pitch,
-        mel_bands=mel_bands,
-        f0_classes=shape_of(state, "encoder_1.convolutions_2.0.0.conv.weight", 3)[1],
-        embedding_channels=shape_of(state, "decoder.lstm.weight_ih_l0", 2)[1] - codes,
-        decoder_width=shape_of(state, "decoder.lstm.weight_hh_l0", 2)[1],
-        decoder_layers=_layers(state, "decoder.lstm"),
-        group_channels=hparams["chs_grp"],
-        kernel=kernel,
-        resampling=resampling_config(hparams),
-    )
+    codes = sum(encoder.code_channels for encoder in (content, common["rhythm"], common["pitch"]))
+    embedding_channels = shape_of(state, "decoder.lstm.weight_ih_l0", 2)[1] - codes
+    return SpeechSplitConfig(content=content, embedding_channels=embedding_channels, **common)
 
 
 def f0_converter_config(state: State, hparams: Mapping[str, int] | None = None) -> F0ConverterConfig:
     """Sizes of `Generator_6`."""
     hparams = {**AUTHORS_HPARAMS, **(hparams or {})}
+    return F0ConverterConfig(**_common_sizes(state, hparams, "encoder_3.convolutions", "encoder_3.lstm"))
+
+
+def _common_sizes(state: State, hparams: Mapping[str, int], pitch: str, pitch_lstm: str) -> dict[str, Any]:
+    """What both networks have, from the names of the pitch encoder's convolutions and LSTM."""
     _, mel_bands, kernel = shape_of(state, "encoder_2.convolutions.0.0.conv.weight", 3)
-    return F0ConverterConfig(
-        rhythm=_encoder(state, "encoder_2.convolutions", "encoder_2.lstm", hparams["freq_2"]),
-        pitch=_encoder(state, "encoder_3.convolutions", "encoder_3.lstm", hparams["freq_3"]),
-        mel_bands=mel_bands,
-        f0_classes=shape_of(state, "encoder_3.convolutions.0.0.conv.weight", 3)[1],
-        decoder_width=shape_of(state, "decoder.lstm.weight_hh_l0", 2)[1],
-        decoder_layers=_layers(state, "decoder.lstm"),
-        group_channels=hparams["chs_grp"],
-        kernel=kernel,
-        resampling=resampling_config(hparams),
-    )
+    return {
+        "rhythm": _encoder(state, "encoder_2.convolutions", "encoder_2.lstm", hparams["freq_2"]),
+        "pitch": _encoder(state, pitch, pitch_lstm, hparams["freq_3"]),
+        "mel_bands": mel_bands,
+        "f0_classes": shape_of(state, f"{pitch}.0.0.conv.weight", 3)[1],
+        "decoder_width": shape_of(state, "decoder.lstm.weight_hh_l0", 2)[1],
+        "decoder_layers": _layers(state, "decoder.lstm"),
+        "group_channels": hparams["chs_grp"],
+        "kernel": kernel,
+        "resampling": resampling_config(hparams),
+    }
 
 
 def speechsplit_weights(config: SpeechSplitConfig) -> list[Weight]:

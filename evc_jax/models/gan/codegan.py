@@ -119,6 +119,15 @@ class NormedConv(nnx.Module):
         return jax.nn.leaky_relu(self.norm(self.conv(x)), LEAKY_SLOPE)
 
 
+def _resampling(
+    kind: type[Conv1d | ConvTranspose1d], inputs: int, outputs: int, config: CodeGANConfig, keys: KeySequence
+) -> NormedConv:
+    """A convolution that halves or doubles the length."""
+    stride, padding = RESAMPLING_STRIDE, RESAMPLING_PADDING
+    conv = kind(inputs, outputs, RESAMPLING_KERNEL, stride=stride, padding=padding, dtype=config.dtype, keys=keys)
+    return NormedConv(conv, outputs)
+
+
 class AdaptiveInstanceNorm(nnx.Module):
     """Instance normalization with scale and bias from a condition (Huang and Belongie, arXiv 1703.06868)."""
 
@@ -153,19 +162,14 @@ class CodeGenerator(nnx.Module):
     def __init__(self, config: CodeGANConfig, *, keys: KeySequence):
         self.frame_multiple = config.frame_multiple
         self.adds_input = config.residual
-        first, *rest = config.down_widths
+        first = config.down_widths[0]
         conv = Conv1d(config.code_channels, first, config.input_kernel, dtype=config.dtype, keys=keys)
-        down = [NormedConv(conv, first)]
-        resampler = {"dtype": config.dtype, "keys": keys, "padding": RESAMPLING_PADDING, "stride": RESAMPLING_STRIDE}
-        for inputs, outputs in itertools.pairwise((first, *rest)):
-            down.append(NormedConv(Conv1d(inputs, outputs, RESAMPLING_KERNEL, **resampler), outputs))
-        self.down = Stack(down)
+        shapes = itertools.pairwise(config.down_widths)
+        self.down = Stack([NormedConv(conv, first), *(_resampling(Conv1d, a, b, config, keys) for a, b in shapes)])
         top = config.down_widths[-1]
         self.residual = Stack([ResidualBlock(top, config, keys=keys) for _ in range(config.residual_blocks)])
-        up = []
-        for inputs, outputs in itertools.pairwise((top, *config.up_widths)):
-            up.append(NormedConv(ConvTranspose1d(inputs, outputs, RESAMPLING_KERNEL, **resampler), outputs))
-        self.up = Stack(up)
+        shapes = itertools.pairwise((top, *config.up_widths))
+        self.up = Stack([_resampling(ConvTranspose1d, a, b, config, keys) for a, b in shapes])
         last = (top, *config.up_widths)[-1]
         self.output = Conv1d(last, config.code_channels, 1, dtype=config.dtype, keys=keys)
 

@@ -9,23 +9,10 @@ from evc_jax.errors import ConfigError
 from evc_jax.models.speechsplit.random_resampling import ResamplingConfig
 
 
-def _positive(config, *names: str) -> None:
-    for name in names:
-        if getattr(config, name) < 1:
-            raise ConfigError(f"{name} is {getattr(config, name)}; expected at least 1.")
-
-
-def _check_common(config, *encoders: EncoderConfig) -> None:
-    _positive(config, "group_channels", "kernel")
-    if config.kernel % 2 == 0:
-        raise ConfigError(f"kernel is {config.kernel}; use an odd number so that the length stays.")
-    for encoder in encoders:
-        groups = encoder.width // config.group_channels
-        if groups < 1 or encoder.width % groups:
-            raise ConfigError(
-                f"An encoder width of {encoder.width} does not fall into {groups} equal groups of about "
-                f"{config.group_channels} channels; use a multiple of group_channels."
-            )
+def _check_positive(config) -> None:
+    for name, value in vars(config).items():
+        if isinstance(value, int) and value < 1:
+            raise ConfigError(f"{name} is {value}; expected at least 1.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,12 +34,39 @@ class EncoderConfig:
     lstm_layers: int = 1
 
     def __post_init__(self):
-        _positive(self, "width", "neck", "factor", "blocks", "lstm_layers")
+        _check_positive(self)
 
     @property
     def code_channels(self) -> int:
         """Channels of the code: both directions of the bottleneck."""
         return 2 * self.neck
+
+
+class _NetworkConfig:
+    """Checks and lengths of both networks' configs."""
+
+    kernel: int
+    group_channels: int
+
+    def __post_init__(self):
+        _check_positive(self)
+        if self.kernel % 2 == 0:
+            raise ConfigError(f"kernel is {self.kernel}; use an odd number so that the length stays.")
+        for encoder in self._encoders():
+            groups = encoder.width // self.group_channels
+            if groups < 1 or encoder.width % groups:
+                raise ConfigError(
+                    f"An encoder width of {encoder.width} does not fall into {groups} equal groups of about "
+                    f"{self.group_channels} channels; use a multiple of group_channels."
+                )
+
+    def _encoders(self) -> list[EncoderConfig]:
+        return [value for value in vars(self).values() if isinstance(value, EncoderConfig)]
+
+    @property
+    def frame_multiple(self) -> int:
+        """Sequences must be a multiple of this many frames long."""
+        return math.lcm(*(encoder.factor for encoder in self._encoders()))
 
 
 # The reference's sizes.
@@ -63,7 +77,7 @@ RESAMPLING = ResamplingConfig()
 
 
 @dataclasses.dataclass(frozen=True)
-class SpeechSplitConfig:
+class SpeechSplitConfig(_NetworkConfig):
     """Sizes of the autoencoder; the defaults are the reference's.
 
     Attributes:
@@ -86,22 +100,16 @@ class SpeechSplitConfig:
     dtype: str = "float32"
 
     def __post_init__(self):
-        _check_common(self, self.content, self.rhythm, self.pitch)
-        _positive(self, "mel_bands", "f0_classes", "embedding_channels", "decoder_width", "decoder_layers")
+        super().__post_init__()
         if self.content.blocks != self.pitch.blocks:
             raise ConfigError(
                 f"content.blocks is {self.content.blocks} and pitch.blocks {self.pitch.blocks}; they run side by side "
                 "and must be equal."
             )
 
-    @property
-    def frame_multiple(self) -> int:
-        """Sequences must be a multiple of this many frames long."""
-        return math.lcm(self.content.factor, self.rhythm.factor, self.pitch.factor)
-
 
 @dataclasses.dataclass(frozen=True)
-class F0ConverterConfig:
+class F0ConverterConfig(_NetworkConfig):
     """Sizes of the F0 converter; the defaults are the reference's. See `SpeechSplitConfig`."""
 
     rhythm: EncoderConfig = RHYTHM
@@ -114,12 +122,3 @@ class F0ConverterConfig:
     kernel: int = 5
     resampling: ResamplingConfig = RESAMPLING
     dtype: str = "float32"
-
-    def __post_init__(self):
-        _check_common(self, self.rhythm, self.pitch)
-        _positive(self, "mel_bands", "f0_classes", "decoder_width", "decoder_layers")
-
-    @property
-    def frame_multiple(self) -> int:
-        """Sequences must be a multiple of this many frames long."""
-        return math.lcm(self.rhythm.factor, self.pitch.factor)

@@ -57,7 +57,7 @@ class Encoder(nnx.Module):
         widths = [inputs] + [encoder.width] * encoder.blocks
         self.blocks = Stack([ConvBlock(a, b, config, keys=keys) for a, b in itertools.pairwise(widths)])
         self.lstm = BiLSTM(encoder.width, encoder.neck, layers=encoder.lstm_layers, dtype=config.dtype, keys=keys)
-        self.neck, self.factor = encoder.neck, encoder.factor
+        self.neck, self.factor, self.resampling = encoder.neck, encoder.factor, config.resampling
 
     def codes(self, hidden: Float[Array, "B T C"]) -> Float[Array, "B Tc Cc"]:
         """The bottleneck after the last block: each direction at the last frame of a code step in its order."""
@@ -70,12 +70,11 @@ class Encoder(nnx.Module):
         self,
         x: Float[Array, "B T I"],
         resamplings: Resamplings | None = None,
-        resampling_config: ResamplingConfig | None = None,
     ) -> Float[Array, "B Tc Cc"]:
         for index, block in enumerate(self.blocks):
             x = block(x)
             if resamplings is not None:
-                x = _resample(x, resamplings[index], resampling_config)
+                x = _resample(x, resamplings[index], self.resampling)
         return self.codes(x)
 
 
@@ -134,17 +133,8 @@ class SpeechSplit(nnx.Module):
 
     def decode(self, codes: Codes, speaker_embedding: Float[Array, "B E"]) -> Float[Array, "B T F"]:
         """Codes and a voice to a log-mel spectrogram."""
-        config = self.config
-        content = codes.content.shape[1] * config.content.factor
-        rhythm = codes.rhythm.shape[1] * config.rhythm.factor
-        pitch = codes.pitch.shape[1] * config.pitch.factor
-        if rhythm != content or pitch != content:
-            raise ConfigError(
-                f"The codes stand for {content} (content), {rhythm} (rhythm) and {pitch} (pitch) frames; they must be "
-                "equally long."
-            )
-        voice = speaker_embedding[:, None]
-        return self.decoder(codes.content, codes.rhythm, codes.pitch, voice, frames=content)
+        frames = codes.content.shape[1] * self.config.content.factor
+        return self.decoder(codes.content, codes.rhythm, codes.pitch, speaker_embedding[:, None], frames=frames)
 
     def __call__(
         self,
@@ -184,7 +174,7 @@ class F0Converter(nnx.Module):
         _check_frames(rhythm_mel.shape[1], self.config.frame_multiple)
         _check_resamplings(resamplings, self.config.pitch.blocks)
         rhythm = self.rhythm(rhythm_mel)
-        pitch = self.pitch(_one_hot(f0, self.config.f0_classes), resamplings, self.config.resampling)
+        pitch = self.pitch(_one_hot(f0, self.config.f0_classes), resamplings)
         return self.decoder(rhythm, pitch, frames=rhythm_mel.shape[1])
 
 

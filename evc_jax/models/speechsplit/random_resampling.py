@@ -86,7 +86,8 @@ def draw_resampling(
         bounds = (config.min_segment_frames, config.max_segment_frames)
         return scales, jax.random.randint(length_key, (config.segments,), *bounds)
 
-    return Resampling(*jax.vmap(draw)(keys), jnp.ones(keys.shape, bool) if active is None else active)
+    scales, lengths = jax.vmap(draw)(keys)
+    return Resampling(scales, lengths, jnp.ones(keys.shape, bool) if active is None else active)
 
 
 def random_resample(

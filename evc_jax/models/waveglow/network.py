@@ -21,8 +21,6 @@ from evc_jax.models.waveglow.config import WaveGlowConfig
 from evc_jax.models.waveglow.synthesis import SynthesisWeights, synthesis_weights
 from evc_jax.models.waveglow.wavenet import CouplingWeights, couple
 
-__all__ = ["CouplingNet", "Invertible1x1", "WaveGlow", "WaveGlowConfig", "WaveGlowOutput", "waveglow_loss"]
-
 
 @pytree_dataclass
 class WaveGlowOutput:
@@ -98,7 +96,7 @@ class CouplingNet(nnx.Module):
 
 
 class WaveGlow(nnx.Module):
-    """The vocoder, from audio to noise; the way back is in `waveglow_synthesis`."""
+    """The vocoder, from audio to noise; the way back is in `synthesis`."""
 
     def __init__(self, config: WaveGlowConfig, *, keys: KeySequence):
         self.config = config
@@ -144,7 +142,7 @@ class WaveGlow(nnx.Module):
         return WaveGlowOutput(z, jnp.stack(log_s_sums), jnp.stack(log_dets))
 
     def synthesis_weights(self) -> SynthesisWeights:
-        """What `waveglow_synthesis.synthesize` takes in place of the parameters."""
+        """What `synthesis.synthesize` takes in place of the parameters."""
         return synthesis_weights(
             self.upsample.kernel[...],
             self.upsample.bias[...],

@@ -23,8 +23,8 @@ class CouplingWeights:
 
     Attributes:
       enter: to the first hidden state [H, W].
-      dilated: each layer's convolution, [K, H, 2W] in the first, whose input is the signal, [K, W, 2W] in the others.
-      condition: each layer's hearing of the mel [M, 2W].
+      dilated: each layer's convolution, [K, H, 2W] in the first, whose input is what enters, [K, W, 2W] in the others.
+      condition: of each layer's input from the mel [M, 2W].
       bias: of these two together [2W].
       mix: each layer's way out [W, W + O]: to the next hidden state, which the last layer lacks, and to the result.
       mix_bias: likewise [W + O].
@@ -47,17 +47,17 @@ def couple(
 
     Args:
       weights: in the type the arithmetic is to run in, as is `x`.
-      condition: what a layer receives of the mel [B, G, 2W], given its kernel of `weights.condition`.
+      condition: what a layer gets of the mel [B, G, 2W], given its kernel of `weights.condition`.
     """
     x = jnp.concatenate([x, jnp.ones_like(x[..., :1])], axis=-1)
     hidden, result = x @ weights.enter, weights.end_bias
     for layer, (kernel, mix) in enumerate(zip(weights.dilated, weights.mix, strict=True)):
         if layer == 0:
-            received = conv_matmul.conv1d(x, kernel, padding=len(kernel) // 2)
+            local = conv_matmul.conv1d(x, kernel, padding=len(kernel) // 2)
         else:
             reach = 2**layer * (len(kernel) // 2)
-            received = conv1d(hidden, kernel, padding=(reach, reach), dilation=2**layer)
-        signal, gate = jnp.split(received + condition(weights.condition[layer]) + weights.bias[layer], 2, axis=-1)
+            local = conv1d(hidden, kernel, padding=(reach, reach), dilation=2**layer)
+        signal, gate = jnp.split(local + condition(weights.condition[layer]) + weights.bias[layer], 2, axis=-1)
         mixed = (jnp.tanh(signal) * _sigmoid(gate)) @ mix + weights.mix_bias[layer]
         width = mix.shape[1] - weights.end_bias.shape[0]
         if width:
