@@ -99,7 +99,7 @@ class Run:
         writer = MetricsWriter(self.workdir, config.steps, self.first)
         self.writer = self._resources.enter_context(contextlib.closing(writer))
         self._log_resumption(restored)
-        self.progress = Progress(pending, peak_flops_per_s(jax.devices()[0], config.compute_dtype))
+        self.progress = Progress(pending, peak_flops_per_s(jax.devices()[0].device_kind, config.compute_dtype))
 
     def to_the_end(self) -> None:
         """All steps that are left, or those until the machine is taken away."""

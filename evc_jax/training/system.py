@@ -66,10 +66,6 @@ class System(abc.ABC):
         """Batches of this process: endless for "train", from a position in it; one pass for "validation"."""
 
     @abc.abstractmethod
-    def sample_shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
-        """Shape and type of each array of one sample of `data`, apart from `index` and `record`."""
-
-    @abc.abstractmethod
     def sample_names(self, records: np.ndarray) -> list[str]:
         """Names of the training data's records, for error messages."""
 

@@ -127,12 +127,6 @@ class CodeGANSystem(GanSystem):
     def records(self, split: str) -> CodeSource:
         return CodeSource(self._codes(split))
 
-    def sample_shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
-        return {
-            "codes": jax.ShapeDtypeStruct(self._codes("train").codes.shape[1:], jnp.float32),
-            "emotion": jax.ShapeDtypeStruct((), jnp.int32),
-        }
-
     def sample_names(self, records: np.ndarray) -> list[str]:
         """The utterances behind record numbers of the training data, whose records are windows of code."""
         data = self.config.data

@@ -84,15 +84,6 @@ class CropSystem(SingleNetworkSystem):
             **self.reading_options(split, first_sample),
         )
 
-    def sample_shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
-        frames = self.model.resampling.padded_frames
-        return {
-            "mel": jax.ShapeDtypeStruct((frames, 80), jnp.float32),
-            "f0": jax.ShapeDtypeStruct((frames,), jnp.float32),
-            "length": jax.ShapeDtypeStruct((), jnp.int32),
-            "speaker_embedding": jax.ShapeDtypeStruct((256,), jnp.float32),
-        }
-
 
 class SpeechSplitSystem(CropSystem):
     """The autoencoder's loss."""
