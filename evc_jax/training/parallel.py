@@ -116,7 +116,7 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
     sharding = NamedSharding(mesh, P())
 
     def place(leaf):
-        if jnp.issubdtype(getattr(leaf, "dtype", None), jax.dtypes.prng_key):
+        if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             # JAX does not spread typed keys over several processes, but it does their bits.
             return jax.random.wrap_key_data(jax.device_put(np.asarray(jax.random.key_data(leaf)), sharding))
         return jax.device_put(leaf, sharding)

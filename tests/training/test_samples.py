@@ -27,8 +27,8 @@ from evc_jax.training.config import DataConfig
 from evc_jax.training.metrics_writer import EventFile
 from evc_jax.training.samples import build_sample_logger, codegan, utterances, voicegan
 from evc_jax.training.samples.f0_converter import F0ConverterSampleLogger
+from evc_jax.training.samples.sample_logger import Summary, sound
 from evc_jax.training.samples.speechsplit import VARIANTS
-from evc_jax.training.samples.summaries import Summary, sound
 
 AUDIO = AudioConfig()
 EMOTIONS = ("calm", "angry")
@@ -308,9 +308,7 @@ def test_sounds_made_together_are_those_made_alone():
 def test_an_aspect_is_removed_by_a_zero_in_place_of_its_input(opened):
     sample_logger, params = opened("speechsplit").sample_logger, opened("speechsplit").inference_params["speechsplit"]
     mel, f0, classes, embedding = random_inputs()
-    shown = dict(
-        zip(VARIANTS, np.asarray(sample_logger._rebuild(params, mel, f0, embedding)).swapaxes(0, 1), strict=True)
-    )
+    shown = dict(zip(VARIANTS, np.asarray(sample_logger._run(params, mel, f0, embedding)).swapaxes(0, 1), strict=True))
     expected = {
         "reconstruction": (mel, classes, embedding, mel),
         "without-rhythm": (mel, classes, embedding, 0 * mel),
@@ -342,11 +340,11 @@ def test_unconverted_codes_decode_to_the_reconstruction(opened, frozen_speechspl
     shown, frozen = opened("codegan"), frozen_speechsplit.params["speechsplit"]
     mel, f0, classes, embedding = random_inputs()
     rebuilt = reference()(frozen, mel, classes, embedding, mel)
-    _, mels = shown.sample_logger._convert(frozen, shown.inference_params["codegan"], mel, f0, embedding)
+    _, mels = shown.sample_logger._run((frozen, shown.inference_params["codegan"]), mel, f0, embedding)
     np.testing.assert_allclose(mels[:, 0], rebuilt, atol=1e-5)
     # A residual generator of zeros changes nothing, so every emotion is the reconstruction, too.
     zeros = jax.tree.map(np.zeros_like, shown.inference_params["codegan"])
-    codes, mels = shown.sample_logger._convert(frozen, zeros, mel, f0, embedding)
+    codes, mels = shown.sample_logger._run((frozen, zeros), mel, f0, embedding)
     assert codes.shape == (2, 1 + len(EMOTIONS), 24, 10)
     for number in range(1 + len(EMOTIONS)):
         np.testing.assert_allclose(mels[:, number], rebuilt, atol=1e-5)

@@ -17,9 +17,7 @@ from evc_jax.audio.plotting import DARK_INK, Picture
 from evc_jax.conversion.options import SEXES
 from evc_jax.data.dataset import SpeakerTable, open_speakers
 from evc_jax.errors import DataError
-from evc_jax.training.config import TrainConfig
-from evc_jax.training.samples.sample_logger import SampleLogger
-from evc_jax.training.samples.summaries import Summary
+from evc_jax.training.samples.sample_logger import SampleLogger, Summary
 
 VOICES = 100  # generated of each sex
 MAX_DOTS = 500  # real voices drawn of each sex
@@ -45,13 +43,9 @@ class RealVoices:
 class VoiceGANSampleLogger(SampleLogger):
     """A map of the voices, and their distances to the training's speakers."""
 
-    def __init__(self, config: TrainConfig, settings: Mapping[str, Any]):
-        super().__init__(config, settings)
-        self._generate = jax.jit(self._trace)
-
-    def __call__(self, inference_params: Mapping[str, Any]) -> Iterator[Summary]:
+    def _summaries(self, params: Any) -> Iterator[Summary]:
         # A generator that diverged must not stop the training.
-        generated = np.nan_to_num(np.asarray(self._generate(inference_params["voicegan"])))
+        generated = np.nan_to_num(np.asarray(self._run(params)))
         made = dict(zip(SEXES, np.split(generated, len(SEXES)), strict=True))
         yield Summary("voices/map", draw_map(self._real, made))
         yield Summary("voices/nearest", draw_nearest(self._real, made))
@@ -59,11 +53,11 @@ class VoiceGANSampleLogger(SampleLogger):
     @functools.cached_property
     def _real(self) -> dict[str, RealVoices]:
         data = self._data
-        training = _by_sex([open_speakers(data.data_dir, data.datasets, "train")])
+        training = _by_sex(open_speakers(data.data_dir, data.datasets, "train"))
         try:
-            held_out = _by_sex([open_speakers(data.data_dir, data.datasets, "validation")])
+            held_out = _by_sex(open_speakers(data.data_dir, data.datasets, "validation"))
         except DataError:  # nobody was held out
-            held_out = _by_sex([])
+            held_out = {sex: voices[:0] for sex, voices in training.items()}
         return {sex: RealVoices(training[sex], held_out[sex]) for sex in SEXES}
 
     def _trace(self, params: Any) -> Float[Array, "N E"]:
@@ -139,12 +133,8 @@ def nearest_cosines(
     return np.clip(np.partition(voices @ speakers.T, -rank, axis=1)[:, -rank], 0, 1)
 
 
-def _by_sex(tables: list[SpeakerTable]) -> dict[str, Embeddings]:
-    found: dict[str, list[np.ndarray]] = {sex: [np.zeros((0, 256), np.float32)] for sex in SEXES}
-    for table in tables:
-        for sex in SEXES:
-            found[sex].append(table.embeddings[np.asarray(table.sexes) == sex].astype(np.float32))
-    return {sex: np.concatenate(parts) for sex, parts in found.items()}
+def _by_sex(table: SpeakerTable) -> dict[str, Embeddings]:
+    return {sex: table.embeddings[np.asarray(table.sexes) == sex].astype(np.float32) for sex in SEXES}
 
 
 def _principal_axes(points: Embeddings) -> tuple[Float[np.ndarray, " E"], Float[np.ndarray, "E 2"], np.ndarray]:
