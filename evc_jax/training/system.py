@@ -12,19 +12,10 @@ import numpy as np
 from etils import epath
 
 from evc_jax.config import from_mapping
-from evc_jax.training.config import TrainConfig, inference_config
+from evc_jax.training.config import SYSTEMS, TrainConfig, inference_config
 
 Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
-
-# Imported when it is built: each brings its networks.
-_CLASSES = {
-    "speechsplit": "evc_jax.training.systems.speechsplit:SpeechSplitSystem",
-    "f0_converter": "evc_jax.training.systems.f0_converter:F0ConverterSystem",
-    "voicegan": "evc_jax.training.systems.voicegan:VoiceGANSystem",
-    "codegan": "evc_jax.training.systems.codegan:CodeGANSystem",
-    "waveglow": "evc_jax.training.systems.waveglow:WaveGlowSystem",
-}
 
 
 class System(abc.ABC):
@@ -100,4 +91,6 @@ class System(abc.ABC):
 
 def build_system(config: TrainConfig, workdir: epath.Path) -> System:
     """The system that the configuration names; `workdir` is where it may keep what it computes once."""
-    return pkgutil.resolve_name(_CLASSES[config.system])(config, workdir)
+    # Imported when it is built: each brings its networks.
+    name = f"evc_jax.training.systems.{config.system}:{SYSTEMS[config.system]}System"
+    return pkgutil.resolve_name(name)(config, workdir)
