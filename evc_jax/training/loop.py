@@ -180,11 +180,9 @@ class Run:
             shown += f" and {len(names) - NAMES_SHOWN} more"
         self.checkpoints.finish()
         steps = self.checkpoints.steps
-        last_good = (
-            f"the last good checkpoint is step {steps[-1]} of {self.workdir}" if steps else "nothing was saved yet"
-        )
+        saved = f"the last good checkpoint is step {steps[-1]} of {self.workdir}" if steps else "nothing was saved yet"
         return (
-            f"Step {error.step} of {self.config.system} gave {error.metric} {error.value} on {shown}; {last_good}: look at "
+            f"Step {error.step} of {self.config.system} gave {error.metric} {error.value} on {shown}; {saved}: look at "
             "these recordings, or resume from there with a lower config.optimizer.learning_rate."
         )
 
