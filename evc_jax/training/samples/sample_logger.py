@@ -87,16 +87,12 @@ class SampleLogger(abc.ABC):
         return resynthesize([utterance.mel for utterance in self._utterances], self._audio)
 
     @functools.cached_property
-    def _built(self) -> tuple[Network, Any]:
-        return build_network(self._config.system, self._settings)
-
-    @property
     def _network(self) -> Network:
-        return self._built[0]
+        return build_network(self._config.system, self._settings)[0]
 
     @property
     def _model(self) -> Any:
-        return self._built[1]
+        return self._network.config
 
     @functools.cached_property
     def _audio(self) -> AudioConfig:
