@@ -13,7 +13,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -149,9 +148,3 @@ def local_batch_size(batch_size: int, mesh: Mesh) -> int:
             f"config.batch_size is {batch_size} and there are {mesh.size} devices; choose a multiple of {mesh.size}."
         )
     return batch_size // jax.process_count()
-
-
-def wait_for_all(what: str) -> None:
-    """Returns once every process has called it."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(what)
