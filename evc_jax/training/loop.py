@@ -6,6 +6,7 @@ import contextlib
 import functools
 import itertools
 import json
+import pkgutil
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,7 +18,7 @@ from evc_jax.data.dataset import audio_config
 from evc_jax.errors import ConfigError, TrainingError
 from evc_jax.training import parallel
 from evc_jax.training.checkpoints import Checkpoints
-from evc_jax.training.config import TrainConfig
+from evc_jax.training.config import SYSTEMS, TrainConfig
 from evc_jax.training.flops import count_flops, peak_flops_per_s
 from evc_jax.training.metrics_writer import MetricsWriter
 from evc_jax.training.preemption import Preemption
@@ -191,9 +192,10 @@ class Run:
 
     @functools.cached_property
     def _sample_logger(self) -> Callable[[Any], Iterable[Any]]:
-        from evc_jax.training.samples import build_sample_logger
-
-        return build_sample_logger(self.config, self.system.networks())
+        # Imported when it is needed: it brings matplotlib.
+        system = self.config.system
+        kind = pkgutil.resolve_name(f"evc_jax.training.samples.{system}:{SYSTEMS[system]}SampleLogger")
+        return kind(self.config, self.system.networks()[system])
 
     def _summaries(self) -> Iterable[Any]:
         return self._sample_logger(jax.device_get(self.system.inference_params(self.state)))

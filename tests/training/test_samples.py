@@ -3,6 +3,7 @@
 import functools
 import io
 import json
+import pkgutil
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -23,9 +24,9 @@ from evc_jax.features.f0_codes import LogF0Statistics, normalize_f0, quantize_f0
 from evc_jax.models.speechsplit.network import NO_F0
 from evc_jax.pretrained.bundle import build_network
 from evc_jax.pretrained.workdir import Trained
-from evc_jax.training.config import DataConfig
+from evc_jax.training.config import SYSTEMS, DataConfig
 from evc_jax.training.metrics_writer import EventFile
-from evc_jax.training.samples import build_sample_logger, codegan, utterances, voicegan
+from evc_jax.training.samples import codegan, utterances, voicegan
 from evc_jax.training.samples.f0_converter import F0ConverterSampleLogger
 from evc_jax.training.samples.sample_logger import Summary, sound
 from evc_jax.training.samples.speechsplit import VARIANTS
@@ -57,11 +58,15 @@ def random_params(name, network_settings, seed=0):
     return jax.tree.map(lambda leaf: (0.2 * draw.normal(size=leaf.shape)).astype(np.float32), shapes)
 
 
+def build_sample_logger(name, *arguments):
+    return pkgutil.resolve_name(f"evc_jax.training.samples.{name}:{SYSTEMS[name]}SampleLogger")(*arguments)
+
+
 def make(name, datasets):
     """A sample_logger of the tiny system, and parameters for it."""
     config = system_config(name, datasets)
     networks = {name: settings(config)}
-    return build_sample_logger(config, networks), {name: random_params(name, networks[name])}
+    return build_sample_logger(name, config, networks[name]), {name: random_params(name, networks[name])}
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +169,7 @@ def test_nothing_is_read_or_compiled_before_the_first_call(compilations):
     compilations.clear()
     for name in (*EXPECTED, "voicegan"):
         config = system_config(name, "/nowhere")
-        build_sample_logger(config, {name: settings(config)})
+        build_sample_logger(name, config, settings(config))
     assert not compilations
 
 
