@@ -15,6 +15,7 @@ import soundfile
 from PIL import Image
 from support.buzzers import RATE_HZ, prepare_buzzers
 from support.tiny_systems import load_config
+from support.tiny_voices import train_voices, write_voices
 from tensorboardX.proto.event_pb2 import Event
 
 from evc_jax.audio.config import AudioConfig
@@ -396,3 +397,10 @@ def test_summaries_reach_tensorboard(tmp_path):
     samples, rate_hz = soundfile.read(io.BytesIO(audio.audio.encoded_audio_string), dtype="float32")
     assert rate_hz == audio.audio.sample_rate == RATE_HZ
     np.testing.assert_allclose(samples, loud / np.abs(loud).max(), atol=1e-4)
+
+
+def test_a_training_shows_what_it_makes(tmp_path):
+    train_voices(write_voices(tmp_path / "data"), tmp_path / "run", show_every=5)
+    summaries = read_events(tmp_path / "run" / "tensorboard")
+    pictures = [(step, value.tag) for step, value in summaries if value.HasField("image")]
+    assert pictures == [(step, f"voices/{kind}") for step in (5, 10) for kind in ("map", "nearest")]
