@@ -24,7 +24,7 @@ _COLORS = {"male": "#0969da", "female": "#d1470c"}
 _TRAINING, _HELD_OUT = "#8c959f", "#1a7f37"
 
 Embeddings = Float[np.ndarray, "N E"]
-Voices = Mapping[str, Embeddings]  # by sex
+Voices = Mapping[str, Float[np.ndarray, "_ E"]]  # by sex
 
 
 class VoiceGANSampleLogger(SampleLogger):
