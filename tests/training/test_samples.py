@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import pytest
 import soundfile
+from etils import epath
 from PIL import Image
 from support.buzzers import RATE_HZ, prepare_buzzers
 from support.tiny_systems import load_config
@@ -387,7 +388,7 @@ def test_summaries_reach_tensorboard(tmp_path):
     draw = np.random.default_rng(0)
     picture = draw.integers(0, 256, (20, 30, 3)).astype(np.uint8)
     loud = (3 * draw.normal(size=4000)).astype(np.float32)
-    events = EventFile(tmp_path, 1)
+    events = EventFile(epath.Path(tmp_path), 1)
     for summary in (Summary("utterance-1/mel", image=picture), sound("utterance-1/angry", loud, RATE_HZ)):
         events.add(summary.to_protobuf(), 7)
     events.close()
