@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks import originals
+from benchmarks.fake_data import system_without_data
 from benchmarks.harness import Contender, Work, compare, parser, result, run
 from benchmarks.step_costs import step_cost
 from benchmarks.systems import chosen_config, training_step
 from evc_jax.errors import ConfigError
 from evc_jax.training.config import TrainConfig
-from evc_jax.training.systems.fake_data import system_without_data
 
 SYSTEMS = ("codegan", "voicegan")
 

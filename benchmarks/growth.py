@@ -33,6 +33,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import waveglow_synthesis
+from benchmarks.fake_data import synthetic_batch, system_without_data
 from benchmarks.harness import Contender, Timing, compare, machine, number, write_json
 from benchmarks.recordings import speech
 from benchmarks.systems import load_config, step_program
@@ -47,7 +48,6 @@ from evc_jax.models.waveglow.config import WaveGlowConfig
 from evc_jax.pretrained.bundle import load_bundle
 from evc_jax.training.config import SYSTEMS
 from evc_jax.training.flops import count_flops
-from evc_jax.training.systems.fake_data import synthetic_batch, system_without_data
 
 LENGTHS_S = (1, 10, 60, 600)
 CURVES = {

@@ -22,6 +22,7 @@ from typing import Any
 
 import grain
 
+from benchmarks.fake_data import system_without_data
 from benchmarks.harness import Contender, Work, compare, parser, result, run
 from benchmarks.systems import chosen_config, training_step
 from benchmarks.voices import prepare_voices
@@ -29,7 +30,6 @@ from evc_jax.data import pipeline
 from evc_jax.data.dataset import open_split
 from evc_jax.errors import ConfigError
 from evc_jax.training.config import SYSTEMS, TrainConfig
-from evc_jax.training.systems.fake_data import system_without_data
 
 # A turn reads many times as much as is prepared ahead, or it would only find what is there already.
 TURNS_AHEAD = 16

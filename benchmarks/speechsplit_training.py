@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import originals
+from benchmarks.fake_data import synthetic_batch, system_without_data
 from benchmarks.harness import Contender, Work, compare, parser, result, run
 from benchmarks.step_costs import step_cost
 from benchmarks.systems import chosen_config, training_step
 from evc_jax.config import to_mapping
 from evc_jax.models.speechsplit.config import SpeechSplitConfig
 from evc_jax.training.config import TrainConfig
-from evc_jax.training.systems.fake_data import synthetic_batch, system_without_data
 
 
 def make_config(arguments: argparse.Namespace) -> TrainConfig:

@@ -7,19 +7,21 @@ Prints the table of docs/scaling.md. Counts are those of one device with the bat
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import jax
+from jax.extend.core import JaxprEqn, jaxprs_in_params
 from jax.sharding import AbstractMesh
 
+from benchmarks.fake_data import batch_shapes, system_without_data
 from benchmarks.harness import number
 from benchmarks.systems import load_config
 from evc_jax.evaluation.tables import markdown_table
 from evc_jax.training import parallel
 from evc_jax.training.config import SYSTEMS, TrainConfig
-from evc_jax.training.flops import count_flops, count_loop_iterations, count_reduced_bytes
-from evc_jax.training.systems.fake_data import batch_shapes, system_without_data
+from evc_jax.training.flops import count_flops, total_cost
 from evc_jax.training.systems.gan import GanSystem
 
 
@@ -66,6 +68,16 @@ def step_cost(config: TrainConfig) -> StepCost:
     )
 
 
+def count_loop_iterations(function: Callable[..., Any], *example_args: Any) -> int:
+    """How many iterations of innermost `lax.scan` loops run one after the other: a recurrent network's time steps."""
+    return total_cost(_innermost_iterations, function, *example_args)
+
+
+def count_reduced_bytes(function: Callable[..., Any], *example_args: Any) -> int:
+    """Bytes that one call of a function under `shard_map` sums or averages over devices."""
+    return total_cost(_reduced_bytes, function, *example_args)
+
+
 def table(costs: dict[str, StepCost]) -> str:
     """Markdown, a line for each system."""
     head = ["system", "parameters, M", "samples", "GFLOP", "time steps in sequence", "all-reduced, MB"]
@@ -75,6 +87,26 @@ def table(costs: dict[str, StepCost]) -> str:
         sizes = [cost.reduced_bytes / 1e6, cost.flops / cost.reduced_bytes]
         rows.append([name, *work, *map(number, [*sizes, cost.state_bytes / 1e6, cost.input_bytes / 1e6])])
     return markdown_table([*head, "FLOP per such byte", "state, MB", "input, MB"], rows)
+
+
+def _innermost_iterations(equation: JaxprEqn) -> int:
+    return equation.params["length"] if _is_loop(equation) and not _has_loop(equation) else 0
+
+
+def _is_loop(equation: JaxprEqn) -> bool:
+    return equation.primitive.name == "scan"
+
+
+def _has_loop(equation: JaxprEqn) -> bool:
+    inner = (e for jaxpr in jaxprs_in_params(equation.params) for e in jaxpr.eqns)
+    return any(_is_loop(e) or _has_loop(e) for e in inner)
+
+
+def _reduced_bytes(equation: JaxprEqn) -> int:
+    if not equation.primitive.name.startswith("psum"):
+        return 0
+    results = (cast(Any, var.aval) for var in equation.outvars)
+    return sum(result.size * result.dtype.itemsize for result in results)
 
 
 def _bytes(tree: Any) -> int:

@@ -9,10 +9,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from benchmarks.fake_data import synthetic_batch, system_without_data
 from benchmarks.harness import Contender
 from evc_jax.training import parallel
 from evc_jax.training.config import TrainConfig, load_config_file, parse
-from evc_jax.training.systems.fake_data import synthetic_batch, system_without_data
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 

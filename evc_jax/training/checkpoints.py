@@ -16,11 +16,11 @@ import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from etils import epath
+from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
 from evc_jax.errors import CheckpointError, TrainingError, one_line
 from evc_jax.pretrained.workdir import CHECKPOINTS, INFERENCE_ITEM, absolute
-from evc_jax.training.parallel import wait_for_all
 from evc_jax.training.storage import full_disk
 
 
@@ -124,7 +124,7 @@ class Checkpoints:
             except (OSError, ValueError) as error:
                 damaged[step] = one_line(error)
                 continue
-            check_resumable(stored, description, self.workdir)
+            _check_resumable(stored, description, self.workdir)
             try:
                 state, progress = self._read(step, like)
             except Exception as error:  # Orbax and TensorStore raise many kinds for a file that is cut short
@@ -173,7 +173,7 @@ class Checkpoints:
                 if place.exists():
                     place.rmtree()
                 (self._folder / str(step)).rename(place)
-        wait_for_all("damaged checkpoints set aside")
+        multihost_utils.sync_global_devices("damaged checkpoints set aside")
         if damaged:
             self._manager.reload()
 
@@ -205,13 +205,8 @@ def _fingerprint(tree: Any) -> jax.Array:
     return total
 
 
-def check_resumable(stored: dict[str, Any], wanted: dict[str, Any], workdir: epath.Path) -> None:
+def _check_resumable(stored: dict[str, Any], wanted: dict[str, Any], workdir: epath.Path) -> None:
     """The networks and the state's layout must be those of the checkpoint; rates, steps, data and sizes may change.
-
-    Args:
-      stored: config and network settings of the checkpoint.
-      wanted: those of the run that is to be resumed.
-      workdir: of both.
 
     Raises:
       CheckpointError: it names every key that differs.

@@ -18,7 +18,14 @@ from ml_collections import config_flags
 from evc_jax.config import from_mapping, to_mapping
 from evc_jax.errors import ConfigError, one_line
 
-SYSTEMS = ("speechsplit", "f0_converter", "voicegan", "codegan", "waveglow")
+# What the classes of each begin with: `systems/NAME.py` has the `System`, `samples/NAME.py` the `SampleLogger`.
+SYSTEMS = {
+    "speechsplit": "SpeechSplit",
+    "f0_converter": "F0Converter",
+    "voicegan": "VoiceGAN",
+    "codegan": "CodeGAN",
+    "waveglow": "WaveGlow",
+}
 COMPUTE_DTYPES = ("float32", "bfloat16", "float64")
 
 

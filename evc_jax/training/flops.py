@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -65,25 +65,17 @@ def count_flops(function: Callable[..., Any], *example_args: Any) -> float:
       function: anything that JAX can trace; the tracing of a `jax.jit` function is kept for its first call.
       example_args: arrays or `jax.ShapeDtypeStruct`, in any pytrees.
     """
-    return float(_total(_used_jaxpr(function, example_args), _product_flops))
+    return float(total_cost(_product_flops, function, *example_args))
 
 
-def count_loop_iterations(function: Callable[..., Any], *example_args: Any) -> int:
-    """How many iterations of innermost `lax.scan` loops run one after the other: a recurrent network's time steps."""
-    return _total(_used_jaxpr(function, example_args), _innermost_iterations)
+def total_cost(cost: Cost, function: Callable[..., Any], *example_args: Any) -> int:
+    """The sum of `cost` over the equations of `function(*example_args)` whose results are used, times their runs."""
+    jaxpr = jax.make_jaxpr(function)(*example_args).jaxpr
+    used, _ = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
+    return _total(used, cost)
 
 
-def count_reduced_bytes(function: Callable[..., Any], *example_args: Any) -> int:
-    """Bytes that one call of a function under `shard_map` sums or averages over devices."""
-    return _total(_used_jaxpr(function, example_args), _reduced_bytes)
-
-
-def peak_flops_per_s(device: jax.Device, compute_dtype: str = "float32") -> float | None:
-    """The published dense peak of one JAX device in this type of arithmetic; None where it is unknown (CPUs)."""
-    return published_peak(device.device_kind, compute_dtype)
-
-
-def published_peak(device_kind: str, compute_dtype: str) -> float | None:
+def peak_flops_per_s(device_kind: str, compute_dtype: str) -> float | None:
     """FLOP/s of one device of this `jax.Device.device_kind`; None where it is not in the table, as for CPUs."""
     kind = device_kind.lower()
     if re.search(r"\bmig\b", kind):  # a part of a GPU, of one of many sizes
@@ -95,13 +87,7 @@ def published_peak(device_kind: str, compute_dtype: str) -> float | None:
     return None
 
 
-def _used_jaxpr(function: Callable[..., Any], example_args: Sequence[Any]) -> Jaxpr:
-    jaxpr = jax.make_jaxpr(function)(*example_args).jaxpr
-    return partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))[0]
-
-
 def _total(jaxpr: Jaxpr, cost: Cost) -> int:
-    """The sum of `cost` over all equations, those of loops as often as they run."""
     return sum(cost(equation) + _inner(equation, cost) for equation in jaxpr.eqns)
 
 
@@ -116,31 +102,11 @@ def _inner(equation: JaxprEqn, cost: Cost) -> int:
     return sum(totals) * (params["length"] if name == "scan" else 1)
 
 
-def _innermost_iterations(equation: JaxprEqn) -> int:
-    return equation.params["length"] if _is_loop(equation) and not _has_loop(equation) else 0
-
-
-def _is_loop(equation: JaxprEqn) -> bool:
-    return equation.primitive.name == "scan"
-
-
-def _has_loop(equation: JaxprEqn) -> bool:
-    inner = (e for jaxpr in jaxprs_in_params(equation.params) for e in jaxpr.eqns)
-    return any(_is_loop(e) or _has_loop(e) for e in inner)
-
-
-def _reduced_bytes(equation: JaxprEqn) -> int:
-    if not equation.primitive.name.startswith("psum"):
-        return 0
-    results = (cast(Any, var.aval) for var in equation.outvars)
-    return sum(result.size * result.dtype.itemsize for result in results)
-
-
 def _product_flops(equation: JaxprEqn) -> int:
     shapes = [var.aval.shape for var in (*equation.invars, *equation.outvars) if hasattr(var.aval, "shape")]
     if equation.primitive.name == "dot_general":
         (contracted, _), _ = equation.params["dimension_numbers"]
-        return 2 * _size(shapes[2]) * _size(shapes[0][axis] for axis in contracted)
+        return 2 * math.prod(shapes[2]) * math.prod(shapes[0][axis] for axis in contracted)
     if equation.primitive.name == "conv_general_dilated":
         lhs, rhs, out = shapes
         return 2 * _convolution_products(lhs, rhs, out, equation.params)
@@ -151,7 +117,7 @@ def _convolution_products(lhs: Sequence[int], rhs: Sequence[int], out: Sequence[
     """Multiply-adds between values that exist: neither padding nor the zeros that dilation puts between them."""
     numbers = params["dimension_numbers"]
     batch, features, *out_axes = numbers.out_spec
-    products = _size([out[batch], out[features], rhs[numbers.rhs_spec[1]]])
+    products = math.prod([out[batch], out[features], rhs[numbers.rhs_spec[1]]])
     spatial = zip(
         (out[axis] for axis in out_axes),
         (rhs[axis] for axis in numbers.rhs_spec[2:]),
@@ -188,7 +154,3 @@ def _window_products(
     first = -(offset // common) * pow(solved_step // common, -1, period) % period
     count = (high - first) // period - (low - 1 - first) // period
     return int(np.where((offset % common == 0) & (high >= low), count, 0).sum())
-
-
-def _size(lengths: Iterable[int]) -> int:
-    return math.prod(lengths)

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
+import pkgutil
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
-import numpy as np
 from etils import epath
 
 from evc_jax.config import to_mapping
 from evc_jax.data.dataset import audio_config
-from evc_jax.errors import ConfigError
+from evc_jax.errors import ConfigError, TrainingError
 from evc_jax.training import parallel
-from evc_jax.training.checkpoints import Checkpoints, Restored
-from evc_jax.training.config import TrainConfig
+from evc_jax.training.checkpoints import Checkpoints
+from evc_jax.training.config import SYSTEMS, TrainConfig
 from evc_jax.training.flops import count_flops, peak_flops_per_s
 from evc_jax.training.metrics_writer import MetricsWriter
 from evc_jax.training.preemption import Preemption
-from evc_jax.training.step_stats import NotFinite, Progress, StepTrace, mean_metrics, stopped_by
+from evc_jax.training.step_stats import NotFinite, Progress, StepTrace, mean_metrics
 from evc_jax.training.storage import check_writable, machine_errors, replaced_file
 from evc_jax.training.system import build_system
+
+NAMES_SHOWN = 20
 
 
 def train(config: TrainConfig, workdir: epath.PathLike) -> dict[str, float]:
@@ -44,7 +47,7 @@ def train(config: TrainConfig, workdir: epath.PathLike) -> dict[str, float]:
             run.start()
             run.to_the_end()
         except NotFinite as error:
-            raise stopped_by(error, config.system, run.sample_names(error.records), run.last_good()) from error
+            raise TrainingError(run.explain(error)) from error
     return run.results
 
 
@@ -98,8 +101,12 @@ class Run:
         self.validation = self.system.data("validation", self.local_batch_size)
         writer = MetricsWriter(self.workdir, config.steps, self.first)
         self.writer = self._resources.enter_context(contextlib.closing(writer))
-        self._log_resumption(restored)
-        self.progress = Progress(pending, peak_flops_per_s(jax.devices()[0], config.compute_dtype))
+        if restored:
+            for step, reason in sorted(restored.damaged.items()):
+                moved = self.workdir / "damaged"
+                self.writer.print_line(f"checkpoint {step} is damaged ({reason}) and was moved to {moved}")
+            self.writer.print_line(f"resumed {config.system} from step {self.first} of {self.workdir}")
+        self.progress = Progress(pending, peak_flops_per_s(jax.devices()[0].device_kind, config.compute_dtype))
 
     def to_the_end(self) -> None:
         """All steps that are left, or those until the machine is taken away."""
@@ -136,9 +143,12 @@ class Run:
 
     def validate(self, step: int) -> None:
         """Validation metrics of the present state, and pictures and sound of it."""
-        self.progress.pause()
+        with self.progress.paused():
+            self._validate(step)
+
+    def _validate(self, step: int) -> None:
         collected = []
-        for i, batch in enumerate(_first(self.validation, self.config.validation_batches)):
+        for i, batch in enumerate(itertools.islice(self.validation, self.config.validation_batches)):
             batch.pop("record")
             batch = parallel.shard_batch(parallel.fit_batch(batch, self.mesh), self.mesh)
             key = parallel.replicate(jax.random.fold_in(self.validation_key, i), self.mesh)
@@ -151,7 +161,6 @@ class Run:
         self.writer.validation(step, self.results)
         if self.config.show_every and step and self._due(step, self.config.show_every):
             self.writer.summaries(step, self._summaries)
-        self.progress.resume()
 
     def save(self, step: int) -> None:
         """Starts saving everything that a later process needs to resume."""
@@ -164,40 +173,29 @@ class Run:
         inference_params = self.system.inference_params(self.state)
         self.checkpoints.save(step, self.state, inference_params, progress, self.description, self.results)
 
-    def sample_names(self, records: np.ndarray) -> list[str]:
-        """Names of the records of a batch, each once."""
-        return list(dict.fromkeys(self.system.sample_names(records.reshape(-1))))
-
-    def last_good(self) -> str:
-        """The newest checkpoint, as part of a sentence."""
+    def explain(self, error: NotFinite) -> str:
+        """The sentence for a loss that is not finite: on which records, and what the newest checkpoint is."""
+        names = list(dict.fromkeys(self.system.sample_names(error.records.reshape(-1))))
+        shown = ", ".join(names[:NAMES_SHOWN])
+        if len(names) > NAMES_SHOWN:
+            shown += f" and {len(names) - NAMES_SHOWN} more"
         self.checkpoints.finish()
         steps = self.checkpoints.steps
-        return f"the last good checkpoint is step {steps[-1]} of {self.workdir}" if steps else "nothing was saved yet"
+        saved = f"the last good checkpoint is step {steps[-1]} of {self.workdir}" if steps else "nothing was saved yet"
+        return (
+            f"Step {error.step} of {self.config.system} gave {error.metric} {error.value} on {shown}; {saved}: look at "
+            "these recordings, or resume from there with a lower config.optimizer.learning_rate."
+        )
 
     def _due(self, step: int, every: int) -> bool:
         return step % every == 0 or step == self.config.steps
 
-    def _log_resumption(self, restored: Restored | None) -> None:
-        if restored is None:
-            return
-        for step, reason in sorted(restored.damaged.items()):
-            self.writer.print_line(
-                f"checkpoint {step} is damaged ({reason}) and was moved to {self.workdir / 'damaged'}"
-            )
-        self.writer.print_line(f"resumed {self.config.system} from step {self.first} of {self.workdir}")
-
     @functools.cached_property
     def _sample_logger(self) -> Callable[[Any], Iterable[Any]]:
-        from evc_jax.training.samples import build_sample_logger
-
-        return build_sample_logger(self.config, self.system.networks())
+        # Imported when it is needed: it brings matplotlib.
+        system = self.config.system
+        kind = pkgutil.resolve_name(f"evc_jax.training.samples.{system}:{SYSTEMS[system]}SampleLogger")
+        return kind(self.config, self.system.networks()[system])
 
     def _summaries(self) -> Iterable[Any]:
         return self._sample_logger(jax.device_get(self.system.inference_params(self.state)))
-
-
-def _first(batches: Iterable, limit: int) -> Iterable:
-    for i, batch in enumerate(batches):
-        if i == limit:
-            return
-        yield batch

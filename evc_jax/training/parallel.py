@@ -13,7 +13,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -116,7 +115,7 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
     sharding = NamedSharding(mesh, P())
 
     def place(leaf):
-        if jnp.issubdtype(getattr(leaf, "dtype", None), jax.dtypes.prng_key):
+        if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             # JAX does not spread typed keys over several processes, but it does their bits.
             return jax.random.wrap_key_data(jax.device_put(np.asarray(jax.random.key_data(leaf)), sharding))
         return jax.device_put(leaf, sharding)
@@ -149,9 +148,3 @@ def local_batch_size(batch_size: int, mesh: Mesh) -> int:
             f"config.batch_size is {batch_size} and there are {mesh.size} devices; choose a multiple of {mesh.size}."
         )
     return batch_size // jax.process_count()
-
-
-def wait_for_all(what: str) -> None:
-    """Returns once every process has called it."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(what)

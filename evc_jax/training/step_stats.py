@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Iterator
@@ -11,11 +12,8 @@ import jax
 import numpy as np
 from etils import epath
 
-from evc_jax.errors import TrainingError
-
 # Steps the host may be ahead of the devices; more would only pile up batches in their memory.
 STEPS_AHEAD = 2
-NAMES_SHOWN = 20
 
 
 class NotFinite(Exception):
@@ -86,13 +84,12 @@ class Progress:
         self._restart_clock()
         return timings
 
-    def pause(self) -> None:
-        """Stops the clock: what follows is not training."""
-        self._pause_s = time.monotonic()
-
-    def resume(self) -> None:
-        """Starts the clock again."""
-        self._paused_s += time.monotonic() - self._pause_s
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stops the clock within the block: what runs there is not training."""
+        start_s = time.monotonic()
+        yield
+        self._paused_s += time.monotonic() - start_s
 
     def _restart_clock(self) -> None:
         self._start_s, self._paused_s, self._input_s, self._steps = time.monotonic(), 0.0, 0.0, 0
@@ -129,14 +126,3 @@ def mean_metrics(collected: list[dict[str, Any]]) -> dict[str, float]:
     """The mean of each metric over a list of them."""
     fetched = jax.device_get(collected)
     return {name: float(np.mean([metrics[name] for metrics in fetched])) for name in fetched[0]} if fetched else {}
-
-
-def stopped_by(error: NotFinite, system: str, names: list[str], last_good: str) -> TrainingError:
-    """The sentence for a training whose loss is not a number."""
-    shown = ", ".join(names[:NAMES_SHOWN])
-    if len(names) > NAMES_SHOWN:
-        shown += f" and {len(names) - NAMES_SHOWN} more"
-    return TrainingError(
-        f"Step {error.step} of {system} gave {error.metric} {error.value} on {shown}; {last_good}: look at these "
-        "recordings, or resume from there with a lower config.optimizer.learning_rate."
-    )

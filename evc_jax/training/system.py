@@ -12,19 +12,10 @@ import numpy as np
 from etils import epath
 
 from evc_jax.config import from_mapping
-from evc_jax.training.config import TrainConfig, inference_config
+from evc_jax.training.config import SYSTEMS, TrainConfig, inference_config
 
 Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
-
-# Imported when it is built: each brings its networks.
-_CLASSES = {
-    "speechsplit": "evc_jax.training.systems.speechsplit:SpeechSplitSystem",
-    "f0_converter": "evc_jax.training.systems.f0_converter:F0ConverterSystem",
-    "voicegan": "evc_jax.training.systems.voicegan:VoiceGANSystem",
-    "codegan": "evc_jax.training.systems.codegan:CodeGANSystem",
-    "waveglow": "evc_jax.training.systems.waveglow:WaveGlowSystem",
-}
 
 
 class System(abc.ABC):
@@ -66,10 +57,6 @@ class System(abc.ABC):
         """Batches of this process: endless for "train", from a position in it; one pass for "validation"."""
 
     @abc.abstractmethod
-    def sample_shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
-        """Shape and type of each array of one sample of `data`, apart from `index` and `record`."""
-
-    @abc.abstractmethod
     def sample_names(self, records: np.ndarray) -> list[str]:
         """Names of the training data's records, for error messages."""
 
@@ -104,4 +91,6 @@ class System(abc.ABC):
 
 def build_system(config: TrainConfig, workdir: epath.Path) -> System:
     """The system that the configuration names; `workdir` is where it may keep what it computes once."""
-    return pkgutil.resolve_name(_CLASSES[config.system])(config, workdir)
+    # Imported when it is built: each brings its networks.
+    name = f"evc_jax.training.systems.{config.system}:{SYSTEMS[config.system]}System"
+    return pkgutil.resolve_name(name)(config, workdir)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import jax
 
+from benchmarks.fake_data import synthetic_batch, system_without_data
 from evc_jax.models import lstm
 from evc_jax.training import config as training_config
 from evc_jax.training import parallel
-from evc_jax.training.systems.fake_data import synthetic_batch, system_without_data
 
 lstm.UNROLL = 1  # compiles twice as fast, and computes the same
 BATCH = 8

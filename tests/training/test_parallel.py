@@ -12,9 +12,9 @@ import pytest
 from support.socket_ports import free_port
 from support.tiny_systems import BATCH, SYSTEMS, exact_enough, make_system, quick_compilation, run_steps, trained_params
 
+from benchmarks.fake_data import synthetic_batch
 from evc_jax.errors import ConfigError
 from evc_jax.training import parallel
-from evc_jax.training.systems.fake_data import synthetic_batch
 
 STEPS = 20
 PROCESSES = 4

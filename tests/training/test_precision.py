@@ -7,11 +7,11 @@ import pytest
 from support.tiny_systems import BATCH, SYSTEMS, make_system
 from support.tiny_voices import train_voices, write_voices
 
+from benchmarks.fake_data import synthetic_batch
 from evc_jax.pretrained.workdir import load_for_inference
 from evc_jax.training import parallel
 from evc_jax.training.config import OptimizerConfig
 from evc_jax.training.state import make_optimizer, update_ema
-from evc_jax.training.systems.fake_data import synthetic_batch
 
 STEPS = 200
 LAST = 20  # a single step's loss is noise

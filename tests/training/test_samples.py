@@ -3,6 +3,7 @@
 import functools
 import io
 import json
+import pkgutil
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -11,9 +12,11 @@ import jax
 import numpy as np
 import pytest
 import soundfile
+from etils import epath
 from PIL import Image
 from support.buzzers import RATE_HZ, prepare_buzzers
 from support.tiny_systems import load_config
+from support.tiny_voices import train_voices, write_voices
 from tensorboardX.proto.event_pb2 import Event
 
 from evc_jax.audio.config import AudioConfig
@@ -23,12 +26,12 @@ from evc_jax.features.f0_codes import LogF0Statistics, normalize_f0, quantize_f0
 from evc_jax.models.speechsplit.network import NO_F0
 from evc_jax.pretrained.bundle import build_network
 from evc_jax.pretrained.workdir import Trained
-from evc_jax.training.config import DataConfig
+from evc_jax.training.config import SYSTEMS, DataConfig
 from evc_jax.training.metrics_writer import EventFile
-from evc_jax.training.samples import build_sample_logger, codegan, utterances, voicegan
+from evc_jax.training.samples import codegan, utterances, voicegan
 from evc_jax.training.samples.f0_converter import F0ConverterSampleLogger
+from evc_jax.training.samples.sample_logger import Summary, sound
 from evc_jax.training.samples.speechsplit import VARIANTS
-from evc_jax.training.samples.summaries import Summary, sound
 
 AUDIO = AudioConfig()
 EMOTIONS = ("calm", "angry")
@@ -57,11 +60,15 @@ def random_params(name, network_settings, seed=0):
     return jax.tree.map(lambda leaf: (0.2 * draw.normal(size=leaf.shape)).astype(np.float32), shapes)
 
 
+def build_sample_logger(name, *arguments):
+    return pkgutil.resolve_name(f"evc_jax.training.samples.{name}:{SYSTEMS[name]}SampleLogger")(*arguments)
+
+
 def make(name, datasets):
     """A sample_logger of the tiny system, and parameters for it."""
     config = system_config(name, datasets)
     networks = {name: settings(config)}
-    return build_sample_logger(config, networks), {name: random_params(name, networks[name])}
+    return build_sample_logger(name, config, networks[name]), {name: random_params(name, networks[name])}
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +171,7 @@ def test_nothing_is_read_or_compiled_before_the_first_call(compilations):
     compilations.clear()
     for name in (*EXPECTED, "voicegan"):
         config = system_config(name, "/nowhere")
-        build_sample_logger(config, {name: settings(config)})
+        build_sample_logger(name, config, settings(config))
     assert not compilations
 
 
@@ -308,9 +315,7 @@ def test_sounds_made_together_are_those_made_alone():
 def test_an_aspect_is_removed_by_a_zero_in_place_of_its_input(opened):
     sample_logger, params = opened("speechsplit").sample_logger, opened("speechsplit").inference_params["speechsplit"]
     mel, f0, classes, embedding = random_inputs()
-    shown = dict(
-        zip(VARIANTS, np.asarray(sample_logger._rebuild(params, mel, f0, embedding)).swapaxes(0, 1), strict=True)
-    )
+    shown = dict(zip(VARIANTS, np.asarray(sample_logger._run(params, mel, f0, embedding)).swapaxes(0, 1), strict=True))
     expected = {
         "reconstruction": (mel, classes, embedding, mel),
         "without-rhythm": (mel, classes, embedding, 0 * mel),
@@ -342,11 +347,11 @@ def test_unconverted_codes_decode_to_the_reconstruction(opened, frozen_speechspl
     shown, frozen = opened("codegan"), frozen_speechsplit.params["speechsplit"]
     mel, f0, classes, embedding = random_inputs()
     rebuilt = reference()(frozen, mel, classes, embedding, mel)
-    _, mels = shown.sample_logger._convert(frozen, shown.inference_params["codegan"], mel, f0, embedding)
+    _, mels = shown.sample_logger._run((frozen, shown.inference_params["codegan"]), mel, f0, embedding)
     np.testing.assert_allclose(mels[:, 0], rebuilt, atol=1e-5)
     # A residual generator of zeros changes nothing, so every emotion is the reconstruction, too.
     zeros = jax.tree.map(np.zeros_like, shown.inference_params["codegan"])
-    codes, mels = shown.sample_logger._convert(frozen, zeros, mel, f0, embedding)
+    codes, mels = shown.sample_logger._run((frozen, zeros), mel, f0, embedding)
     assert codes.shape == (2, 1 + len(EMOTIONS), 24, 10)
     for number in range(1 + len(EMOTIONS)):
         np.testing.assert_allclose(mels[:, number], rebuilt, atol=1e-5)
@@ -383,7 +388,7 @@ def test_summaries_reach_tensorboard(tmp_path):
     draw = np.random.default_rng(0)
     picture = draw.integers(0, 256, (20, 30, 3)).astype(np.uint8)
     loud = (3 * draw.normal(size=4000)).astype(np.float32)
-    events = EventFile(tmp_path, 1)
+    events = EventFile(epath.Path(tmp_path), 1)
     for summary in (Summary("utterance-1/mel", image=picture), sound("utterance-1/angry", loud, RATE_HZ)):
         events.add(summary.to_protobuf(), 7)
     events.close()
@@ -393,3 +398,10 @@ def test_summaries_reach_tensorboard(tmp_path):
     samples, rate_hz = soundfile.read(io.BytesIO(audio.audio.encoded_audio_string), dtype="float32")
     assert rate_hz == audio.audio.sample_rate == RATE_HZ
     np.testing.assert_allclose(samples, loud / np.abs(loud).max(), atol=1e-4)
+
+
+def test_a_training_shows_what_it_makes(tmp_path):
+    train_voices(write_voices(tmp_path / "data"), tmp_path / "run", show_every=5)
+    summaries = read_events(tmp_path / "run" / "tensorboard")
+    pictures = [(step, value.tag) for step, value in summaries if value.HasField("image")]
+    assert pictures == [(step, f"voices/{kind}") for step in (5, 10) for kind in ("map", "nearest")]

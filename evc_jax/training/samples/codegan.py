@@ -13,18 +13,15 @@ from jaxtyping import Array, Float
 
 from evc_jax.audio import plotting
 from evc_jax.audio.chunking import WINDOW_FRAMES
-from evc_jax.audio.plotting import DARK_INK, Curve, CurvePanel, Panel, Picture, picture_of_curves, picture_of_panels
+from evc_jax.audio.plotting import DARK_INK, Curve, CurvePanel, Panel, Picture, picture_of_curves
 from evc_jax.config import from_mapping
 from evc_jax.features.f0_codes import quantize_f0
-from evc_jax.models.network import Network
 from evc_jax.models.speechsplit.codes import replace_codes, select_codes
-from evc_jax.models.speechsplit.config import SpeechSplitConfig
-from evc_jax.pretrained.bundle import build_network
-from evc_jax.pretrained.workdir import Trained, load_for_inference
+from evc_jax.pretrained.bundle import TrainedNetwork, build_network
+from evc_jax.pretrained.workdir import load_for_inference
 from evc_jax.training.config import TrainConfig
-from evc_jax.training.samples.sample_logger import SampleLogger
-from evc_jax.training.samples.summaries import Summary, sound
-from evc_jax.training.samples.utterances import Resynthesis, Utterance, batch, choose, resynthesize
+from evc_jax.training.samples.sample_logger import SampleLogger, Summary
+from evc_jax.training.samples.utterances import Utterance, batch, choose
 from evc_jax.training.systems.codegan import Options
 
 UNCONVERTED = "unconverted"
@@ -38,77 +35,65 @@ class CodeGANSampleLogger(SampleLogger):
     def __init__(self, config: TrainConfig, settings: Mapping[str, Any]):
         super().__init__(config, settings)
         self._options = from_mapping(Options, config.options, "config.options")
-        self._convert = jax.jit(self._trace)
 
-    def __call__(self, inference_params: Mapping[str, Any]) -> Iterator[Summary]:
+    def _summaries(self, params: Any) -> Iterator[Summary]:
         if not self._utterances:
             return
         inputs = batch(self._utterances, WINDOW_FRAMES)
-        given = (inputs.mel, inputs.f0, inputs.embedding)
-        frozen = self._trained.params["speechsplit"]
-        codes, mels = map(np.asarray, self._convert(frozen, inference_params["codegan"], *given))
-        rate_hz = self._audio.sample_rate_hz
+        both = (self._speechsplit.params, params)
+        codes, mels = map(np.asarray, self._run(both, inputs.mel, inputs.f0, inputs.embedding))
         names = (UNCONVERTED, *self._options.emotions)
         for utterance, code, converted in zip(self._utterances, codes, mels, strict=True):
-            frames = len(utterance.mel)
-            resyntheses = dict(zip(names, resynthesize(list(converted[:, :frames]), self._audio), strict=True))
+            resyntheses = self._resyntheses(utterance, names, converted)
             yield self._codes_picture(utterance, dict(zip(names, code, strict=True)))
-            yield from self._pictures(utterance, resyntheses)
-            if not self._recordings_shown:
-                yield sound(f"{utterance.tag}/recording", utterance.audio, rate_hz)
-            for name, resynthesis in resyntheses.items():
-                yield sound(f"{utterance.tag}/{name}", resynthesis.audio, rate_hz)
-        self._recordings_shown = True
+            before = resyntheses[UNCONVERTED]
+            of_emotions = {name: resyntheses[name] for name in self._options.emotions}
+            yield self._mels(utterance, "mel", Panel(UNCONVERTED, before.mel, before.f0_hz), of_emotions)
+            curves = [Curve(UNCONVERTED, before.f0_hz, DARK_INK, width=3.5)]
+            for number, (name, made) in enumerate(of_emotions.items()):
+                curves.append(Curve(name, made.f0_hz, f"C{number}", width=1.8))
+            panel = CurvePanel("F0 of each conversion", before.mel, tuple(curves))
+            f0 = picture_of_curves([panel], self._audio, utterance.title, utterance.f0_range_hz, (9.0, 4.2))
+            yield Summary(f"{utterance.tag}/f0", f0)
+            yield from self._sounds(utterance, {name: made.audio for name, made in resyntheses.items()})
 
     @functools.cached_property
     def _utterances(self) -> tuple[Utterance, ...]:
         return choose(self._data, WINDOW_FRAMES, self._options.emotions)
 
     @functools.cached_property
-    def _trained(self) -> Trained:
-        return load_for_inference(self._options.speechsplit)
-
-    @functools.cached_property
-    def _autoencoder(self) -> tuple[Network, SpeechSplitConfig]:
-        return build_network("speechsplit", self._trained.networks["speechsplit"])
+    def _speechsplit(self) -> TrainedNetwork:
+        trained = load_for_inference(self._options.speechsplit)
+        built = build_network("speechsplit", trained.networks["speechsplit"])
+        return TrainedNetwork(*built, trained.params["speechsplit"])
 
     def _codes_picture(self, utterance: Utterance, codes: Mapping[str, Float[np.ndarray, "T C"]]) -> Summary:
-        encoders = self._autoencoder[1]
+        encoders = self._speechsplit.config
         parts = {name: getattr(encoders, name).code_channels for name in self._options.code.split("_")}
         frames_per_code = WINDOW_FRAMES // len(codes[UNCONVERTED])
         shown = {name: code[: -(-len(utterance.mel) // frames_per_code)] for name, code in codes.items()}
         step_s = frames_per_code * self._audio.hop_samples / self._audio.sample_rate_hz
         return Summary(f"{utterance.tag}/codes", draw_codes(shown, parts, step_s, utterance.title))
 
-    def _pictures(self, utterance: Utterance, resyntheses: Mapping[str, Resynthesis]) -> Iterator[Summary]:
-        before = resyntheses[UNCONVERTED]
-        panels = [Panel(UNCONVERTED, before.mel, before.f0_hz)]
-        curves = [Curve(UNCONVERTED, before.f0_hz, DARK_INK, width=3.5)]
-        for name, color in zip(self._options.emotions, _colors(len(resyntheses) - 1), strict=True):
-            panels.append(Panel(name, resyntheses[name].mel, resyntheses[name].f0_hz, reference_f0_hz=before.f0_hz))
-            curves.append(Curve(name, resyntheses[name].f0_hz, color, width=1.8))
-        title = f"{utterance.title}    (line: F0, dashed: unconverted)"
-        yield Summary(f"{utterance.tag}/mel", picture_of_panels(panels, self._audio, title))
-        curve_panel = CurvePanel("F0 of each conversion", before.mel, tuple(curves))
-        f0 = picture_of_curves([curve_panel], self._audio, utterance.title, utterance.f0_range_hz, (9.0, 4.2))
-        yield Summary(f"{utterance.tag}/f0", f0)
-
     def _trace(
         self,
-        frozen: Any,
-        params: Any,
+        params: tuple[Any, Any],
         mel: Float[Array, "B T F"],
         f0: Float[Array, "B T"],
         embedding: Float[Array, "B E"],
     ) -> tuple[Float[Array, "B V Tc C"], Float[Array, "B V T F"]]:
-        """The codes, and the mel decoded from them, unconverted and at full strength in each emotion."""
-        autoencoder, model = self._autoencoder
+        """The codes, and the mel decoded from them, unconverted and at full strength in each emotion.
+
+        `params` are those of the frozen SpeechSplit and of CodeGAN.
+        """
+        autoencoder, model = self._speechsplit.network, self._speechsplit.config
+        frozen, trained = params
         emotions = len(self._options.emotions)
         codes = autoencoder.apply(frozen, mel, quantize_f0(f0, model.f0_classes), method="encode")
         source = select_codes(codes, self._options.code)
         repeated = jnp.repeat(source, emotions, axis=0)
         target = jnp.tile(jnp.eye(emotions), (len(mel), 1))
-        converted = self._network.apply(params, repeated, target).reshape(len(mel), emotions, *source.shape[1:])
+        converted = self._network.apply(trained, repeated, target).reshape(len(mel), emotions, *source.shape[1:])
         values = jnp.concatenate([source[:, None], converted], axis=1)
         variants = emotions + 1
         every = jax.tree.map(lambda part: jnp.repeat(part, variants, axis=0), codes)
@@ -167,11 +152,3 @@ def _draw_code(axes, code: Float[np.ndarray, "T C"], parts: Mapping[str, int], s
     for spine in axes.spines.values():
         spine.set_visible(False)
     return image
-
-
-def _colors(count: int) -> list[str]:
-    """So many colors; those of more than ten curves repeat."""
-    from matplotlib import colormaps
-    from matplotlib.colors import to_hex
-
-    return [to_hex(colormaps["tab10"](i % 10)) for i in range(count)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -14,9 +14,7 @@ from jaxtyping import Array, Float, Int
 from evc_jax.audio.plotting import Curve, CurvePanel, picture_of_curves
 from evc_jax.features.f0_codes import SMALLEST_VOICED, denormalize_f0, quantize_f0
 from evc_jax.models.speechsplit.random_resampling import draw_resampling, random_resample
-from evc_jax.training.config import TrainConfig
-from evc_jax.training.samples.sample_logger import SampleLogger
-from evc_jax.training.samples.summaries import Summary
+from evc_jax.training.samples.sample_logger import SampleLogger, Summary
 from evc_jax.training.samples.utterances import Utterance, batch, choose
 
 _TRUE, _GIVEN, _PREDICTED = "#24292f", "#0969da", "#e16f24"
@@ -25,19 +23,15 @@ _TRUE, _GIVEN, _PREDICTED = "#24292f", "#0969da", "#e16f24"
 class F0ConverterSampleLogger(SampleLogger):
     """The contours true, given and predicted."""
 
-    def __init__(self, config: TrainConfig, settings: Mapping[str, Any]):
-        super().__init__(config, settings)
-        self._convert = jax.jit(self._trace)
-
-    def __call__(self, inference_params: Mapping[str, Any]) -> Iterator[Summary]:
+    def _summaries(self, params: Any) -> Iterator[Summary]:
         utterances = self._utterances
         if not utterances:
             return
         inputs = batch(utterances, self._model.resampling.padded_frames)
-        given, predicted = self._convert(inference_params["f0_converter"], inputs.mel, inputs.f0, inputs.length)
+        given, predicted = map(np.asarray, self._run(params, inputs.mel, inputs.f0, inputs.length))
         for number, utterance in enumerate(utterances):
             other = utterances[number - 1] if len(utterances) > 1 else None
-            panels = self._panels(utterance, other, np.asarray(given)[number], np.asarray(predicted)[number])
+            panels = self._panels(utterance, other, given[number], predicted[number])
             picture = picture_of_curves(panels, self._audio, utterance.title, utterance.f0_range_hz)
             yield Summary(f"{utterance.tag}/f0", picture)
 

@@ -15,6 +15,7 @@ from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import from_pcm
 from evc_jax.data.dataset import audio_config, dataset_info, open_split
 from evc_jax.data.pipeline import pad
+from evc_jax.data.sampling import spread_evenly
 from evc_jax.features import pitch
 from evc_jax.features.f0_codes import LogF0Statistics, normalize_f0
 from evc_jax.training.config import DataConfig
@@ -94,8 +95,7 @@ def choose(data: DataConfig, frames: int, emotions: Sequence[str] = ()) -> tuple
     if not datasets:
         return ()
     kinds = open_split(data.data_dir, datasets, "validation", _KINDS, cache_bytes=0)
-    positions = np.unique(np.linspace(0, len(kinds) - 1, min(CANDIDATES, len(kinds))).astype(int)).tolist()
-    described = {position: kinds[position] for position in positions}
+    described = {position: kinds[position] for position in spread_evenly(range(len(kinds)), CANDIDATES)}
     chosen = _spread(described, emotions)
     config = audio_config(data.data_dir, datasets)
     arrays = open_split(data.data_dir, datasets, "validation", _ARRAYS, cache_bytes=0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -17,9 +16,7 @@ from evc_jax.audio.plotting import DARK_INK, Picture
 from evc_jax.conversion.options import SEXES
 from evc_jax.data.dataset import SpeakerTable, open_speakers
 from evc_jax.errors import DataError
-from evc_jax.training.config import TrainConfig
-from evc_jax.training.samples.sample_logger import SampleLogger
-from evc_jax.training.samples.summaries import Summary
+from evc_jax.training.samples.sample_logger import SampleLogger, Summary
 
 VOICES = 100  # generated of each sex
 MAX_DOTS = 500  # real voices drawn of each sex
@@ -27,44 +24,28 @@ _COLORS = {"male": "#0969da", "female": "#d1470c"}
 _TRAINING, _HELD_OUT = "#8c959f", "#1a7f37"
 
 Embeddings = Float[np.ndarray, "N E"]
-
-
-@dataclass(frozen=True, eq=False)
-class RealVoices:
-    """Speakers of one sex.
-
-    Attributes:
-      training: those that were trained on.
-      held_out: those of the validation; may be none.
-    """
-
-    training: Float[np.ndarray, "N E"]
-    held_out: Float[np.ndarray, "M E"]
+Voices = Mapping[str, Float[np.ndarray, "_ E"]]  # by sex
 
 
 class VoiceGANSampleLogger(SampleLogger):
     """A map of the voices, and their distances to the training's speakers."""
 
-    def __init__(self, config: TrainConfig, settings: Mapping[str, Any]):
-        super().__init__(config, settings)
-        self._generate = jax.jit(self._trace)
-
-    def __call__(self, inference_params: Mapping[str, Any]) -> Iterator[Summary]:
+    def _summaries(self, params: Any) -> Iterator[Summary]:
         # A generator that diverged must not stop the training.
-        generated = np.nan_to_num(np.asarray(self._generate(inference_params["voicegan"])))
+        generated = np.nan_to_num(np.asarray(self._run(params)))
         made = dict(zip(SEXES, np.split(generated, len(SEXES)), strict=True))
-        yield Summary("voices/map", draw_map(self._real, made))
-        yield Summary("voices/nearest", draw_nearest(self._real, made))
+        yield Summary("voices/map", draw_map(*self._real, made))
+        yield Summary("voices/nearest", draw_nearest(*self._real, made))
 
     @functools.cached_property
-    def _real(self) -> dict[str, RealVoices]:
+    def _real(self) -> tuple[Voices, Voices]:
+        """Those that were trained on, and those of the validation, of which there may be none."""
         data = self._data
-        training = _by_sex([open_speakers(data.data_dir, data.datasets, "train")])
+        training = _by_sex(open_speakers(data.data_dir, data.datasets, "train"))
         try:
-            held_out = _by_sex([open_speakers(data.data_dir, data.datasets, "validation")])
+            return training, _by_sex(open_speakers(data.data_dir, data.datasets, "validation"))
         except DataError:  # nobody was held out
-            held_out = _by_sex([])
-        return {sex: RealVoices(training[sex], held_out[sex]) for sex in SEXES}
+            return training, {sex: voices[:0] for sex, voices in training.items()}
 
     def _trace(self, params: Any) -> Float[Array, "N E"]:
         """The same `VOICES` for each sex from the same noise; those of the first sex come first."""
@@ -73,17 +54,17 @@ class VoiceGANSampleLogger(SampleLogger):
         return self._network.apply(params, jnp.tile(noise, (len(SEXES), 1)), sex)
 
 
-def draw_map(real: Mapping[str, RealVoices], made: Mapping[str, Embeddings]) -> Picture:
+def draw_map(training: Voices, held_out: Voices, made: Voices) -> Picture:
     """Real and generated voices on the two principal axes of the training's speakers, per sex."""
-    mean, axes_of, shares = _principal_axes(np.concatenate([voices.training for voices in real.values()]))
+    mean, axes_of, shares = _principal_axes(np.concatenate([*training.values()]))
     figure = plotting.new_figure(9.0, 4.8, "Voices on the principal axes of the training's speakers")
     columns = figure.subplots(1, len(SEXES), sharex=True, sharey=True, squeeze=False)[0]
     for axes, sex in zip(columns, SEXES, strict=True):
         for other in SEXES:
             if other != sex:
-                _dots(axes, _thin(real[other].training), mean, axes_of, f"{other}, training", color="#d8dee4", s=8)
-        _dots(axes, _thin(real[sex].training), mean, axes_of, f"{sex}, training", color=_TRAINING, s=14)
-        _dots(axes, _thin(real[sex].held_out), mean, axes_of, f"{sex}, validation", color=_HELD_OUT, s=34, marker="x")
+                _dots(axes, _thin(training[other]), mean, axes_of, f"{other}, training", color="#d8dee4", s=8)
+        _dots(axes, _thin(training[sex]), mean, axes_of, f"{sex}, training", color=_TRAINING, s=14)
+        _dots(axes, _thin(held_out[sex]), mean, axes_of, f"{sex}, validation", color=_HELD_OUT, s=34, marker="x")
         ring = {"facecolors": "none", "edgecolors": _COLORS[sex], "linewidths": 1.2, "s": 26}
         _dots(axes, made[sex], mean, axes_of, f"{sex}, generated", **ring)
         axes.set_title(sex, color=DARK_INK, fontsize=10, loc="left")
@@ -94,20 +75,20 @@ def draw_map(real: Mapping[str, RealVoices], made: Mapping[str, Embeddings]) -> 
     return plotting.render(figure)
 
 
-def draw_nearest(real: Mapping[str, RealVoices], made: Mapping[str, Embeddings]) -> Picture:
+def draw_nearest(training: Voices, held_out: Voices, made: Voices) -> Picture:
     """How similar voices are to the nearest speaker of the training: generated ones, and speakers that were held out.
 
     Generated voices far to the right of the others are copies, far to the left of them no human voices.
     """
-    training = np.concatenate([voices.training for voices in real.values()])
+    speakers = np.concatenate([*training.values()])
     figure = plotting.new_figure(9.0, 2.3 * len(SEXES) + 0.5, "Cosine similarity to the nearest training speaker")
     rows = figure.subplots(len(SEXES), 1, sharex=True, squeeze=False)[:, 0]
     for axes, sex in zip(rows, SEXES, strict=True):
-        same = _thin(real[sex].training)
+        same = _thin(training[sex])
         groups = {
-            "training, to the nearest other": (nearest_cosines(same, training, among_them=True), _TRAINING),
-            "validation": (nearest_cosines(_thin(real[sex].held_out), training), _HELD_OUT),
-            "generated": (nearest_cosines(made[sex], training), _COLORS[sex]),
+            "training, to the nearest other": (nearest_cosines(same, speakers, among_them=True), _TRAINING),
+            "validation": (nearest_cosines(_thin(held_out[sex]), speakers), _HELD_OUT),
+            "generated": (nearest_cosines(made[sex], speakers), _COLORS[sex]),
         }
         for label, (cosines, color) in groups.items():
             if not len(cosines):
@@ -139,12 +120,8 @@ def nearest_cosines(
     return np.clip(np.partition(voices @ speakers.T, -rank, axis=1)[:, -rank], 0, 1)
 
 
-def _by_sex(tables: list[SpeakerTable]) -> dict[str, Embeddings]:
-    found: dict[str, list[np.ndarray]] = {sex: [np.zeros((0, 256), np.float32)] for sex in SEXES}
-    for table in tables:
-        for sex in SEXES:
-            found[sex].append(table.embeddings[np.asarray(table.sexes) == sex].astype(np.float32))
-    return {sex: np.concatenate(parts) for sex, parts in found.items()}
+def _by_sex(table: SpeakerTable) -> Voices:
+    return {sex: table.embeddings[np.asarray(table.sexes) == sex].astype(np.float32) for sex in SEXES}
 
 
 def _principal_axes(points: Embeddings) -> tuple[Float[np.ndarray, " E"], Float[np.ndarray, "E 2"], np.ndarray]:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from evc_jax.audio.mel import log_mel
-from evc_jax.audio.plotting import Panel, picture_of_panels
+from evc_jax.audio.plotting import Panel
 from evc_jax.evaluation.metrics import mel_l1
 from evc_jax.features import pitch
 from evc_jax.pretrained.bundle import TrainedNetwork
-from evc_jax.training.samples.sample_logger import SampleLogger
-from evc_jax.training.samples.summaries import Summary, sound
-from evc_jax.training.samples.utterances import Utterance, choose, resynthesize
+from evc_jax.training.samples.sample_logger import SampleLogger, Summary
+from evc_jax.training.samples.utterances import Resynthesis, Utterance, choose
 from evc_jax.vocoders.waveglow import WaveGlowVocoder
 
 # One of `vocoder.CHUNK_FRAMES`, 2 s at the default settings: a CPU needs seconds for it at the reference's sizes.
@@ -26,38 +25,28 @@ SEGMENT_FRAMES = 128
 class WaveGlowSampleLogger(SampleLogger):
     """The recording, WaveGlow and Griffin-Lim."""
 
-    def __call__(self, inference_params: Mapping[str, Any]) -> Iterator[Summary]:
+    def _summaries(self, params: Any) -> Iterator[Summary]:
         if not self._utterances:
             return
-        rate_hz = self._audio.sample_rate_hz
-        vocoder = WaveGlowVocoder(TrainedNetwork(*self._built, inference_params["waveglow"]))
-        for utterance, griffin_lim in zip(self._utterances, self._griffin_lim, strict=True):
+        vocoder = WaveGlowVocoder(TrainedNetwork(self._network, self._model, params))
+        for utterance, copy in zip(self._utterances, self._copies, strict=True):
             synthesised = vocoder(utterance.mel, len(utterance.audio), seed=0)
             # A network that diverged must not stop the training.
             synthesised = np.clip(np.nan_to_num(synthesised), -1, 1)
-            yield self._picture(utterance, synthesised, griffin_lim)
-            if not self._recordings_shown:
-                yield sound(f"{utterance.tag}/recording", utterance.audio, rate_hz)
-            yield sound(f"{utterance.tag}/griffin-lim", griffin_lim, rate_hz)
-            yield sound(f"{utterance.tag}/waveglow", synthesised, rate_hz)
-        self._recordings_shown = True
+            compared = dict(
+                self._compare(utterance, name, samples)
+                for name, samples in (("WaveGlow", synthesised), ("Griffin-Lim", copy.audio))
+            )
+            yield self._mels(utterance, "mel", Panel("recording", utterance.mel, utterance.f0_hz), compared)
+            yield from self._sounds(utterance, {"griffin-lim": copy.audio, "waveglow": synthesised})
 
     @functools.cached_property
     def _utterances(self) -> tuple[Utterance, ...]:
         return choose(self._data, SEGMENT_FRAMES)
 
-    @functools.cached_property
-    def _griffin_lim(self) -> list[Float[np.ndarray, " S"]]:
-        return [copy.audio for copy in resynthesize([utterance.mel for utterance in self._utterances], self._audio)]
-
-    def _picture(
-        self, utterance: Utterance, waveglow: Float[np.ndarray, " S"], griffin_lim: Float[np.ndarray, " S"]
-    ) -> Summary:
-        panels = [Panel("recording", utterance.mel, utterance.f0_hz)]
-        for name, samples in (("WaveGlow", waveglow), ("Griffin-Lim", griffin_lim)):
-            mel = np.clip(log_mel(samples, self._audio), 0, 1)
-            error_db = self._audio.range_db * mel_l1(utterance.audio, samples, self._audio)
-            title = f"{name}: {error_db:.1f} dB from the recording on average"
-            panels.append(Panel(title, mel, pitch.estimate_f0(samples, self._audio), utterance.f0_hz))
-        title = f"{utterance.title}    (line: F0, dashed: the recording's)"
-        return Summary(f"{utterance.tag}/mel", picture_of_panels(panels, self._audio, title))
+    def _compare(self, utterance: Utterance, name: str, audio: Float[np.ndarray, " S"]) -> tuple[str, Resynthesis]:
+        """A sound of the utterance's mel, and a title that contains its distance from the recording."""
+        error_db = self._audio.range_db * mel_l1(utterance.audio, audio, self._audio)
+        mel = np.clip(log_mel(audio, self._audio), 0, 1)
+        resynthesis = Resynthesis(mel, audio, pitch.estimate_f0(audio, self._audio))
+        return f"{name}: {error_db:.1f} dB from the recording on average", resynthesis

@@ -124,14 +124,8 @@ class CodeGANSystem(GanSystem):
             self.options.weights,
         )
 
-    def records(self, split: str) -> CodeSource:
-        return CodeSource(self._codes(split))
-
-    def sample_shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
-        return {
-            "codes": jax.ShapeDtypeStruct(self._codes("train").codes.shape[1:], jnp.float32),
-            "emotion": jax.ShapeDtypeStruct((), jnp.int32),
-        }
+    def records(self, split: str) -> EncodedSplit:
+        return self._codes(split)
 
     def sample_names(self, records: np.ndarray) -> list[str]:
         """The utterances behind record numbers of the training data, whose records are windows of code."""
@@ -153,19 +147,3 @@ class CodeGANSystem(GanSystem):
         }
         source = open_split(data.data_dir, data.datasets, split, CODE_FIELDS)
         return encode_split(encoder, source, self.options.emotions, self._workdir / "codes" / f"{split}.npz", origin)
-
-
-class CodeSource:
-    """Windows of codes, one or several at a time: a `sampling.Table`."""
-
-    def __init__(self, split: EncodedSplit):
-        self._split = split
-
-    def __len__(self) -> int:
-        return len(self._split.codes)
-
-    def __getitem__(self, index: int | np.ndarray) -> dict[str, Any]:
-        return {"codes": self._split.codes[index], "emotion": self._split.emotion[index]}
-
-    def __repr__(self) -> str:
-        return f"CodeSource(windows={len(self)}, channels={self._split.codes.shape[-1]})"

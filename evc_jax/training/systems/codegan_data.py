@@ -54,9 +54,11 @@ class CodeEncoder:
 
         self._encode = jax.jit(encode)
 
-    def __call__(self, windows_of: tuple[np.ndarray, np.ndarray]) -> Float[np.ndarray, "N T C"]:
-        """Codes of windows given as mel [N, 192, F] and F0 classes [N, 192]; any number N, one compiled shape."""
-        mel, f0 = windows_of
+    def __call__(self, example: Mapping[str, Any]) -> Float[np.ndarray, "N T C"]:
+        """Codes of an utterance's windows, its pitch relative to its speaker's; one compiled shape for any number N."""
+        statistics = LogF0Statistics(float(example["log_f0_mean"]), float(example["log_f0_std"]))
+        f0 = quantize_f0(normalize_f0(example["f0_hz"], statistics), self.f0_classes)
+        mel, f0 = (split_windows(track, WINDOW_FRAMES, self.overlap_frames) for track in (example["mel"], f0))
         codes = []
         for i in range(0, len(mel), BATCH_WINDOWS):
             part_mel, part_f0 = mel[i : i + BATCH_WINDOWS], f0[i : i + BATCH_WINDOWS]
@@ -65,17 +67,10 @@ class CodeEncoder:
             codes.append(np.asarray(self._encode(*padded))[: len(part_mel)])
         return np.concatenate(codes)
 
-    def windows(self, example: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-        """An utterance as mel [N, 192, F] and F0 classes [N, 192], pitch relative to its speaker's."""
-        statistics = LogF0Statistics(float(example["log_f0_mean"]), float(example["log_f0_std"]))
-        f0 = quantize_f0(normalize_f0(example["f0_hz"], statistics), self.f0_classes)
-        size = WINDOW_FRAMES
-        return split_windows(example["mel"], size, self.overlap_frames), split_windows(f0, size, self.overlap_frames)
-
 
 @dataclasses.dataclass(frozen=True)
 class EncodedSplit:
-    """All windows of code of one split.
+    """All windows of code of one split, as a `sampling.Table`.
 
     Attributes:
       codes: the windows.
@@ -86,6 +81,12 @@ class EncodedSplit:
     codes: Float[np.ndarray, "N T C"]
     emotion: Int[np.ndarray, " N"]
     utterance: Int[np.ndarray, " N"]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, index: int | np.ndarray) -> dict[str, Any]:
+        return {"codes": self.codes[index], "emotion": self.emotion[index]}
 
 
 def encode_split(
@@ -112,7 +113,7 @@ def encode_split(
     for number in tqdm(range(len(source)), desc=f"encoding {cache.stem}", unit="utterance", disable=quiet):
         example = source[number]
         if example["emotion"] in emotions:
-            encoded = encoder(encoder.windows(example))
+            encoded = encoder(example)
             codes.append(encoded)
             labels += [emotions.index(example["emotion"])] * len(encoded)
             utterances += [number] * len(encoded)

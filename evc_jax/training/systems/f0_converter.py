@@ -16,7 +16,7 @@ from evc_jax.features.f0_codes import quantize_f0
 from evc_jax.models.speechsplit.config import F0ConverterConfig
 from evc_jax.models.speechsplit.network import F0Converter
 from evc_jax.training.system import Batch, Metrics
-from evc_jax.training.systems.speechsplit import CropSystem, resampled_inputs
+from evc_jax.training.systems.speechsplit import CropSystem
 
 
 class F0ConverterSystem(CropSystem):
@@ -27,12 +27,9 @@ class F0ConverterSystem(CropSystem):
 
     def loss(self, params: Any, batch: Batch, keys: jax.Array) -> tuple[jax.Array, Metrics]:
         """Cross-entropy over the padded crop; `accuracy` is the share of frames whose class is within 5 of the true."""
-        model, share = self.model, self.options.resampled_share
-        _, f0, resamplings = resampled_inputs(
-            batch, keys, model.resampling, share, model.f0_classes, model.pitch.blocks
-        )
+        _, f0, resamplings = self.resampled_inputs(batch, keys, self.model.pitch.blocks)
         logits = self.network.apply(params, batch["mel"], f0, resamplings=resamplings)
-        target = quantize_f0(batch["f0"], model.f0_classes)
+        target = quantize_f0(batch["f0"], self.model.f0_classes)
         loss = jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, target))
         exists = jnp.arange(target.shape[1])[None, :] < batch["length"][:, None]
         guess = jnp.argmax(logits, axis=-1)

@@ -19,7 +19,7 @@ from evc_jax.errors import ConfigError
 from evc_jax.features.f0_codes import quantize_f0
 from evc_jax.models.speechsplit.config import F0ConverterConfig, SpeechSplitConfig
 from evc_jax.models.speechsplit.network import SpeechSplit
-from evc_jax.models.speechsplit.random_resampling import Resampling, ResamplingConfig, draw_resampling, random_resample
+from evc_jax.models.speechsplit.random_resampling import Resampling, draw_resampling, random_resample
 from evc_jax.training.state import TrainState
 from evc_jax.training.system import Batch, Metrics
 from evc_jax.training.systems.single_network import SingleNetworkSystem
@@ -44,30 +44,6 @@ class Options:
             raise ConfigError(f"config.options.resampled_share is {self.resampled_share}; expected 0 to 1.")
 
 
-def resampled_inputs(
-    batch: Batch, keys: jax.Array, config: ResamplingConfig, share: float, f0_classes: int, blocks: int
-) -> tuple[jax.Array, jax.Array, tuple[Resampling, ...]]:
-    """The inputs of the encoders in training.
-
-    Args:
-      batch: see `pipeline.speechsplit_pipeline`.
-      keys: one per sample.
-      config: how to cut and stretch.
-      share: of the samples that are resampled at all.
-      f0_classes: K.
-      blocks: convolution blocks of the content and pitch encoders.
-
-    Returns:
-      mel [B, T, F] and F0 classes [B, T], resampled together in time, F0 quantized after that; and an independent draw
-      for each convolution block.
-    """
-    active = jax.vmap(jax.random.uniform)(_stream(keys, blocks + 1)) < share
-    first, *rest = (draw_resampling(_stream(keys, i), config, active) for i in range(blocks + 1))
-    both = jnp.concatenate([batch["mel"], batch["f0"][..., None]], axis=-1)
-    both = random_resample(both, batch["length"], first, config)
-    return both[..., :-1], quantize_f0(both[..., -1], f0_classes), tuple(rest)
-
-
 class CropSystem(SingleNetworkSystem):
     """The data of SpeechSplit and of the F0 converter: random crops of utterances."""
 
@@ -84,14 +60,21 @@ class CropSystem(SingleNetworkSystem):
             **self.reading_options(split, first_sample),
         )
 
-    def sample_shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
-        frames = self.model.resampling.padded_frames
-        return {
-            "mel": jax.ShapeDtypeStruct((frames, 80), jnp.float32),
-            "f0": jax.ShapeDtypeStruct((frames,), jnp.float32),
-            "length": jax.ShapeDtypeStruct((), jnp.int32),
-            "speaker_embedding": jax.ShapeDtypeStruct((256,), jnp.float32),
-        }
+    def resampled_inputs(
+        self, batch: Batch, keys: jax.Array, blocks: int
+    ) -> tuple[jax.Array, jax.Array, tuple[Resampling, ...]]:
+        """The inputs of the encoders in training; `keys` [B] are the samples' own.
+
+        Returns:
+          mel [B, T, F] and F0 classes [B, T], resampled together in time, F0 quantized after that; and an independent
+          draw for each of the `blocks` convolution blocks of an encoder.
+        """
+        config = self.model.resampling
+        active = jax.vmap(jax.random.uniform)(_stream(keys, blocks + 1)) < self.options.resampled_share
+        first, *rest = (draw_resampling(_stream(keys, i), config, active) for i in range(blocks + 1))
+        both = jnp.concatenate([batch["mel"], batch["f0"][..., None]], axis=-1)
+        both = random_resample(both, batch["length"], first, config)
+        return both[..., :-1], quantize_f0(both[..., -1], self.model.f0_classes), tuple(rest)
 
 
 class SpeechSplitSystem(CropSystem):
@@ -102,10 +85,7 @@ class SpeechSplitSystem(CropSystem):
 
     def loss(self, params: Any, batch: Batch, keys: jax.Array) -> tuple[jax.Array, Metrics]:
         """MSE of the mel over the padded crop."""
-        model, share = self.model, self.options.resampled_share
-        mel, f0, resamplings = resampled_inputs(
-            batch, keys, model.resampling, share, model.f0_classes, model.content.blocks
-        )
+        mel, f0, resamplings = self.resampled_inputs(batch, keys, self.model.content.blocks)
         voice = batch["speaker_embedding"]
         rebuilt = self.network.apply(params, mel, f0, voice, rhythm_mel=batch["mel"], resamplings=resamplings)
         loss = jnp.mean(optax.squared_error(rebuilt, batch["mel"]))

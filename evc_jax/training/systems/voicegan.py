@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from evc_jax.data.dataset import open_speakers
@@ -60,12 +59,6 @@ class VoiceGANSystem(GanSystem):
     def records(self, split: str) -> BalancedVoices:
         data = self.config.data
         return BalancedVoices(open_speakers(data.data_dir, data.datasets, split))
-
-    def sample_shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
-        return {
-            "embedding": jax.ShapeDtypeStruct((self.model.embedding_dim,), jnp.float32),
-            "sex": jax.ShapeDtypeStruct((), jnp.int32),
-        }
 
     def sample_names(self, records: np.ndarray) -> list[str]:
         """The speakers behind record numbers of the training data."""

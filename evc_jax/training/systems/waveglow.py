@@ -7,7 +7,6 @@ from typing import Any
 
 import grain
 import jax
-import jax.numpy as jnp
 
 from evc_jax.data import pipeline
 from evc_jax.data.dataset import open_split
@@ -55,11 +54,3 @@ class WaveGlowSystem(SingleNetworkSystem):
             batch_size,
             **self.reading_options(split, first_sample),
         )
-
-    def sample_shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
-        samples = self.options.segment_samples
-        frames = samples // self.model.upsample_stride + 1
-        return {
-            "audio": jax.ShapeDtypeStruct((samples,), jnp.float32),
-            "mel": jax.ShapeDtypeStruct((frames, self.model.mel_bands), jnp.float32),
-        }

@@ -35,8 +35,11 @@ def system_without_data(config: TrainConfig, code_channels: int | None = None) -
 def batch_shapes(system: System, samples: int) -> dict[str, jax.ShapeDtypeStruct]:
     """The shapes of a training batch; of a GAN's, `samples` is what each update of its discriminator takes."""
     lead = (samples, system.options.discriminator_steps) if isinstance(system, GanSystem) else (samples,)
-    shapes = {**system.sample_shapes(), "index": jax.ShapeDtypeStruct((), jnp.int32)}
-    return {name: jax.ShapeDtypeStruct(lead + leaf.shape, leaf.dtype) for name, leaf in shapes.items()}
+    integers = ("index", "length", "sex", "emotion")
+    return {
+        name: jax.ShapeDtypeStruct(lead + shape, jnp.int32 if name in integers else jnp.float32)
+        for name, shape in {**_sample_shapes(system), "index": ()}.items()
+    }
 
 
 def synthetic_batch(system: System, samples: int, seed: int = 0) -> dict[str, np.ndarray]:
@@ -59,6 +62,22 @@ def synthetic_batch(system: System, samples: int, seed: int = 0) -> dict[str, np
             values = _draw(name, leaf.shape, system, draw)
         batch[name] = values.astype(leaf.dtype)
     return batch
+
+
+def _sample_shapes(system: System) -> dict[str, tuple[int, ...]]:
+    """The shape of each array of one sample, apart from `index` and `record`."""
+    model = system.model
+    match system.config.system:
+        case "waveglow":
+            samples = system.options.segment_samples
+            return {"audio": (samples,), "mel": (samples // model.upsample_stride + 1, model.mel_bands)}
+        case "voicegan":
+            return {"embedding": (model.embedding_dim,), "sex": ()}
+        case "codegan":
+            return {"codes": (CODE_WINDOW_FRAMES, model.code_channels), "emotion": ()}
+        case _:
+            frames = model.resampling.padded_frames
+            return {"mel": (frames, 80), "f0": (frames,), "length": (), "speaker_embedding": (256,)}
 
 
 def _draw(name: str, shape: tuple[int, ...], system: System, draw: np.random.Generator) -> np.ndarray:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from support.tiny_systems import SYSTEMS, load_config
 
-from evc_jax.training.systems.fake_data import batch_shapes, synthetic_batch, system_without_data
+from benchmarks.fake_data import batch_shapes, synthetic_batch, system_without_data
 
 
 @pytest.fixture(scope="module")
