@@ -80,14 +80,6 @@ class PatchedFile(io.RawIOBase):
         """See `io.IOBase.tell`."""
         return self._file.tell()
 
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def seekable(self) -> bool:
-        """Always."""
-        return True
-
 
 def _read_at(file: io.IOBase, position: int, count: int) -> bytes:
     file.seek(position)

@@ -1,4 +1,4 @@
-"""How loud the speech of a recording is, and the gain that brings it to the level of the features."""
+"""How loud the speech of a recording is."""
 
 from __future__ import annotations
 
@@ -18,11 +18,6 @@ DIGITAL_SILENCE_DBFS = -240.0
 # A pop of no more than a hop is part of so many frames, and stands out of speech by as much.
 POP_FRAMES = 5
 POP_DB = 15.0
-
-
-def gain_to_level(level_dbfs: float, config: AudioConfig) -> float:
-    """Factor that brings speech from a level to `config.level_dbfs`; a few peaks may pass full scale."""
-    return 1.0 if config.level_dbfs is None else float(10 ** ((config.level_dbfs - level_dbfs) / 20))
 
 
 def active_level_dbfs(filtered: Float[np.ndarray, " S"], config: AudioConfig) -> float:

@@ -117,6 +117,7 @@ class AudioReader:
             yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
     def _decoded(self) -> Iterator[tuple[Float[np.ndarray, "s channels"], int]]:
+        blocks: Iterator[tuple[np.ndarray, int]]
         if isinstance(self.source, np.ndarray):
             size = max(1, round(_DECODED_S * self.rate_hz))
             parts = (self.source[first : first + size] for first in range(0, len(self.source), size))

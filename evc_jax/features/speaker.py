@@ -7,8 +7,7 @@ Preprocessing, partial utterances and averaging follow Resemblyzer (resemble-ai/
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -42,11 +41,8 @@ BATCH_SIZES = (1, 3, 5)
 WEIGHTS = ASSETS / "voice_encoder.npz"
 
 
-@runtime_checkable
-class Embedder(Protocol):
-    """Turns a recording at 16 kHz into a speaker embedding."""
-
-    def __call__(self, audio: Float[np.ndarray, " S"]) -> Float[np.ndarray, " E"]: ...
+# From samples at 16 kHz to a speaker embedding.
+Embedder = Callable[[np.ndarray], np.ndarray]
 
 
 def get_embedder(name: str) -> Embedder:
