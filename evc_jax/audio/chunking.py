@@ -62,23 +62,17 @@ def split_windows(
 def join_windows(
     windows: Float[np.ndarray, "N size *rest"], length: int, overlap: int = OVERLAP_FRAMES
 ) -> Float[np.ndarray, "{length} *rest"]:
-    """The inverse of `split`: where windows overlap, each counts less towards its ends, and weights sum to one."""
+    """The inverse of `split_windows`: each counts less towards its ends, and weights sum to one."""
     size = windows.shape[1]
-    weight = _weight(size, overlap).reshape(-1, *[1] * (windows.ndim - 2)).astype(windows.dtype)
+    rise = np.minimum(np.arange(1, size + 1), overlap + 1) / (overlap + 1)
+    weight = np.minimum(rise, rise[::-1]).astype(windows.dtype).reshape(-1, *[1] * (windows.ndim - 2))
     padded = max(length, size)
-    total, weights = (
-        np.zeros((padded, *windows.shape[2:]), windows.dtype),
-        np.zeros((padded, *weight.shape[1:]), windows.dtype),
-    )
+    total = np.zeros((padded, *windows.shape[2:]), windows.dtype)
+    weights = np.zeros((padded, *weight.shape[1:]), windows.dtype)
     for start, window in zip(window_starts(length, size, overlap), windows, strict=True):
         total[start : start + size] += weight * window
         weights[start : start + size] += weight
     return (total / weights)[:length]
-
-
-def _weight(size: int, overlap: int) -> Float[np.ndarray, " size"]:
-    rise = np.minimum(np.arange(1, size + 1), overlap + 1) / (overlap + 1)
-    return np.minimum(rise, rise[::-1])
 
 
 def delay_in_phase(sound: Float[np.ndarray, " S"], tail: Float[np.ndarray, " n"], most: int) -> int:

@@ -8,8 +8,10 @@ the bytes to replace so that libsndfile reads to the end of the file, and what t
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 _FLAC_TOTAL_OFFSET = 21  # STREAMINFO: 36 bits, the lower half of this byte and four more
 _OGG_LAST_PAGE_BYTES = 65_307 + 27  # a page is at most so long
@@ -78,32 +80,17 @@ class PatchedFile(io.RawIOBase):
         """See `io.IOBase.tell`."""
         return self._file.tell()
 
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def seekable(self) -> bool:
-        """Always."""
-        return True
-
 
 def _read_at(file: io.IOBase, position: int, count: int) -> bytes:
     file.seek(position)
     return file.read(count)
 
 
-def _replacement(position: int, data: bytes) -> dict[int, int]:
-    return dict(enumerate(data, position))
-
-
 def _id3_bytes(file: io.IOBase, start: bytes) -> int:
     """Length of the ID3 tag that MP3 and some FLAC files begin with; its size has seven bits a byte."""
     if start[:3] != b"ID3" or len(start) < 10:
         return 0
-    size = 0
-    for byte in start[6:10]:
-        size = size << 7 | byte & 0x7F
-    return 10 + size
+    return 10 + sum((byte & 0x7F) << shift for byte, shift in zip(start[6:10], (21, 14, 7, 0), strict=True))
 
 
 def _inspect_flac(file: io.IOBase, first: int) -> Header:
@@ -113,12 +100,13 @@ def _inspect_flac(file: io.IOBase, first: int) -> Header:
     if len(field_bytes) < 5:
         return Header(cut_short=True)
     stated = int.from_bytes(field_bytes) & (2**36 - 1)
-    return Header(_replacement(position, bytes([field_bytes[0] & 0xF0, 0, 0, 0, 0])), stated_samples=stated or None)
+    return Header(dict(enumerate([field_bytes[0] & 0xF0, 0, 0, 0, 0], position)), stated_samples=stated or None)
 
 
 def _inspect_chunks(file: io.IOBase, start: bytes, size: int) -> Header:
     """WAV and AIFF: the chunk of samples ends with the file where its size is 0, unknown or too large."""
-    order, wanted = ("little", b"data") if start[:4] == b"RIFF" else ("big", b"SSND")
+    order: Literal["little", "big"] = "little" if start[:4] == b"RIFF" else "big"
+    wanted = b"data" if start[:4] == b"RIFF" else b"SSND"
     position = 12
     while len(chunk := _read_at(file, position, 8)) == 8:
         stated, first = int.from_bytes(chunk[4:], order), position + 8
@@ -129,18 +117,14 @@ def _inspect_chunks(file: io.IOBase, start: bytes, size: int) -> Header:
         is_open = stated == 0xFFFFFFFF or (stated == 0 and left > 0 and not _is_chunk(file, first, size, order))
         if stated <= left and not is_open:
             return Header()
-        actual = min(left, _LARGEST_CHUNK)
-        sizes = {4: min(size - 8, _LARGEST_CHUNK), position + 4: actual}
-        replaced = {at: byte for where, value in sizes.items() for at, byte in _size_bytes(where, value, order)}
+        replaced: dict[int, int] = {}
+        for size_at, count in ((4, size - 8), (position + 4, left)):
+            replaced |= enumerate(min(count, _LARGEST_CHUNK).to_bytes(4, order), size_at)
         return Header(replaced, cut_short=not is_open, not_closed=is_open)
     return Header()
 
 
-def _size_bytes(position: int, value: int, order: str):
-    return _replacement(position, value.to_bytes(4, order)).items()
-
-
-def _is_chunk(file: io.IOBase, position: int, size: int, order: str) -> bool:
+def _is_chunk(file: io.IOBase, position: int, size: int, order: Literal["little", "big"]) -> bool:
     """Whether another chunk begins there: a name of four letters and a size that fits."""
     chunk = _read_at(file, position, 8)
     named = len(chunk) == 8 and all(32 <= byte < 127 for byte in chunk[:4])
@@ -160,13 +144,13 @@ def _ogg_is_complete(file: io.IOBase, size: int) -> bool:
 def _inspect_mp3(file: io.IOBase, first: int, size: int) -> Header:
     """The first frame may hold how many bytes there are: what is left of a file that was cut short, for mpg123."""
     start = _read_at(file, first, _XING_SEARCH_BYTES)
-    places = [place for place in (start.find(b"Xing"), start.find(b"Info")) if place >= 0]
-    if start[:1] != b"\xff" or not places:
+    tag = re.search(b"Xing|Info", start)
+    if start[:1] != b"\xff" or tag is None:
         return Header()
-    flags_at = min(places) + 4
+    flags_at = tag.end()
     flags = int.from_bytes(start[flags_at : flags_at + 4])
     bytes_at = flags_at + 4 + 4 * (flags & 1)
     stated = int.from_bytes(start[bytes_at : bytes_at + 4])
     if not flags & 2 or stated <= size - first:
         return Header()
-    return Header(_replacement(first + bytes_at, (size - first).to_bytes(4)), cut_short=True)
+    return Header(dict(enumerate((size - first).to_bytes(4), first + bytes_at)), cut_short=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
@@ -75,7 +76,7 @@ def _decode(sound, frames: int) -> Iterator[Float[np.ndarray, "s channels"]]:
             read = len(sound.read(out=block))
         except soundfile.SoundFileError:
             # The samples before the damage were decoded, but their number is lost.
-            is_missing = np.isnan(block).any(axis=1)
+            is_missing = np.any(np.isnan(block), axis=1)
             if not is_missing[0]:
                 yield block[: is_missing.argmax() if is_missing.any() else frames]
             raise
@@ -87,6 +88,17 @@ def _decode(sound, frames: int) -> Iterator[Float[np.ndarray, "s channels"]]:
 def name_of(source: str | os.PathLike | io.IOBase) -> str:
     """What messages call the source."""
     return os.fspath(source) if isinstance(source, str | os.PathLike) else "the input"
+
+
+@contextlib.contextmanager
+def naming_errors(source: str | os.PathLike | io.IOBase | np.ndarray) -> Iterator[None]:
+    """Puts the source's name before the sentence of an AudioError that lacks it; an array has none."""
+    try:
+        yield
+    except AudioError as error:
+        if isinstance(source, np.ndarray) or str(error).startswith(name_of(source)):
+            raise
+        raise AudioError(f"{name_of(source)}: {error}") from error
 
 
 def _open(source: str | os.PathLike | io.IOBase) -> io.IOBase:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int16
 
 from evc_jax.audio.channels import ChannelStatistics
-from evc_jax.audio.decoding import BLOCK_VALUES, name_of, read_blocks
+from evc_jax.audio.decoding import BLOCK_VALUES, naming_errors, read_blocks
 from evc_jax.audio.repair import remove_clicks, remove_offset
 from evc_jax.errors import AudioError
 from evc_jax.files import atomic_file
@@ -38,16 +38,24 @@ def load(source: str | os.PathLike | io.IOBase, sample_rate_hz: int) -> Float[np
     Raises:
       AudioError: the file is missing, empty, no recording, too short, or holds NaN or infinite samples.
     """
-    blocks, rate_hz = [], sample_rate_hz
-    try:
-        for block, rate_hz in read_blocks(source):  # noqa: B007 - the rate is the same for all
-            check_shape(block)
-            blocks.append(block)
-        samples = np.concatenate(blocks) if blocks else np.zeros((0, 1), np.float32)
-        return to_mono(samples, rate_hz, sample_rate_hz)
-    except AudioError as error:
-        name = name_of(source)
-        raise error if str(error).startswith(name) else AudioError(f"{name}: {error}") from error
+    with naming_errors(source):
+        whole = read(source)
+        assert whole is not None  # there is no limit
+        return to_mono(*whole, sample_rate_hz)
+
+
+def read(
+    source: str | os.PathLike | io.IOBase, limit_s: float = np.inf
+) -> tuple[Float[np.ndarray, "S channels"], int] | None:
+    """All samples of a recording and their rate; None where it lasts longer than the limit. See `load`."""
+    blocks, samples, rate_hz = [np.zeros((0, 1), np.float32)], 0, 1
+    for block, rate_hz in read_blocks(source):
+        check_shape(block)
+        blocks = [*blocks, block] if samples else [block]
+        samples += len(block)
+        if samples > limit_s * rate_hz:
+            return None
+    return np.concatenate(blocks), rate_hz
 
 
 def to_mono(audio: np.ndarray, rate_hz: int, sample_rate_hz: int) -> Float[np.ndarray, " S"]:
@@ -69,7 +77,7 @@ def to_mono(audio: np.ndarray, rate_hz: int, sample_rate_hz: int) -> Float[np.nd
     check_shape(audio)
     check_rate(rate_hz)
     check_duration(len(audio), rate_hz)
-    audio = _as_finite_float(audio)
+    audio = as_finite_float(audio)
     mono = remove_clicks(remove_offset(mix(audio, best_channel(audio, rate_hz))), rate_hz)
     if rate_hz != sample_rate_hz:
         mono = soxr.resample(mono, rate_hz, sample_rate_hz, quality=RESAMPLING_QUALITY)
@@ -95,16 +103,7 @@ def check_duration(samples: int, rate_hz: int) -> None:
 
 
 def mix(audio: np.ndarray, channel: int | None = None) -> Float[np.ndarray, " S"]:
-    """Floating-point mono of samples of any type and channel count, at their own rate.
-
-    Args:
-      audio: [S] or [S, channels].
-      channel: what `ChannelStatistics.best_channel` chose for the whole recording; None is the mean of all.
-
-    Raises:
-      AudioError: another type, NaN or infinite samples.
-    """
-    audio = _as_finite_float(audio)
+    """Mono of floating-point samples [S] or [S, channels]: their mean, or what `best_channel` found for the whole."""
     if audio.ndim == 1:
         return audio
     return audio.mean(axis=1) if channel is None else audio[:, channel]
@@ -120,15 +119,15 @@ def best_channel(audio: Float[np.ndarray, "S *channels"], rate_hz: int) -> int |
     return statistics.best_channel()
 
 
-def _as_finite_float(audio: np.ndarray) -> np.ndarray:
-    audio = _as_float(audio)
-    if not np.isfinite(audio).all():
-        raise AudioError("the recording holds NaN or infinite samples; export it again.")
-    return audio
+def as_finite_float(audio: np.ndarray) -> np.ndarray:
+    """The samples in floating point, with a full scale of 1.
 
-
-def _as_float(audio: np.ndarray) -> np.ndarray:
+    Raises:
+      AudioError: another type, NaN or infinite samples.
+    """
     if np.issubdtype(audio.dtype, np.floating):
+        if not np.isfinite(audio).all():
+            raise AudioError("the recording holds NaN or infinite samples; export it again.")
         return audio
     if not np.issubdtype(audio.dtype, np.integer):
         raise AudioError(f"the samples are of type {audio.dtype}; expected floating point or integers.")
@@ -153,7 +152,7 @@ def save_blocks(
 ) -> None:
     """Does what `save` does for sound that comes in blocks and whose length and peak are known.
 
-    A WAV file of more than 4 GB is written as RF64, which players know as WAV.
+    A WAV file of more than 4 GB is written as RF64, which programs read as WAV.
 
     Raises:
       AudioError: another suffix, or a place that cannot be written.

@@ -1,4 +1,4 @@
-"""How loud the speech of a recording is, and the gain that brings it to the level that the features want."""
+"""How loud the speech of a recording is."""
 
 from __future__ import annotations
 
@@ -20,11 +20,6 @@ POP_FRAMES = 5
 POP_DB = 15.0
 
 
-def gain_to_level(level_dbfs: float, config: AudioConfig) -> float:
-    """Factor that brings speech from a level to `config.level_dbfs`; a few peaks may pass full scale."""
-    return 1.0 if config.level_dbfs is None else float(10 ** ((config.level_dbfs - level_dbfs) / 20))
-
-
 def active_level_dbfs(filtered: Float[np.ndarray, " S"], config: AudioConfig) -> float:
     """Level of the speech: root mean square over the frames within 35 dB of the loudest one; pauses do not count.
 
@@ -36,11 +31,7 @@ def active_level_dbfs(filtered: Float[np.ndarray, " S"], config: AudioConfig) ->
       AudioError: the recording is silent; see `active_threshold`.
     """
     frames = frame_signal(filtered, config.window_samples, config.hop_samples)
-    return active_level_of_powers(frame_powers(frames) / config.window_samples)
-
-
-def active_level_of_powers(mean_powers: Float[np.ndarray, " T"]) -> float:
-    """`active_level_dbfs` of the frames' mean powers."""
+    mean_powers = frame_powers(frames) / config.window_samples
     active = mean_powers > active_threshold(mean_powers)
     return float(10 * np.log10(mean_powers[active & (mean_powers <= loudest_power(mean_powers))].mean()))
 

@@ -38,19 +38,16 @@ def frame_blocks(frames: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def highpass(audio: Float[np.ndarray, " S"], config: AudioConfig) -> Float[np.ndarray, " S"]:
-    """Zero-phase Butterworth high-pass of order 5; float64."""
+    """`remove_below` of the settings."""
+    return remove_below(audio, HIGHPASS_ORDER, config.highpass_hz, config.sample_rate_hz)
+
+
+def remove_below(audio: Float[np.ndarray, " S"], order: int, corner_hz: float, rate_hz: int) -> Float[np.ndarray, " S"]:
+    """Zero-phase Butterworth high-pass; float64."""
     from scipy import signal
 
-    sections, padding = highpass_design(HIGHPASS_ORDER, config.highpass_hz, config.sample_rate_hz)
-    return signal.sosfiltfilt(sections, audio.astype(np.float64), padlen=min(padding, len(audio) - 1))
-
-
-@functools.lru_cache(maxsize=16)
-def highpass_design(order: int, corner_hz: float, sample_rate_hz: int) -> tuple[np.ndarray, int]:
-    """A Butterworth high-pass for `scipy.signal.sosfiltfilt`: second-order sections, and the samples to pad with."""
-    from scipy import signal
-
-    return signal.butter(order, corner_hz, "highpass", fs=sample_rate_hz, output="sos"), 3 * (order + 1)
+    sections = signal.butter(order, corner_hz, "highpass", fs=rate_hz, output="sos")
+    return signal.sosfiltfilt(sections, audio.astype(np.float64), padlen=min(3 * (order + 1), len(audio) - 1))
 
 
 def condition(audio: Float[np.ndarray, " S"], config: AudioConfig) -> Float[np.ndarray, " S"]:
@@ -76,14 +73,10 @@ def log_mel(audio: Float[np.ndarray, " S"], config: AudioConfig) -> Float[np.nda
 
 def mel_of_conditioned(samples: Float[np.ndarray, " S"], config: AudioConfig) -> Float[np.ndarray, "T F"]:
     """`log_mel` of a recording that `condition` has been through already."""
-    return mel_of_frames(frame_signal(samples, config.window_samples, config.hop_samples), config)
-
-
-def mel_of_frames(frames: Float[np.ndarray, "T window"], config: AudioConfig) -> Float[np.ndarray, "T F"]:
-    """Log-mel spectrogram of the frames of a conditioned recording; see `log_mel`."""
     from scipy import fft  # in float32 more than twice as fast as NumPy's
 
-    window, filters = analysis_window(config.window_samples), mel_filters(config).T
+    frames = frame_signal(samples, config.window_samples, config.hop_samples)
+    window, filters = hann_window(config.window_samples, np.float64), mel_filters(config).T
     spectra = (fft.rfft((block * window).astype(np.float32), axis=1) for block in frame_blocks(frames))
     mel = np.concatenate([np.abs(spectrum) @ filters for spectrum in spectra])
     decibels = 20 * np.log10(np.maximum(config.mel_floor, mel)) - config.reference_db
@@ -97,9 +90,11 @@ def mel_to_magnitude(mel: Float[np.ndarray, "T F"], config: AudioConfig) -> Floa
 
 
 @functools.cache
-def analysis_window(samples: int) -> Float[np.ndarray, " samples"]:
-    """The periodic Hann window; float64."""
-    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(samples) / samples)
+def hann_window(samples: int, dtype: type[np.floating] = np.float32) -> Float[np.ndarray, " samples"]:
+    """The periodic Hann window."""
+    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(samples) / samples)).astype(dtype)
+    window.setflags(write=False)
+    return window
 
 
 @functools.cache
@@ -119,7 +114,8 @@ def slaney_filters(
     Bit by bit those of `librosa.filters.mel`. librosa compiles functions when it is imported, and fails where the
     compiler's cache cannot be written, as in a container without a home.
     """
-    edges_hz = _mel_to_hz(np.linspace(*_hz_to_mel(np.array([min_hz, max_hz])), bands + 2))
+    low_mel, high_mel = _hz_to_mel(np.array([min_hz, max_hz]))
+    edges_hz = _mel_to_hz(np.linspace(low_mel, high_mel, bands + 2))
     ramps_hz = np.subtract.outer(edges_hz, np.fft.rfftfreq(window_samples, 1 / rate_hz))
     widths_hz = np.diff(edges_hz)[:, None]
     rising, falling = -ramps_hz[:-2] / widths_hz[:-1], ramps_hz[2:] / widths_hz[1:]
@@ -140,16 +136,6 @@ def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
 def frame_powers(frames: Float[np.ndarray, "T window"]) -> Float[np.ndarray, " T"]:
     """Sum of squares of each frame."""
     return np.einsum("ts,ts->t", frames, frames)
-
-
-@functools.cache
-def hann_window(samples: int) -> Float[np.ndarray, " window"]:
-    """The periodic Hann window; float32."""
-    from scipy import signal
-
-    window = signal.get_window("hann", samples).astype(np.float32)
-    window.setflags(write=False)
-    return window
 
 
 def stft(

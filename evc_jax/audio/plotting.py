@@ -71,13 +71,10 @@ def draw_panels(
       config: frame rate and frequency range of the mels.
       size_inches: width of the picture and height of a panel.
     """
-    width, height = size_inches
-    figure = new_figure(width, height * len(panels))
+    figure, rows = _rows(len(panels), size_inches, 0.0, "", _INK)
     figure.patch.set_alpha(0)
-    rows = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
     for axes, panel in zip(rows, panels, strict=True):
         _draw_panel(axes, panel, config, _INK)
-    _label_time(rows[-1], _INK)
     with atomic_file(path) as beside:
         figure.savefig(beside, format="png", dpi=110)
 
@@ -93,12 +90,9 @@ def picture_of_panels(
       title: of the whole picture.
       size_inches: width of the picture and height of a panel.
     """
-    width, height = size_inches
-    figure = new_figure(width, height * len(panels) + 0.6, title)
-    rows = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
+    figure, rows = _rows(len(panels), size_inches, 0.6, title)
     for axes, panel in zip(rows, panels, strict=True):
         image = _draw_panel(axes, panel, config, DARK_INK)
-    _label_time(rows[-1], DARK_INK)
     bar = figure.colorbar(image, ax=list(rows), pad=0.02, aspect=15 * len(panels), extend="both")
     levels_db = np.arange(-100, 100, 20)
     positions = (levels_db - config.reference_db) / config.range_db + 1
@@ -117,9 +111,7 @@ def picture_of_curves(
     size_inches: tuple[float, float] = (8.0, 2.6),
 ) -> Picture:
     """F0 contours to compare, each panel with its legend, as pixels on white; see `picture_of_panels`."""
-    width, height = size_inches
-    figure = new_figure(width, height * len(panels) + 0.5, title)
-    rows = figure.subplots(len(panels), 1, squeeze=False, sharex=True)[:, 0]
+    figure, rows = _rows(len(panels), size_inches, 0.5, title)
     for axes, panel in zip(rows, panels, strict=True):
         _draw_mel(axes.twinx(), panel.mel, config, cmap="Greys", vmin=0.2, vmax=1.8).set_yticks([])
         axes.set_zorder(1)
@@ -130,7 +122,6 @@ def picture_of_curves(
         axes.grid(axis="y", color=DARK_INK, alpha=0.15, linewidth=0.6)
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8.5, labelcolor=DARK_INK)
         _finish(axes, panel.title, DARK_INK)
-    _label_time(rows[-1], DARK_INK)
     return render(figure)
 
 
@@ -201,8 +192,13 @@ def _finish(axes, title: str, ink: str) -> None:
         spine.set_visible(False)
 
 
-def _label_time(axes, ink: str) -> None:
-    axes.set_xlabel("time in s", color=ink, fontsize=8)
+def _rows(count: int, size_inches: tuple[float, float], margin_inches: float, title: str, ink: str = DARK_INK):
+    """A new figure and its axes, below each other on one time axis."""
+    width, height = size_inches
+    figure = new_figure(width, height * count + margin_inches, title)
+    rows = figure.subplots(count, 1, squeeze=False, sharex=True)[:, 0]
+    rows[-1].set_xlabel("time in s", color=ink, fontsize=8)
+    return figure, rows
 
 
 def _frequency_ticks(config: AudioConfig) -> tuple[list[float], list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import io
 import os
@@ -14,9 +13,8 @@ from jaxtyping import Float
 
 from evc_jax.audio import io as audio_io
 from evc_jax.audio.channels import ChannelStatistics
-from evc_jax.audio.decoding import name_of, read_blocks
+from evc_jax.audio.decoding import read_blocks
 from evc_jax.audio.repair import OffsetStatistics, remove_clicks
-from evc_jax.errors import AudioError
 
 _DECODED_S = 8.0  # decoded at once, from samples in memory
 
@@ -47,6 +45,8 @@ class AudioReader:
 
         if isinstance(self.source, np.ndarray):
             return len(self.source) / self.rate_hz
+        if isinstance(self.source, io.IOBase):
+            return None
         try:
             stated_s = soundfile.info(os.fsencode(self.source)).duration
         except (soundfile.SoundFileError, OSError, TypeError):
@@ -62,13 +62,10 @@ class AudioReader:
         if isinstance(self.source, np.ndarray):
             is_long = len(self.source) > limit_s * self.rate_hz
             return None if is_long else audio_io.to_mono(self.source, self.rate_hz, sample_rate_hz)
-        blocks, samples, rate_hz = [np.zeros((0, 1), np.float32)], 0, sample_rate_hz
-        for block, rate_hz in self._decoded():
-            blocks = [*blocks, block] if samples else [block]
-            samples += len(block)
-            if samples > limit_s * rate_hz:
-                return None
-        return audio_io.to_mono(np.concatenate(blocks), rate_hz, sample_rate_hz)
+        if isinstance(self.source, io.IOBase):
+            self.source.seek(0)
+        whole = audio_io.read(self.source, limit_s)
+        return None if whole is None else audio_io.to_mono(*whole, sample_rate_hz)
 
     def read_mono(self, sample_rate_hz: int, block_samples: int) -> Iterator[Float[np.ndarray, " s"]]:
         """Mono float32 blocks of `block_samples` samples at `sample_rate_hz`, the last one shorter.
@@ -87,29 +84,17 @@ class AudioReader:
         if len(held):
             yield held
 
-    @contextlib.contextmanager
-    def naming_errors(self) -> Iterator[None]:
-        """Puts the file's name before the sentence of an AudioError that lacks it."""
-        try:
-            yield
-        except AudioError as error:
-            if isinstance(self.source, np.ndarray) or name_of(self.source) in str(error):
-                raise
-            raise AudioError(f"{name_of(self.source)}: {error}") from error
-
     @functools.cached_property
     def _mixing(self) -> tuple[int | None, float]:
         """The channel to take (None for the mean of all) and the offset to subtract, of the whole recording."""
-        channels: ChannelStatistics | None = None
+        statistics: ChannelStatistics | None = None
         samples, rate_hz = 0, 1
         for block, rate_hz in self._decoded():
-            audio_io.check_shape(block)
-            if channels is None:
-                channels = ChannelStatistics(np.atleast_2d(block.T).shape[0], rate_hz)
-            channels.add(audio_io.mix(block)[:, None] if block.ndim == 1 else block)
+            statistics = statistics or ChannelStatistics(block.shape[1], rate_hz)
+            statistics.add(block)
             samples += len(block)
         audio_io.check_duration(samples, rate_hz)
-        channel = channels.best_channel() if channels is not None else None
+        channel = statistics.best_channel() if statistics is not None else None
         offset = OffsetStatistics()
         for block, _ in self._decoded():
             offset.add(audio_io.mix(block, channel))
@@ -131,11 +116,16 @@ class AudioReader:
         if stream is not None:
             yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
-    def _decoded(self) -> Iterator[tuple[np.ndarray, int]]:
-        if not isinstance(self.source, np.ndarray):
+    def _decoded(self) -> Iterator[tuple[Float[np.ndarray, "s channels"], int]]:
+        blocks: Iterator[tuple[np.ndarray, int]]
+        if isinstance(self.source, np.ndarray):
+            size = max(1, round(_DECODED_S * self.rate_hz))
+            parts = (self.source[first : first + size] for first in range(0, len(self.source), size))
+            blocks = ((part.reshape(len(part), -1), self.rate_hz) for part in parts)
+        else:
             if isinstance(self.source, io.IOBase):
                 self.source.seek(0)
-            yield from read_blocks(self.source)
-            return
-        size = max(1, round(_DECODED_S * self.rate_hz))
-        yield from ((self.source[i : i + size], self.rate_hz) for i in range(0, len(self.source), size))
+            blocks = read_blocks(self.source)
+        for block, rate_hz in blocks:
+            audio_io.check_shape(block)
+            yield audio_io.as_finite_float(block), rate_hz

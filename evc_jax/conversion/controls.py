@@ -1,4 +1,4 @@
-"""Dials on melody and voice that need no network; each one's neutral position returns its input itself."""
+"""Controls of melody and voice that need no network; each one's neutral position returns its input itself."""
 
 from __future__ import annotations
 

@@ -41,8 +41,8 @@ class Conversion:
     """A converted recording.
 
     Attributes:
-      audio: float32 [S], as long as the source divided by the requested rate, at the source's level,
-        and silent where the source is for a while (see `silence.py`).
+      audio: float32 [S], as long as the source divided by the requested rate, at the source's level, and silent in
+        its pauses (see `audio.pauses`).
       sample_rate_hz: its rate.
       mel: the mel-spectrogram it was synthesized from, in [0, 1].
       embedding: the voice it was decoded with.
@@ -149,7 +149,7 @@ class Converter:
         statistics = statistics or log_f0_statistics(features.f0_hz)
         inputs = self.window_inputs(split_windows(mel), split_windows(f0_hz), embedding, statistics, options)
         converted = np.clip(join_windows(self.engine.convert(inputs), frames), 0, 1)
-        sound = self.synthesize(converted, samples, options) / np.float32(features.level_gain)
+        sound = self.requested_vocoder(options)(converted, samples, options.seed) / np.float32(features.level_gain)
         sound = pauses.restore_pauses(sound, features.audio, self.bundle.audio, options.rate)
         return Conversion(sound, self.sample_rate_hz, converted, embedding, features, self.bundle.audio)
 
@@ -192,10 +192,9 @@ class Converter:
         self.check_transfer(aspects, options)
         mel = transfer_mel(source, target, aspects, self.engine, self.bundle.audio)
         samples = len((target if aspects.rhythm else source).audio)
-        sound = self.synthesize(mel, samples, options) / np.float32(source.level_gain)
+        sound = self.requested_vocoder(options)(mel, samples, options.seed) / np.float32(source.level_gain)
         embedding = (target if aspects.timbre else source).embedding
-        config = self.bundle.audio
-        return Transfer(sound, self.sample_rate_hz, mel, embedding, source, config, target, aspects)
+        return Transfer(sound, self.sample_rate_hz, mel, embedding, source, self.bundle.audio, target, aspects)
 
     def requested_voice(self, source: Float[np.ndarray, " C"], options: ConversionOptions) -> Float[np.ndarray, " C"]:
         """The speaker embedding to decode with, given the source's own."""
@@ -232,12 +231,6 @@ class Converter:
             strength[:] = options.strength
         voice = np.repeat(embedding[None], count, axis=0)
         return WindowInputs(mel, mel, f0, voice, emotion, strength, np.full(count, pitch_gain, np.float32))
-
-    def synthesize(
-        self, mel: Float[np.ndarray, "T F"], samples: int, options: ConversionOptions
-    ) -> Float[np.ndarray, " S"]:
-        """Sound of a mel-spectrogram by the requested vocoder, at the level the mel tells."""
-        return self.requested_vocoder(options)(mel, samples, options.seed)
 
     def requested_vocoder(self, options: ConversionOptions) -> Vocoder:
         """The requested vocoder, or the bundle's default."""

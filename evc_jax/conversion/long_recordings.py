@@ -1,4 +1,4 @@
-"""The one road for every recording: a short one is one segment, a long one is cut in its pauses into many.
+"""Conversion of recordings of any length: a short one is one segment, a long one is cut in its pauses into many.
 
 A first pass over a long recording finds its pauses, and an excerpt of its speech. Level, F0 statistics and speaker
 embedding of the excerpt are those of all segments. Each segment goes through the ordinary conversion with some context
@@ -23,6 +23,7 @@ from evc_jax.audio import io as audio_io
 from evc_jax.audio import loudness
 from evc_jax.audio.chunking import delay_in_phase
 from evc_jax.audio.config import AudioConfig
+from evc_jax.audio.decoding import naming_errors
 from evc_jax.audio.mel import frame_powers, frame_signal, highpass
 from evc_jax.audio.pauses import Segment, cut_at_pauses
 from evc_jax.audio.reader import AudioReader
@@ -90,14 +91,15 @@ def stream_convert(
 def convert_recording(converter: Converter, source: Source, options: ConversionOptions | None = None) -> Conversion:
     """Converts a recording of any length in memory; see `stream_convert`."""
     parts = list(convert_segments(converter, source, options))
-    if len(parts) == 1:
-        return parts[0]
-    source = replace(parts[0].source, **_concatenated([part.source for part in parts], "audio", "mel", "f0_hz"))
-    return replace(parts[0], source=source, **_concatenated(parts, "audio", "mel"))
-
-
-def _concatenated(parts: list, *names: str) -> dict[str, np.ndarray]:
-    return {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    sources = [part.source for part in parts]
+    features = replace(
+        sources[0],
+        audio=np.concatenate([part.audio for part in sources]),
+        mel=np.concatenate([part.mel for part in sources]),
+        f0_hz=np.concatenate([part.f0_hz for part in sources]),
+    )
+    sound, mel = (np.concatenate(found) for found in zip(*((part.audio, part.mel) for part in parts), strict=True))
+    return replace(parts[0], source=features, audio=sound, mel=mel)
 
 
 def convert_file(
@@ -152,18 +154,19 @@ def convert_segments(
 
 
 def _convert_segments(converter: Converter, reader: AudioReader, options: ConversionOptions) -> Iterator[Conversion]:
-    config = converter.bundle.audio
-    with reader.naming_errors():
-        whole = reader.load(config.sample_rate_hz, WHOLE_S)
-        features = None if whole is None else converter.extract(whole, config.sample_rate_hz)
-    if features is not None:
-        yield converter.convert_features(features, options)
+    config, rate_hz = converter.bundle.audio, converter.bundle.audio.sample_rate_hz
+    with naming_errors(reader.source):
+        whole = reader.load(rate_hz, WHOLE_S)
+        stats = analyse(reader, config) if whole is None else converter.extract(whole, rate_hz)
+    if isinstance(stats, Features):
+        yield converter.convert_features(stats, options)
         return
-    with reader.naming_errors():
-        stats = analyse(reader, config)
-    tail = np.zeros(0, np.float32)
+    embedding, tail = stats.embedding, np.zeros(0, np.float32)
     for segment, first, samples in _read_segments(reader, stats, config):
-        features = _extract(samples, first, stats, config)
+        features = extraction.extract(samples, rate_hz, config, lambda _: embedding, stats.level_gain)
+        # Frames that are not loud beside the whole recording are unvoiced.
+        active = stats.active[first // config.hop_samples :][: len(features.f0_hz)]
+        features = replace(features, f0_hz=np.where(active, features.f0_hz, np.float32(0)))
         conversion = converter.convert_features(features, options, stats.statistics)
         conversion, tail = _join(conversion, segment, first, tail, stats.samples, options.rate)
         yield conversion
@@ -232,15 +235,6 @@ def _read_segments(
         yield segment, first, held[: end - first]
 
 
-def _extract(samples: np.ndarray, first: int, stats: RecordingStats, config: AudioConfig) -> Features:
-    """Features of samples from `first` on; frames that are not loud beside the whole recording are unvoiced."""
-    features = extraction.extract(
-        samples, config.sample_rate_hz, config, embedder=lambda _: stats.embedding, level_gain=stats.level_gain
-    )
-    active = stats.active[first // config.hop_samples :][: len(features.f0_hz)]
-    return replace(features, f0_hz=np.where(active, features.f0_hz, np.float32(0)))
-
-
 def _join(
     conversion: Conversion, segment: Segment, first: int, tail: np.ndarray, samples: int, rate: float
 ) -> tuple[Conversion, Float[np.ndarray, " s"]]:
@@ -271,19 +265,11 @@ def _join(
     sound[: len(tail)] = tail + rise * (sound[: len(tail)] - tail)
     frames = end // hop - begin // hop + last
     mel_first = min(round(offset / hop), len(conversion.mel) - frames)
-    kept = replace(
-        conversion,
-        audio=sound[: end - begin],
-        mel=conversion.mel[mel_first : mel_first + frames],
-        source=_cut(conversion.source, segment.first - first, segment.end - first, hop, last),
-    )
-    return kept, sound[end - begin :]
-
-
-def _cut(features: Features, first: int, end: int, hop: int, last: bool) -> Features:
-    """Features of samples [first, end); the frame at `end` belongs to the last segment only."""
-    frames = slice(first // hop, end // hop + last)
-    return replace(features, audio=features.audio[first:end], mel=features.mel[frames], f0_hz=features.f0_hz[frames])
+    source, kept = conversion.source, slice(segment.first - first, segment.end - first)
+    of_source = slice(kept.start // hop, kept.stop // hop + last)  # the frame at the end is the last segment's only
+    source = replace(source, audio=source.audio[kept], mel=source.mel[of_source], f0_hz=source.f0_hz[of_source])
+    mel = conversion.mel[mel_first : mel_first + frames]
+    return replace(conversion, audio=sound[: end - begin], mel=mel, source=source), sound[end - begin :]
 
 
 def _reader(source: Source) -> AudioReader:

@@ -136,9 +136,11 @@ class Option:
         if self.kind is str:
             if self.choices and value is not None and value not in self.choices:
                 raise ConfigError(f"There is no {words} {value!r}; choose one of {', '.join(self.choices)}.")
-        elif not isinstance(value, int | float | np.number) or isinstance(value, bool):
+            return
+        assert self.low is not None and self.high is not None  # every number has bounds
+        if not isinstance(value, int | float | np.number) or isinstance(value, bool):
             raise ConfigError(f"The {words} is {value!r}; give {self.range_text}.")
-        elif not (self.low <= value <= self.high and self.kind(value) == value):
+        if not (self.low <= value <= self.high and self.kind(value) == value):
             shown = f"{value:g}" if isinstance(value, float) else str(value)[:40]
             raise ConfigError(f"The {words} is {shown}; give {self.range_text}.")
 

@@ -17,8 +17,6 @@ recording and read with the mean and deviation of the timbre's owner.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from jaxtyping import Float
 
@@ -33,15 +31,6 @@ from evc_jax.features.f0_codes import denormalize_f0, log_f0_statistics, normali
 from evc_jax.features.harmonics import move_harmonics
 
 MAX_TRANSFER_S = 600.0
-
-
-@dataclass(frozen=True, eq=False)
-class _Owners:
-    """Which recording each aspect comes from."""
-
-    rhythm: Features
-    pitch: Features
-    timbre: Features
 
 
 def transfer_mel(
@@ -66,45 +55,37 @@ def transfer_mel(
         duration_s = len(features.audio) / config.sample_rate_hz
         if duration_s > MAX_TRANSFER_S:
             raise AudioError(f"The {name} lasts {duration_s:.0f} s; a transfer takes up to {MAX_TRANSFER_S:.0f} s.")
-    owners = _Owners(*(target if aspect else source for aspect in (aspects.rhythm, aspects.pitch, aspects.timbre)))
-    clock = owners.rhythm
-    frames = len(clock.mel)
+    clock, pitch, timbre = (target if moves else source for moves in (aspects.rhythm, aspects.pitch, aspects.timbre))
     other = target if clock is source else source
-    needs_other = clock is not source or owners.pitch is not clock
-    positions = dtw.align(clock.mel, other.mel) if needs_other else None
+    needs_other = clock is not source or pitch is not clock
+    positions = dtw.align(clock.mel, other.mel) if needs_other else np.arange(len(clock.mel))
     mel, f0_hz = _on_clock(source, clock, positions)
-    _, wanted_hz = _on_clock(owners.pitch, clock, positions)
-    statistics = log_f0_statistics(owners.pitch.f0_hz)
+    _, wanted_hz = _on_clock(pitch, clock, positions)
+    statistics = log_f0_statistics(pitch.f0_hz)
     normalized = normalize_f0(wanted_hz, statistics)
     classes = split_windows(np.asarray(quantize_f0(normalized, engine.f0_classes)))
-    if owners.pitch is not clock:
+    if pitch is not clock:
         classes = engine.move_pitch(split_windows(clock.mel), split_windows(clock.f0_hz > 0), classes)
-    if owners.pitch is not owners.timbre:
-        wanted_hz = denormalize_f0(normalized, log_f0_statistics(owners.timbre.f0_hz))
+    if pitch is not timbre:
+        wanted_hz = denormalize_f0(normalized, log_f0_statistics(timbre.f0_hz))
     content = split_windows(move_harmonics(mel, f0_hz, wanted_hz, config))
-    inputs = _inputs(content, split_windows(clock.mel), classes, owners.timbre.embedding, engine)
-    return np.clip(join_windows(engine.convert(inputs), frames), 0, 1)
+    count = len(content)
+    inputs = WindowInputs(
+        mel=content,
+        rhythm_mel=split_windows(clock.mel),
+        f0=classes,
+        embedding=np.repeat(timbre.embedding[None], count, axis=0),
+        emotion=np.zeros((count, engine.emotion_classes), np.float32),
+        strength=np.zeros(count, np.float32),
+        pitch_gain=np.ones(count, np.float32),
+    )
+    return np.clip(join_windows(engine.convert(inputs), len(clock.mel)), 0, 1)
 
 
 def _on_clock(
-    features: Features, clock: Features, positions: np.ndarray | None
+    features: Features, clock: Features, positions: np.ndarray
 ) -> tuple[Float[np.ndarray, "T F"], Float[np.ndarray, " T"]]:
     """Mel and F0 of a recording at the clock's frames."""
     if features is clock:
         return features.mel, features.f0_hz
     return time_warp.warp(features.mel, positions), time_warp.warp_f0(features.f0_hz, positions)
-
-
-def _inputs(
-    mel: np.ndarray, rhythm_mel: np.ndarray, f0: np.ndarray, embedding: np.ndarray, engine: ConversionEngine
-) -> WindowInputs:
-    count = len(mel)
-    return WindowInputs(
-        mel=mel,
-        rhythm_mel=rhythm_mel,
-        f0=f0,
-        embedding=np.repeat(embedding[None], count, axis=0),
-        emotion=np.zeros((count, engine.emotion_classes), np.float32),
-        strength=np.zeros(count, np.float32),
-        pitch_gain=np.ones(count, np.float32),
-    )

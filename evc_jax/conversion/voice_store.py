@@ -38,7 +38,7 @@ def find(name: str, folder: str | os.PathLike | None = None) -> Path | None:
 
 
 def locate(voice: str, folder: str | os.PathLike | None) -> str:
-    """The wish for a voice, with a name that `folder` knows replaced by its file; a path wins over a name.
+    """A requested voice, with a name that `folder` knows replaced by its file; a path wins over a name.
 
     Raises:
       ConfigError: there is no such folder.

@@ -14,19 +14,19 @@ import numpy as np
 from jaxtyping import Float
 
 from evc_jax.audio import io as audio_io
+from evc_jax.audio.decoding import naming_errors
 from evc_jax.conversion import voice_store
 from evc_jax.conversion.options import SAMPLED_VOICE, SEXES, ConversionOptions, Voice, check_sex, is_original
-from evc_jax.errors import AudioError, ConfigError
+from evc_jax.errors import ConfigError
 from evc_jax.features import extract as extraction
+from evc_jax.features.speaker import EMBEDDING_DIM
 from evc_jax.files import atomic_file, recordings_in
 from evc_jax.models.network import Network
 from evc_jax.pretrained.bundle import Bundle
 
-EMBEDDING_SIZE = 256
-
 
 class Voices:
-    """Turns the wish for a voice into a speaker embedding; reference recordings are embedded once."""
+    """Turns a requested voice into a speaker embedding; reference recordings are embedded once."""
 
     def __init__(self, bundle: Bundle):
         self._bundle = bundle
@@ -37,7 +37,7 @@ class Voices:
 
         Args:
           voice: "original"; "sampled:female" or "sampled:male"; the path of a recording, of a folder of recordings of
-            one speaker, or of a file that `evc voices` wrote (.npy); the name of a voice in `voice_folder.voices_dir`,
+            one speaker, or of a file that `evc voices` wrote (.npy); the name of a voice in `voice_store.voices_dir`,
             unless there is a path of that name; an array, an embedding [256] or a recording [S] at the bundle's rate;
             or a sequence of these. Of several the mean embedding is taken, of unit length again. Files are read once.
           seed: of a sampled voice.
@@ -56,7 +56,8 @@ class Voices:
         Raises:
           EvcError: there are none, or one cannot be used; its name is given.
         """
-        files = [file for path in recordings for file in _recordings(path)]
+        paths = map(Path, recordings)
+        files = [file for path in paths for file in (recordings_in(path) if path.is_dir() else [path])]
         if not files:
             raise ConfigError("A voice needs at least one recording; give one.")
         return mean_voice([self._of_recording(file) for file in files])
@@ -78,7 +79,8 @@ class Voices:
 
     def _one(self, voice: Voice, seed: int) -> Float[np.ndarray, " C"]:
         if isinstance(voice, np.ndarray):
-            return self._of_array(voice)
+            is_embedding = voice.shape == (EMBEDDING_DIM,)
+            return _unit(voice, "The speaker embedding") if is_embedding else self._of_samples(voice)
         name = os.fspath(voice)
         key = (name, seed if name.startswith(SAMPLED_VOICE) else None)
         if key not in self._known:
@@ -94,18 +96,11 @@ class Voices:
         return read_voice(path) if path.suffix.lower() == voice_store.SUFFIX else self.clone([path])
 
     def _of_recording(self, file: Path) -> Float[np.ndarray, " C"]:
-        config = self._bundle.audio
-        samples = audio_io.load(file, config.sample_rate_hz)
-        try:
-            return extraction.extract(samples, config.sample_rate_hz, config).embedding
-        except AudioError as error:
-            raise AudioError(f"{file}: {error}") from error
+        with naming_errors(file):
+            return self._of_samples(audio_io.load(file, self._bundle.audio.sample_rate_hz))
 
-    def _of_array(self, voice: np.ndarray) -> Float[np.ndarray, " C"]:
-        if voice.shape == (EMBEDDING_SIZE,):
-            return _unit(voice, "The speaker embedding")
-        config = self._bundle.audio
-        return extraction.extract(voice, config.sample_rate_hz, config).embedding
+    def _of_samples(self, samples: np.ndarray) -> Float[np.ndarray, " C"]:
+        return extraction.extract(samples, self._bundle.audio.sample_rate_hz, self._bundle.audio).embedding
 
 
 @functools.cache
@@ -123,7 +118,9 @@ def _compiled_draw(network: Network) -> Callable:
 
 def mean_voice(voices: Sequence[Float[np.ndarray, " C"]]) -> Float[np.ndarray, " C"]:
     """The mean of speaker embeddings, of unit length again; of one voice it is that voice, bit for bit."""
-    return voices[0] if len(voices) == 1 else _unit(np.mean(voices, axis=0, dtype=np.float64), "The mean voice")
+    if len(voices) == 1:
+        return voices[0]
+    return _unit(np.asarray(np.mean(voices, axis=0, dtype=np.float64)), "The mean voice")
 
 
 def read_voice(path: str | os.PathLike) -> Float[np.ndarray, " C"]:
@@ -136,8 +133,8 @@ def read_voice(path: str | os.PathLike) -> Float[np.ndarray, " C"]:
         values = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise ConfigError(f"The voice {path} cannot be read; give a file that `evc voices` wrote.") from error
-    if not isinstance(values, np.ndarray) or values.shape != (EMBEDDING_SIZE,) or values.dtype.kind != "f":
-        raise ConfigError(f"{path} does not hold the {EMBEDDING_SIZE} numbers of a voice; give a file of `evc voices`.")
+    if not isinstance(values, np.ndarray) or values.shape != (EMBEDDING_DIM,) or values.dtype.kind != "f":
+        raise ConfigError(f"{path} does not hold the {EMBEDDING_DIM} numbers of a voice; give a file of `evc voices`.")
     return _unit(values, f"The voice {path}")
 
 
@@ -152,12 +149,8 @@ def write_voices(folder: str | os.PathLike, names: list[str], voices: Float[np.n
     return files
 
 
-def _recordings(path: str | os.PathLike) -> list[Path]:
-    return recordings_in(path) if Path(path).is_dir() else [Path(path)]
-
-
 def _unit(values: np.ndarray, what: str) -> Float[np.ndarray, " C"]:
     norm = float(np.linalg.norm(values.astype(np.float64)))
     if not (math.isfinite(norm) and norm > 0):
-        raise ConfigError(f"{what} is zero or not finite; give {EMBEDDING_SIZE} values of a voice.")
+        raise ConfigError(f"{what} is zero or not finite; give {EMBEDDING_DIM} values of a voice.")
     return (values / norm).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Where two recordings of the same sentence say the same thing: dynamic time warping of their spectra.
+"""The alignment of two recordings of the same sentence: dynamic time warping of their spectra.
 
 Source: Sakoe and Chiba 1978, symmetric steps, in a band around the straight line so that memory stays bounded.
 NOTE: librosa.sequence.dtw finds a path of the same cost three times as fast (15 s: 0.04 s instead of 0.15 s), but keeps
@@ -32,7 +32,7 @@ class Path:
 
 
 def align(reference: Float[np.ndarray, "Ta F"], other: Float[np.ndarray, "Tb F"]) -> Float[np.ndarray, " Ta"]:
-    """For each frame of `reference` the frame of `other` that says the same, never decreasing.
+    """For each frame of `reference` the frame of `other` at the same place of the sentence, never decreasing.
 
     Args:
       reference, other: log-mel spectrograms of one sentence, by whomever, at any pace and pitch.
@@ -41,12 +41,28 @@ def align(reference: Float[np.ndarray, "Ta F"], other: Float[np.ndarray, "Tb F"]
       positions in frames of `other`, with fractions.
     """
     path = find_path(reference, other)
-    return _positions(path.reference, path.other, len(reference))
+    # The mean frame of `other`, smoothed so that a held frame glides instead of jumping.
+    mean = np.bincount(path.reference, path.other) / np.bincount(path.reference)
+    padded = np.pad(mean, _SMOOTHING_FRAMES // 2, mode="reflect", reflect_type="odd")
+    return np.convolve(padded, np.full(_SMOOTHING_FRAMES, 1 / _SMOOTHING_FRAMES), mode="valid").astype(np.float32)
 
 
 def find_path(reference: Float[np.ndarray, "Ta F"], other: Float[np.ndarray, "Tb F"]) -> Path:
     """The cheapest alignment of two log-mel spectrograms, step by step."""
-    return Path(*_path(_spectral_shape(reference), _spectral_shape(other)))
+    a, b = _spectral_shape(reference), _spectral_shape(other)
+    radius = max(2, min(_BAND_FRAMES, _MAX_CELLS // (2 * len(a))))
+    middle = np.round(np.arange(len(a)) * (len(b) - 1) / max(1, len(a) - 1)).astype(int)
+    # A band narrower than a step between rows would fall apart.
+    radius += int(np.diff(middle, append=middle[-1]).max(initial=0))
+    first, end = np.maximum(0, middle - radius), np.minimum(len(b), middle + radius + 1)
+    steps = _steps(a, b, first, end)
+    i, j = len(a) - 1, len(b) - 1
+    path = [(i, j)]
+    while i or j:
+        step = steps[i][j - first[i]]
+        i, j = i - (step != _HORIZONTAL), j - (step != _VERTICAL)
+        path.append((i, j))
+    return Path(*np.array(path[::-1]).T)
 
 
 def _spectral_shape(mel: np.ndarray) -> np.ndarray:
@@ -61,24 +77,6 @@ def _spectral_shape(mel: np.ndarray) -> np.ndarray:
 
 def _standardize(x: np.ndarray) -> np.ndarray:
     return (x - x.mean(axis=0)) / np.maximum(x.std(axis=0), 1e-6)
-
-
-def _path(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The cheapest monotone path through the distances of all pairs of frames: frames of `a` and of `b`, in order."""
-    radius = max(2, min(_BAND_FRAMES, _MAX_CELLS // (2 * len(a))))
-    middle = np.round(np.arange(len(a)) * (len(b) - 1) / max(1, len(a) - 1)).astype(int)
-    # A band narrower than a step between rows would fall apart.
-    radius += int(np.diff(middle, append=middle[-1]).max(initial=0))
-    first, end = np.maximum(0, middle - radius), np.minimum(len(b), middle + radius + 1)
-    steps = _steps(a, b, first, end)
-    i, j = len(a) - 1, len(b) - 1
-    path = [(i, j)]
-    while i or j:
-        step = steps[i][j - first[i]]
-        i, j = i - (step != _HORIZONTAL), j - (step != _VERTICAL)
-        path.append((i, j))
-    rows, columns = np.array(path[::-1]).T
-    return rows, columns
 
 
 def _steps(a: np.ndarray, b: np.ndarray, first: np.ndarray, end: np.ndarray) -> list[np.ndarray]:
@@ -110,10 +108,3 @@ def _shifted(row: np.ndarray, row_start: int, start: int, stop: int) -> np.ndarr
     if low < high:
         out[low - start : high - start] = row[low - row_start : high - row_start]
     return out
-
-
-def _positions(rows: np.ndarray, columns: np.ndarray, frames: int) -> np.ndarray:
-    """The path as a function of the row: mean column, smoothed so that a held frame glides instead of jumping."""
-    mean = np.bincount(rows, columns, frames) / np.bincount(rows, minlength=frames)
-    padded = np.pad(mean, _SMOOTHING_FRAMES // 2, mode="reflect", reflect_type="odd")
-    return np.convolve(padded, np.full(_SMOOTHING_FRAMES, 1 / _SMOOTHING_FRAMES), mode="valid").astype(np.float32)

@@ -70,7 +70,9 @@ def extract(
     recorded = audio_io.to_mono(audio, rate_hz, config.sample_rate_hz)
     filtered = highpass(recorded, config)
     level_dbfs = loudness.active_level_dbfs(filtered, config)
-    gain = loudness.gain_to_level(level_dbfs, config) if level_gain is None else level_gain
+    target_dbfs = level_dbfs if config.level_dbfs is None else config.level_dbfs
+    # A few peaks may pass full scale.
+    gain = float(10 ** ((target_dbfs - level_dbfs) / 20)) if level_gain is None else level_gain
     samples = _without_rumble(recorded, filtered, level_dbfs) * np.float32(gain)
     conditioned = add_dither(filtered * gain, config)
     return Features(

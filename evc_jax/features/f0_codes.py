@@ -13,18 +13,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 MIN_VOICED_FRAMES = 10
-
-
 # A deviation of log-F0 below a quarter of a semitone is a hum or a guess, not a speaker's habit.
 MIN_LOG_F0_STD = 0.015
-
-
 DEFAULT_LOG_F0 = (float(np.log(160.0)), 0.25)
-
-
 F0_CLASSES = 257
-
-
 SMALLEST_VOICED = 1e-6
 
 
@@ -42,23 +34,11 @@ def log_f0_statistics(f0_hz: Float[np.ndarray, " T"]) -> LogF0Statistics:
     The deviation is at least `MIN_LOG_F0_STD`; with fewer than `MIN_VOICED_FRAMES` voiced frames the deviation is a
     typical one, and without any the mean is, too.
     """
-    log_f0 = voiced_log_f0(f0_hz)
-    return statistics_of(len(log_f0), log_f0.mean() if len(log_f0) else 0.0, log_f0.std() if len(log_f0) else 0.0)
-
-
-def voiced_log_f0(f0_hz: Float[np.ndarray, " T"]) -> Float[np.ndarray, " V"]:
-    """Natural logarithms of the voiced frames' Hz; float64."""
-    return np.log(f0_hz[f0_hz > 0].astype(np.float64))
-
-
-def statistics_of(voiced_frames: int, mean: float, std: float) -> LogF0Statistics:
-    """Statistics from what was measured over so many voiced frames; see `log_f0_statistics`."""
     default_mean, default_std = DEFAULT_LOG_F0
-    if not voiced_frames:
-        mean = default_mean
-    if voiced_frames < MIN_VOICED_FRAMES:
-        std = default_std
-    return LogF0Statistics(float(mean), max(float(std), MIN_LOG_F0_STD))
+    log_f0 = np.log(f0_hz[f0_hz > 0].astype(np.float64))
+    mean = float(log_f0.mean()) if len(log_f0) else default_mean
+    std = float(log_f0.std()) if len(log_f0) >= MIN_VOICED_FRAMES else default_std
+    return LogF0Statistics(mean, max(std, MIN_LOG_F0_STD))
 
 
 def pool_statistics(tracks: Sequence[np.ndarray]) -> LogF0Statistics:

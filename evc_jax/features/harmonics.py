@@ -1,9 +1,8 @@
 """The harmonics of a log-mel spectrogram, moved to another melody while the spectral envelope stays.
 
-SpeechSplit's pitch code is to say the melody, and its content code is to know nothing of it. A content encoder always
-knows some: it sees the harmonics of low voices in the mel-spectrogram. NOTE: the reference changes the pitch code only.
-Here the mel-spectrogram is changed with it, so that both tell the decoder the same melody. A network that separates
-perfectly would not notice.
+SpeechSplit's pitch code is to hold the melody, and its content code none of it. A content code always holds some, as
+the mel-spectrogram has the harmonics of low voices. NOTE: the reference changes the pitch code only. Here the
+mel-spectrogram is changed with it, so that both codes hold the same melody.
 """
 
 from __future__ import annotations

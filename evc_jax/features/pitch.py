@@ -1,7 +1,7 @@
-"""Fundamental frequency: estimation by WORLD, normalization over a speaker, quantization into classes.
+"""Fundamental frequency, estimated by WORLD.
 
 Source: SpeechSplit (arXiv 2004.11284), whose tracker is RAPT with one range per sex. NOTE: here the range comes from
-the recording itself, so that nobody has to know the sex. WORLD: Morise et al. 2016, LoveTrain: Morise 2016 (D4C).
+the recording itself, so that the sex need not be known. WORLD: Morise et al. 2016, LoveTrain: Morise 2016 (D4C).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.loudness import loudest_power
-from evc_jax.audio.mel import condition, frame_blocks, frame_count, frame_powers, frame_signal, highpass_design
+from evc_jax.audio.mel import condition, frame_blocks, frame_count, frame_powers, frame_signal, remove_below
 
 REGISTER_RANGE_HZ = (60.0, 600.0)
 REGISTER_HIGHPASS_HZ = 75.0
@@ -62,18 +62,14 @@ def estimate_f0(audio: Float[np.ndarray, " S"], config: AudioConfig) -> Float[np
 
 def f0_of_conditioned(samples: Float[np.ndarray, " S"], config: AudioConfig) -> Float[np.ndarray, " T"]:
     """`estimate_f0` of a recording that `audio.condition` has been through already."""
-    low_hz, high_hz = f0_range_hz(*_register_quartiles(samples, config))
-    samples = _without_below(samples, HIGHPASS_FACTOR * low_hz, config)
-    f0_hz, times_s = track(samples, low_hz, high_hz, config)
+    low_hz, high_hz = np.multiply(_register_quartiles(samples, config), RANGE_FACTORS).tolist()
+    low_hz = max(low_hz, LOWEST_F0_HZ)
+    samples = remove_below(samples, HIGHPASS_ORDER, HIGHPASS_FACTOR * low_hz, config.sample_rate_hz)
+    samples = np.ascontiguousarray(samples)  # for WORLD
+    f0_hz, times_s = _track(samples, low_hz, high_hz, config)
     frames = frame_signal(samples, config.window_samples, config.hop_samples)
     f0_hz = np.where(_loud(frames, VOICED_RANGE_DB), f0_hz, 0)
     return np.where(periodic(samples, f0_hz, times_s, config), f0_hz, 0).astype(np.float32)
-
-
-def f0_range_hz(low_quartile_hz: float, high_quartile_hz: float) -> tuple[float, float]:
-    """Where the second pass looks for F0, given the quartiles of the first pass's."""
-    low_hz, high_hz = np.multiply((low_quartile_hz, high_quartile_hz), RANGE_FACTORS)
-    return max(float(low_hz), LOWEST_F0_HZ), float(high_hz)
 
 
 def _register_quartiles(samples: np.ndarray, config: AudioConfig) -> tuple[float, float]:
@@ -81,15 +77,15 @@ def _register_quartiles(samples: np.ndarray, config: AudioConfig) -> tuple[float
 
     The autocorrelation is divided by the window's (Boersma 1993). Hum and rumble are filtered out first.
     """
-    samples = _without_below(samples, REGISTER_HIGHPASS_HZ, config)
+    samples = remove_below(samples, HIGHPASS_ORDER, REGISTER_HIGHPASS_HZ, config.sample_rate_hz)
     frames = frame_signal(samples, config.window_samples, REGISTER_HOPS * config.hop_samples)
     frames = frames[_loud(frames, REGISTER_RANGE_DB)]
     candidates_hz = np.concatenate([strongest_hz(block, config.sample_rate_hz) for block in frame_blocks(frames)])
     found_hz = candidates_hz[candidates_hz > 0]
     if len(found_hz) < MIN_REGISTER_FRAMES:
         return DEFAULT_QUARTILES_HZ
-    low_hz, high_hz = np.percentile(found_hz, [25, 75])
-    return float(low_hz), float(high_hz)
+    low_hz, high_hz = np.percentile(found_hz, [25, 75]).tolist()
+    return low_hz, high_hz
 
 
 def strongest_hz(frames: Float[np.ndarray, "T window"], rate_hz: int) -> Float[np.ndarray, " T"]:
@@ -116,18 +112,7 @@ def _autocorrelation(frames: np.ndarray, lags: int) -> np.ndarray:
     return correlation / np.maximum(correlation[..., :1], 1e-20)
 
 
-def _without_below(samples: np.ndarray, corner_hz: float, config: AudioConfig) -> np.ndarray:
-    """Zero-phase high-pass; C-contiguous float64, as WORLD wants it."""
-    from scipy import signal
-
-    sections, padding = highpass_design(HIGHPASS_ORDER, corner_hz, config.sample_rate_hz)
-    filtered = signal.sosfiltfilt(sections, samples, padlen=min(padding, len(samples) - 1))
-    return np.ascontiguousarray(filtered, dtype=np.float64)
-
-
-def track(
-    samples: Float[np.ndarray, " S"], low_hz: float, high_hz: float, config: AudioConfig
-) -> tuple[Float[np.ndarray, " T"], Float[np.ndarray, " T"]]:
+def _track(samples: np.ndarray, low_hz: float, high_hz: float, config: AudioConfig) -> tuple[np.ndarray, np.ndarray]:
     """DIO in a range, refined by StoneMask: Hz and seconds of each frame.
 
     DIO follows F0 in steps of a quarter of a frame; StoneMask looks at each moment alone, so the frames are enough.
@@ -162,7 +147,7 @@ def periodic(
     """
     found = np.zeros(len(f0_hz), bool)
     samples = samples.astype(np.float32)
-    # Like beside like, as a block's windows are as wide as its lowest F0 wants them.
+    # Sorted by F0, as the lowest of a block sets the width of the block's windows.
     voiced = np.argsort(f0_hz)[np.count_nonzero(f0_hz == 0) :]
     for start in range(0, len(voiced), LOVE_TRAIN_BLOCK_FRAMES):
         block = voiced[start : start + LOVE_TRAIN_BLOCK_FRAMES]
@@ -180,11 +165,11 @@ def _share_below(samples: np.ndarray, f0_hz: np.ndarray, times_s: np.ndarray, ra
     cosine = np.cos((2 * np.pi / LOVE_TRAIN_PERIODS / rate_hz * f0_hz[:, None] * offsets).astype(np.float32))
     # Blackman's window, with the double angle written out.
     window = np.where(np.abs(offsets) <= half, 0.34 + cosine * (0.5 + 0.16 * cosine), 0)
-    heard = samples[np.clip(centres + offsets.astype(int), 0, len(samples) - 1)] * window
-    heard -= window * (heard.sum(axis=1) / window.sum(axis=1))[:, None]
+    windowed = samples[np.clip(centres + offsets.astype(int), 0, len(samples) - 1)] * window
+    windowed -= window * (windowed.sum(axis=1) / window.sum(axis=1))[:, None]
     size = 2 << int(np.log2(LOVE_TRAIN_PERIODS * rate_hz / LOVE_TRAIN_LOWEST_HZ + 1))
     low, middle, high = (int(np.ceil(hz * size / rate_hz)) for hz in LOVE_TRAIN_BOUNDS_HZ)
-    spectrum = fft.rfft(heard, size)[:, low + 1 : high + 1]
+    spectrum = fft.rfft(windowed, size)[:, low + 1 : high + 1]
     noise_power = LOVE_TRAIN_NOISE**2 * (window**2).sum(axis=1, keepdims=True)
     power = spectrum.real**2 + spectrum.imag**2 + noise_power
     return power[:, : middle - low].sum(axis=1) / power.sum(axis=1)
@@ -193,9 +178,4 @@ def _share_below(samples: np.ndarray, f0_hz: np.ndarray, times_s: np.ndarray, ra
 def _loud(frames: np.ndarray, range_db: float) -> np.ndarray:
     """Frames [T, window] within `range_db` of the loudest one; bool [T]."""
     powers = frame_powers(frames)
-    return powers > loud_threshold(loudest_power(powers), range_db)
-
-
-def loud_threshold(loudest: float, range_db: float) -> float:
-    """The power that is `range_db` below the loudest one."""
-    return loudest * 10 ** (-range_db / 10)
+    return powers > loudest_power(powers) * 10 ** (-range_db / 10)

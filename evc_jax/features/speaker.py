@@ -7,13 +7,12 @@ Preprocessing, partial utterances and averaging follow Resemblyzer (resemble-ai/
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
-from evc_jax.audio.mel import analysis_window, frame_blocks, slaney_filters
+from evc_jax.audio.mel import frame_blocks, hann_window, slaney_filters
 from evc_jax.errors import ConfigError
 from evc_jax.files import ASSETS
 
@@ -42,11 +41,8 @@ BATCH_SIZES = (1, 3, 5)
 WEIGHTS = ASSETS / "voice_encoder.npz"
 
 
-@runtime_checkable
-class Embedder(Protocol):
-    """Turns a recording at 16 kHz into a speaker embedding."""
-
-    def __call__(self, audio: Float[np.ndarray, " S"]) -> Float[np.ndarray, " E"]: ...
+# From samples at 16 kHz to a speaker embedding.
+Embedder = Callable[[np.ndarray], np.ndarray]
 
 
 def get_embedder(name: str) -> Embedder:
@@ -92,13 +88,10 @@ def preprocess(audio: Float[np.ndarray, " S"]) -> Float[np.ndarray, " S2"]:
 
     NOTE: a recording in which the detector finds no speech is kept whole, where the original fails.
     """
-    audio = _raise_volume(np.asarray(audio, np.float32))
+    audio = np.asarray(audio, np.float32)
+    audio = audio * raising_gain(float(np.mean(np.square(audio, dtype=np.float64))))
     trimmed = trim_silences(audio)
     return trimmed if len(trimmed) else audio
-
-
-def _raise_volume(audio: np.ndarray) -> np.ndarray:
-    return audio * raising_gain(float(np.mean(np.square(audio, dtype=np.float64))))
 
 
 def raising_gain(power: float) -> np.float32:
@@ -109,33 +102,18 @@ def raising_gain(power: float) -> np.float32:
 
 def trim_silences(audio: Float[np.ndarray, " S"]) -> Float[np.ndarray, " S2"]:
     """Keeps 30 ms windows that WebRTC's voice activity detector, smoothed over 8 and widened by 6, calls speech."""
-    windows = len(audio) // VAD_WINDOW_SAMPLES
-    audio = audio[: windows * VAD_WINDOW_SAMPLES]
-    return audio[np.repeat(smooth(SpeechDetector()(audio)), VAD_WINDOW_SAMPLES)]
-
-
-def smooth(speech: Bool[np.ndarray, " N"]) -> Bool[np.ndarray, " N"]:
-    """The windows to keep, given those that the detector calls speech."""
+    import webrtcvad
     from scipy.ndimage import binary_dilation
 
+    detector = webrtcvad.Vad(VAD_MODE)
+    audio = audio[: len(audio) // VAD_WINDOW_SAMPLES * VAD_WINDOW_SAMPLES]
+    pcm = np.round(np.clip(audio, -1, 1) * INT16_MAX).astype("<i2").reshape(-1, VAD_WINDOW_SAMPLES)
+    speech = np.array([detector.is_speech(window.tobytes(), SAMPLE_RATE_HZ) for window in pcm], dtype=bool)
     before = (VAD_SMOOTHING_WINDOWS - 1) // 2
     padded = np.pad(speech.astype(np.float64), (before, VAD_SMOOTHING_WINDOWS - 1 - before))
     smoothed = np.convolve(padded, np.full(VAD_SMOOTHING_WINDOWS, 1 / VAD_SMOOTHING_WINDOWS), mode="valid")
-    return binary_dilation(np.round(smoothed).astype(bool), np.ones(VAD_MAX_SILENCE_WINDOWS + 1))[: len(speech)]
-
-
-class SpeechDetector:
-    """WebRTC's detector, whose decisions depend on what came before."""
-
-    def __init__(self):
-        import webrtcvad
-
-        self._detector = webrtcvad.Vad(VAD_MODE)
-
-    def __call__(self, audio: Float[np.ndarray, " S"]) -> Bool[np.ndarray, " N"]:
-        """Its decision for each window of 30 ms; S is a multiple of `VAD_WINDOW_SAMPLES`."""
-        pcm = np.round(np.clip(audio, -1, 1) * INT16_MAX).astype("<i2").reshape(-1, VAD_WINDOW_SAMPLES)
-        return np.array([self._detector.is_speech(window.tobytes(), SAMPLE_RATE_HZ) for window in pcm], dtype=bool)
+    kept = binary_dilation(np.round(smoothed).astype(bool), np.ones(VAD_MAX_SILENCE_WINDOWS + 1))[: len(speech)]
+    return audio[np.repeat(kept, VAD_WINDOW_SAMPLES)]
 
 
 def partial_starts(samples: int) -> np.ndarray:
@@ -144,8 +122,7 @@ def partial_starts(samples: int) -> np.ndarray:
     They lie 0.77 s apart and are 1.6 s long; the last one counts only when 75 % of it are in the recording.
     """
     frames = -(-(samples + 1) // MEL_HOP_SAMPLES)
-    step = PARTIAL_STEP_FRAMES
-    starts = np.arange(0, max(1, frames - PARTIAL_FRAMES + step + 1), step)
+    starts = np.arange(0, max(1, frames - PARTIAL_FRAMES + PARTIAL_STEP_FRAMES + 1), PARTIAL_STEP_FRAMES)
     coverage = (samples - starts[-1] * MEL_HOP_SAMPLES) / (PARTIAL_FRAMES * MEL_HOP_SAMPLES)
     return starts[:-1] if coverage < MIN_COVERAGE and len(starts) > 1 else starts
 
@@ -153,20 +130,11 @@ def partial_starts(samples: int) -> np.ndarray:
 def power_mel(audio: Float[np.ndarray, " S"]) -> Float[np.ndarray, "T F"]:
     """Power mel spectrogram (no logarithm), 25 ms windows every 10 ms, zero padded at both ends; float32."""
     padded = np.pad(audio, MEL_WINDOW_SAMPLES // 2)
-    return power_mel_of_frames(np.lib.stride_tricks.sliding_window_view(padded, MEL_WINDOW_SAMPLES)[::MEL_HOP_SAMPLES])
-
-
-def power_mel_of_frames(frames: Float[np.ndarray, "T window"]) -> Float[np.ndarray, "T F"]:
-    """Power mel spectrogram of frames of `MEL_WINDOW_SAMPLES` every `MEL_HOP_SAMPLES`."""
-    window, filters = _mel_analysis()
+    frames = np.lib.stride_tricks.sliding_window_view(padded, MEL_WINDOW_SAMPLES)[::MEL_HOP_SAMPLES]
+    window = hann_window(MEL_WINDOW_SAMPLES)
+    filters = slaney_filters(SAMPLE_RATE_HZ, MEL_WINDOW_SAMPLES, MEL_BANDS, 0.0, SAMPLE_RATE_HZ / 2)
     spectra = (np.fft.rfft(block * window, axis=1) for block in frame_blocks(frames))
     return np.concatenate([np.abs(spectrum) ** 2 @ filters.T for spectrum in spectra]).astype(np.float32)
-
-
-@functools.cache
-def _mel_analysis() -> tuple[np.ndarray, np.ndarray]:
-    filters = slaney_filters(SAMPLE_RATE_HZ, MEL_WINDOW_SAMPLES, MEL_BANDS, 0.0, SAMPLE_RATE_HZ / 2)
-    return analysis_window(MEL_WINDOW_SAMPLES).astype(np.float32), filters
 
 
 def encode(partials: Float[np.ndarray, "N T F"]) -> Float[np.ndarray, "N E"]:

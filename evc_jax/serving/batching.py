@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from evc_jax.audio.chunking import WINDOW_FRAMES
 from evc_jax.conversion.engine import BATCH_SIZES, ConversionEngine, WindowInputs, batches, concatenate
-from evc_jax.conversion.voices import EMBEDDING_SIZE
+from evc_jax.features.speaker import EMBEDDING_DIM
 from evc_jax.pretrained.bundle import Bundle
 from evc_jax.serving.admission import check_deadline
 
@@ -129,7 +129,7 @@ class BatchingEngine(ConversionEngine):
             mel=mel,
             rhythm_mel=mel,
             f0=np.zeros((count, WINDOW_FRAMES), np.int32),
-            embedding=np.zeros((count, EMBEDDING_SIZE), np.float32),
+            embedding=np.zeros((count, EMBEDDING_DIM), np.float32),
             emotion=np.zeros((count, self.emotion_classes), np.float32),
             strength=np.full(count, strength, np.float32),
             pitch_gain=np.ones(count, np.float32),

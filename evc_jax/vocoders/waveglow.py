@@ -1,4 +1,4 @@
-"""Mel spectrograms back to sound: Griffin-Lim, which needs no training, and WaveGlow in overlapping chunks."""
+"""WaveGlow in overlapping chunks, for recordings of any length."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class WaveGlowVocoder:
     """WaveGlow in chunks that overlap by its receptive field, which gives the samples of the whole file."""
 
     def __init__(self, trained: TrainedNetwork, sigma: float = DEFAULT_SIGMA, denoiser: Denoiser | None = None):
-        """`sigma` is the standard deviation of the noise; `denoiser` hears the sound before anybody else."""
+        """`sigma` is the standard deviation of the noise; `denoiser` is applied to the sound."""
         self.config: WaveGlowConfig = trained.config
         self.sigma = sigma
         self.denoiser = denoiser
@@ -56,36 +56,26 @@ class WaveGlowVocoder:
         stride, group, period = self.config.upsample_stride, self.config.group_samples, self.config.period_frames
         size, frames = (-(-count // period) * period for count in (self.chunk_frames(len(mel)), len(mel)))
         mel = np.pad(mel, ((0, max(frames, size) - len(mel)), (0, 0)))
-        noise = _FrameNoise(seed, (period * stride // group, group))
+        widths = [shape[-1] for shape in noise_shapes(self.config, 1, 1)]
         for chunk in plan_chunks(len(mel), size, *self.context_frames(), step=period):
             frames_of_chunk = mel[None, chunk.start : chunk.start + size]
-            parts = self._split(noise.frames(chunk.start // period, (chunk.start + size) // period))
+            periods = range(chunk.start // period, (chunk.start + size) // period)
+            noise = frame_noise(seed, periods, (period * stride // group, group))
+            parts = tuple(np.split(noise[None], np.cumsum(widths)[:-1], axis=-1))
             sound = np.asarray(self._synthesize(self._weights, frames_of_chunk, parts, np.float32(self.sigma)))[0]
             yield sound[(chunk.first - chunk.start) * stride : (chunk.end - chunk.start) * stride]
 
-    def _split(self, noise: np.ndarray) -> tuple[Float[np.ndarray, "1 G _"], ...]:
-        """The noise [G, C] as `synthesize` takes it."""
-        widths = [shape[-1] for shape in noise_shapes(self.config, 1, 1)]
-        return tuple(np.split(noise[None], np.cumsum(widths)[:-1], axis=-1))
 
+def frame_noise(seed: int, numbers: range, shape: tuple[int, int]) -> Float[np.ndarray, "G C"]:
+    """Standard normal noise of which each frame has its own, independent of the frames that are drawn with it.
 
-class _FrameNoise:
-    """Standard normal noise of which each frame has its own, whatever is asked for before it and with it.
-
-    Frames that hold no whole number of groups are counted in periods of as many as do.
+    Args:
+      seed: of all frames.
+      numbers: the frames; those that hold no whole number of groups are counted in periods of as many as do.
+      shape: of one frame's noise, [groups, channels].
     """
-
-    def __init__(self, seed: int, shape: tuple[int, int]):
-        """`shape` is that of one frame's noise, [groups, channels]."""
-        self._seed = seed
-        self._shape = shape
-
-    def frames(self, first: int, end: int) -> Float[np.ndarray, "G C"]:
-        return np.concatenate([self._frame(number) for number in range(first, end)])
-
-    def _frame(self, number: int) -> np.ndarray:
-        counter = np.random.Philox(key=self._seed, counter=[0, number, 0, 0])
-        return np.random.Generator(counter).standard_normal(self._shape, dtype=np.float32)
+    counters = (np.random.Philox(key=seed, counter=[0, number, 0, 0]) for number in numbers)
+    return np.concatenate([np.random.Generator(counter).standard_normal(shape, np.float32) for counter in counters])
 
 
 _WEIGHTS: weakref.WeakKeyDictionary[TrainedNetwork, SynthesisWeights] = weakref.WeakKeyDictionary()
@@ -106,7 +96,7 @@ def _compiled_folding(network: Network) -> Callable:
 @functools.cache
 def compiled_synthesis(config: WaveGlowConfig) -> Callable:
     """The jit-compiled `synthesize`; one per configuration, so that a new vocoder compiles nothing."""
-    # Scheduled otherwise, a CPU computes at once what all layers hear: 400 MB for a second of sound, a fifth slower.
+    # Scheduled otherwise, a CPU holds the conditioning of all layers: 400 MB for a second of sound, a fifth slower.
     return jax.jit(lambda weights, *inputs: synthesize(weights, config, *inputs), compiler_options=memory_first())
 
 
@@ -114,7 +104,7 @@ _BIASES: weakref.WeakKeyDictionary[Bundle, np.ndarray] = weakref.WeakKeyDictiona
 
 
 def waveglow_bias(bundle: Bundle) -> Float[np.ndarray, " bins"]:
-    """The spectrum of what a bundle's WaveGlow says to silence, away from its ends; computed once per bundle.
+    """The spectrum of the output of a bundle's WaveGlow for silence, away from its ends; computed once per bundle.
 
     Raises:
       BundleError: the bundle has no WaveGlow.
