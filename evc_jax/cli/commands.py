@@ -83,7 +83,7 @@ def _convert(arguments: argparse.Namespace) -> int:
         converter = _converter(bundle)
         # A reference that cannot be used is one error, not one per input.
         converter.voices.resolve(options.voice, options.seed)
-        draw = _draw if arguments.plot else None
+        draw = _draw_conversion if arguments.plot else None
         outcomes = batch.run(planned, converter, options, draw, sys.stderr.isatty())
         return _report(outcomes, len(planned), sys.stderr if arguments.output == pipes.PIPE else sys.stdout)
 
@@ -110,14 +110,16 @@ def _report(outcomes, total: int, listing) -> int:
     return FAILED if failed else 0
 
 
-def _draw(job, result) -> None:
+def _draw(output: Path, panels: list[tuple[str, Any]], config: Any) -> None:
+    """Draws mel and F0 of each recording beside the output."""
     from evc_jax.audio.plotting import Panel, draw_panels
 
-    panels = [
-        Panel("source", result.source.mel, result.source.f0_hz),
-        Panel(job.output.stem, result.mel, result.f0_hz),
-    ]
-    draw_panels(job.output.with_suffix(".png"), panels, result.config)
+    drawn = [Panel(title, each.mel, each.f0_hz) for title, each in panels]
+    draw_panels(output.with_suffix(".png"), drawn, config)
+
+
+def _draw_conversion(job: Any, result: Any) -> None:
+    _draw(job.output, [("source", result.source), (job.output.stem, result)], result.config)
 
 
 def _transfer(arguments: argparse.Namespace) -> int:
@@ -135,11 +137,8 @@ def _transfer(arguments: argparse.Namespace) -> int:
         result = converter.transfer_features(source, target, aspects, options)
         audio_io.save(output, result.audio, converter.sample_rate_hz)
         if arguments.plot:
-            from evc_jax.audio.plotting import Panel, draw_panels
-
-            panels = [Panel(name, each.mel, each.f0_hz) for name, each in (("source", source), ("target", target))]
-            panels.append(Panel(f"{output.stem} ({aspects})", result.mel, result.f0_hz))
-            draw_panels(output.with_suffix(".png"), panels, result.config)
+            panels = [("source", source), ("target", target), (f"{output.stem} ({aspects})", result)]
+            _draw(output, panels, result.config)
         line = f"{arguments.output}: {len(result.audio) / converter.sample_rate_hz:.1f} s of sound"
         print(line, file=sys.stderr if arguments.output == pipes.PIPE else sys.stdout)
     return 0
@@ -241,10 +240,12 @@ def _bundle(arguments: argparse.Namespace) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    from evc_jax.serving.settings import LIMITS, ServerSettings, require_extra
+    from evc_jax.serving.settings import ServerSettings, require_extra
 
     require_extra()
-    settings = ServerSettings(**{name: getattr(arguments, name) for name in LIMITS})
+    settings = ServerSettings(
+        **{entry.name: getattr(arguments, entry.name) for entry in dataclasses.fields(ServerSettings)}
+    )
     bundle = _converter(load_bundle(arguments.bundle)).bundle
 
     from evc_jax.serving.server import serve

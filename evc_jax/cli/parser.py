@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -251,12 +252,11 @@ def _add_serve(commands) -> None:
     parser = _add(commands, "serve", "answer conversions over HTTP", settings.EPILOG)
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for all of this machine's; default: 127.0.0.1")
     parser.add_argument("--port", type=_number(int, 0, 65535), default=8000, help="0 is any free one; default: 8000")
-    for name, limit in settings.LIMITS.items():
-        option = "--" + name.removesuffix("_s").replace("_", "-")
-        default = getattr(settings.ServerSettings, name)
-        number = _number(type(default), limit.low, limit.high)
-        text = f"{limit.text}; default: {default:g}"
-        parser.add_argument(option, dest=name, metavar="N", type=number, default=default, help=text)
+    for entry in dataclasses.fields(settings.ServerSettings):
+        option = "--" + entry.name.removesuffix("_s").replace("_", "-")
+        number = _number(type(entry.default), entry.metadata["low"], entry.metadata["high"])
+        text = f"{entry.metadata['help']}; default: {entry.default:g}"
+        parser.add_argument(option, dest=entry.name, metavar="N", type=number, default=entry.default, help=text)
     parser.add_argument("--exact", action=argparse.BooleanOptionalAction, help=argparse.SUPPRESS)  # of version 0.1
     _add_bundle_option(parser)
 
