@@ -222,7 +222,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
 def _bundle(arguments: argparse.Namespace) -> int:
     from evc_jax.training import export
 
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns of metadata that nobody needs
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns of unused metadata
     workdirs = {name: getattr(arguments, name) for name in NETWORKS if getattr(arguments, name)}
     datasets = tuple(name for name in (arguments.datasets or "").split(",") if name)
     description = export.export_bundle(
@@ -255,7 +255,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _converter(bundle: Bundle):
-    # Orbax and XLA say things that are of no use to somebody who converts a recording.
+    # XLA logs what is of no use to a person who converts a recording.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from evc_jax.conversion.converter import Converter
     from evc_jax.jax_cache import enable_cache

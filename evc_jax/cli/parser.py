@@ -1,4 +1,4 @@
-"""The arguments of the `evc` command, and the texts that teach it. Imports nothing slow."""
+"""The arguments of the `evc` command, and its help texts. Imports nothing slow."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _VOICES_EPILOG = """\
 examples:
   evc voices --name anna --from a.wav b.wav folder/   the mean voice of recordings of one speaker
   evc convert hello.wav --voice anna -o out.wav
-  evc voices -n 8 --sex female --seed 1               voices that nobody has: female-1-0 to female-1-7
+  evc voices -n 8 --sex female --seed 1               voices of no real person: female-1-0 to female-1-7
   evc voices --list
 
 Voices are files NAME.npy in $EVC_VOICES_DIR, else in evc_jax/voices of the user's data folder ($XDG_DATA_HOME, usually
