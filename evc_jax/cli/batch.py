@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from evc_jax.audio import io as audio_io
 from evc_jax.conversion.options import ConversionOptions
 from evc_jax.errors import AudioError, ConfigError, EvcError
-from evc_jax.files import RECORDING_SUFFIXES, recordings_in
+from evc_jax.files import RECORDING_SUFFIXES, UNREAD_SUFFIXES, find_recordings, passed_over_lines, recordings_in
 
 if TYPE_CHECKING:  # its import would cost JAX's
     from evc_jax.conversion.converter import Converter
@@ -44,7 +44,9 @@ class Result:
     seconds: float = 0.0
 
 
-def plan_outputs(inputs: Sequence[str], output: str, references: Sequence[str] = ()) -> list[Job]:
+def plan_outputs(
+    inputs: Sequence[str], output: str, references: Sequence[str] = (), log: Callable[[str], None] = lambda line: None
+) -> list[Job]:
     """Decides what is written where; looks at names only, and refuses to overwrite a source.
 
     Args:
@@ -52,13 +54,14 @@ def plan_outputs(inputs: Sequence[str], output: str, references: Sequence[str] =
       output: for a single recording a .wav or .flac file to write; else a folder, made where its parent exists. Inside
         it recordings keep their names, with the suffix .wav.
       references: other files and folders that must not be overwritten, those that lend their voice.
+      log: is called with a line for each reason why files of a folder are passed over.
 
     Raises:
       ConfigError: nothing to convert, or an output that cannot be.
     """
     target = Path(output)
-    sources = [found for name in inputs for found in _search(Path(name), target)]
-    if not target.is_dir() and target.suffix.lower() in (*OUTPUT_SUFFIXES, *RECORDING_SUFFIXES):
+    sources = [found for name in inputs for found in _search(Path(name), target, log)]
+    if not target.is_dir() and target.suffix.lower() in (*RECORDING_SUFFIXES, *UNREAD_SUFFIXES):
         jobs = [_single(inputs, target)]
     else:
         jobs = _into_folder(sources, target)
@@ -145,14 +148,19 @@ def extract_features(path: Path, converter: Converter) -> Any:
         raise AudioError(_naming(path, str(error))) from error
 
 
-def _search(path: Path, target: Path) -> list[tuple[Path, Path]]:
+def _search(path: Path, target: Path, log: Callable[[str], None]) -> list[tuple[Path, Path]]:
     """Recordings under `path` with their names in the output folder; what lies in `target` is an earlier run's."""
     if not path.is_dir():
         return [(path, Path(path.name))]
-    found = [file for file in recordings_in(path) if target in (path, *path.parents) or target not in file.parents]
-    if not found:
+    found = find_recordings(path)
+    files = [file for file in found.files if target in (path, *path.parents) or target not in file.parents]
+    if not found.files:
+        recordings_in(path)  # raises, with what the folder holds instead
+    if not files:
         raise ConfigError(f"The folder {path} holds only outputs of earlier runs; give another.")
-    return [(file, file.relative_to(path)) for file in found]
+    for line in passed_over_lines(found.passed_over, path):
+        log(f"{path}: {line}")
+    return [(file, file.relative_to(path)) for file in files]
 
 
 def _single(inputs: Sequence[str], target: Path) -> Job:

@@ -1,8 +1,11 @@
-"""The arguments of the `evc` command, and the texts that teach it. Imports nothing slow."""
+"""The arguments of the `evc` command, and its help texts. Imports nothing slow."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import dataclasses
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from evc_jax import __version__
@@ -43,6 +46,7 @@ examples:
   evc convert a.wav b.flac folder/ --voice sampled:female --seed 3 -o converted
 
 The options are independent of each other, and one at its neutral value changes nothing.
+F0 is found from 62 to about 600 Hz; higher voices count as unvoiced.
 A recording that cannot be converted is named and the others go on; the exit code is then 2."""
 
 _TRANSFER_EPILOG = """\
@@ -58,7 +62,7 @@ _VOICES_EPILOG = """\
 examples:
   evc voices --name anna --from a.wav b.wav folder/   the mean voice of recordings of one speaker
   evc convert hello.wav --voice anna -o out.wav
-  evc voices -n 8 --sex female --seed 1               voices that nobody has: female-1-0 to female-1-7
+  evc voices -n 8 --sex female --seed 1               voices of no real person: female-1-0 to female-1-7
   evc voices --list
 
 Voices are files NAME.npy in $EVC_VOICES_DIR, else in evc_jax/voices of the user's data folder ($XDG_DATA_HOME, usually
@@ -168,8 +172,7 @@ def _add_option(parser: argparse.ArgumentParser, option: Option) -> None:
         if option.name == "emotion":
             settings["help"] = f"one of the bundle's emotions{_embedded_emotions()}; default: as it is"
     else:
-        number = _integer if option.kind is int else _number
-        settings |= {"type": number(option.low, option.high), "metavar": "N"}
+        settings |= {"type": _number(option.kind, option.low, option.high), "metavar": "N"}
         settings["help"] += f"; {option.range_text}, default: {option.default:g}"
     parser.add_argument(*flags, **settings)
 
@@ -185,8 +188,10 @@ def _add_voices(commands) -> None:
         "--from", dest="recordings", nargs="+", metavar="RECORDING", help="recordings and folders of one speaker"
     )
     parser.add_argument("--sex", choices=SEXES, help="sample voices of this sex")
-    parser.add_argument("-n", "--number", type=_integer(1, 10_000), default=1, help="how many; default: 1")
-    parser.add_argument("--seed", type=_integer(0, MAX_SEED), default=0, help="another seed, other voices; default: 0")
+    parser.add_argument("-n", "--number", type=_number(int, 1, 10_000), default=1, help="how many; default: 1")
+    parser.add_argument(
+        "--seed", type=_number(int, 0, MAX_SEED), default=0, help="another seed, other voices; default: 0"
+    )
     parser.add_argument("--list", action="store_true", help="list the voices that --voice finds by name")
     parser.add_argument(
         "-o", "--output", "--voices-dir", dest="voices_dir", metavar="DIR", help="folder; default: where --voice looks"
@@ -214,7 +219,7 @@ def _add_prepare(commands) -> None:
     parser.add_argument("-o", "--output", default="datasets", help="folder that collects datasets; default: datasets")
     parser.add_argument("--name", help="the dataset's name; default: the corpus's")
     parser.add_argument("--embedder", choices=("jax", "resemblyzer"), default="jax", help="default: jax")
-    parser.add_argument("--workers", type=_integer(1, 4096), help="processes of this machine; default: all cores")
+    parser.add_argument("--workers", type=_number(int, 1, 4096), help="processes of this machine; default: all cores")
     parser.add_argument(
         "--progress", action=argparse.BooleanOptionalAction, help="draw a bar; default: where a terminal watches"
     )
@@ -246,13 +251,13 @@ def _add_bundle(commands) -> None:
 def _add_serve(commands) -> None:
     parser = _add(commands, "serve", "answer conversions over HTTP", settings.EPILOG)
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for all of this machine's; default: 127.0.0.1")
-    parser.add_argument("--port", type=_integer(0, 65535), default=8000, help="0 is any free one; default: 8000")
-    for name, limit in settings.LIMITS.items():
-        option = "--" + name.removesuffix("_s").replace("_", "-")
-        default = getattr(settings.ServerSettings, name)
-        number = (_integer if isinstance(default, int) else _number)(limit.low, limit.high)
-        text = f"{limit.text}; default: {default:g}"
-        parser.add_argument(option, dest=name, metavar="N", type=number, default=default, help=text)
+    parser.add_argument("--port", type=_number(int, 0, 65535), default=8000, help="0 is any free one; default: 8000")
+    for entry in dataclasses.fields(settings.ServerSettings):
+        option = "--" + entry.name.removesuffix("_s").replace("_", "-")
+        number = _number(type(entry.default), entry.metadata["low"], entry.metadata["high"])
+        text = f"{entry.metadata['help']}; default: {entry.default:g}"
+        parser.add_argument(option, dest=entry.name, metavar="N", type=number, default=entry.default, help=text)
+    parser.add_argument("--exact", action=argparse.BooleanOptionalAction, help=argparse.SUPPRESS)  # of version 0.1
     _add_bundle_option(parser)
 
 
@@ -268,27 +273,16 @@ def _embedded_emotions() -> str:
         return ""
 
 
-def _number(low: float, high: float):
+def _number(kind: type, low: float | None, high: float | None) -> Callable[[str], float]:
+    """What argparse converts a number with: `kind` is int or float."""
+    assert low is not None and high is not None
+
     def convert(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = float("nan")
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} was given, expected a number from {low:g} to {high:g}")
-        return value
-
-    return convert
-
-
-def _integer(low: int, high: int):
-    def convert(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = low - 1
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} was given, expected a whole number from {low} to {high}")
-        return value
+        with contextlib.suppress(ValueError):
+            value = kind(text)
+            if low <= value <= high:
+                return value
+        words = "a whole number" if kind is int else "a number"
+        raise argparse.ArgumentTypeError(f"{text!r} was given, expected {words} from {low:.10g} to {high:.10g}")
 
     return convert

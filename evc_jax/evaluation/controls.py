@@ -9,7 +9,7 @@ import numpy as np
 
 from evc_jax.audio.io import from_pcm
 from evc_jax.conversion.converter import Converter
-from evc_jax.conversion.options import ConversionOptions
+from evc_jax.conversion.options import ConversionOptions, options_from
 from evc_jax.evaluation.metrics import Record, choose_records, cosine, f0_summary, over_finite
 from evc_jax.evaluation.tables import cell, markdown_table
 from evc_jax.features.extract import Features
@@ -94,7 +94,7 @@ def evaluate_controls(converter: Converter, records: Sequence[Record], recording
         ((control, value),) = setting.items()
         values = []
         for source, before, voice in zip(sources, rebuilt, voices, strict=True):
-            options = ConversionOptions(**setting, **({"voice": voice} if control == "timbre" else {}))
+            options = options_from({**setting, **({"voice": voice} if control == "timbre" else {})})
             values.append(_compare(before, _convert(converter, source, options), voice))
         rows.append(ControlRow(control, value, *over_finite(np.median, values)))
     return ControlReport(tuple(rows), len(sources))

@@ -8,32 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _STYLE = """
-:root { color-scheme: light dark; --paper: #fbfaf8; --ink: #1f2328; --soft: #656d76; --line: #e3e0da; --accent: #8a3ffc;
-  --card: #ffffff; }
-@media (prefers-color-scheme: dark) {
-  :root { --paper: #14161a; --ink: #e6e8eb; --soft: #9aa4af; --line: #2c3138; --accent: #be95ff; --card: #1b1e23; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 70rem; padding: 2.5rem 1.25rem 4rem; background: var(--paper); color: var(--ink);
-  font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-h1 { margin: 0 0 .4rem; font-size: 1.7rem; letter-spacing: -.01em; }
-h2 { margin: 2.6rem 0 .6rem; font-size: 1.1rem; }
-p { margin: .2rem 0 .8rem; max-width: 48rem; } p, small, td.facts { color: var(--soft); }
-blockquote { margin: 1rem 0; padding-left: 1rem; border-left: 3px solid var(--accent); font-size: 1.1rem; }
-table { width: 100%; border-collapse: separate; border-spacing: 0; background: var(--card);
-  border: 1px solid var(--line); border-radius: .75rem; overflow: hidden; }
-tr + tr > * { border-top: 1px solid var(--line); }
-th, td { padding: .8rem 1rem; vertical-align: middle; text-align: left; }
-th { width: 9rem; font-weight: 600; text-transform: capitalize; }
-th small { display: block; margin-top: .15rem; font-weight: 400; text-transform: none; }
-td.sound { width: 21rem; }
-audio { width: 100%; min-width: 15rem; display: block; }
-img { width: 100%; min-width: 20rem; height: auto; display: block; }
-code { display: block; margin-top: .5rem; color: var(--soft); overflow-wrap: anywhere;
-  font: .75rem/1.45 ui-monospace, Menlo, Consolas, monospace; }
+:root { color-scheme: light dark; }
+body { margin: 0 auto; max-width: 70rem; padding: 2rem 1rem; font: 1rem/1.5 system-ui, sans-serif; }
+blockquote { margin: 1rem 0; padding-left: 1rem; border-left: 3px solid #8a3ffc; font-size: 1.1rem; }
+table { width: 100%; border-collapse: collapse; }
+tr { border-top: 1px solid color-mix(in srgb, currentcolor 20%, transparent); }
+th, td { padding: .8rem; text-align: left; }
+th { width: 9rem; text-transform: capitalize; }
+th small { display: block; font-weight: 400; text-transform: none; }
+audio { width: 21rem; max-width: 100%; }
+img { width: 100%; min-width: 20rem; }
+code { display: block; margin-top: .5rem; font-size: .75rem; }
 code span { white-space: nowrap; }
-@media (max-width: 46rem) { tr { display: block; padding: .6rem 0; } tr + tr { border-top: 1px solid var(--line); }
-  tr + tr > * { border: 0; } th, td, td.sound { display: block; width: 100%; padding: .35rem 1rem; }
-  audio, img { min-width: 0; } }
+@media (max-width: 46rem) { th, td { display: block; width: auto; } img { min-width: 0; } }
 """
 
 
@@ -108,6 +95,6 @@ def _row(item: Item) -> str:
     player = f'<audio controls preload="metadata" src="{sound}" aria-label="{title}"></audio>'
     return (
         f'<tr><th scope="row">{title}<small>{html.escape(item.note)}</small></th>\n'
-        f'<td class="sound">{player}{command}</td>\n'
+        f"<td>{player}{command}</td>\n"
         f'<td><img src="{picture}" alt="Mel-spectrogram and F0 of {title}" loading="lazy"></td></tr>'
     )

@@ -14,7 +14,7 @@ from evc_jax.audio import io as audio_io
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.mel import frame_count, log_mel
 from evc_jax.data.sampling import spread_evenly
-from evc_jax.errors import ConfigError, DataError
+from evc_jax.errors import DataError
 from evc_jax.features import dtw
 from evc_jax.features.f0_codes import MIN_VOICED_FRAMES
 
@@ -60,15 +60,9 @@ def pesq_is_installed() -> bool:
 def pesq(reference: Float[np.ndarray, " Sa"], other: Float[np.ndarray, " Sb"], rate_hz: int) -> float:
     """Predicted listeners' rating of the other recording: wide-band PESQ (ITU-T P.862.2), from about 1 to 4.64.
 
-    The longer one is cut, and the level does not count. `WORST_PESQ` where PESQ finds too little speech.
-
-    Raises:
-      ConfigError: the package `pesq` is not installed.
+    The longer one is cut, and the level does not count. `WORST_PESQ` where PESQ finds too little speech. Needs the
+    package: see `pesq_is_installed`.
     """
-    if not pesq_is_installed():
-        raise ConfigError(
-            "PESQ needs the package pesq, which is not installed; run `pip install pesq`, with a C compiler at hand."
-        )
     from pesq import PesqError
     from pesq import pesq as measure
 

@@ -32,7 +32,7 @@ class OwnerDistances:
     voice_cosine: float
     timing_distance_s: float
 
-    def in_cells(self) -> tuple[str, str, str]:
+    def in_cells(self) -> tuple[str, ...]:
         """The numbers as text."""
         values = (self.f0_correlation, self.voice_cosine, 1000 * self.timing_distance_s)
         return tuple(map(cell, values, (".2f", ".2f", ".0f")))
@@ -92,8 +92,8 @@ def evaluate_transfer(
         for aspects in all_aspects():
             sound = converter.transfer_features(source, target, aspects, options).audio
             output = converter.extract(sound, config.sample_rate_hz)
-            results = (_measure(x, source, target, aspects, config) for x in (output, source))
-            measured[aspects].append(tuple(results))
+            transferred, unchanged = (_measure(x, source, target, aspects, config) for x in (output, source))
+            measured[aspects].append((transferred, unchanged))
     rows = (TransferRow(aspects, *map(_mean, zip(*values, strict=True))) for aspects, values in measured.items())
     return TransferReport(tuple(rows), len(drawn))
 

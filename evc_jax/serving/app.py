@@ -23,7 +23,7 @@ only, while their request is processed. Errors are `{"detail": "one sentence tha
 
 
 def make_app(service: Service) -> FastAPI:
-    """The application; its service is closed by whoever made it."""
+    """The application; the caller closes the service."""
     app = FastAPI(title="evc_jax", version=__version__, description=_DESCRIPTION)
     app.state.service = service
     app.include_router(router)

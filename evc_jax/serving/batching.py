@@ -1,10 +1,8 @@
-"""The networks for several requests at once: one thread calls them with the windows of all that wait."""
+"""The networks for several requests at once: one thread calls them with windows of several requests."""
 
 from __future__ import annotations
 
-import queue
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -18,22 +16,29 @@ from evc_jax.features.speaker import EMBEDDING_DIM
 from evc_jax.pretrained.bundle import Bundle
 from evc_jax.serving.admission import check_deadline
 
-# A request gives its windows in parts of at most this size, so that a long recording does not keep others waiting.
-PART_WINDOWS = BATCH_SIZES[-1]
-
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """Windows of one request, and where their conversion goes."""
+    """Windows of one request; parts of equal `size` and `emotional` run through the same compiled program.
+
+    Attributes:
+      inputs: the windows.
+      size: the compiled batch size that the part has without others; see `engine.batches`.
+      emotional: whether CodeGAN takes part.
+      result: the converted windows.
+    """
 
     inputs: WindowInputs
+    size: int
+    emotional: bool
     result: Future = field(default_factory=Future)
 
 
 class BatchingEngine(ConversionEngine):
     """A `ConversionEngine` whose `convert` may be called by several threads, which then share device calls.
 
-    A window's result depends on the batch it shares only by rounding: see `ConversionEngine.convert`.
+    Programs of another batch size differ by rounding, which Griffin-Lim amplifies. So a part keeps the size that it has
+    alone, and parts of other requests only fill its padding: results equal those of `ConversionEngine`, bit for bit.
     """
 
     def __init__(
@@ -41,7 +46,7 @@ class BatchingEngine(ConversionEngine):
         bundle: Bundle,
         wait_ms: float = 5,
         max_batch: int = 16,
-        on_batch: Callable[[int], None] = lambda windows: None,
+        on_batch: Callable[[int], object] = lambda windows: None,
     ):
         """Starts the thread; `close` ends it.
 
@@ -55,7 +60,9 @@ class BatchingEngine(ConversionEngine):
         self._wait_s = wait_ms / 1000
         self._max_batch = max_batch
         self._on_batch = on_batch
-        self._parts: queue.SimpleQueue[_Part | None] = queue.SimpleQueue()
+        self._waiting: list[_Part] = []
+        self._closed = False
+        self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="batching", daemon=True)
         self._thread.start()
 
@@ -66,11 +73,14 @@ class BatchingEngine(ConversionEngine):
           ExpiredError: the request's deadline passes between two parts.
         """
         results = []
+        emotional = bool(inputs.strength.any())
         for batch in batches(len(inputs)):
             check_deadline()
             arrays = {name: values[batch.first : batch.end] for name, values in inputs.arrays().items()}
-            part = _Part(WindowInputs(**arrays))
-            self._parts.put(part)
+            part = _Part(WindowInputs(**arrays), batch.size, emotional)
+            with self._changed:
+                self._waiting.append(part)
+                self._changed.notify()
             results.append(part.result.result())
         return np.concatenate(results)
 
@@ -82,33 +92,38 @@ class BatchingEngine(ConversionEngine):
 
     def close(self) -> None:
         """Finishes what waits, then ends the thread; `convert` must not be called any more."""
-        self._parts.put(None)
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
         self._thread.join()
 
     def _run(self) -> None:
-        first = self._parts.get()
-        while first is not None:
-            parts, following = self._collect(first)
+        while parts := self._collect():
             self._convert_together(parts)
-            first = following if following is not None else self._parts.get()
 
-    def _collect(self, first: _Part) -> tuple[list[_Part], _Part | None]:
-        """The parts that share a call, and the one after them if it has already arrived."""
-        parts, windows = [first], len(first.inputs)
-        end = time.monotonic() + self._wait_s
-        while len(parts) < self._max_batch and windows < PART_WINDOWS:
-            try:
-                part = self._parts.get(timeout=max(0.0, end - time.monotonic()))
-            except queue.Empty:
-                break
-            if part is None:
-                self._parts.put(None)  # the thread ends after this batch
-                break
-            if windows + len(part.inputs) > PART_WINDOWS:
-                return parts, part
-            parts.append(part)
-            windows += len(part.inputs)
-        return parts, None
+    def _collect(self) -> list[_Part]:
+        """The parts that share the next call; none once the engine is closed and all are converted."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            self._changed.wait_for(lambda: self._closed or self._is_full(self._sharing()), self._wait_s)
+            parts = self._sharing()
+            for part in parts:
+                self._waiting.remove(part)
+        return parts
+
+    def _sharing(self) -> list[_Part]:
+        """The part that arrived first, and those that fit into its padding."""
+        parts: list[_Part] = []
+        left = self._waiting[0].size if self._waiting else 0
+        for part in self._waiting:
+            same_program = (part.size, part.emotional) == (self._waiting[0].size, self._waiting[0].emotional)
+            if same_program and len(part.inputs) <= left and len(parts) < self._max_batch:
+                parts.append(part)
+                left -= len(part.inputs)
+        return parts
+
+    def _is_full(self, parts: list[_Part]) -> bool:
+        return len(parts) == self._max_batch or sum(len(part.inputs) for part in parts) == parts[0].size
 
     def _convert_together(self, parts: list[_Part]) -> None:
         try:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Annotated, Any
 
 from fastapi import Form, Header, HTTPException, Request
 from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.types import Message
 
 from evc_jax.conversion.options import OPTIONS, Option
 from evc_jax.errors import ConfigError
@@ -32,7 +33,8 @@ class UploadRequest(Request):
         self._fields: FormData | None = None
         self.complete = False
 
-    async def form(self, **limits: Any) -> FormData:
+    # FastAPI awaits the form and never enters it as a context manager.
+    async def form(self, **limits: Any) -> FormData:  # type: ignore[override]
         """The fields, within limits narrower than FastAPI's."""
         if self._fields is None:
             self._check_headers()
@@ -55,7 +57,7 @@ class UploadRequest(Request):
         if not length.isdecimal() or int(length) > self._max_bytes:
             raise self._too_large()
 
-    async def _receive_bounded(self) -> Mapping[str, Any]:
+    async def _receive_bounded(self) -> Message:
         message = await self._inner()
         if message["type"] == "http.request":
             self._received += len(message.get("body", b""))
@@ -92,7 +94,7 @@ def _form_parameter(name: str, option: Option) -> inspect.Parameter:
     limits: dict[str, Any] = {"enum": list(option.choices)} if option.choices else {}
     if option.kind is not str:
         limits = {"minimum": option.low, "maximum": option.high}
-    field = Annotated[option.kind, Form(description=text, json_schema_extra=limits)]
+    field: Any = Annotated[option.kind, Form(description=text, json_schema_extra=limits)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=option.default, annotation=field)
 
 
@@ -103,7 +105,7 @@ def answer_format(
     """The format of the answer."""
     accepted = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
     named = (name for part in accepted for name, kind in MEDIA_TYPES.items() if part == kind)
-    return format or next(named, "wav")
+    return next(named, "wav") if format is None else format
 
 
 async def only_known_fields(request: Request) -> None:

@@ -20,19 +20,18 @@ class Metrics:
 
     def __init__(self, admission: Admission):
         """`admission` gives the numbers of requests that wait and that compute."""
-        self._registry = CollectorRegistry()
-        registry = {"registry": self._registry}
-        self.requests = Counter("evc_requests", "Requests answered.", ["route", "status"], **registry)
+        self._registry = registry = CollectorRegistry()
+        self.requests = Counter("evc_requests", "Requests answered.", ["route", "status"], registry=registry)
         self.latency_s = Histogram(
-            "evc_request_seconds", "From arrival to answer.", ["route"], buckets=_LATENCY_S, **registry
+            "evc_request_seconds", "From arrival to answer.", ["route"], buckets=_LATENCY_S, registry=registry
         )
         self.batch_windows = Histogram(
-            "evc_batch_windows", "Windows that shared a device call.", buckets=_BATCH_WINDOWS, **registry
+            "evc_batch_windows", "Windows that shared a device call.", buckets=_BATCH_WINDOWS, registry=registry
         )
-        self.audio_s = Counter("evc_audio_seconds", "Sound received and sent.", ["direction"], **registry)
-        depth = Gauge("evc_queue_depth", "Accepted requests that wait.", **registry)
+        self.audio_s = Counter("evc_audio_seconds", "Sound received and sent.", ["direction"], registry=registry)
+        depth = Gauge("evc_queue_depth", "Accepted requests that wait.", registry=registry)
         depth.set_function(lambda: admission.admitted - admission.running)
-        running = Gauge("evc_requests_running", "Requests that compute.", **registry)
+        running = Gauge("evc_requests_running", "Requests that compute.", registry=registry)
         running.set_function(lambda: admission.running)
 
     def text(self) -> bytes:

@@ -33,7 +33,7 @@ _PROBLEMS = {
     413: "The upload is too large, or a recording too long.",
     415: "The body is no multipart form.",
     422: "A recording or a field cannot be used.",
-    429: "The queue is full; Retry-After says when to try again.",
+    429: "The queue is full; Retry-After gives the seconds to wait.",
     504: "The conversion took too long.",
 }
 

@@ -18,9 +18,7 @@ from evc_jax.serving.settings import ServerSettings
 _GRACE_S = 5
 
 
-def serve(
-    bundle: Bundle, host: str, port: int, settings: ServerSettings, log: Callable[[str], None] = lambda line: None
-) -> None:
+def serve(bundle: Bundle, host: str, port: int, settings: ServerSettings, log: Callable[[str], None]) -> None:
     """Serves until SIGTERM or SIGINT; requests under way are then finished.
 
     Args:

@@ -100,8 +100,9 @@ class Service:
         voices = [self._decode("voice_file", data) for data in voice_files]
         options = options_from(given | ({"voice": voices} if voices else {}))
         options.check(self.bundle)
-        if voices:  # once, however many segments the recording has
-            options = replace(options, voice=self.converter.voices.resolve(voices))
+        # Once, however many segments the recording has.
+        if voices and (embedding := self.converter.voices.resolve(voices)) is not None:
+            options = replace(options, voice=embedding)
         reader = AudioReader(self._decode("recording", recording), self.converter.sample_rate_hz)
         parts = []
         with _named("recording"):

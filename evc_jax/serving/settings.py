@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from evc_jax.errors import ConfigError
 
@@ -25,43 +26,30 @@ in front.
 Needs `pip install 'evc_jax[serve]'`."""
 
 
-@dataclass(frozen=True)
-class Limit:
-    """A setting's lowest and highest value, and its help."""
-
-    low: float
-    high: float
-    text: str
-
-
-LIMITS = {
-    "max_upload_mb": Limit(0.001, 4096.0, "megabytes of one request, all its recordings together"),
-    "max_seconds": Limit(0.1, 36000.0, "duration of one recording"),
-    "queue": Limit(1, 10_000, "requests under way and waiting at once; one more is answered with 429"),
-    "timeout_s": Limit(0.1, 86400.0, "seconds from a request's arrival to its answer, else 504"),
-    "batch_wait_ms": Limit(0.0, 1000.0, "how long a request waits for others, to share a call of the networks"),
-    "max_batch": Limit(1, 16, "requests that share one such call"),
-    "workers": Limit(1, 1024, "threads that compute, one request each; so many can share a call"),
-}
+def _limit(default: float, low: float, high: float, text: str) -> Any:
+    """A field of `ServerSettings`: its default, lowest and highest value, and its help."""
+    return field(default=default, metadata={"low": low, "high": high, "help": text})
 
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """Limits that keep a server's memory and the delay of its answers bounded: see `LIMITS`."""
+    """Limits that keep a server's memory and the delay of its answers bounded; each carries its own description."""
 
-    max_upload_mb: float = 32.0
-    max_seconds: float = 120.0
-    queue: int = 32
-    timeout_s: float = 120.0
-    batch_wait_ms: float = 5.0
-    max_batch: int = 16
-    workers: int = os.cpu_count() or 1
+    max_upload_mb: float = _limit(32.0, 0.001, 4096, "megabytes of one request, all its recordings together")
+    max_seconds: float = _limit(120.0, 0.1, 36000, "duration of one recording")
+    queue: int = _limit(32, 1, 10_000, "requests under way and waiting at once; one more is answered with 429")
+    timeout_s: float = _limit(120.0, 0.1, 86400, "seconds from a request's arrival to its answer, else 504")
+    batch_wait_ms: float = _limit(5.0, 0, 1000, "how long a request waits for others, to share a call of the networks")
+    max_batch: int = _limit(16, 1, 16, "requests that share one such call")
+    workers: int = _limit(
+        os.cpu_count() or 1, 1, 1024, "threads that compute, one request each; so many can share a call"
+    )
 
     def __post_init__(self):
-        for name, limit in LIMITS.items():
-            value = getattr(self, name)
-            if not limit.low <= value <= limit.high:
-                raise ConfigError(f"{name} is {value:g}; give a number from {limit.low:g} to {limit.high:g}.")
+        for entry in fields(self):
+            value, low, high = getattr(self, entry.name), entry.metadata["low"], entry.metadata["high"]
+            if not low <= value <= high:
+                raise ConfigError(f"{entry.name} is {value:g}; give a number from {low:g} to {high:g}.")
 
     @property
     def max_upload_bytes(self) -> int:

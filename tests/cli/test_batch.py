@@ -52,6 +52,14 @@ def test_earlier_outputs_inside_the_input_folder_are_no_inputs(folder):
     assert len(outputs(["in"], "in/out")) == 4
 
 
+def test_what_is_passed_over_is_counted_and_named(folder):
+    for name in ("c.m4a", "deep/d.wma"):
+        (folder / "in" / name).touch()
+    lines = []
+    assert len(batch.plan_outputs(["in"], "out", log=lines.append)) == 4
+    assert lines == ["in: passed over: 2 (format that is not read: c.m4a, deep/d.wma)"]
+
+
 def test_a_missing_recording_is_left_to_the_conversion(folder):
     assert outputs(["nowhere.wav"], "out") == [("nowhere.wav", "out/nowhere.wav")]
 
@@ -63,7 +71,10 @@ def test_a_missing_recording_is_left_to_the_conversion(folder):
         (["in"], "in", "would overwrite a recording"),
         (["in/a.wav", "in/b.mp3"], "x.wav", "cannot become the one file"),
         (["in"], "x.wav", "cannot become the one file"),
-        (["in/a.wav"], "x.mp3", "name the output .wav or .flac"),
+        (["in/a.wav"], "x.mp3", "x.mp3 cannot be written; name the output .wav or .flac"),
+        (["in/a.wav"], "x.m4a", "x.m4a cannot be written; name the output .wav or .flac"),
+        (["in/a.wav"], "x.WMA", "x.WMA cannot be written; name the output .wav or .flac"),
+        (["in"], "x.webm", "cannot become the one file x.webm"),
         (["in/a.wav"], "no/such/x.wav", "does not exist; make it"),
         (["in/a.wav"], "no/such/folder", "does not exist; make it"),
         (["in/a.wav"], "in/notes.txt", "is a file, neither a folder nor"),

@@ -2,8 +2,11 @@
 
 import gc
 import json
+import os
+import shutil
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -94,6 +97,40 @@ def test_bad_files_do_not_stop_the_others(evc, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["good0.wav", "good1.wav", "good2.wav"]
     assert len(errors) == 6 and errors[-1].endswith("5 of 8 recordings could not be converted.")
     assert len(out.splitlines()) == 3
+
+
+def test_what_is_passed_over_is_named(evc, tmp_path):
+    (tmp_path / "in").mkdir()
+    write(tmp_path / "in" / "good.wav")
+    (tmp_path / "in" / "phone.m4a").touch()
+    code, out, errors = evc("in", "-o", "out")
+    assert code == 0 and len(out.splitlines()) == 1
+    assert errors == ["evc convert: in: passed over: 1 (format that is not read: phone.m4a)"]
+
+
+def test_a_warning_about_a_recording_is_one_line(evc, tmp_path):
+    write(tmp_path / "cut.wav", seconds=1.0)
+    (tmp_path / "cut.wav").write_bytes((tmp_path / "cut.wav").read_bytes()[:24_044])
+    code, _, errors = evc("cut.wav", "-o", "out.wav")
+    assert code == 0 and errors == ["evc convert: cut.wav ends early; 0.75 s could be read."]
+    assert warnings.showwarning.__module__ != "evc_jax.cli.commands"
+
+
+def test_names_that_are_no_text_are_printed_with_replacement_characters(evc, tmp_path):
+    (tmp_path / "in").mkdir()
+    write(tmp_path / "good.wav")
+    shutil.copy(tmp_path / "good.wav", os.fsencode(tmp_path / "in") + b"/caf\xe9.wav")
+    open(os.fsencode(tmp_path / "in") + b"/b\xe4d.wav", "wb").close()
+    code, out, errors = evc("in", "-o", "out")
+    assert code == 2 and out.startswith(f"out{os.sep}caf\ufffd.wav: 0.6 s")
+    assert errors[0].startswith("evc convert: ") and "b\ufffdd.wav" in errors[0]
+    assert os.listdir(os.fsencode(tmp_path / "out")) == [b"caf\xe9.wav"]
+
+
+def test_help_names_the_bounds_of_f0(capsys):
+    with pytest.raises(SystemExit):
+        main(["convert", "--help"])
+    assert "F0 is found from 62 to about 600 Hz; higher voices count as unvoiced." in capsys.readouterr().out
 
 
 def test_strength_zero_equals_the_reconstruction(evc, tmp_path):
@@ -254,6 +291,7 @@ def test_neutral_dials_on_the_command_line_change_nothing(evc, tmp_path):
         (["a.wav", "-o", "a.wav"], "would overwrite a recording"),
         (["a.wav", "b.wav", "-o", "o.wav"], "give a folder as -o"),
         (["a.wav", "-o", "o.mp3"], "name the output .wav or .flac"),
+        (["a.wav", "-o", "o.m4a"], "o.m4a cannot be written; name the output .wav or .flac"),
         (["-o", "o.wav"], "required: INPUT"),
     ],
 )
@@ -315,10 +353,10 @@ def test_the_program_hardly_looks_for_garbage_and_not_at_all_at_its_end():
     code = (
         "import atexit, gc, sys\n"
         "atexit.register(lambda: print('collected' if gc.get_freeze_count() == 0 else 'frozen'))\n"
-        "from evc_jax import cli\n"
+        "from evc_jax.cli import commands\n"
         "sys.argv = ['evc', 'voices', '--list', '--voices-dir', 'nowhere']\n"
-        "cli.main()\n"
-        "print(gc.get_threshold()[0] == cli.COLLECTOR_THRESHOLD, gc.isenabled())"
+        "commands.main()\n"
+        "print(gc.get_threshold()[0] == commands.COLLECTOR_THRESHOLD, gc.isenabled())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.split() == ["True", "True", "frozen"], done.stderr

@@ -9,11 +9,11 @@ import pytest
 from support.tiny_bundles import tiny_converter, tone
 
 from evc_jax.audio.chunking import split_windows
-from evc_jax.conversion.engine import ConversionEngine, WindowInputs
+from evc_jax.conversion.engine import BATCH_SIZES, ConversionEngine, WindowInputs, concatenate
 from evc_jax.conversion.options import ConversionOptions
 from evc_jax.features.f0_codes import log_f0_statistics
 from evc_jax.serving.admission import Admission, ExpiredError
-from evc_jax.serving.batching import PART_WINDOWS, BatchingEngine
+from evc_jax.serving.batching import BatchingEngine
 
 
 def numbered(count, value):
@@ -54,12 +54,12 @@ def make_engine(monkeypatch):
 
 def test_each_gets_its_own_windows(make_engine):
     engine, sizes = make_engine()
-    requests = [numbered(1 + i % 3, i) for i in range(20)]
+    requests = [numbered(2 + i % 3, i) for i in range(20)]
     for each, result in zip(requests, convert_all(engine, requests), strict=True):
         np.testing.assert_array_equal(result, 2 * each.mel)
     assert sum(sizes) == sum(map(len, requests))
-    assert len(sizes) < len(requests) / 2
-    assert max(sizes) <= PART_WINDOWS
+    assert len(sizes) < len(requests)
+    assert max(sizes) == 4
 
 
 def test_a_single_request_does_not_wait_for_long(make_engine):
@@ -72,8 +72,8 @@ def test_a_single_request_does_not_wait_for_long(make_engine):
 
 def test_one_request_for_each_call(make_engine):
     engine, sizes = make_engine(max_batch=1)
-    convert_all(engine, [numbered(1, 1)] * 4)
-    assert sizes == [1] * 4
+    convert_all(engine, [numbered(2, 1)] * 4)
+    assert sizes == [2] * 4
 
 
 def test_errors_reach_the_threads_that_wait(make_engine):
@@ -100,21 +100,25 @@ def test_closing_finishes_what_waits(make_engine, max_batch):
 
 def test_a_long_recording_is_cut_and_stops_at_its_deadline(make_engine):
     engine, sizes = make_engine(wait_ms=0)
-    long = numbered(2 * PART_WINDOWS + 3, 1)
+    long = numbered(2 * BATCH_SIZES[-1] + 3, 1)
     np.testing.assert_array_equal(engine.convert(long), 2 * long.mel)
-    assert sizes == [PART_WINDOWS, PART_WINDOWS, 3]
+    assert sizes == [BATCH_SIZES[-1], BATCH_SIZES[-1], 3]
     with pytest.raises(ExpiredError), Admission(1, timeout_s=0.02).enter().working():
         engine.convert(long)
-    assert sizes[3:] == [PART_WINDOWS]
+    assert sizes[3:] == [BATCH_SIZES[-1]]
 
 
-def test_sharing_changes_nothing_but_rounding(service):
-    converter = tiny_converter()
-    requests = []
+def test_sharing_changes_no_bit():
+    converter, requests, sizes = tiny_converter(), [], []
     for i, emotion in enumerate((None, "happy", "sad")):
         features = converter.extract(tone(0.6 + 0.5 * i, f0_hz=120 + 60 * i, seed=i), 16000)
         windows = split_windows(features.mel), split_windows(features.f0_hz)
         statistics, options = log_f0_statistics(features.f0_hz), ConversionOptions(emotion=emotion)
-        requests.append(converter.window_inputs(*windows, features.embedding, statistics, options))
-    for each, result in zip(requests, convert_all(service.engine, requests), strict=True):
-        np.testing.assert_allclose(result, converter.engine.convert(each), rtol=0, atol=1e-5)
+        inputs = converter.window_inputs(*windows, features.embedding, statistics, options)
+        requests += [concatenate([inputs] * count) for count in (1, 2, 5)]
+    engine = BatchingEngine(converter.bundle, wait_ms=1000, on_batch=sizes.append)
+    for each, result in zip(requests, convert_all(engine, requests), strict=True):
+        np.testing.assert_array_equal(result, converter.engine.convert(each))
+    engine.close()
+    # The emotions share a call; a window that fills its program, and the recording without an emotion, do not.
+    assert sorted(sizes) == [1, 1, 1, 2, 4, 5, 10]
