@@ -36,7 +36,7 @@ class RequestVoices(Voices):
         check_deadline()
         if isinstance(voice, np.ndarray):
             with _named("voice_file"):
-                return self._of_array(voice)
+                return super()._one(voice, seed)
         return self.sample(1, str(voice).removeprefix(SAMPLED_VOICE), seed)[0]
 
 

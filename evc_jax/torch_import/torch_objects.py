@@ -107,7 +107,8 @@ class Module:
         Raises:
           CheckpointError: modules are nested too deeply, or too many.
         """
-        found, waiting = {}, [("", self)]
+        found: dict[str, Any] = {}
+        waiting = [("", self)]
         for count, (prefix, module) in enumerate(waiting):
             if count > MAX_MODULES or prefix.count(".") > MAX_DEPTH:
                 raise CheckpointError(f"has more than {MAX_MODULES:,} modules, or too deeply nested ones")

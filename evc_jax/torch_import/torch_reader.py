@@ -135,7 +135,7 @@ def read_torch_file(path: str | os.PathLike) -> TorchFile:
         raise CheckpointError(f"{path} is an empty file; give a checkpoint.")
     with path.open("rb") as file, naming(path):
         data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        content = _read_archive(file, data) if data[:4] == b"PK\x03\x04" else _read_stream(data)
+        content = _read_archive(file, data) if bytes(data[:4]) == b"PK\x03\x04" else _read_stream(data)
     return TorchFile(path, content, len(data))
 
 
@@ -152,7 +152,7 @@ def _read_archive(file: Any, data: memoryview) -> Any:
     root = found[0].removesuffix("data.pkl")
     if f"{root}constants.pkl" in names:
         raise CheckpointError("is a TorchScript program, not a checkpoint; save its state_dict with torch.save instead")
-    big = f"{root}byteorder" in names and _stored(archive, data, f"{root}byteorder").bytes() == b"big"
+    big = f"{root}byteorder" in names and bytes(_stored(archive, data, f"{root}byteorder").bytes()) == b"big"
     unpickler, _ = _run(_stored(archive, data, found[0]).bytes())
     for key, storage in unpickler.storages.items():
         stored = _stored(archive, data, f"{root}data/{key}")
@@ -173,7 +173,7 @@ def _stored(archive: zipfile.ZipFile, data: memoryview, name: str) -> Storage:
 
 def _read_stream(data: memoryview) -> Any:
     """Magic number, version, facts about the writer, the object, keys of the storages, the storages."""
-    if data[257:262] == b"ustar":
+    if bytes(data[257:262]) == b"ustar":
         raise CheckpointError("is a tar archive, PyTorch's format before 2017; save it again with a PyTorch of today")
     try:
         header, position = _run(data)
@@ -219,7 +219,10 @@ def _inspect(program: bytes) -> int:
     stack: list[int] = []
     marks: list[int] = []
     memo: dict[int, int] = {}
-    for count, (opcode, argument, position) in enumerate(pickletools.genops(program)):  # noqa: B007, its last value counts
+    argument: Any
+    end = 0
+    for count, (opcode, argument, position) in enumerate(pickletools.genops(program)):
+        end = (position or 0) + 1
         name, before = opcode.name, opcode.stack_before
         if count >= MAX_OPCODES or (name.endswith("PUT") and argument >= MAX_OPCODES):
             raise CheckpointError(f"has a pickle of more than {MAX_OPCODES:,} opcodes or memo entries; do not trust it")
@@ -242,7 +245,7 @@ def _inspect(program: bytes) -> int:
         stack += [parts] * len(opcode.stack_after)
         if name.endswith("PUT") or name == "MEMOIZE":
             memo[len(memo) if name == "MEMOIZE" else argument] = stack[-1]
-    return position + 1
+    return end
 
 
 def _tensor(stretch: Any, offset: int, shape: Any, strides: Any, *_: Any) -> Tensor:
