@@ -20,6 +20,7 @@ from evc_jax.models.gan.voicegan import VoiceDiscriminator, VoiceGenerator
 from evc_jax.models.network import Network, Params
 from evc_jax.models.speechsplit.network import F0Converter, SpeechSplit
 from evc_jax.models.speechsplit.random_resampling import Resampling, random_resample
+from evc_jax.models.waveglow.config import WaveGlowConfig
 from evc_jax.models.waveglow.network import WaveGlow, waveglow_loss
 from evc_jax.models.waveglow.synthesis import synthesize
 from evc_jax.torch_import import torch_gans, torch_speechsplit, torch_waveglow
@@ -130,8 +131,8 @@ def check_waveglow(golden: Golden) -> Report:
     """Both directions: latent, log-determinants, loss, gradients; audio from the recorded noise and from none."""
     mel = jnp.asarray(golden["mel"]).swapaxes(1, 2)
     state = torch_waveglow.in_latest_form(within(golden, "params"))
-    # The hop leaves no trace in a state; it is a multiple of the group here.
-    config = _like(torch_waveglow.waveglow_config(state, golden["infer_audio"].shape[1] // mel.shape[1]), golden)
+    stride = _hop_samples(torch_waveglow.waveglow_config(state), golden["infer_audio"].shape[1], mel.shape[1])
+    config = _like(torch_waveglow.waveglow_config(state, stride), golden)
     weights = torch_waveglow.waveglow_weights(config)
     params = from_torch(state, weights)
     network, report = Network(WaveGlow, config), Report()
@@ -157,6 +158,16 @@ def check_waveglow(golden: Golden) -> Report:
     report.output("infer_audio", infer(float(golden["infer_sigma"])), golden["infer_audio"])
     report.output("infer_audio_sigma0", infer(0.0), golden["infer_audio_sigma0"])
     return report
+
+
+def _hop_samples(config: WaveGlowConfig, samples: int, frames: int) -> int:
+    """The hop of a synthesis, which makes whole groups of samples only; it leaves no trace in a state.
+
+    Several hops may lead to as many groups: one that divides the kernel of the upsampling is preferred, as it makes
+    every frame last as long; otherwise the smallest is taken.
+    """
+    fitting = range(-(-samples // frames), (samples + config.group_samples - 1) // frames + 1)
+    return next((hop for hop in fitting if config.upsample_kernel % hop == 0), fitting[0])
 
 
 def _hparams(golden: Golden) -> dict[str, int]:

@@ -169,6 +169,13 @@ def test_weight_norm_may_be_removed():
     )
 
 
+@pytest.mark.parametrize("group", [8, 12, 96])
+@pytest.mark.parametrize("frames", [1, 3, 7, 60])
+def test_the_hop_is_found(group, frames):
+    config = WaveGlowConfig(group_samples=group)
+    assert golden_checks._hop_samples(config, frames * 256 // group * group, frames) == 256
+
+
 def test_other_checkpoints_are_refused():
     with pytest.raises(CheckpointError, match="has no tensor .*; it is not one of this network"):
         torch_speechsplit.speechsplit_config({"conv.weight": np.zeros((1, 1, 1))})
