@@ -122,7 +122,8 @@ class CodeDiscriminator(nn.Module):
         for index, (inputs, outputs) in enumerate(widths):
             kernel, groups = config.discriminator_kernels[index], config.discriminator_groups[index]
             stride, padding = (codegan.RESAMPLING_STRIDE, 0) if index else (1, kernel // 2)
-            layers += [nn.Conv1d(inputs, outputs, kernel, stride, padding, groups=groups), nn.LeakyReLU(codegan.SLOPE)]
+            layers.append(nn.Conv1d(inputs, outputs, kernel, stride, padding, groups=groups))
+            layers.append(nn.LeakyReLU(codegan.LEAKY_SLOPE))
         self.main = nn.Sequential(*layers)
         self.src = nn.Conv1d(config.discriminator_widths[-1], 1, 1)
         self.cls = nn.Conv1d(config.discriminator_widths[-1], config.emotions, 1)
@@ -270,9 +271,9 @@ def updates(batch: dict[str, np.ndarray], device: torch.device) -> list[Samples]
 
 
 def _linears(widths: Sequence[int]) -> list[nn.Module]:
-    layers = ([nn.Linear(a, b), nn.LeakyReLU(voicegan.SLOPE)] for a, b in itertools.pairwise(widths))
+    layers = ([nn.Linear(a, b), nn.LeakyReLU(voicegan.LEAKY_SLOPE)] for a, b in itertools.pairwise(widths))
     return [layer for pair in layers for layer in pair]
 
 
 def _normed(conv: Any) -> list[nn.Module]:
-    return [conv, nn.InstanceNorm1d(conv.out_channels, affine=True), nn.LeakyReLU(codegan.SLOPE)]
+    return [conv, nn.InstanceNorm1d(conv.out_channels, affine=True), nn.LeakyReLU(codegan.LEAKY_SLOPE)]

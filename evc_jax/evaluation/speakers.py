@@ -32,13 +32,13 @@ class Similarity:
 
     Attributes:
       cosine: of their embeddings; 1 is the same, embeddings are never below 0.
-      meaning: the cosine in words.
+      verdict: the cosine in words.
       read_same, read_different: share of pairs of read recordings by one speaker, and by two, that are as similar.
       acted_same, acted_different: the same for acted emotions.
     """
 
     cosine: float
-    meaning: str
+    verdict: str
     read_same: float
     read_different: float
     acted_same: float
@@ -46,7 +46,7 @@ class Similarity:
 
     def __str__(self) -> str:
         return (
-            f"{self.cosine:.3f}: {self.meaning}.\n"
+            f"{self.cosine:.3f}: {self.verdict}.\n"
             f"As similar or more so are {_percent(self.read_same)} of pairs of recordings by one speaker and "
             f"{_percent(self.read_different)} by two speakers when they read (LibriSpeech), "
             f"{_percent(self.acted_same)} and {_percent(self.acted_different)} when they act emotions (RAVDESS)."
@@ -56,9 +56,9 @@ class Similarity:
 def compare(a: Float[np.ndarray, " C"], b: Float[np.ndarray, " C"]) -> Similarity:
     """Compares two speaker embeddings of unit length."""
     cosine = float(np.clip(a.astype(np.float64) @ b, -1, 1))
-    meaning = next(words for lowest, words in _MEANINGS if cosine >= lowest)
+    verdict = next(words for lowest, words in _MEANINGS if cosine >= lowest)
     tables = (_READ_SAME, _READ_DIFFERENT, _ACTED_SAME, _ACTED_DIFFERENT)
-    return Similarity(cosine, meaning, *(round(float(np.interp(cosine, _GRID, table)), 4) for table in tables))
+    return Similarity(cosine, verdict, *(round(float(np.interp(cosine, _GRID, table)), 4) for table in tables))
 
 
 def _percent(share: float) -> str:

@@ -141,7 +141,7 @@ def test_voices_from_arrays_and_files(converter, features, tmp_path):
         ({"rate": float("inf")}, "The rate is inf"),
         ({"timbre": 1.1}, "The timbre is 1.1; give a number from 0 to 1"),
         ({"timbre": 0.5}, "The timbre 0.5 leads from the source's voice to another one"),
-        ({"flatten": 2}, "The flatten is 2; give a number from 0 to 1"),
+        ({"flatten_pitch": 2}, "The flatten pitch is 2; give a number from 0 to 1"),
         ({"denoise": -1}, "The denoise is -1; give a number from 0 to 1"),
     ],
 )

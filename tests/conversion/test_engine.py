@@ -31,7 +31,7 @@ def requests(converter):
         ConversionOptions(),
         ConversionOptions(emotion="happy"),
         ConversionOptions(emotion="sad", strength=0.5, voice="sampled:male"),
-        ConversionOptions(pitch_shift=3, flatten=1),
+        ConversionOptions(pitch_shift=3, flatten_pitch=1),
     )
     return [inputs_of(converter, each, seed)[0] for seed, each in enumerate(options)]
 
@@ -77,7 +77,7 @@ def test_a_window_without_strength_keeps_its_codes(converter):
 
 def test_the_pitch_gain_is_the_references_fake_neutral(converter):
     assert (inputs_of(converter, ConversionOptions())[0].pitch_gain == 1).all()
-    np.testing.assert_allclose(inputs_of(converter, ConversionOptions(flatten=1))[0].pitch_gain, 0.1)
+    np.testing.assert_allclose(inputs_of(converter, ConversionOptions(flatten_pitch=1))[0].pitch_gain, 0.1)
 
 
 def test_pitch_moves_only_with_an_f0_converter(converter, tmp_path):

@@ -29,7 +29,7 @@ def voices(cosine):
 def test_words(cosine, words):
     result = compare(*voices(cosine))
     assert result.cosine == pytest.approx(cosine, abs=1e-6)
-    assert words in result.meaning and f"{cosine:.3f}: {result.meaning}." in str(result)
+    assert words in result.verdict and f"{cosine:.3f}: {result.verdict}." in str(result)
 
 
 def test_shares_fall_with_the_cosine():
@@ -50,7 +50,7 @@ def test_the_words_hold_for_real_recordings(data_dir):
     chosen = [members[:2] for members in list(speakers.values())[:3]]
     embeddings = [[extraction.extract(audio_io.load(file, 16000), 16000).embedding for file in pair] for pair in chosen]
     for i, (one, other) in enumerate(embeddings):
-        assert compare(one, other).meaning.endswith("likely the same speaker")
+        assert compare(one, other).verdict.endswith("likely the same speaker")
         stranger = embeddings[i - 1][1]
         assert compare(one, stranger).cosine < compare(one, other).cosine
-        assert compare(one, stranger).meaning.startswith(("undecided", "probably different", "very likely different"))
+        assert compare(one, stranger).verdict.startswith(("undecided", "probably different", "very likely different"))

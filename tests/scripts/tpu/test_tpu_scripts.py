@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-SCRIPTS = HERE.parents[1] / "scripts" / "tpu"
+SCRIPTS = HERE.parents[2] / "scripts" / "tpu"
 RUN = "gs://bucket/runs/waveglow"
 TRAINING = ["--config=configs/waveglow.py:tiny", "--config.seed=3", f"--workdir={RUN}", "--config.data.datasets=a b"]
 SLICE = ["--type=v5litepod-16", "--zone=us-west4-a", "--project=speech", "--spot", "--poll-s=0.1"]
