@@ -27,7 +27,7 @@ from evc_jax.jax_cache import CACHE_VARIABLE
 from evc_jax.pretrained.bundle import load_bundle
 
 # What the script `evc` holds; that one need not be on the path.
-EVC = (sys.executable, "-c", "import sys; from evc_jax.cli.commands.commands import main; sys.exit(main())")
+EVC = (sys.executable, "-c", "import sys; from evc_jax.cli.commands import main; sys.exit(main())")
 
 
 def evc(arguments: list[str], cache: Path) -> None:
