@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import jax
 from jax.extend.core import JaxprEqn, jaxprs_in_params
-from jax.sharding import AbstractMesh
+from jax.sharding import AbstractMesh, AxisType
 
 from benchmarks.fake_data import batch_shapes, system_without_data
 from benchmarks.harness import number
@@ -55,7 +55,8 @@ def step_cost(config: TrainConfig) -> StepCost:
     state = jax.eval_shape(system.init, key)
     # Of two devices that need not be there, since a single one averages nothing.
     batch = batch_shapes(system, 2 * config.batch_size * config.accumulate)
-    step = parallel.map_step(system.step, AbstractMesh((2,), (parallel.AXIS,)))
+    mesh = AbstractMesh((2,), (parallel.AXIS,), axis_types=(AxisType.Auto,))
+    step = parallel.map_step(system.step, mesh)
     networks = (state.generator, state.discriminator) if isinstance(system, GanSystem) else state.params
     return StepCost(
         parameters=sum(leaf.size for leaf in jax.tree.leaves(networks)),
