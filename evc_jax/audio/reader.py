@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import os
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from jaxtyping import Float
 from evc_jax.audio import io as audio_io
 from evc_jax.audio.channels import ChannelStatistics
 from evc_jax.audio.decoding import read_blocks
-from evc_jax.audio.repair import OffsetStatistics, remove_clicks
+from evc_jax.audio.repair import remove_clicks
 
 _DECODED_S = 8.0  # decoded at once, from samples in memory
 
@@ -39,20 +38,6 @@ class AudioReader:
             audio_io.check_shape(self.source)
             audio_io.check_rate(self.rate_hz)
 
-    def duration_s(self) -> float | None:
-        """The duration that the file's header states, for a progress bar; None where it states none."""
-        import soundfile
-
-        if isinstance(self.source, np.ndarray):
-            return len(self.source) / self.rate_hz
-        if isinstance(self.source, io.IOBase):
-            return None
-        try:
-            stated_s = soundfile.info(os.fsencode(self.source)).duration
-        except (soundfile.SoundFileError, OSError, TypeError):
-            return None
-        return stated_s if 0 < stated_s < 1e7 else None
-
     def load(self, sample_rate_hz: int, limit_s: float = np.inf) -> Float[np.ndarray, " S"] | None:
         """The whole recording as `audio.io.to_mono` gives it; None where it lasts longer than the limit.
 
@@ -67,26 +52,16 @@ class AudioReader:
         whole = audio_io.read(self.source, limit_s)
         return None if whole is None else audio_io.to_mono(*whole, sample_rate_hz)
 
-    def read_mono(self, sample_rate_hz: int, block_samples: int) -> Iterator[Float[np.ndarray, " s"]]:
-        """Mono float32 blocks of `block_samples` samples at `sample_rate_hz`, the last one shorter.
+    def read_mono(self, sample_rate_hz: int) -> Iterator[Float[np.ndarray, " s"]]:
+        """Mono float32 blocks at `sample_rate_hz`; the recording is decoded twice, first for channels and offset.
 
-        Channels and offset are treated as `audio.io.to_mono` treats them; a click is one beside its block.
+        Both are treated as `audio.io.to_mono` treats them; a click is one beside its block.
 
         Raises:
           AudioError: see `audio.io.load`.
         """
-        held = np.zeros(0, np.float32)
-        for part in self._resampled(sample_rate_hz):
-            held = np.concatenate([held, part])
-            while len(held) >= block_samples:
-                yield held[:block_samples]
-                held = held[block_samples:]
-        if len(held):
-            yield held
+        import soxr
 
-    @functools.cached_property
-    def _mixing(self) -> tuple[int | None, float]:
-        """The channel to take (None for the mean of all) and the offset to subtract, of the whole recording."""
         statistics: ChannelStatistics | None = None
         samples, rate_hz = 0, 1
         for block, rate_hz in self._decoded():
@@ -94,26 +69,14 @@ class AudioReader:
             statistics.add(block)
             samples += len(block)
         audio_io.check_duration(samples, rate_hz)
-        channel = statistics.best_channel() if statistics is not None else None
-        offset = OffsetStatistics()
+        assert statistics is not None  # there are samples
+        channel = statistics.best_channel()
+        offset = statistics.offset(channel)
+        stream = soxr.ResampleStream(rate_hz, sample_rate_hz, 1, "float32", audio_io.RESAMPLING_QUALITY)
         for block, _ in self._decoded():
-            offset.add(audio_io.mix(block, channel))
-        return channel, offset.offset()
-
-    def _resampled(self, sample_rate_hz: int) -> Iterator[Float[np.ndarray, " s"]]:
-        import soxr
-
-        channel, offset = self._mixing
-        stream = None
-        for block, rate_hz in self._decoded():
             mono = remove_clicks((audio_io.mix(block, channel) - offset).astype(np.float32), rate_hz)
-            if rate_hz == sample_rate_hz:
-                yield mono
-                continue
-            if stream is None:
-                stream = soxr.ResampleStream(rate_hz, sample_rate_hz, 1, "float32", audio_io.RESAMPLING_QUALITY)
-            yield stream.resample_chunk(mono)
-        if stream is not None:
+            yield mono if rate_hz == sample_rate_hz else stream.resample_chunk(mono)
+        if rate_hz != sample_rate_hz:
             yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
     def _decoded(self) -> Iterator[tuple[Float[np.ndarray, "s channels"], int]]:
