@@ -18,8 +18,8 @@ from jaxtyping import Float
 from evc_jax.audio import pauses
 from evc_jax.audio.chunking import join_windows, split_windows
 from evc_jax.audio.config import AudioConfig
+from evc_jax.audio.io import AudioReader
 from evc_jax.audio.mel import frame_count
-from evc_jax.audio.reader import AudioReader
 from evc_jax.conversion import controls
 from evc_jax.conversion.engine import ConversionEngine, WindowInputs
 from evc_jax.conversion.options import ConversionOptions, TransferAspects, options_from

@@ -25,9 +25,9 @@ from evc_jax.audio import loudness
 from evc_jax.audio.chunking import delay_in_phase
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.decoding import naming_errors
+from evc_jax.audio.io import AudioReader
 from evc_jax.audio.mel import frame_powers, frame_signal, highpass
 from evc_jax.audio.pauses import Segment, cut_at_pauses
-from evc_jax.audio.reader import AudioReader
 from evc_jax.conversion.converter import Conversion, Converter
 from evc_jax.conversion.options import ConversionOptions
 from evc_jax.errors import AudioError
@@ -243,18 +243,9 @@ def analyse(spool: io.IOBase, config: AudioConfig) -> RecordingStats:
 def _join(
     conversion: Conversion, segment: Segment, first: int, tail: np.ndarray, last: bool, rate: float
 ) -> tuple[Conversion, Float[np.ndarray, " s"]]:
-    """Drops a segment's context and fades the segment in over what the previous one continues with.
+    """Drops the context and fades the segment in over `tail`, with which the previous one continues for `FADE_S`.
 
-    Args:
-      conversion: of the segment with its context, which begins at sample `first` of the source.
-      segment: what is kept of it.
-      first: see above.
-      tail: `FADE_S` of sound from the previous segment; empty for the first one.
-      last: whether the recording ends with it.
-      rate: how many times as fast the output is.
-
-    Returns:
-      the conversion of the segment alone, and the tail for the next one.
+    `conversion` begins at sample `first` of the source. Returns that of the segment alone, and the tail for the next.
     """
     hop, fade = conversion.config.hop_samples, round(FADE_S * conversion.sample_rate_hz)
     begin = samples_at_rate(segment.first, rate) - fade // 2 if segment.first else 0

@@ -22,9 +22,9 @@ CONFIG = AudioConfig()
 def test_mel_agrees_with_golden(golden_dir, data_dir):
     for golden in golden_features.read(golden_dir, data_dir):
         mel = log_mel(golden.samples, CONFIG)
-        heard = golden.mel > 0.05
+        loud = golden.mel > 0.05
         assert mel.shape == golden.mel.shape, golden.name
-        np.testing.assert_allclose(mel[heard], golden.mel[heard], atol=1e-3, err_msg=golden.name)
+        np.testing.assert_allclose(mel[loud], golden.mel[loud], atol=1e-3, err_msg=golden.name)
 
 
 def test_mel_agrees_with_librosa():

@@ -145,7 +145,7 @@ def test_voices_from_arrays_and_files(converter, features, tmp_path):
         ({"denoise": -1}, "The denoise is -1; give a number from 0 to 1"),
     ],
 )
-def test_impossible_wishes(options, message):
+def test_impossible_options(options, message):
     with pytest.raises(ConfigError, match=message):
         ConversionOptions(**options)
 

@@ -16,8 +16,8 @@ from support.tiny_bundles import tiny_converter, tone, write_bundle
 from evc_jax.audio import io as audio_io
 from evc_jax.audio import pauses
 from evc_jax.audio.config import AudioConfig
+from evc_jax.audio.io import AudioReader
 from evc_jax.audio.mel import frame_count
-from evc_jax.audio.reader import AudioReader
 from evc_jax.conversion import long_recordings
 from evc_jax.conversion.converter import Conversion, Converter
 from evc_jax.conversion.long_recordings import analyse, convert_file, convert_recording, stream_convert
