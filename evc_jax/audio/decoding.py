@@ -61,7 +61,7 @@ def read_blocks(
         except (soundfile.SoundFileError, OSError, TypeError) as error:
             damage = error
     if damage is not None and not decoded:
-        raise unreadable(name) from damage
+        raise AudioError(f"{name} cannot be read as audio; give a WAV, FLAC, OGG or MP3 recording.") from damage
     if shortened and shortened["stated"] in _NEVER_STATED:
         warnings.warn(AudioWarning(f"{name} was not closed; {decoded / rate_hz:.2f} s were read."), stacklevel=2)
     elif damage is not None or shortened or decoded < stated < _LENGTH_OPEN:
@@ -192,8 +192,3 @@ def _not_accessible(path: Path, error: OSError) -> AudioError:
     if isinstance(error, PermissionError):
         return AudioError(f"{path} cannot be opened: no permission; change its permissions or give another recording.")
     return AudioError(f"{path} cannot be opened ({error.strerror or error}); give another recording.")
-
-
-def unreadable(path: str | os.PathLike) -> AudioError:
-    """The error for a file that libsndfile cannot read."""
-    return AudioError(f"{path} cannot be read as audio; give a WAV, FLAC, OGG or MP3 recording.")

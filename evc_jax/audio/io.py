@@ -142,7 +142,13 @@ def to_mono(audio: np.ndarray, rate_hz: int, sample_rate_hz: int) -> Float[np.nd
     check_rate(rate_hz)
     check_duration(len(audio), rate_hz)
     audio = as_finite_float(audio)
-    mono = remove_clicks(remove_offset(mix(audio, best_channel(audio, rate_hz))), rate_hz)
+    channel = None
+    if audio.ndim == 2 and audio.shape[1] > 1:
+        statistics = ChannelStatistics(audio.shape[1], rate_hz)
+        for block in np.array_split(audio, max(1, audio.size // BLOCK_VALUES)):
+            statistics.add(block)
+        channel = statistics.best_channel()
+    mono = remove_clicks(remove_offset(mix(audio, channel)), rate_hz)
     if rate_hz != sample_rate_hz:
         mono = soxr.resample(mono, rate_hz, sample_rate_hz, quality=RESAMPLING_QUALITY)
     return np.ascontiguousarray(mono, dtype=np.float32)
@@ -167,20 +173,10 @@ def check_duration(samples: int, rate_hz: int) -> None:
 
 
 def mix(audio: np.ndarray, channel: int | None = None) -> Float[np.ndarray, " S"]:
-    """Mono of floating-point samples [S] or [S, channels]: their mean, or what `best_channel` found for the whole."""
+    """Mono of floating-point samples [S] or [S, channels]: their mean, or the channel that stands for the whole."""
     if audio.ndim == 1:
         return audio
     return audio.mean(axis=1) if channel is None else audio[:, channel]
-
-
-def best_channel(audio: Float[np.ndarray, "S *channels"], rate_hz: int) -> int | None:
-    """The channel that stands for a whole recording, or None where the mean of all channels does."""
-    if audio.ndim == 1 or audio.shape[1] == 1:
-        return None
-    statistics = ChannelStatistics(audio.shape[1], rate_hz)
-    for block in np.array_split(audio, max(1, audio.size // BLOCK_VALUES)):
-        statistics.add(block)
-    return statistics.best_channel()
 
 
 def as_finite_float(audio: np.ndarray) -> np.ndarray:

@@ -236,7 +236,3 @@ class Converter:
         """The requested vocoder, or the bundle's default."""
         name = options.vocoder or self.bundle.default_vocoder
         return make_vocoder(name, self.bundle, options.sigma, options.denoise)
-
-    def sample_voices(self, n: int, sex: str, seed: int = 0) -> Float[np.ndarray, "N C"]:
-        """Draws new voices: see `voices.Voices.sample`."""
-        return self.voices.sample(n, sex, seed)

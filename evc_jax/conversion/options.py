@@ -60,11 +60,7 @@ class ConversionOptions:
     pitch_shift: float = _option(0.0, "semitones up; 0 is neutral", low=-12, high=12)
     rate: float = _option(1.0, "1 is neutral, 1.2 is faster and shorter by that factor", low=0.5, high=2)
     flatten_pitch: float = _option(
-        0.0,
-        "0 is neutral, 1 the reference's fake neutral, a tenth of the pitch code",
-        low=0,
-        high=1,
-        aliases=("flatten",),
+        0.0, "1 is the reference's fake neutral, a tenth of the pitch code", low=0, high=1, aliases=("flatten",)
     )
     seed: int = _option(0, "of everything random", synthesis=True, low=0, high=MAX_SEED)
     vocoder: str | None = _option(None, "default: the bundle's better one", synthesis=True, choices=VOCODERS)
@@ -138,10 +134,9 @@ class Option:
                 raise ConfigError(f"There is no {words} {value!r}; choose one of {', '.join(self.choices)}.")
             return
         assert self.low is not None and self.high is not None  # every number has bounds
-        if not isinstance(value, int | float | np.number) or isinstance(value, bool):
-            raise ConfigError(f"The {words} is {value!r}; give {self.range_text}.")
-        if not (self.low <= value <= self.high and self.kind(value) == value):
-            shown = f"{value:g}" if isinstance(value, float) else str(value)[:40]
+        is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        if not (is_number and self.low <= value <= self.high and self.kind(value) == value):
+            shown = f"{value:g}" if isinstance(value, float) else f"{value!r}"[:40]
             raise ConfigError(f"The {words} is {shown}; give {self.range_text}.")
 
     @property
@@ -151,13 +146,12 @@ class Option:
         return f"{'a number' if self.kind is float else 'an integer'} from {low} to {high}"
 
 
-def _make_option(entry: dataclasses.Field) -> Option:
-    kind = {"float": float, "int": int}.get(str(entry.type), str)
-    return Option(entry.name, kind, entry.default, **entry.metadata)
-
-
 # All options but the voice, which is no number and no word.
-OPTIONS = tuple(_make_option(entry) for entry in dataclasses.fields(ConversionOptions) if entry.metadata)
+OPTIONS = tuple(
+    Option(entry.name, {"float": float, "int": int}.get(str(entry.type), str), entry.default, **entry.metadata)
+    for entry in dataclasses.fields(ConversionOptions)
+    if entry.metadata
+)
 
 
 def options_from(given: dict[str, Any], synthesis_only: bool = False) -> ConversionOptions:

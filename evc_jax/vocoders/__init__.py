@@ -29,9 +29,9 @@ def make_vocoder(name: str, bundle: Any, sigma: float = DEFAULT_SIGMA, denoise: 
     """
     # Imported here: the names above are for the command line, which must not pay for JAX.
     if name == "griffin-lim":
-        from evc_jax.vocoders.griffin_lim import GriffinLim
+        from evc_jax.vocoders.griffin_lim import griffin_lim
 
-        return GriffinLim(bundle.audio)
+        return lambda mel, samples, seed: griffin_lim(mel, bundle.audio, length=samples, seed=seed)
     from evc_jax.vocoders.denoiser import Denoiser
     from evc_jax.vocoders.waveglow import WaveGlowVocoder, waveglow_bias
 

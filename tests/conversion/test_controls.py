@@ -197,7 +197,7 @@ def test_the_shipped_bundle_follows_the_rate(converted):
 
 
 def test_the_shipped_bundle_follows_the_timbre(shipped, converted):
-    voice = shipped.sample_voices(1, "female", seed=1)[0]
+    voice = shipped.voices.sample(1, "female", seed=1)[0]
 
     def likeness(timbre):
         audio = converted(voice=voice, timbre=timbre).audio

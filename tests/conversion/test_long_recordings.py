@@ -242,7 +242,7 @@ from evc_jax.conversion.long_recordings import convert_file
 from evc_jax.conversion.options import ConversionOptions
 from evc_jax.vocoders import griffin_lim
 
-griffin_lim.GriffinLim = functools.partial(griffin_lim.GriffinLim, iterations=2)  # more take longer, not more memory
+griffin_lim.griffin_lim = functools.partial(griffin_lim.griffin_lim, iterations=2)  # more take longer, not more memory
 
 def peak_mb():
     line = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
