@@ -212,10 +212,7 @@ def save_blocks(
 ) -> None:
     """Does what `save` does for sound that comes in blocks and whose length and peak are known.
 
-    A WAV file of more than 4 GB is written as RF64, which programs read as WAV.
-
-    Raises:
-      AudioError: another suffix, or a place that cannot be written.
+    A WAV file of more than 4 GB is written as RF64, which programs read as WAV. Errors are those of `save`.
     """
     import soundfile
 
@@ -248,11 +245,7 @@ def write_blocks(
 
 
 def check_output(path: str | os.PathLike) -> Path:
-    """The path, if its suffix names a format that is written.
-
-    Raises:
-      AudioError: another suffix.
-    """
+    """The path; raises AudioError unless its suffix names a format that is written."""
     path = Path(path)
     if path.suffix.lower() not in (".wav", ".flac"):
         raise AudioError(f"{path} cannot be written; name it .wav or .flac.")

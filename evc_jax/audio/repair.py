@@ -49,11 +49,8 @@ def remove_clicks(audio: Float[np.ndarray, " S"], rate_hz: int) -> Float[np.ndar
         if CLICK_FACTOR * rest < magnitudes[peak]:
             loud = first + np.flatnonzero(magnitudes[first:end] > rest)
             repaired = repaired.copy() if repaired is audio else repaired
-            _bridge(repaired, int(loud[0]), int(loud[-1]) + 1)
+            first, end = int(loud[0]), int(loud[-1]) + 1
+            # A line between the samples beside them; at the ends of a recording the one that there is.
+            known = [position for position in (first - 1, end) if 0 <= position < len(audio)]
+            repaired[first:end] = np.interp(np.arange(first, end), known, repaired[known]) if known else 0
     return repaired
-
-
-def _bridge(audio: np.ndarray, first: int, end: int) -> None:
-    """Replaces the samples [first, end) by a line; at the ends of a recording by the sample beside them."""
-    known = [position for position in (first - 1, end) if 0 <= position < len(audio)]
-    audio[first:end] = np.interp(np.arange(first, end), known, audio[known]) if known else 0

@@ -119,9 +119,7 @@ class ConversionEngine:
                 self._params[name] = jax.device_put(self._bundle.network(name).params)
         return {name: self._params[name] for name in names}
 
-    def _trace_conversion(
-        self, params: dict[str, Any], inputs: dict[str, Array], *, emotional: bool
-    ) -> Float[Array, "B T F"]:
+    def _trace_conversion(self, params: dict[str, Any], inputs: dict[str, Array], *, emotional: bool) -> Array:
         autoencoder = self._bundle.network("speechsplit").network
         codes = autoencoder.apply(
             params["speechsplit"], inputs["mel"], inputs["f0"], rhythm_mel=inputs["rhythm_mel"], method="encode"
@@ -135,13 +133,7 @@ class ConversionEngine:
         codes = scale_pitch(codes, inputs["pitch_gain"])
         return autoencoder.apply(params["speechsplit"], codes, inputs["embedding"], method="decode")
 
-    def _trace_pitch(
-        self,
-        params: dict[str, Any],
-        mel: Float[Array, "B T F"],
-        voiced: Bool[Array, "B T"],
-        f0: Int[Array, "B T"],
-    ) -> Int[Array, "B T"]:
+    def _trace_pitch(self, params: dict[str, Any], mel: Array, voiced: Array, f0: Array) -> Array:
         logits = self._bundle.network("f0_converter").network.apply(params["f0_converter"], mel, f0)
         return jnp.where(voiced, 1 + logits[..., 1:].argmax(-1), 0).astype(jnp.int32)
 

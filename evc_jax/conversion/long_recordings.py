@@ -87,15 +87,12 @@ def stream_convert(
 def convert_recording(converter: Converter, source: Source, options: ConversionOptions | None = None) -> Conversion:
     """Converts a recording of any length in memory; see `stream_convert`."""
     parts = list(convert_segments(converter, source, options))
-    sources = [part.source for part in parts]
-    features = replace(
-        sources[0],
-        audio=np.concatenate([part.audio for part in sources]),
-        mel=np.concatenate([part.mel for part in sources]),
-        f0_hz=np.concatenate([part.f0_hz for part in sources]),
-    )
-    sound, mel = (np.concatenate(found) for found in zip(*((part.audio, part.mel) for part in parts), strict=True))
-    return replace(parts[0], source=features, audio=sound, mel=mel)
+
+    def joined(values: list, *names: str) -> dict[str, np.ndarray]:
+        return {name: np.concatenate([getattr(value, name) for value in values]) for name in names}
+
+    features = replace(parts[0].source, **joined([part.source for part in parts], "audio", "mel", "f0_hz"))
+    return replace(parts[0], source=features, **joined(parts, "audio", "mel"))
 
 
 def convert_file(
@@ -157,11 +154,7 @@ def convert_segments(
 
 
 def _convert_segments(
-    converter: Converter,
-    reader: AudioReader,
-    options: ConversionOptions,
-    progress: bool,
-    folder: Path | None,
+    converter: Converter, reader: AudioReader, options: ConversionOptions, progress: bool, folder: Path | None
 ) -> Iterator[Conversion]:
     config, rate_hz = converter.bundle.audio, converter.bundle.audio.sample_rate_hz
     with naming_errors(reader.source):

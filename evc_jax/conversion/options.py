@@ -86,11 +86,7 @@ class ConversionOptions:
         return (self.voice,) if isinstance(self.voice, str | os.PathLike | np.ndarray) else tuple(self.voice)
 
     def check(self, bundle: Bundle) -> None:
-        """Whether the bundle has the networks for them; reads no parameters.
-
-        Raises:
-          BundleError: it cannot.
-        """
+        """Raises BundleError unless the bundle has the networks for them; reads no parameters."""
         if self.emotion is not None:
             bundle.require("codegan")
             if self.emotion not in bundle.emotions:
