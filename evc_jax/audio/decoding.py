@@ -27,7 +27,6 @@ _HEADER_BYTES = 2**16
 _CUT_SHORT = re.compile(
     r"^ ?(data|SSND) : (?P<stated>\d+) \(should be|^Ogg ?: (File ended|Last page|Junk)", re.MULTILINE
 )
-_NEVER_STATED = ("0", str(0xFFFFFFFF))
 
 
 def read_blocks(
@@ -62,7 +61,7 @@ def read_blocks(
             damage = error
     if damage is not None and not decoded:
         raise AudioError(f"{name} cannot be read as audio; give a WAV, FLAC, OGG or MP3 recording.") from damage
-    if shortened and shortened["stated"] in _NEVER_STATED:
+    if shortened and shortened["stated"] in ("0", "4294967295"):
         warnings.warn(AudioWarning(f"{name} was not closed; {decoded / rate_hz:.2f} s were read."), stacklevel=2)
     elif damage is not None or shortened or decoded < stated < _LENGTH_OPEN:
         warnings.warn(AudioWarning(f"{name} ends early; {decoded / rate_hz:.2f} s could be read."), stacklevel=2)

@@ -210,10 +210,7 @@ def save(path: str | os.PathLike, audio: Float[np.ndarray, " S"], rate_hz: int) 
 def save_blocks(
     path: str | os.PathLike, blocks: Iterable[Float[np.ndarray, " _"]], samples: int, peak: float, rate_hz: int
 ) -> None:
-    """Does what `save` does for sound that comes in blocks and whose length and peak are known.
-
-    A WAV file of more than 4 GB is written as RF64, which programs read as WAV. Errors are those of `save`.
-    """
+    """`save` for sound in blocks of which length and peak are known; a WAV file of more than 4 GB is RF64."""
     import soundfile
 
     path = check_output(path)

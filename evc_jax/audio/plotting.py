@@ -61,7 +61,7 @@ class CurvePanel:
 
 def draw_panels(path: str | os.PathLike, panels: Sequence[Panel], config: AudioConfig) -> None:
     """Writes `picture_of_panels` as a PNG file, which appears whole or not at all."""
-    picture = picture_of_panels(panels, config)
+    picture = picture_of_panels(panels, config)  # which imports Matplotlib with care
     from matplotlib.image import imsave
 
     with atomic_file(path) as beside:
