@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -88,7 +89,7 @@ def convert_recording(converter: Converter, source: Source, options: ConversionO
     """Converts a recording of any length in memory; see `stream_convert`."""
     parts = list(convert_segments(converter, source, options))
 
-    def joined(values: list, *names: str) -> dict[str, np.ndarray]:
+    def joined(values: list, *names: str) -> dict[str, Any]:
         return {name: np.concatenate([getattr(value, name) for value in values]) for name in names}
 
     features = replace(parts[0].source, **joined([part.source for part in parts], "audio", "mel", "f0_hz"))
