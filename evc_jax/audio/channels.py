@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from evc_jax.audio.repair import large_offset
+
 FRAME_S = 0.02
 # Of the mean's power beside the sum of the channels' powers: below this, channels cancel. One channel alone gives 1.
 MIN_KEPT_POWER = 0.5
@@ -18,14 +20,14 @@ NOISE_CONTRAST_DB = 12.0
 ENOUGH_CONTRAST_DB = 45.0
 CONTRAST_LOSS_DB = 6.0
 CONTRAST_PERCENTILES = (10, 95)
-_LEVELS_DB = np.arange(-140, 21)
+LEVEL_RANGE_DB = (-140, 20)
 
 
 class ChannelStatistics:
     """Covariance and levels of the channels of one recording, added block by block.
 
-    The statistics take the same small memory whatever the length, so that a recording that is read in blocks is mixed
-    exactly as one that is held as a whole.
+    A recording that is read in blocks is mixed exactly as one that is held as a whole. Two bytes for each frame
+    and channel are all that grows with the length.
     """
 
     def __init__(self, channels: int, rate_hz: int):
@@ -34,7 +36,7 @@ class ChannelStatistics:
         self._count = 0
         self._sums = np.zeros(channels)
         self._products = np.zeros((channels, channels))
-        self._histograms = np.zeros((channels + 1, len(_LEVELS_DB)), int)  # of the channels, then of their mean
+        self._levels_db: list[np.ndarray] = []  # int16 [frames, channels + 1]: of the channels, then of their mean
 
     def add(self, block: Float[np.ndarray, "s channels"]) -> None:
         """Takes the next samples, floating point."""
@@ -45,18 +47,18 @@ class ChannelStatistics:
         self._sums += used.sum(axis=0)
         self._products += used.T @ used
         signals = np.column_stack([used, used.mean(axis=1)]).reshape(frames, self._frame_samples, -1)
-        levels_db = np.maximum(10 * np.log10(signals.var(axis=1) + 1e-20), _LEVELS_DB[0])
-        for histogram, levels in zip(self._histograms, levels_db.T, strict=True):
-            histogram += np.histogram(levels, [*_LEVELS_DB, np.inf])[0]
+        levels_db = np.clip(10 * np.log10(signals.var(axis=1) + 1e-20), *LEVEL_RANGE_DB)
+        self._levels_db.append(np.floor(levels_db).astype(np.int16))
 
     def best_channel(self) -> int | None:
         """The channel that stands for the recording, or None where the mean of all does."""
         if self._count == 0:
             return None
-        means = self._sums / self._count
-        covariance = self._products / self._count - np.outer(means, means)
+        _, covariance = self._moments()
         powers = np.diag(covariance)
-        contrasts_db = np.array([_contrast_db(histogram) for histogram in self._histograms])
+        # How far the loud frames of each stand above the quiet ones.
+        low_db, high_db = np.percentile(np.concatenate(self._levels_db), CONTRAST_PERCENTILES, axis=0, method="lower")
+        contrasts_db = high_db - low_db
         speech_db = contrasts_db[:-1].max()
         cancels = covariance.sum() < MIN_KEPT_POWER * powers.sum()
         lacks_speech = contrasts_db < min(NOISE_CONTRAST_DB, speech_db - CONTRAST_LOSS_DB)
@@ -67,9 +69,13 @@ class ChannelStatistics:
         with_speech = contrasts_db[:-1] >= speech_db - CONTRAST_LOSS_DB
         return int(np.argmax(np.where(with_speech, powers, -1)))
 
+    def offset(self, channel: int | None) -> float:
+        """What to subtract from the channel, or from the mean of all where it is None; 0 where that is small."""
+        means, covariance = self._moments()
+        if channel is None:
+            return large_offset(float(means.mean()), float(np.sqrt(max(0.0, covariance.mean()))))
+        return large_offset(float(means[channel]), float(np.sqrt(max(0.0, covariance[channel, channel]))))
 
-def _contrast_db(histogram: np.ndarray) -> float:
-    """How far the loud frames stand above the quiet ones."""
-    ranks = np.asarray(CONTRAST_PERCENTILES) / 100 * (histogram.sum() - 1)
-    low_db, high_db = _LEVELS_DB[np.searchsorted(np.cumsum(histogram), ranks, side="right")]
-    return float(high_db - low_db)
+    def _moments(self) -> tuple[Float[np.ndarray, " channels"], Float[np.ndarray, "channels channels"]]:
+        means = self._sums / max(1, self._count)
+        return means, self._products / max(1, self._count) - np.outer(means, means)

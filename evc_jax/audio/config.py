@@ -41,21 +41,15 @@ class AudioConfig:
     level_dbfs: float | None = -26.0
 
     def __post_init__(self):
-        for name in ("sample_rate_hz", "hop_samples", "window_samples", "mel_bands", "gain", "mel_floor", "range_db"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"audio.{name} is {getattr(self, name)}; set it to a positive number.")
-        if self.hop_samples > self.window_samples:
-            raise ConfigError(
-                f"audio.hop_samples is {self.hop_samples}, more than window_samples {self.window_samples}; "
-                "set it to at most the window."
-            )
         nyquist_hz = self.sample_rate_hz / 2
-        if not 0 <= self.mel_min_hz < self.mel_max_hz <= nyquist_hz:
-            raise ConfigError(
-                f"audio.mel_min_hz {self.mel_min_hz} and mel_max_hz {self.mel_max_hz} are no range; "
-                f"set 0 <= mel_min_hz < mel_max_hz <= {nyquist_hz}."
-            )
-        if not 0 < self.highpass_hz < nyquist_hz:
-            raise ConfigError(f"audio.highpass_hz is {self.highpass_hz}; set it between 0 and {nyquist_hz}.")
-        if self.dither < 0:
-            raise ConfigError(f"audio.dither is {self.dither}; set it to 0 or more.")
+        positive = ("sample_rate_hz", "hop_samples", "window_samples", "mel_bands", "gain", "mel_floor", "range_db")
+        for name, allowed, remedy in (
+            *((name, getattr(self, name) > 0, "a positive number") for name in positive),
+            ("hop_samples", self.hop_samples <= self.window_samples, f"at most window_samples {self.window_samples}"),
+            ("mel_max_hz", self.mel_max_hz <= nyquist_hz, f"at most {nyquist_hz}"),
+            ("mel_min_hz", 0 <= self.mel_min_hz < self.mel_max_hz, f"0 or more, below mel_max_hz {self.mel_max_hz}"),
+            ("highpass_hz", 0 < self.highpass_hz < nyquist_hz, f"between 0 and {nyquist_hz}"),
+            ("dither", self.dither >= 0, "0 or more"),
+        ):
+            if not allowed:
+                raise ConfigError(f"audio.{name} is {getattr(self, name)}; set it to {remedy}.")

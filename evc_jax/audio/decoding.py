@@ -1,23 +1,32 @@
-"""Decoding of files, pipes and bytes in blocks, whatever their headers say."""
+"""Decoding of files, pipes and bytes in blocks, whatever their headers say about the length.
+
+libsndfile believes the header of a FLAC file and a WAV header of length 0. Encoders that cannot seek leave the length
+open, crashed recorders leave it 0, and a copy that was broken off has fewer samples than its header states.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import os
+import re
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from evc_jax.audio.containers import PatchedFile, inspect_header
 from evc_jax.errors import AudioError, AudioWarning
 
 BLOCK_VALUES = 2**18
 _LENGTH_OPEN = 2**62  # libsndfile's number of frames is beyond it where the header states none
+_HEADER_BYTES = 2**16
+# What libsndfile's log says of a file that ends before its samples should.
+_CUT_SHORT = re.compile(
+    r"^ ?(data|SSND) : (?P<stated>\d+) \(should be|^Ogg ?: (File ended|Last page|Junk)", re.MULTILINE
+)
 
 
 def read_blocks(
@@ -39,31 +48,65 @@ def read_blocks(
 
     name = name_of(source)
     with _open(source) as file:
-        header = inspect_header(file)
-        decoded, damage, rate_hz, stated = 0, None, 0, 0
+        replaced, stated = _without_length(file)
+        decoded, damage, rate_hz, shortened = 0, None, 0, None
         try:
-            with soundfile.SoundFile(PatchedFile(file, header.replaced)) as sound:
-                rate_hz, stated = sound.samplerate, header.stated_samples or sound.frames
+            with soundfile.SoundFile(_PatchedFile(file, replaced)) as sound:
+                rate_hz, stated = sound.samplerate, stated or sound.frames
+                shortened = _CUT_SHORT.search(sound.extra_info)
                 for block in _decode(sound, max(1, block_values // sound.channels)):
                     decoded += len(block)
                     yield block, rate_hz
         except (soundfile.SoundFileError, OSError, TypeError) as error:
             damage = error
     if damage is not None and not decoded:
-        raise unreadable(name) from damage
-    is_short = decoded < stated < _LENGTH_OPEN
-    if header.not_closed:
+        raise AudioError(f"{name} cannot be read as audio; give a WAV, FLAC, OGG or MP3 recording.") from damage
+    if shortened and shortened["stated"] in ("0", "4294967295"):
         warnings.warn(AudioWarning(f"{name} was not closed; {decoded / rate_hz:.2f} s were read."), stacklevel=2)
-    elif damage is not None or header.cut_short or is_short:
+    elif damage is not None or shortened or decoded < stated < _LENGTH_OPEN:
         warnings.warn(AudioWarning(f"{name} ends early; {decoded / rate_hz:.2f} s could be read."), stacklevel=2)
 
 
-def _decode(sound, frames: int) -> Iterator[Float[np.ndarray, "s channels"]]:
-    """Blocks of an open SoundFile, also of one whose length is not known.
+def _without_length(file: io.IOBase) -> tuple[dict[int, int], int]:
+    """The bytes that leave the length in a file's header open, by position, and the samples that FLAC states."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    start = file.read(_HEADER_BYTES)
+    file.seek(0)
+    if start[:4] == b"fLaC":
+        stated = int.from_bytes(start[21:26]) & (2**36 - 1)
+        return dict(enumerate([start[21] & 0xF0, 0, 0, 0, 0], 21)) if len(start) >= 26 else {}, stated
+    samples = start.find(b"data\0\0\0\0") + 8
+    if start[:4] != b"RIFF" or samples < 8 or samples == size:
+        return {}, 0
+    # What follows a length of 0 may be another chunk: a name of four letters and a size that fits.
+    chunk = start[samples : samples + 8]
+    is_chunk = all(32 <= byte < 127 for byte in chunk[:4]) and int.from_bytes(chunk[4:], "little") <= size - samples - 8
+    return {} if is_chunk else dict.fromkeys(range(samples - 4, samples), 0xFF), 0
 
-    Raises:
-      SoundFileError: the rest cannot be decoded; what could be was yielded before.
-    """
+
+class _PatchedFile:
+    """What libsndfile needs of a seekable binary file, in which the bytes at some positions read as others."""
+
+    def __init__(self, file: io.IOBase, replaced: Mapping[int, int]):
+        self._file, self._replaced = file, replaced
+        self.tell = file.tell
+
+    def read(self, count: int) -> bytes:
+        start = self.tell()
+        data = bytearray(self._file.read(count))
+        for position, byte in self._replaced.items():
+            if start <= position < start + len(data):
+                data[position - start] = byte
+        return bytes(data)
+
+    def seek(self, offset: int, whence: int) -> None:
+        with contextlib.suppress(ValueError, OSError):  # A damaged header may lead to before the start.
+            self._file.seek(offset, whence)
+
+
+def _decode(sound, frames: int) -> Iterator[Float[np.ndarray, "s channels"]]:
+    """Blocks of an open SoundFile, whether its length is known or not; what lies before any damage is decoded."""
     import soundfile
 
     if sound.format == "MP3":
@@ -148,8 +191,3 @@ def _not_accessible(path: Path, error: OSError) -> AudioError:
     if isinstance(error, PermissionError):
         return AudioError(f"{path} cannot be opened: no permission; change its permissions or give another recording.")
     return AudioError(f"{path} cannot be opened ({error.strerror or error}); give another recording.")
-
-
-def unreadable(path: str | os.PathLike) -> AudioError:
-    """The error for a file that libsndfile cannot read."""
-    return AudioError(f"{path} cannot be read as audio; give a WAV, FLAC, OGG or MP3 recording.")

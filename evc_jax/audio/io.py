@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ MAX_CHANNELS = 64
 RESAMPLING_QUALITY = "HQ"
 # Beyond 4 GB a WAV file needs 64-bit sizes.
 MAX_WAV_BYTES = 2**32 - 2**16
+_DECODED_S = 8.0  # at once, of samples in memory
 # Full scale of the 16-bit audio that datasets hold.
 PCM_SCALE = 32767.0
 
@@ -39,23 +41,85 @@ def load(source: str | os.PathLike | io.IOBase, sample_rate_hz: int) -> Float[np
       AudioError: the file is missing, empty, no recording, too short, or holds NaN or infinite samples.
     """
     with naming_errors(source):
-        whole = read(source)
-        assert whole is not None  # there is no limit
-        return to_mono(*whole, sample_rate_hz)
+        samples = AudioReader(source).load(sample_rate_hz)
+    assert samples is not None  # there is no limit
+    return samples
 
 
-def read(
-    source: str | os.PathLike | io.IOBase, limit_s: float = np.inf
-) -> tuple[Float[np.ndarray, "S channels"], int] | None:
-    """All samples of a recording and their rate; None where it lasts longer than the limit. See `load`."""
-    blocks, samples, rate_hz = [np.zeros((0, 1), np.float32)], 0, 1
-    for block, rate_hz in read_blocks(source):
-        check_shape(block)
-        blocks = [*blocks, block] if samples else [block]
-        samples += len(block)
-        if samples > limit_s * rate_hz:
-            return None
-    return np.concatenate(blocks), rate_hz
+@dataclass(frozen=True, eq=False)
+class AudioReader:
+    """A recording that can be read as often as needed.
+
+    Attributes:
+      source: the path of a file that libsndfile reads, a seekable binary file, or samples [S] or [S, channels].
+      rate_hz: the rate of the samples; a file states its own.
+
+    Raises:
+      AudioError: samples of another shape, or without a positive rate.
+    """
+
+    source: str | os.PathLike | io.IOBase | np.ndarray
+    rate_hz: int = 0
+
+    def __post_init__(self):
+        if isinstance(self.source, np.ndarray):
+            check_shape(self.source)
+            check_rate(self.rate_hz)
+
+    def load(self, sample_rate_hz: int, limit_s: float = np.inf) -> Float[np.ndarray, " S"] | None:
+        """The whole recording as `to_mono` gives it; None where it lasts longer than the limit.
+
+        Raises:
+          AudioError: see `load`.
+        """
+        blocks, samples, rate_hz = [np.zeros((0, 1), np.float32)], 0, self.rate_hz or 1
+        for block, rate_hz in self._decoded():
+            blocks = [*blocks, block] if samples else [block]
+            samples += len(block)
+            if samples > limit_s * rate_hz:
+                return None
+        return to_mono(np.concatenate(blocks), rate_hz, sample_rate_hz)
+
+    def read_mono(self, sample_rate_hz: int) -> Iterator[Float[np.ndarray, " s"]]:
+        """Mono float32 blocks at `sample_rate_hz`; the recording is decoded twice, first for channels and offset.
+
+        Both are treated as `to_mono` treats them; a click is one beside its block.
+
+        Raises:
+          AudioError: see `load`.
+        """
+        import soxr
+
+        statistics: ChannelStatistics | None = None
+        samples, rate_hz = 0, 1
+        for block, rate_hz in self._decoded():
+            statistics = statistics or ChannelStatistics(block.shape[1], rate_hz)
+            statistics.add(block)
+            samples += len(block)
+        check_duration(samples, rate_hz)
+        assert statistics is not None  # there are samples
+        channel = statistics.best_channel()
+        offset = statistics.offset(channel)
+        stream = soxr.ResampleStream(rate_hz, sample_rate_hz, 1, "float32", RESAMPLING_QUALITY)
+        for block, _ in self._decoded():
+            mono = remove_clicks((mix(block, channel) - offset).astype(np.float32), rate_hz)
+            yield mono if rate_hz == sample_rate_hz else stream.resample_chunk(mono)
+        if rate_hz != sample_rate_hz:
+            yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+
+    def _decoded(self) -> Iterator[tuple[Float[np.ndarray, "s channels"], int]]:
+        blocks: Iterator[tuple[np.ndarray, int]]
+        if isinstance(self.source, np.ndarray):
+            size = max(1, round(_DECODED_S * self.rate_hz))
+            parts = (self.source[first : first + size] for first in range(0, len(self.source), size))
+            blocks = ((part.reshape(len(part), -1), self.rate_hz) for part in parts)
+        else:
+            if isinstance(self.source, io.IOBase) and self.source.seekable():
+                self.source.seek(0)
+            blocks = read_blocks(self.source)
+        for block, rate_hz in blocks:
+            check_shape(block)
+            yield as_finite_float(block), rate_hz
 
 
 def to_mono(audio: np.ndarray, rate_hz: int, sample_rate_hz: int) -> Float[np.ndarray, " S"]:
@@ -78,7 +142,13 @@ def to_mono(audio: np.ndarray, rate_hz: int, sample_rate_hz: int) -> Float[np.nd
     check_rate(rate_hz)
     check_duration(len(audio), rate_hz)
     audio = as_finite_float(audio)
-    mono = remove_clicks(remove_offset(mix(audio, best_channel(audio, rate_hz))), rate_hz)
+    channel = None
+    if audio.ndim == 2 and audio.shape[1] > 1:
+        statistics = ChannelStatistics(audio.shape[1], rate_hz)
+        for block in np.array_split(audio, max(1, audio.size // BLOCK_VALUES)):
+            statistics.add(block)
+        channel = statistics.best_channel()
+    mono = remove_clicks(remove_offset(mix(audio, channel)), rate_hz)
     if rate_hz != sample_rate_hz:
         mono = soxr.resample(mono, rate_hz, sample_rate_hz, quality=RESAMPLING_QUALITY)
     return np.ascontiguousarray(mono, dtype=np.float32)
@@ -103,20 +173,10 @@ def check_duration(samples: int, rate_hz: int) -> None:
 
 
 def mix(audio: np.ndarray, channel: int | None = None) -> Float[np.ndarray, " S"]:
-    """Mono of floating-point samples [S] or [S, channels]: their mean, or what `best_channel` found for the whole."""
+    """Mono of floating-point samples [S] or [S, channels]: their mean, or the channel that stands for the whole."""
     if audio.ndim == 1:
         return audio
     return audio.mean(axis=1) if channel is None else audio[:, channel]
-
-
-def best_channel(audio: Float[np.ndarray, "S *channels"], rate_hz: int) -> int | None:
-    """The channel that stands for a whole recording, or None where the mean of all channels does."""
-    if audio.ndim == 1 or audio.shape[1] == 1:
-        return None
-    statistics = ChannelStatistics(audio.shape[1], rate_hz)
-    for block in np.array_split(audio, max(1, audio.size // BLOCK_VALUES)):
-        statistics.add(block)
-    return statistics.best_channel()
 
 
 def as_finite_float(audio: np.ndarray) -> np.ndarray:
@@ -150,13 +210,7 @@ def save(path: str | os.PathLike, audio: Float[np.ndarray, " S"], rate_hz: int) 
 def save_blocks(
     path: str | os.PathLike, blocks: Iterable[Float[np.ndarray, " _"]], samples: int, peak: float, rate_hz: int
 ) -> None:
-    """Does what `save` does for sound that comes in blocks and whose length and peak are known.
-
-    A WAV file of more than 4 GB is written as RF64, which programs read as WAV.
-
-    Raises:
-      AudioError: another suffix, or a place that cannot be written.
-    """
+    """`save` for sound in blocks of which length and peak are known; a WAV file of more than 4 GB is RF64."""
     import soundfile
 
     path = check_output(path)
@@ -188,11 +242,7 @@ def write_blocks(
 
 
 def check_output(path: str | os.PathLike) -> Path:
-    """The path, if its suffix names a format that is written.
-
-    Raises:
-      AudioError: another suffix.
-    """
+    """The path; raises AudioError unless its suffix names a format that is written."""
     path = Path(path)
     if path.suffix.lower() not in (".wav", ".flac"):
         raise AudioError(f"{path} cannot be written; name it .wav or .flac.")

@@ -62,12 +62,7 @@ def add_dither(filtered: Float[np.ndarray, " S"], config: AudioConfig) -> Float[
 
 
 def log_mel(audio: Float[np.ndarray, " S"], config: AudioConfig) -> Float[np.ndarray, "T F"]:
-    """Log-mel spectrogram, about [0, 1] for speech but not clipped; float32, T = S // hop + 1.
-
-    Args:
-      audio: samples at `config.sample_rate_hz`.
-      config: what the frames and bands are.
-    """
+    """Log-mel spectrogram of samples at the config's rate, about [0, 1] but not clipped; float32, T = S // hop + 1."""
     return mel_of_conditioned(condition(audio, config), config)
 
 

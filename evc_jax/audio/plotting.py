@@ -15,7 +15,6 @@ from evc_jax.files import atomic_file
 
 F0_AXIS_HZ = (50.0, 500.0)
 DARK_INK = "#24292f"
-_INK = "#7d8590"  # readable on white and on black, as the background is transparent
 _F0_COLOUR = "#7df9ff"
 _MEL_RANGE = (0.1, 0.9)  # of the mel's [0, 1]: the span of the colors
 _SCREEN_DPI = 100
@@ -60,23 +59,13 @@ class CurvePanel:
     curves: tuple[Curve, ...]
 
 
-def draw_panels(
-    path: str | os.PathLike, panels: Sequence[Panel], config: AudioConfig, size_inches: tuple[float, float] = (7.0, 2.2)
-) -> None:
-    """Draws panels below each other on one time axis; the file appears whole or not at all.
+def draw_panels(path: str | os.PathLike, panels: Sequence[Panel], config: AudioConfig) -> None:
+    """Writes `picture_of_panels` as a PNG file, which appears whole or not at all."""
+    picture = picture_of_panels(panels, config)  # which imports Matplotlib with care
+    from matplotlib.image import imsave
 
-    Args:
-      path: PNG file to write.
-      panels: from top to bottom.
-      config: frame rate and frequency range of the mels.
-      size_inches: width of the picture and height of a panel.
-    """
-    figure, rows = _rows(len(panels), size_inches, 0.0, "", _INK)
-    figure.patch.set_alpha(0)
-    for axes, panel in zip(rows, panels, strict=True):
-        _draw_panel(axes, panel, config, _INK)
     with atomic_file(path) as beside:
-        figure.savefig(beside, format="png", dpi=110)
+        imsave(beside, picture, format="png")
 
 
 def picture_of_panels(
@@ -92,12 +81,8 @@ def picture_of_panels(
     """
     figure, rows = _rows(len(panels), size_inches, 0.6, title)
     for axes, panel in zip(rows, panels, strict=True):
-        image = _draw_panel(axes, panel, config, DARK_INK)
+        image = _draw_panel(axes, panel, config)
     bar = figure.colorbar(image, ax=list(rows), pad=0.02, aspect=15 * len(panels), extend="both")
-    levels_db = np.arange(-100, 100, 20)
-    positions = (levels_db - config.reference_db) / config.range_db + 1
-    shown = (positions >= _MEL_RANGE[0]) & (positions <= _MEL_RANGE[1])
-    bar.set_ticks(positions[shown], labels=[f"{db:g}" for db in levels_db[shown]])
     bar.set_label("mel magnitude in dB", color=DARK_INK, fontsize=9)
     bar.ax.tick_params(colors=DARK_INK, labelsize=8)
     return render(figure)
@@ -113,15 +98,15 @@ def picture_of_curves(
     """F0 contours to compare, each panel with its legend, as pixels on white; see `picture_of_panels`."""
     figure, rows = _rows(len(panels), size_inches, 0.5, title)
     for axes, panel in zip(rows, panels, strict=True):
-        _draw_mel(axes.twinx(), panel.mel, config, cmap="Greys", vmin=0.2, vmax=1.8).set_yticks([])
+        _draw_mel(axes.twinx(), panel.mel, config, (0.2, 1.8), cmap="Greys").axes.set_yticks([])
         axes.set_zorder(1)
         axes.patch.set_visible(False)
         for curve in panel.curves:
             _draw_f0(axes, curve.f0_hz, config, curve.color, curve.width, curve.style, curve.label)
-        _f0_axis(axes, DARK_INK, f0_range_hz, ticks_hz=(50, 75, 100, 150, 200, 300, 400, 600))
+        _f0_axis(axes, f0_range_hz, ticks_hz=(50, 75, 100, 150, 200, 300, 400, 600))
         axes.grid(axis="y", color=DARK_INK, alpha=0.15, linewidth=0.6)
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8.5, labelcolor=DARK_INK)
-        _finish(axes, panel.title, DARK_INK)
+        _finish(axes, panel.title)
     return render(figure)
 
 
@@ -146,27 +131,28 @@ def render(figure) -> Picture:
     return np.array(figure.canvas.buffer_rgba())[..., :3]
 
 
-def _draw_panel(axes, panel: Panel, config: AudioConfig, ink: str):
+def _draw_panel(axes, panel: Panel, config: AudioConfig):
     """Draws the panel; returns the image of the mel, for a color bar."""
-    low, high = _MEL_RANGE
-    _draw_mel(axes, panel.mel, config, cmap="magma", vmin=low, vmax=high)
+    image = _draw_mel(axes, panel.mel, config, _MEL_RANGE, cmap="magma")
     axes.set_yticks(*_frequency_ticks(config))
-    axes.set_ylabel("kHz", color=ink, fontsize=8)
+    axes.set_ylabel("kHz", color=DARK_INK, fontsize=8)
     melody = axes.twinx()
     _draw_f0(melody, panel.f0_hz, config, "black", 3.2, alpha=0.6)
     _draw_f0(melody, panel.f0_hz, config, _F0_COLOUR, 1.6)
     if panel.reference_f0_hz is not None:
         _draw_f0(melody, panel.reference_f0_hz, config, "white", 1.0, (0, (4, 2)))
-    _f0_axis(melody, ink)
-    _finish(axes, panel.title, ink)
-    _finish(melody, "", ink)
-    return axes.images[0]
+    _f0_axis(melody)
+    _finish(axes, panel.title)
+    _finish(melody, "")
+    return image
 
 
-def _draw_mel(axes, mel: np.ndarray, config: AudioConfig, **colors):
+def _draw_mel(axes, mel: np.ndarray, config: AudioConfig, colored: tuple[float, float], cmap: str):
+    """The image of a mel in decibels; `colored` is the span of the colors on the mel's own scale."""
+    low_db, high_db = ((end - 1) * config.range_db + config.reference_db for end in colored)
+    decibels = (mel.T - 1) * config.range_db + config.reference_db
     extent = (0, len(mel) * config.hop_samples / config.sample_rate_hz, 0, mel.shape[1])
-    axes.imshow(mel.T, origin="lower", aspect="auto", extent=extent, **colors)
-    return axes
+    return axes.imshow(decibels, cmap, vmin=low_db, vmax=high_db, origin="lower", aspect="auto", extent=extent)
 
 
 def _draw_f0(axes, f0_hz: np.ndarray, config: AudioConfig, color: str, width: float, style="-", label=None, alpha=1.0):
@@ -175,29 +161,29 @@ def _draw_f0(axes, f0_hz: np.ndarray, config: AudioConfig, color: str, width: fl
     axes.plot(times_s, voiced_hz, color=color, linewidth=width, linestyle=style, label=label, alpha=alpha)
 
 
-def _f0_axis(axes, ink: str, range_hz=F0_AXIS_HZ, ticks_hz=(50, 100, 200, 400)) -> None:
+def _f0_axis(axes, range_hz=F0_AXIS_HZ, ticks_hz=(50, 100, 200, 400)) -> None:
     axes.set_yscale("log")
     inside_hz = [hz for hz in ticks_hz if range_hz[0] <= hz <= range_hz[1]]
     axes.set_yticks(inside_hz, [f"{hz}" for hz in inside_hz])
     axes.set_ylim(range_hz)
     axes.minorticks_off()
-    axes.set_ylabel("F0 in Hz", color=ink, fontsize=8)
+    axes.set_ylabel("F0 in Hz", color=DARK_INK, fontsize=8)
 
 
-def _finish(axes, title: str, ink: str) -> None:
+def _finish(axes, title: str) -> None:
     if title:
-        axes.set_title(title, color=ink, fontsize=9, loc="left", parse_math=False)
-    axes.tick_params(colors=ink, labelsize=7 if ink == _INK else 8)
+        axes.set_title(title, color=DARK_INK, fontsize=9, loc="left", parse_math=False)
+    axes.tick_params(colors=DARK_INK, labelsize=8)
     for spine in axes.spines.values():
         spine.set_visible(False)
 
 
-def _rows(count: int, size_inches: tuple[float, float], margin_inches: float, title: str, ink: str = DARK_INK):
+def _rows(count: int, size_inches: tuple[float, float], margin_inches: float, title: str):
     """A new figure and its axes, below each other on one time axis."""
     width, height = size_inches
     figure = new_figure(width, height * count + margin_inches, title)
     rows = figure.subplots(count, 1, squeeze=False, sharex=True)[:, 0]
-    rows[-1].set_xlabel("time in s", color=ink, fontsize=8)
+    rows[-1].set_xlabel("time in s", color=DARK_INK, fontsize=8)
     return figure, rows
 
 

@@ -18,30 +18,14 @@ CLICK_CREST = 8.0
 CLICK_FACTOR = 4.0
 
 
-class OffsetStatistics:
-    """Mean and deviation of a recording that is added block by block."""
-
-    def __init__(self):
-        self._count, self._sum, self._squares = 0, 0.0, 0.0
-
-    def add(self, block: Float[np.ndarray, " s"]) -> None:
-        """Takes the next samples."""
-        self._count += len(block)
-        self._sum += float(block.sum(dtype=np.float64))
-        self._squares += float(np.square(block, dtype=np.float64).sum())
-
-    def offset(self) -> float:
-        """What to subtract: the mean where it is large, else nothing."""
-        mean = self._sum / max(1, self._count)
-        deviation = np.sqrt(max(0.0, self._squares / max(1, self._count) - mean**2))
-        return mean if abs(mean) > LARGEST_OFFSET * deviation else 0.0
+def large_offset(mean: float, deviation: float) -> float:
+    """What to subtract from a recording of this mean and standard deviation: the mean where it is large, else 0."""
+    return mean if abs(mean) > LARGEST_OFFSET * deviation else 0.0
 
 
 def remove_offset(audio: Float[np.ndarray, " S"]) -> Float[np.ndarray, " S"]:
     """Subtracts the mean where it is large; resampling would make a click of it at both ends."""
-    statistics = OffsetStatistics()
-    statistics.add(audio)
-    offset = statistics.offset()
+    offset = large_offset(float(audio.mean(dtype=np.float64)), float(audio.std(dtype=np.float64)))
     return audio - audio.dtype.type(offset) if offset else audio
 
 
@@ -65,11 +49,8 @@ def remove_clicks(audio: Float[np.ndarray, " S"], rate_hz: int) -> Float[np.ndar
         if CLICK_FACTOR * rest < magnitudes[peak]:
             loud = first + np.flatnonzero(magnitudes[first:end] > rest)
             repaired = repaired.copy() if repaired is audio else repaired
-            _bridge(repaired, int(loud[0]), int(loud[-1]) + 1)
+            first, end = int(loud[0]), int(loud[-1]) + 1
+            # A line between the samples beside them; at the ends of a recording the one that there is.
+            known = [position for position in (first - 1, end) if 0 <= position < len(audio)]
+            repaired[first:end] = np.interp(np.arange(first, end), known, repaired[known]) if known else 0
     return repaired
-
-
-def _bridge(audio: np.ndarray, first: int, end: int) -> None:
-    """Replaces the samples [first, end) by a line; at the ends of a recording by the sample beside them."""
-    known = [position for position in (first - 1, end) if 0 <= position < len(audio)]
-    audio[first:end] = np.interp(np.arange(first, end), known, audio[known]) if known else 0

@@ -160,7 +160,7 @@ def _voices(arguments: argparse.Namespace) -> int:
         voices = _converter(bundle).voices.clone(arguments.recordings)[None]
     else:
         bundle.require("voicegan")
-        voices = _converter(bundle).sample_voices(arguments.number, arguments.sex, arguments.seed)
+        voices = _converter(bundle).voices.sample(arguments.number, arguments.sex, arguments.seed)
 
     from evc_jax.conversion.voices import write_voices
 

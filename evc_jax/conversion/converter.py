@@ -18,8 +18,8 @@ from jaxtyping import Float
 from evc_jax.audio import pauses
 from evc_jax.audio.chunking import join_windows, split_windows
 from evc_jax.audio.config import AudioConfig
+from evc_jax.audio.io import AudioReader
 from evc_jax.audio.mel import frame_count
-from evc_jax.audio.reader import AudioReader
 from evc_jax.conversion import controls
 from evc_jax.conversion.engine import ConversionEngine, WindowInputs
 from evc_jax.conversion.options import ConversionOptions, TransferAspects, options_from
@@ -236,7 +236,3 @@ class Converter:
         """The requested vocoder, or the bundle's default."""
         name = options.vocoder or self.bundle.default_vocoder
         return make_vocoder(name, self.bundle, options.sigma, options.denoise)
-
-    def sample_voices(self, n: int, sex: str, seed: int = 0) -> Float[np.ndarray, "N C"]:
-        """Draws new voices: see `voices.Voices.sample`."""
-        return self.voices.sample(n, sex, seed)

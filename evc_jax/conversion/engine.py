@@ -6,7 +6,7 @@ Windows of several recordings, each with its own options, may share one call.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -46,15 +46,10 @@ class WindowInputs:
     def __len__(self) -> int:
         return len(self.mel)
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The fields by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
 
 def concatenate(parts: Sequence[WindowInputs]) -> WindowInputs:
     """The windows of several requests one after the other, for one call."""
-    arrays = [part.arrays() for part in parts]
-    return WindowInputs(**{name: np.concatenate([part[name] for part in arrays]) for name in arrays[0]})
+    return WindowInputs(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])})
 
 
 class ConversionEngine:
@@ -81,7 +76,7 @@ class ConversionEngine:
         # A bundle without CodeGAN converts without emotions.
         emotional = bool(inputs.strength.any())
         params = self._device_params(("speechsplit", "codegan") if emotional else ("speechsplit",))
-        return self._in_batches(inputs.arrays(), lambda batch: self._convert(params, batch, emotional=emotional))
+        return self._in_batches(vars(inputs), lambda batch: self._convert(params, batch, emotional=emotional))
 
     def move_pitch(
         self, rhythm_mel: Float[np.ndarray, "N T F"], voiced: Bool[np.ndarray, "N T"], f0: Int[np.ndarray, "N T"]
@@ -108,9 +103,14 @@ class ConversionEngine:
 
     def _in_batches(self, arrays: dict[str, np.ndarray], apply: Any) -> np.ndarray:
         out = []
-        for part in batches(len(arrays["mel"])):
-            batch = {name: _pad(values[part.first : part.end], part.size) for name, values in arrays.items()}
-            out.append(np.asarray(apply(batch))[: part.end - part.first])
+        for part, size in batches(len(arrays["mel"])):
+            batch = {name: values[part] for name, values in arrays.items()}
+            count = len(batch["mel"])
+            padded = {
+                name: np.pad(values, [(0, size - count), *[(0, 0)] * (values.ndim - 1)])
+                for name, values in batch.items()
+            }
+            out.append(np.asarray(apply(padded))[:count])
         return np.concatenate(out)
 
     def _device_params(self, names: tuple[str, ...]) -> dict[str, Any]:
@@ -119,9 +119,7 @@ class ConversionEngine:
                 self._params[name] = jax.device_put(self._bundle.network(name).params)
         return {name: self._params[name] for name in names}
 
-    def _trace_conversion(
-        self, params: dict[str, Any], inputs: dict[str, Array], *, emotional: bool
-    ) -> Float[Array, "B T F"]:
+    def _trace_conversion(self, params: dict[str, Any], inputs: dict[str, Array], *, emotional: bool) -> Array:
         autoencoder = self._bundle.network("speechsplit").network
         codes = autoencoder.apply(
             params["speechsplit"], inputs["mel"], inputs["f0"], rhythm_mel=inputs["rhythm_mel"], method="encode"
@@ -135,35 +133,15 @@ class ConversionEngine:
         codes = scale_pitch(codes, inputs["pitch_gain"])
         return autoencoder.apply(params["speechsplit"], codes, inputs["embedding"], method="decode")
 
-    def _trace_pitch(
-        self,
-        params: dict[str, Any],
-        mel: Float[Array, "B T F"],
-        voiced: Bool[Array, "B T"],
-        f0: Int[Array, "B T"],
-    ) -> Int[Array, "B T"]:
+    def _trace_pitch(self, params: dict[str, Any], mel: Array, voiced: Array, f0: Array) -> Array:
         logits = self._bundle.network("f0_converter").network.apply(params["f0_converter"], mel, f0)
         return jnp.where(voiced, 1 + logits[..., 1:].argmax(-1), 0).astype(jnp.int32)
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Windows [first, end) of a sequence, to be padded to `size`."""
-
-    first: int
-    end: int
-    size: int
-
-
-def batches(count: int) -> Iterator[Batch]:
-    """Divides `count` windows into batches of the compiled sizes."""
+def batches(count: int) -> Iterator[tuple[slice, int]]:
+    """Divides `count` windows: each slice of them is to be padded to the compiled size beside it."""
     first = 0
     while first < count:
-        left = count - first
-        size = next((size for size in BATCH_SIZES if size >= left), BATCH_SIZES[-1])
-        yield Batch(first, min(count, first + size), size)
+        size = next((size for size in BATCH_SIZES if size >= count - first), BATCH_SIZES[-1])
+        yield slice(first, min(count, first + size)), size
         first += size
-
-
-def _pad(x: np.ndarray, size: int) -> np.ndarray:
-    return np.concatenate([x, np.zeros((size - len(x), *x.shape[1:]), x.dtype)])

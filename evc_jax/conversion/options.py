@@ -46,26 +46,14 @@ class ConversionOptions:
     """
 
     emotion: str | None = _option(None, "one of the bundle's emotions; default: as it is")
-    strength: float = _option(
-        1.0,
-        f"0 keeps the source's prosody, 1 is the emotion, up to {MAX_STRENGTH:g} exaggerates",
-        low=0,
-        high=MAX_STRENGTH,
-    )
+    strength: float = _option(1.0, "0: as in the source, 1: the emotion, more exaggerates", low=0, high=MAX_STRENGTH)
     voice: Voice | Sequence[Voice] = ORIGINAL_VOICE
-    timbre: float = _option(
-        1.0, "0 keeps the source's voice, 1 takes that of the voice option, between lie mixtures", low=0, high=1
-    )
+    timbre: float = _option(1.0, "0: the source's voice, 1: that of the voice option, else a mixture", low=0, high=1)
     pitch_range: float = _option(1.0, "width of the melody: 0 is flat, 1 neutral", low=0, high=3)
     pitch_shift: float = _option(0.0, "semitones up; 0 is neutral", low=-12, high=12)
     rate: float = _option(1.0, "1 is neutral, 1.2 is faster and shorter by that factor", low=0.5, high=2)
-    flatten_pitch: float = _option(
-        0.0,
-        "0 is neutral, 1 the reference's fake neutral, a tenth of the pitch code",
-        low=0,
-        high=1,
-        aliases=("flatten",),
-    )
+    # A tenth of the pitch code is left.
+    flatten_pitch: float = _option(0.0, "1 is the reference's fake neutral", low=0, high=1, aliases=("flatten",))
     seed: int = _option(0, "of everything random", synthesis=True, low=0, high=MAX_SEED)
     vocoder: str | None = _option(None, "default: the bundle's better one", synthesis=True, choices=VOCODERS)
     sigma: float = _option(DEFAULT_SIGMA, "WaveGlow's noise, best between 0.6 and 1", synthesis=True, low=0, high=2)
@@ -90,11 +78,7 @@ class ConversionOptions:
         return (self.voice,) if isinstance(self.voice, str | os.PathLike | np.ndarray) else tuple(self.voice)
 
     def check(self, bundle: Bundle) -> None:
-        """Whether the bundle has the networks for them; reads no parameters.
-
-        Raises:
-          BundleError: it cannot.
-        """
+        """Raises BundleError unless the bundle has the networks for them; reads no parameters."""
         if self.emotion is not None:
             bundle.require("codegan")
             if self.emotion not in bundle.emotions:
@@ -138,10 +122,9 @@ class Option:
                 raise ConfigError(f"There is no {words} {value!r}; choose one of {', '.join(self.choices)}.")
             return
         assert self.low is not None and self.high is not None  # every number has bounds
-        if not isinstance(value, int | float | np.number) or isinstance(value, bool):
-            raise ConfigError(f"The {words} is {value!r}; give {self.range_text}.")
-        if not (self.low <= value <= self.high and self.kind(value) == value):
-            shown = f"{value:g}" if isinstance(value, float) else str(value)[:40]
+        is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        if not (is_number and self.low <= value <= self.high and self.kind(value) == value):
+            shown = f"{value:g}" if isinstance(value, float) else f"{value!r}"[:40]
             raise ConfigError(f"The {words} is {shown}; give {self.range_text}.")
 
     @property
@@ -151,13 +134,12 @@ class Option:
         return f"{'a number' if self.kind is float else 'an integer'} from {low} to {high}"
 
 
-def _make_option(entry: dataclasses.Field) -> Option:
-    kind = {"float": float, "int": int}.get(str(entry.type), str)
-    return Option(entry.name, kind, entry.default, **entry.metadata)
-
-
 # All options but the voice, which is no number and no word.
-OPTIONS = tuple(_make_option(entry) for entry in dataclasses.fields(ConversionOptions) if entry.metadata)
+OPTIONS = tuple(
+    Option(entry.name, {"float": float, "int": int}.get(str(entry.type), str), entry.default, **entry.metadata)
+    for entry in dataclasses.fields(ConversionOptions)
+    if entry.metadata
+)
 
 
 def options_from(given: dict[str, Any], synthesis_only: bool = False) -> ConversionOptions:
@@ -263,5 +245,4 @@ class TransferAspects:
 
 def all_aspects() -> list[TransferAspects]:
     """The seven combinations, single ones first."""
-    letters = [c for size in (1, 2, 3) for c in itertools.combinations(ASPECT_NAMES, size)]
-    return [TransferAspects.parse("".join(combination)) for combination in letters]
+    return [TransferAspects.parse("".join(c)) for n in (1, 2, 3) for c in itertools.combinations(ASPECT_NAMES, n)]

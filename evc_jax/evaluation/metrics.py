@@ -116,8 +116,8 @@ def f0_correlation(
     The alignment is that of the mel-spectrograms. NaN with fewer than `MIN_VOICED_FRAMES` such frames, or where a
     contour is flat.
     """
-    path = dtw.find_path(reference_mel, other_mel)
-    a, b = reference_hz[path.reference], other_hz[path.other]
+    rows, columns = dtw.find_path(reference_mel, other_mel)
+    a, b = reference_hz[rows], other_hz[columns]
     both = (a > 0) & (b > 0)
     if both.sum() < MIN_VOICED_FRAMES:
         return float("nan")
@@ -130,5 +130,5 @@ def timing_distance_s(
     reference_mel: Float[np.ndarray, "Ta F"], other_mel: Float[np.ndarray, "Tb F"], config: AudioConfig
 ) -> float:
     """Mean difference in time between aligned frames of two recordings of one sentence."""
-    path = dtw.find_path(reference_mel, other_mel)
-    return float(np.abs(path.reference - path.other).mean()) * config.hop_samples / config.sample_rate_hz
+    rows, columns = dtw.find_path(reference_mel, other_mel)
+    return float(np.abs(rows - columns).mean()) * config.hop_samples / config.sample_rate_hz

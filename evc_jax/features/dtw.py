@@ -7,8 +7,6 @@ every pair of frames: 18 MB instead of 1 MB, and for ten minutes more than 20 GB
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -23,32 +21,27 @@ _DIAGONAL_WEIGHT = 2.0
 _SMOOTHING_FRAMES = 5
 
 
-@dataclass(frozen=True, eq=False)
-class Path:
-    """Frames of two recordings that belong together; neither ever decreases, and each covers its whole recording."""
-
-    reference: Int[np.ndarray, " N"]
-    other: Int[np.ndarray, " N"]
-
-
 def align(reference: Float[np.ndarray, "Ta F"], other: Float[np.ndarray, "Tb F"]) -> Float[np.ndarray, " Ta"]:
     """For each frame of `reference` the frame of `other` at the same place of the sentence, never decreasing.
 
     Args:
-      reference, other: log-mel spectrograms of one sentence, by whomever, at any pace and pitch.
+      reference, other: log-mel spectrograms of one sentence, of any voices, paces and pitches.
 
     Returns:
       positions in frames of `other`, with fractions.
     """
-    path = find_path(reference, other)
+    rows, columns = find_path(reference, other)
     # The mean frame of `other`, smoothed so that a held frame glides instead of jumping.
-    mean = np.bincount(path.reference, path.other) / np.bincount(path.reference)
+    mean = np.bincount(rows, columns) / np.bincount(rows)
     padded = np.pad(mean, _SMOOTHING_FRAMES // 2, mode="reflect", reflect_type="odd")
     return np.convolve(padded, np.full(_SMOOTHING_FRAMES, 1 / _SMOOTHING_FRAMES), mode="valid").astype(np.float32)
 
 
-def find_path(reference: Float[np.ndarray, "Ta F"], other: Float[np.ndarray, "Tb F"]) -> Path:
-    """The cheapest alignment of two log-mel spectrograms, step by step."""
+def find_path(reference: Float[np.ndarray, "Ta F"], other: Float[np.ndarray, "Tb F"]) -> Int[np.ndarray, "2 N"]:
+    """The cheapest alignment of two log-mel spectrograms: frames of `reference` and `other` that belong together.
+
+    Neither ever decreases, and each covers its whole recording.
+    """
     a, b = _spectral_shape(reference), _spectral_shape(other)
     radius = max(2, min(_BAND_FRAMES, _MAX_CELLS // (2 * len(a))))
     middle = np.round(np.arange(len(a)) * (len(b) - 1) / max(1, len(a) - 1)).astype(int)
@@ -62,7 +55,7 @@ def find_path(reference: Float[np.ndarray, "Ta F"], other: Float[np.ndarray, "Tb
         step = steps[i][j - first[i]]
         i, j = i - (step != _HORIZONTAL), j - (step != _VERTICAL)
         path.append((i, j))
-    return Path(*np.array(path[::-1]).T)
+    return np.array(path[::-1]).T
 
 
 def _spectral_shape(mel: np.ndarray) -> np.ndarray:

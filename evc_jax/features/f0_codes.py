@@ -5,7 +5,6 @@ Source: SpeechSplit (arXiv 2004.11284).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,11 +38,6 @@ def log_f0_statistics(f0_hz: Float[np.ndarray, " T"]) -> LogF0Statistics:
     mean = float(log_f0.mean()) if len(log_f0) else default_mean
     std = float(log_f0.std()) if len(log_f0) >= MIN_VOICED_FRAMES else default_std
     return LogF0Statistics(mean, max(std, MIN_LOG_F0_STD))
-
-
-def pool_statistics(tracks: Sequence[np.ndarray]) -> LogF0Statistics:
-    """Statistics over all utterances of a speaker; each track is F0 in Hz, [T] of any length."""
-    return log_f0_statistics(np.concatenate([np.zeros(0, np.float32), *tracks]))
 
 
 def normalize_f0(f0_hz: Float[np.ndarray, " T"], statistics: LogF0Statistics) -> Float[np.ndarray, " T"]:

@@ -99,9 +99,9 @@ def _comb_magnitude(f0_hz: float, config: AudioConfig) -> Float[np.ndarray, " bi
 
 def _hann_response(distance_bins: np.ndarray) -> np.ndarray:
     """Magnitude of a Hann window's transform, 1 in the middle; its zeros are two bins away."""
-    x = distance_bins
-    beside = 1 - x**2
-    return np.where(np.abs(beside) < 1e-6, 0.5, np.sinc(x) / np.where(np.abs(beside) < 1e-6, 1, beside))
+    beside = 1 - distance_bins**2
+    is_next = np.abs(beside) < 1e-6
+    return np.where(is_next, 0.5, np.sinc(distance_bins) / np.where(is_next, 1, beside))
 
 
 @functools.cache

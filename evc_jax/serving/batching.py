@@ -74,10 +74,10 @@ class BatchingEngine(ConversionEngine):
         """
         results = []
         emotional = bool(inputs.strength.any())
-        for batch in batches(len(inputs)):
+        for windows, size in batches(len(inputs)):
             check_deadline()
-            arrays = {name: values[batch.first : batch.end] for name, values in inputs.arrays().items()}
-            part = _Part(WindowInputs(**arrays), batch.size, emotional)
+            arrays = {name: values[windows] for name, values in vars(inputs).items()}
+            part = _Part(WindowInputs(**arrays), size, emotional)
             with self._changed:
                 self._waiting.append(part)
                 self._changed.notify()

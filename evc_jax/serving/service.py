@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from evc_jax.audio.reader import AudioReader
+from evc_jax.audio.io import AudioReader
 from evc_jax.conversion.converter import Converter
 from evc_jax.conversion.long_recordings import convert_segments
 from evc_jax.conversion.options import SAMPLED_VOICE, TransferAspects, Voice, options_from

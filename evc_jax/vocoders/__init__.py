@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -10,12 +11,8 @@ VOCODERS = ("griffin-lim", "waveglow")
 DEFAULT_SIGMA = 0.7
 
 
-@runtime_checkable
-class Vocoder(Protocol):
-    """Anything that turns a mel spectrogram into sound."""
-
-    def __call__(self, mel: np.ndarray, samples: int, seed: int) -> np.ndarray:
-        """Makes float32 [samples] of a mel [T, F], silent past T * hop; the same seed gives the same sound."""
+# Makes float32 [samples] of mel [T, F], samples and seed, silent past T * hop; the same seed gives the same sound.
+Vocoder = Callable[[np.ndarray, int, int], np.ndarray]
 
 
 def make_vocoder(name: str, bundle: Any, sigma: float = DEFAULT_SIGMA, denoise: float = 0.0) -> Vocoder:
@@ -32,9 +29,9 @@ def make_vocoder(name: str, bundle: Any, sigma: float = DEFAULT_SIGMA, denoise: 
     """
     # Imported here: the names above are for the command line, which must not pay for JAX.
     if name == "griffin-lim":
-        from evc_jax.vocoders.griffin_lim import GriffinLim
+        from evc_jax.vocoders.griffin_lim import griffin_lim
 
-        return GriffinLim(bundle.audio)
+        return lambda mel, samples, seed: griffin_lim(mel, bundle.audio, length=samples, seed=seed)
     from evc_jax.vocoders.denoiser import Denoiser
     from evc_jax.vocoders.waveglow import WaveGlowVocoder, waveglow_bias
 

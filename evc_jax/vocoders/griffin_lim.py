@@ -7,8 +7,6 @@ NOTE: librosa.griffinlim on the same magnitudes gives the same mel error (15 s o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from jaxtyping import Float
 
@@ -71,14 +69,3 @@ def mel_to_linear(mel: Float[np.ndarray, "T F"], config: AudioConfig) -> Float[n
     for _ in range(_INVERSION_STEPS):
         linear *= numerator / np.maximum((linear @ filters.T) @ filters, 1e-10)
     return linear
-
-
-@dataclass(frozen=True)
-class GriffinLim:
-    """The vocoder that needs no training."""
-
-    config: AudioConfig
-    iterations: int = ITERATIONS
-
-    def __call__(self, mel: Float[np.ndarray, "T F"], samples: int, seed: int) -> Float[np.ndarray, " S"]:
-        return griffin_lim(mel, self.config, length=samples, iterations=self.iterations, seed=seed)

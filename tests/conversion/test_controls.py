@@ -1,4 +1,4 @@
-"""Dials: neutral positions change no bit, and each moves its own measure, also with the bundle that is shipped."""
+"""Controls: neutral positions change no bit, and each moves its own measure, also with the bundle that is shipped."""
 
 import re
 
@@ -52,7 +52,7 @@ def test_voices_blend_along_the_great_circle():
 
 @pytest.mark.parametrize("others", OTHERS, ids=str)
 def test_neutral_dials_change_no_bit(converter, features, others):
-    """Each dial in its neutral position, and all of them, whatever the others do."""
+    """Each control in its neutral position, and all of them, whatever the others do."""
     expected = converter.convert_features(features, ConversionOptions(**others)).audio
     free = [name for name in NEUTRAL if name not in others]
     for names in [free, *([name] for name in free if not others)]:
@@ -87,7 +87,7 @@ def test_the_output_is_as_long_as_the_source_divided_by_the_rate(converter, seco
     assert result.mel.shape == (len(result.audio) // 256 + 1, 80) == (len(result.f0_hz), 80)
 
 
-def test_keyword_arguments_of_the_converter_are_the_wishes(converter):
+def test_keyword_arguments_of_the_converter_are_the_options(converter):
     options = {
         "pitch_range": 0.5,
         "pitch_shift": 2,
@@ -146,7 +146,7 @@ def test_a_shift_stays_when_f0_is_normalized():
     np.testing.assert_allclose(rise, 4 * np.log(2) / 12, rtol=1e-4)
 
 
-# Each dial's own measure on speech that the shipped bundle makes.
+# Each control's own measure on speech that the shipped bundle makes.
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +197,7 @@ def test_the_shipped_bundle_follows_the_rate(converted):
 
 
 def test_the_shipped_bundle_follows_the_timbre(shipped, converted):
-    voice = shipped.sample_voices(1, "female", seed=1)[0]
+    voice = shipped.voices.sample(1, "female", seed=1)[0]
 
     def likeness(timbre):
         audio = converted(voice=voice, timbre=timbre).audio

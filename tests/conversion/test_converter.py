@@ -90,12 +90,12 @@ def test_waveglow(converter, features):
 
 
 def test_sampled_voices(converter):
-    voices = converter.sample_voices(3, "female", seed=2)
+    voices = converter.voices.sample(3, "female", seed=2)
     np.testing.assert_allclose(np.linalg.norm(voices, axis=1), 1, atol=1e-5)
     assert voices.min() >= 0
-    np.testing.assert_allclose(converter.sample_voices(5, "female", seed=2)[:3], voices, atol=1e-6)
-    assert np.abs(converter.sample_voices(3, "male", seed=2) - voices).max() > 1e-3
-    assert np.abs(converter.sample_voices(3, "female", seed=3) - voices).max() > 1e-3
+    np.testing.assert_allclose(converter.voices.sample(5, "female", seed=2)[:3], voices, atol=1e-6)
+    assert np.abs(converter.voices.sample(3, "male", seed=2) - voices).max() > 1e-3
+    assert np.abs(converter.voices.sample(3, "female", seed=3) - voices).max() > 1e-3
 
 
 def test_another_seed_of_a_sampled_voice_compiles_nothing(converter, monkeypatch):
@@ -103,14 +103,14 @@ def test_another_seed_of_a_sampled_voice_compiles_nothing(converter, monkeypatch
     apply = network.apply
     monkeypatch.setattr(network, "apply", lambda *inputs: traced.append(inputs) or apply(*inputs))
     for seed in (11, 12):
-        converter.sample_voices(7, "male", seed)
+        converter.voices.sample(7, "male", seed)
     assert len(traced) == 1
 
 
 def test_voices_from_arrays_and_files(converter, features, tmp_path):
     import soundfile
 
-    embedding = converter.sample_voices(1, "male")[0]
+    embedding = converter.voices.sample(1, "male")[0]
     (file,) = write_voices(tmp_path, ["kim"], embedding[None])
     reference = tone(1.2, f0_hz=220)
     soundfile.write(tmp_path / "reference.wav", reference, 16000, subtype="FLOAT")
@@ -145,7 +145,7 @@ def test_voices_from_arrays_and_files(converter, features, tmp_path):
         ({"denoise": -1}, "The denoise is -1; give a number from 0 to 1"),
     ],
 )
-def test_impossible_wishes(options, message):
+def test_impossible_options(options, message):
     with pytest.raises(ConfigError, match=message):
         ConversionOptions(**options)
 
@@ -168,7 +168,7 @@ def test_several_voices_and_folders_are_averaged(converter, tmp_path):
 def test_named_voices(converter, features, tmp_path, monkeypatch):
     monkeypatch.setenv("EVC_VOICES_DIR", str(tmp_path / "mine"))
     monkeypatch.chdir(tmp_path)
-    voice = converter.sample_voices(1, "male", seed=4)[0]
+    voice = converter.voices.sample(1, "male", seed=4)[0]
     write_voices(tmp_path / "mine", ["anna"], voice[None])
     np.testing.assert_allclose(convert(converter, features, voice="anna").embedding, voice, atol=1e-6)
     with pytest.raises(ConfigError, match="'otto' is no file, folder or known name"):

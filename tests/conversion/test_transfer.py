@@ -61,7 +61,7 @@ def test_owners(converter, pair, aspects, monkeypatch):
     np.testing.assert_array_equal(inputs.rhythm_mel, split_windows(clock.mel))
     voice = (target if "U" in aspects else source).embedding
     np.testing.assert_array_equal(inputs.embedding, np.repeat(voice[None], len(inputs), 0))
-    # The F0 converter works exactly where pitch and rhythm have different owners, and hears the rhythm's.
+    # The F0 converter works exactly where pitch and rhythm have different owners, and receives the rhythm's.
     assert len(through_converter) == (("F" in aspects) != ("R" in aspects))
     for rhythm_mel in through_converter:
         np.testing.assert_array_equal(rhythm_mel, split_windows(clock.mel))

@@ -65,7 +65,7 @@ def test_one_hears_the_other_pitch():
     f0_hz = pitch.estimate_f0(samples, CONFIG)
     mel = mel_of(samples)
     moved = move_harmonics(mel, f0_hz, f0_hz * np.float32(2 ** (4 / 12)), CONFIG)
-    heard = pitch.estimate_f0(griffin_lim(moved, CONFIG, length=len(samples)), CONFIG)
-    both = (heard > 0) & (f0_hz > 0)
+    found_hz = pitch.estimate_f0(griffin_lim(moved, CONFIG, length=len(samples)), CONFIG)
+    both = (found_hz > 0) & (f0_hz > 0)
     assert both.mean() > 0.5
-    assert 12 * np.log2(np.median(heard[both] / f0_hz[both])) == pytest.approx(4, abs=0.7)
+    assert 12 * np.log2(np.median(found_hz[both] / f0_hz[both])) == pytest.approx(4, abs=0.7)

@@ -119,12 +119,12 @@ def test_a_bundle_without_waveglow_says_so(tmp_path):
 
 
 def test_what_layers_hear_is_not_all_computed_at_once():
-    """Scheduled for concurrency, XLA's CPU backend would keep what 4 x 6 layers hear of every frame."""
+    """Scheduled for concurrency, XLA's CPU backend would keep what 4 x 6 layers know of every frame."""
     config = WaveGlowConfig(flows=4, wn_layers=6, wn_channels=32)
     frames, network = 64, Network(WaveGlow, config)
     weights = jax.eval_shape(lambda params: network.apply(params, method="synthesis_weights"), network.shapes())
     noise = tuple(jax.ShapeDtypeStruct(shape, np.float32) for shape in waveglow_vocoder.noise_shapes(config, 1, frames))
     mel = jax.ShapeDtypeStruct((1, frames, config.mel_bands), np.float32)
     compiled = waveglow_vocoder.compiled_synthesis(config).lower(weights, mel, noise, 1.0).compile()
-    heard_bytes = 4 * 6 * frames * 32 * 2 * config.wn_channels * 4
-    assert compiled.memory_analysis().temp_size_in_bytes < heard_bytes / 2
+    conditioning_bytes = 4 * 6 * frames * 32 * 2 * config.wn_channels * 4
+    assert compiled.memory_analysis().temp_size_in_bytes < conditioning_bytes / 2

@@ -14,7 +14,7 @@ from etils import epath
 from evc_jax.data.prepare import storage
 from evc_jax.data.prepare.extract import open_features
 from evc_jax.data.prepare.plan import WorkShard
-from evc_jax.features.f0_codes import pool_statistics
+from evc_jax.features.f0_codes import log_f0_statistics
 from evc_jax.features.speaker import embed_speaker
 
 
@@ -65,7 +65,7 @@ def pool_speaker(name: str, samples: Iterable[VoiceSample]) -> Speaker:
     """The speaker of the samples, which come in any order: they are summed in that of their ids."""
     ordered = sorted(samples, key=attrgetter("utterance_id"))
     splits = {sample.split for sample in ordered}
-    log_f0 = pool_statistics([sample.voiced_hz for sample in ordered])
+    log_f0 = log_f0_statistics(np.concatenate([sample.voiced_hz for sample in ordered]))
     return Speaker(
         name=name,
         sex=ordered[0].sex,
