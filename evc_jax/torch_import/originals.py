@@ -20,8 +20,8 @@ import numpy as np
 
 from evc_jax.audio.config import AudioConfig
 from evc_jax.errors import CheckpointError, ConfigError
-from evc_jax.models.gan.codegan import CodeDiscriminator, CodeGenerator
-from evc_jax.models.gan.voicegan import VoiceDiscriminator, VoiceGenerator
+from evc_jax.models.gan.codegan import CodeGenerator
+from evc_jax.models.gan.voicegan import VoiceGenerator
 from evc_jax.models.network import Network, Params
 from evc_jax.models.speechsplit.network import F0Converter, SpeechSplit
 from evc_jax.models.voice_encoder import VoiceEncoder
@@ -100,7 +100,7 @@ class Converted:
     """A converted checkpoint.
 
     Attributes:
-      system: which network it is, one of `bundle.NETWORKS` or another.
+      system: which network it is, one of `bundle.NETWORKS` or `voice_encoder`.
       title: the same in words.
       config: its configuration dataclass.
       params: its parameters, float32.
@@ -170,25 +170,9 @@ SPECS = (
         r".*\.(running_mean|running_var|num_batches_tracked)",
     ),
     NetworkSpec(
-        "codegan_discriminator",
-        "CodeGAN's discriminator",
-        lambda state: np.ndim(state.get("main.0.weight", 0)) == 3 and "src.weight" in state,
-        lambda state, _: torch_gans.codegan_config(None, state),
-        torch_gans.code_discriminator_weights,
-        CodeDiscriminator,
-    ),
-    NetworkSpec(
-        "voicegan_discriminator",
-        "VoiceGAN's discriminator",
-        lambda state: np.ndim(state.get("main.0.weight", 0)) == 2 and "src.weight" in state,
-        lambda state, _: torch_gans.voicegan_config(None, state),
-        torch_gans.voice_discriminator_weights,
-        VoiceDiscriminator,
-    ),
-    NetworkSpec(
         "voicegan",
         "VoiceGAN's generator",
-        lambda state: np.ndim(state.get("main.0.weight", 0)) == 2,
+        lambda state: np.ndim(state.get("main.0.weight", 0)) == 2 and "src.weight" not in state,
         lambda state, _: torch_gans.voicegan_config(state, None),
         torch_gans.voice_generator_weights,
         VoiceGenerator,
