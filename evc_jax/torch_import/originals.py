@@ -75,16 +75,7 @@ class HparamOverrides:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """One of the networks that a file may hold.
-
-    Attributes:
-      system, title: see `Converted`.
-      recognises: whether a state dict is this network's.
-      config: the sizes.
-      weights: names and layouts of its tensors.
-      module: the network.
-      optional: pattern of the tensors that are not used.
-    """
+    """One of the networks that a file may hold; `optional` is a pattern of the tensors that are not used."""
 
     system: str
     title: str
