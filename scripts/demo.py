@@ -6,6 +6,7 @@ python scripts/demo.py [--out demo] [--bundle DIR]
 from __future__ import annotations
 
 import argparse
+import html
 import shutil
 import sys
 import time
@@ -13,21 +14,34 @@ from pathlib import Path
 
 from evc_jax.audio import io as audio_io
 from evc_jax.audio import plotting
-from evc_jax.conversion.converter import Conversion, Converter
+from evc_jax.conversion.converter import Converter
 from evc_jax.conversion.options import ConversionOptions
 from evc_jax.errors import EvcError
-from evc_jax.evaluation import gallery
 from evc_jax.evaluation.metrics import f0_summary
-from evc_jax.features.extract import Features
 from evc_jax.files import ASSETS
 from evc_jax.jax_cache import enable_cache
 
-SENTENCE = "The letter came this morning, and nobody knows who could have sent it."
 STRENGTH = 2.0  # the effect of the embedded bundle at 1 is faint
-TEXT = (
-    "Synthetic speech (espeak-ng), converted by evc_jax with the vocoder {vocoder}. "
-    "The pictures show the mel-spectrogram and, on top of it, the fundamental frequency F0, the speech melody."
-)
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<title>Emotional voice cloning</title>
+<style>
+body {{ margin: 1rem auto; max-width: 70rem; font-family: system-ui, sans-serif; }}
+td {{ padding: .5rem; }}
+img {{ width: 100%; min-width: 20rem; }}
+</style>
+<h1>Emotional voice cloning</h1>
+<p>Synthetic speech (espeak-ng), converted by evc_jax with the vocoder {vocoder}. The pictures show the mel-spectrogram
+and, on top of it, the fundamental frequency F0, the speech melody.</p>
+<table>
+{rows}
+</table>
+</html>
+"""
+ROW = """<tr><td><b>{title}</b><br>{melody}<br><code>{command}</code></td>
+<td><audio controls src="{name}.wav" aria-label="{title}"></audio></td>
+<td><img src="{name}.png" alt="Mel-spectrogram and F0 of {title}" loading="lazy"></td></tr>"""
 RECORDING = ASSETS / "demo.wav"
 
 
@@ -53,46 +67,34 @@ def make_demo(output: Path, bundle: str | None = None) -> Path:
     features = converter.extract(audio_io.load(RECORDING, rate_hz), rate_hz)
     output.mkdir(parents=True, exist_ok=True)
 
-    def convert(title: str, flags: str, options: ConversionOptions) -> gallery.Item:
-        result = converter.convert_features(features, options)
-        print(f"{title} ({time.perf_counter() - started:.0f} s)", flush=True)
-        return _write(output, title, flags, result)
+    shutil.copyfile(RECORDING, output / "source.wav")
+    rows = [_row(output, "source", features.mel, features.f0_hz, converter)]
 
-    emotions = [
+    def convert(title: str, flags: str, options: ConversionOptions) -> None:
+        result = converter.convert_features(features, options)
+        name = title.replace(" ", "-")
+        audio_io.save(output / f"{name}.wav", result.audio, result.sample_rate_hz)
+        command = f"evc convert source.wav {flags} -o {name}.wav"
+        rows.append(_row(output, title, result.mel, result.f0_hz, converter, command))
+        print(f"{title} ({time.perf_counter() - started:.0f} s)", flush=True)
+
+    convert("rebuilt", "", ConversionOptions())
+    for name in converter.emotions:
         convert(name, f"--emotion {name} --strength {STRENGTH:g}", ConversionOptions(name, STRENGTH))
-        for name in converter.emotions
-    ]
-    voices = [
+    for sex in ("female", "male") if converter.bundle.has("voicegan") else ():
         convert(f"{sex} voice", f"--voice sampled:{sex} --seed 1", ConversionOptions(voice=f"sampled:{sex}", seed=1))
-        for sex in ("female", "male")
-        if converter.bundle.has("voicegan")
-    ]
-    originals = [_write_source(output, features, converter), convert("rebuilt", "", ConversionOptions())]
-    sections = [
-        gallery.Section("The recording", "As it is, and through the networks with nothing changed.", tuple(originals)),
-        gallery.Section("Emotions", f"CodeGAN at strength {STRENGTH:g}; words and voice stay.", tuple(emotions)),
-        gallery.Section("Voices", "People who do not exist, sampled from VoiceGAN.", tuple(voices)),
-    ]
-    text = TEXT.format(vocoder=converter.bundle.default_vocoder)
     page = output / "index.html"
-    gallery.write_page(page, "Emotional voice cloning", SENTENCE, text, [s for s in sections if s.items])
+    page.write_text(PAGE.format(vocoder=converter.bundle.default_vocoder, rows="\n".join(rows)), encoding="utf-8")
     print(f"Open {page} to listen ({time.perf_counter() - started:.0f} s in all).")
     return page
 
 
-def _write(output: Path, title: str, flags: str, result: Conversion) -> gallery.Item:
+def _row(output: Path, title: str, mel, f0_hz, converter: Converter, command: str = "") -> str:
+    """Draws the picture; returns the row of the page."""
     name = title.replace(" ", "-")
-    audio_io.save(output / f"{name}.wav", result.audio, result.sample_rate_hz)
-    plotting.draw_panels(output / f"{name}.png", [plotting.Panel("", result.mel, result.f0_hz)], result.config)
-    command = " ".join(f"evc convert source.wav {flags} -o {name}.wav".split())
-    return gallery.Item(title, _melody(result.f0_hz), f"{name}.wav", f"{name}.png", command)
-
-
-def _write_source(output: Path, features: Features, converter: Converter) -> gallery.Item:
-    shutil.copyfile(RECORDING, output / "source.wav")
-    panel = plotting.Panel("", features.mel, features.f0_hz)
-    plotting.draw_panels(output / "source.png", [panel], converter.bundle.audio)
-    return gallery.Item("source", _melody(features.f0_hz), "source.wav", "source.png")
+    plotting.draw_panels(output / f"{name}.png", [plotting.Panel("", mel, f0_hz)], converter.bundle.audio)
+    texts = {"title": title, "melody": _melody(f0_hz), "name": name, "command": command}
+    return ROW.format(**{key: html.escape(text) for key, text in texts.items()})
 
 
 def _melody(f0_hz) -> str:

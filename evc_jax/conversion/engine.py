@@ -64,7 +64,7 @@ class ConversionEngine:
     @property
     def f0_classes(self) -> int:
         """Classes of quantized F0, K."""
-        return self._bundle.network("speechsplit").config.f0_classes
+        return self._bundle.network("speechsplit").network.config.f0_classes
 
     @property
     def emotion_classes(self) -> int:

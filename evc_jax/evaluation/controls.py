@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from evc_jax.audio.io import from_pcm
 from evc_jax.conversion.converter import Converter
 from evc_jax.conversion.options import ConversionOptions, options_from
 from evc_jax.evaluation.metrics import Record, choose_records, cosine, f0_summary, over_finite
-from evc_jax.evaluation.tables import cell, markdown_table
+from evc_jax.evaluation.tables import Report
 from evc_jax.features.extract import Features
 
 # One control and its value at a time.
@@ -31,56 +30,17 @@ SETTINGS: tuple[dict[str, float], ...] = (
 )
 
 
-@dataclass(frozen=True)
-class ControlRow:
-    """One setting against the rebuilt recording, medians over recordings.
-
-    Attributes:
-      control, value: the option and its value.
-      shift_semitones: rise of the median F0.
-      range_ratio: width of the melody divided by the rebuilt one's.
-      duration_ratio: length divided by the rebuilt one's.
-      voice_cosine: cosine with the other voice, minus the rebuilt recording's.
-    """
-
-    control: str
-    value: float
-    shift_semitones: float
-    range_ratio: float
-    duration_ratio: float
-    voice_cosine: float
-
-
-@dataclass(frozen=True)
-class ControlReport:
-    """Results of `evaluate_controls` and the number of recordings."""
-
-    rows: tuple[ControlRow, ...]
-    recordings: int
-
-    def __str__(self) -> str:
-        header = ("control", "F0 shift", "F0 range", "duration", "towards the other voice")
-        rows = [
-            (
-                f"--{row.control.replace('_', '-')} {row.value:g}",
-                cell(row.shift_semitones, "+.1f"),
-                f"x {cell(row.range_ratio, '.2f')}",
-                f"x {cell(row.duration_ratio, '.2f')}",
-                cell(row.voice_cosine, "+.2f"),
-            )
-            for row in self.rows
-        ]
-        note = f"Against the rebuilt recording, medians of {self.recordings} recordings; shift in semitones."
-        return f"{markdown_table(header, rows)}\n\n{note}"
-
-
-def evaluate_controls(converter: Converter, records: Sequence[Record], recordings: int = 16) -> ControlReport:
+def evaluate_controls(converter: Converter, records: Sequence[Record], recordings: int = 16) -> Report:
     """Sets each control on recordings spread over a test split and measures the results.
 
     Args:
       converter: of the bundle to measure.
       records: with `audio`; the other voice of each recording is that of the one half the chosen ones away.
       recordings: at most so many of them.
+
+    Returns:
+      per setting, as medians over the recordings against the rebuilt ones: rise of the median F0 in semitones, ratios
+      of the melodies' width and of the lengths, and the gain of the cosine with the other voice.
 
     Raises:
       DataError: there are no records.
@@ -96,8 +56,10 @@ def evaluate_controls(converter: Converter, records: Sequence[Record], recording
         for source, before, voice in zip(sources, rebuilt, voices, strict=True):
             options = options_from({**setting, **({"voice": voice} if control == "timbre" else {})})
             values.append(_compare(before, _convert(converter, source, options), voice))
-        rows.append(ControlRow(control, value, *over_finite(np.median, values)))
-    return ControlReport(tuple(rows), len(sources))
+        rows.append((f"--{control.replace('_', '-')} {value:g}", *over_finite(np.median, values)))
+    header = ("control", "F0 shift", "times the F0 range", "times the duration", "towards the other voice")
+    note = f"Against the rebuilt recording, medians of {len(sources)} recordings; shift in semitones."
+    return Report(header, ("", "+.1f", ".2f", ".2f", "+.2f"), rows, note)
 
 
 def _convert(converter: Converter, source: Features, options: ConversionOptions) -> Features:

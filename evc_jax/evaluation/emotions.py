@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass
 
 import numpy as np
 
@@ -17,69 +16,12 @@ from evc_jax.conversion.converter import Conversion, Converter
 from evc_jax.conversion.options import ConversionOptions
 from evc_jax.errors import BundleError, DataError
 from evc_jax.evaluation.metrics import Record, f0_summary, over_finite
-from evc_jax.evaluation.tables import cell, markdown_table
+from evc_jax.evaluation.tables import Report, cell
 
 NEUTRAL = "neutral"
 
 
-@dataclass(frozen=True)
-class EmotionRow:
-    """One emotion, averaged over neutral recordings of the test split.
-
-    Attributes:
-      emotion: its name.
-      real_shift: semitones by which the speakers' own recordings of that emotion lie above their neutral ones.
-      converted_shift: semitones by which conversions lie above the rebuilt neutral ones.
-      real_range, converted_range: width of the melody in semitones.
-      similarity: cosine of the conversion's speaker embedding with the speaker's.
-    """
-
-    emotion: str
-    real_shift: float
-    converted_shift: float
-    real_range: float
-    converted_range: float
-    similarity: float
-
-
-@dataclass(frozen=True)
-class EmotionReport:
-    """Results of `evaluate_emotions`.
-
-    Attributes:
-      rows: one per emotion that can be compared.
-      missing: emotions of the bundle that no speaker with neutral recordings has recorded.
-      recordings: neutral recordings that were converted.
-      rebuilt_similarity: cosine of the rebuilt recordings with their speaker.
-      stranger_similarity: mean cosine of different test speakers, for comparison.
-      shift_correlation: of real and converted shift over speakers and emotions; 0 would be chance.
-    """
-
-    rows: tuple[EmotionRow, ...]
-    missing: tuple[str, ...]
-    recordings: int
-    rebuilt_similarity: float
-    stranger_similarity: float
-    shift_correlation: float
-
-    def __str__(self) -> str:
-        header = ("emotion", "F0 shift, real", "converted", "F0 range, real", "converted", "same voice")
-        specs = ("+.1f", "+.1f", ".1f", ".1f", ".2f")
-        rows = [(row.emotion, *map(cell, astuple(row)[1:], specs)) for row in self.rows]
-        summary = (
-            f"{self.recordings} neutral recordings; shifts and ranges in semitones; correlation of real and converted "
-            f"shifts {cell(self.shift_correlation, '.2f')}; voice cosine {cell(self.rebuilt_similarity, '.2f')} when "
-            f"only rebuilt, {cell(self.stranger_similarity, '.2f')} between strangers."
-        )
-        lines = [markdown_table(header, rows), "", summary]
-        if self.missing:
-            lines.append(f"Not measured, as no speaker has recorded them beside neutral: {', '.join(self.missing)}.")
-        return "\n".join(lines)
-
-
-def evaluate_emotions(
-    converter: Converter, records: Iterable[Record], strength: float = 1.0, limit: int = 2
-) -> EmotionReport:
+def evaluate_emotions(converter: Converter, records: Iterable[Record], strength: float = 1.0, limit: int = 2) -> Report:
     """Converts neutral recordings to every emotion and measures the results.
 
     Args:
@@ -87,6 +29,11 @@ def evaluate_emotions(
       records: of a test split, with `audio`, `f0_hz`, `speaker`, `emotion`, `speaker_embedding`.
       strength: of the conversions.
       limit: neutral recordings per speaker.
+
+    Returns:
+      per emotion that a speaker with neutral recordings has recorded, as means over those: semitones by which the
+      speaker's own recordings lie above neutral and by which conversions lie above rebuilt neutral ones, width of the
+      melody of both in semitones, and cosine of the conversion's speaker embedding with the speaker's.
 
     Raises:
       BundleError: the bundle has no emotions.
@@ -108,14 +55,17 @@ def evaluate_emotions(
         for emotion, values in results.items():
             measured[emotion].append(values)
     embeddings = np.stack([members[0]["speaker_embedding"] for members in speakers.values()])
-    return EmotionReport(
-        rows=tuple(EmotionRow(emotion, *over_finite(np.mean, values)) for emotion, values in measured.items()),
-        missing=tuple(emotion for emotion in converter.emotions if emotion not in measured),
-        recordings=len(sources),
-        rebuilt_similarity=float(np.mean(rebuilt)),
-        stranger_similarity=_stranger_similarity(embeddings),
-        shift_correlation=_correlation([value[:2] for values in measured.values() for value in values]),
+    correlation = _correlation([value[:2] for values in measured.values() for value in values])
+    note = (
+        f"{len(sources)} neutral recordings; shifts and ranges in semitones; correlation of real and converted shifts "
+        f"{cell(correlation, '.2f')}; voice cosine {np.mean(rebuilt):.2f} when only rebuilt, "
+        f"{cell(_stranger_similarity(embeddings), '.2f')} between strangers."
     )
+    if missing := [emotion for emotion in converter.emotions if emotion not in measured]:
+        note += f"\nNot measured, as no speaker has recorded them beside neutral: {', '.join(missing)}."
+    rows = [(emotion, *over_finite(np.mean, values)) for emotion, values in measured.items()]
+    header = ("emotion", "F0 shift, real", "converted", "F0 range, real", "converted", "same voice")
+    return Report(header, ("", "+.1f", "+.1f", ".1f", ".1f", ".2f"), rows, note)
 
 
 def _convert_and_measure(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
 
 import numpy as np
 
@@ -14,63 +13,18 @@ from evc_jax.conversion.converter import Converter
 from evc_jax.conversion.options import ConversionOptions, TransferAspects, all_aspects
 from evc_jax.errors import DataError
 from evc_jax.evaluation.metrics import Record, cosine, f0_correlation, over_finite, timing_distance_s
-from evc_jax.evaluation.tables import cell, markdown_table
+from evc_jax.evaluation.tables import Report, cell
 from evc_jax.features.extract import Features
 
-
-@dataclass(frozen=True)
-class OwnerDistances:
-    """Closeness of a recording to the owner of each aspect: the recording that the aspect is taken from.
-
-    Attributes:
-      f0_correlation: with the log-F0 of the pitch's owner.
-      voice_cosine: with the timbre's owner.
-      timing_distance_s: from the rhythm's owner.
-    """
-
-    f0_correlation: float
-    voice_cosine: float
-    timing_distance_s: float
-
-    def in_cells(self) -> tuple[str, ...]:
-        """The numbers as text."""
-        values = (self.f0_correlation, self.voice_cosine, 1000 * self.timing_distance_s)
-        return tuple(map(cell, values, (".2f", ".2f", ".0f")))
+HEADER = (
+    "from the target",
+    "F0 correlation with the pitch's owner",
+    "voice cosine with the timbre's owner",
+    "timing distance from the rhythm's owner, ms",
+)
 
 
-@dataclass(frozen=True)
-class TransferRow:
-    """One combination of aspects, averaged over pairs: the transferred recordings, and the sources as they are."""
-
-    aspects: TransferAspects
-    transferred: OwnerDistances
-    source: OwnerDistances
-
-
-@dataclass(frozen=True)
-class TransferReport:
-    """Results of `evaluate_transfer`: one row per combination, and the number of pairs."""
-
-    rows: tuple[TransferRow, ...]
-    pairs: int
-
-    def __str__(self) -> str:
-        header = (
-            "from the target",
-            "F0 correlation with the pitch's owner",
-            "voice cosine with the timbre's owner",
-            "timing distance from the rhythm's owner, ms",
-        )
-        rows = []
-        for row in self.rows:
-            both = zip(row.transferred.in_cells(), row.source.in_cells(), strict=True)
-            rows.append((str(row.aspects), *(f"{transferred} ({source})" for transferred, source in both)))
-        return f"{markdown_table(header, rows)}\n\n{self.pairs} pairs; in brackets the source left as it is."
-
-
-def evaluate_transfer(
-    converter: Converter, records: Iterable[Record], pairs: int = 24, seed: int = 0
-) -> TransferReport:
+def evaluate_transfer(converter: Converter, records: Iterable[Record], pairs: int = 24, seed: int = 0) -> Report:
     """Transfers every combination of aspects between recordings of one sentence by different speakers.
 
     Args:
@@ -79,11 +33,15 @@ def evaluate_transfer(
       pairs: at most so many, drawn at random.
       seed: of the draw.
 
+    Returns:
+      per combination, means over pairs: closeness to the owner of each aspect, the recording that it is taken from; in
+      brackets that of the source left as it is.
+
     Raises:
       DataError: no sentence is recorded by two speakers.
     """
     options, config = ConversionOptions(), converter.bundle.audio
-    measured: dict[TransferAspects, list[tuple[OwnerDistances, OwnerDistances]]] = defaultdict(list)
+    measured: dict[TransferAspects, list[tuple[float, ...]]] = defaultdict(list)
     drawn = draw_pairs(records, pairs, seed)
     if not drawn:
         raise DataError("No sentence is recorded by two speakers; give a dataset with parallel recordings.")
@@ -92,10 +50,14 @@ def evaluate_transfer(
         for aspects in all_aspects():
             sound = converter.transfer_features(source, target, aspects, options).audio
             output = converter.extract(sound, config.sample_rate_hz)
-            transferred, unchanged = (_measure(x, source, target, aspects, config) for x in (output, source))
-            measured[aspects].append((transferred, unchanged))
-    rows = (TransferRow(aspects, *map(_mean, zip(*values, strict=True))) for aspects, values in measured.items())
-    return TransferReport(tuple(rows), len(drawn))
+            both = (_measure(x, source, target, aspects, config) for x in (output, source))
+            measured[aspects].append(tuple(value for pair in zip(*both, strict=True) for value in pair))
+    rows = []
+    for aspects, values in measured.items():
+        # Means of each value of the transferred recordings, with that of the sources behind it.
+        means = map(cell, over_finite(np.mean, values), (".2f", ".2f", ".2f", ".2f", ".0f", ".0f"))
+        rows.append((str(aspects), *(f"{transferred} ({source})" for transferred, source in zip(means, means))))
+    return Report(HEADER, ("",) * 4, rows, f"{len(drawn)} pairs; in brackets the source left as it is.")
 
 
 def draw_pairs(records: Iterable[Record], count: int, seed: int = 0) -> list[tuple[Record, Record]]:
@@ -115,15 +77,10 @@ def draw_pairs(records: Iterable[Record], count: int, seed: int = 0) -> list[tup
 
 def _measure(
     x: Features, source: Features, target: Features, aspects: TransferAspects, config: AudioConfig
-) -> OwnerDistances:
+) -> tuple[float, float, float]:
     pitch, timbre, rhythm = (target if moved else source for moved in (aspects.pitch, aspects.timbre, aspects.rhythm))
-    return OwnerDistances(
+    return (
         f0_correlation(pitch.mel, pitch.f0_hz, x.mel, x.f0_hz),
         cosine(timbre.embedding, x.embedding),
-        timing_distance_s(rhythm.mel, x.mel, config),
+        1000 * timing_distance_s(rhythm.mel, x.mel, config),
     )
-
-
-def _mean(results: Iterable[OwnerDistances]) -> OwnerDistances:
-    """Means over pairs; the correlation of an output without a voiced frame is left out."""
-    return OwnerDistances(*over_finite(np.mean, list(map(astuple, results))))

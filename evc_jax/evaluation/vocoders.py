@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -17,7 +16,7 @@ from evc_jax.config import from_mapping
 from evc_jax.data.dataset import audio_config
 from evc_jax.errors import ConfigError
 from evc_jax.evaluation.metrics import Record, choose_records, mel_l1, pesq, pesq_is_installed
-from evc_jax.evaluation.tables import cell, markdown_table
+from evc_jax.evaluation.tables import Report
 from evc_jax.pretrained.bundle import Bundle, TrainedNetwork, build_network
 from evc_jax.pretrained.workdir import load_for_inference
 from evc_jax.vocoders import VOCODERS, Vocoder, make_vocoder
@@ -27,38 +26,9 @@ MAX_SECONDS = 5.0
 NO_PESQ = "PESQ was not measured, as the package pesq is not installed; `pip install pesq` builds it with a C compiler."
 
 
-@dataclass(frozen=True)
-class VocoderRow:
-    """One vocoder, means over recordings.
-
-    Attributes:
-      vocoder: its name.
-      mel_l1_db: mean absolute difference of the mel-spectrograms.
-      pesq: wide-band PESQ, from 1 to about 4.6; NaN where the package is not installed.
-    """
-
-    vocoder: str
-    mel_l1_db: float
-    pesq: float
-
-
-@dataclass(frozen=True)
-class VocoderReport:
-    """Results of `compare_vocoders` and the number of recordings."""
-
-    rows: tuple[VocoderRow, ...]
-    recordings: int
-
-    def __str__(self) -> str:
-        rows = [(row.vocoder, cell(row.mel_l1_db, ".2f"), cell(row.pesq, ".2f")) for row in self.rows]
-        note = f"Copy-synthesis of {self.recordings} recordings, means; PESQ wide band at 16 kHz, best 4.64."
-        lines = [markdown_table(("vocoder", "mel L1, dB", "PESQ"), rows), "", note]
-        return "\n".join(lines if pesq_is_installed() else [*lines, NO_PESQ])
-
-
 def evaluate_vocoders(
     bundle: Bundle, records: Sequence[Record], workdirs: Sequence[str] = (), recordings: int = 16
-) -> VocoderReport:
+) -> Report:
     """Measures the copy-synthesis of recordings spread over a test split.
 
     Args:
@@ -83,7 +53,7 @@ def bundle_vocoders(bundle: Bundle) -> dict[str, Vocoder]:
 
 def compare_vocoders(
     vocoders: Mapping[str, Vocoder], config: AudioConfig, recordings: Iterable[Float[np.ndarray, " S"]], seed: int = 0
-) -> VocoderReport:
+) -> Report:
     """Measures each vocoder's copies of recordings, made from their own mel-spectrograms.
 
     Args:
@@ -91,6 +61,10 @@ def compare_vocoders(
       config: the settings of their mel-spectrograms.
       recordings: samples at that rate and level.
       seed: of the vocoders.
+
+    Returns:
+      per vocoder, as means over recordings: mean absolute difference of the mel-spectrograms in dB, and wide-band PESQ,
+      NaN where its package is not installed.
     """
     measured: dict[str, list[tuple[float, float]]] = {name: [] for name in vocoders}
     for samples in recordings:
@@ -99,14 +73,17 @@ def compare_vocoders(
             copy = vocoder(mel, len(samples), seed)
             quality = pesq(samples, copy, config.sample_rate_hz) if pesq_is_installed() else float("nan")
             measured[name].append((config.range_db * mel_l1(samples, copy, config), quality))
-    rows = tuple(VocoderRow(name, *map(float, np.mean(values, axis=0))) for name, values in measured.items())
-    return VocoderReport(rows, max(map(len, measured.values()), default=0))
+    rows = [(name, *map(float, np.mean(values, axis=0))) for name, values in measured.items()]
+    count = max(map(len, measured.values()), default=0)
+    note = f"Copy-synthesis of {count} recordings, means; PESQ wide band at 16 kHz, best 4.64."
+    note += "" if pesq_is_installed() else f"\n{NO_PESQ}"
+    return Report(("vocoder", "mel L1, dB", "PESQ"), ("", ".2f", ".2f"), rows, note)
 
 
 def copy_synthesis(bundle: Bundle, recordings: Iterable[Float[np.ndarray, " S"]], seed: int = 0) -> dict[str, float]:
     """Mean mel L1 of the copies by each of a bundle's vocoders; see `compare_vocoders` and `metrics.mel_l1`."""
     report = compare_vocoders(bundle_vocoders(bundle), bundle.audio, recordings, seed)
-    return {row.vocoder: row.mel_l1_db / bundle.audio.range_db for row in report.rows}
+    return {name: mel_l1_db / bundle.audio.range_db for name, mel_l1_db, _ in report.rows}
 
 
 def _load_training(workdir: str, expected: AudioConfig) -> tuple[str, Vocoder]:
@@ -116,8 +93,8 @@ def _load_training(workdir: str, expected: AudioConfig) -> tuple[str, Vocoder]:
         raise ConfigError(f"{workdir} holds a training of {run.system}; give one of waveglow.")
     if _audio_of_training(run.config) != expected:
         raise ConfigError(f"{workdir} was trained on spectrograms with other settings than the bundle's; give another.")
-    network, config = build_network("waveglow", run.networks["waveglow"], workdir)
-    trained = TrainedNetwork(network, config, jax.device_put(run.params["waveglow"]))
+    network = build_network("waveglow", run.networks["waveglow"], workdir)
+    trained = TrainedNetwork(network, jax.device_put(run.params["waveglow"]))
     return f"{workdir} after {run.step:,} steps", WaveGlowVocoder(trained)
 
 

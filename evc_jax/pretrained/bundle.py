@@ -14,7 +14,7 @@ import numpy as np
 
 from evc_jax.audio.config import AudioConfig
 from evc_jax.config import from_mapping
-from evc_jax.errors import BundleError, ConfigError
+from evc_jax.errors import BundleError, ConfigError, one_line
 from evc_jax.files import ASSETS, atomic_dir
 
 FORMAT = 1
@@ -38,13 +38,11 @@ class TrainedNetwork:
     """One network of a bundle, ready to apply: `network.apply(params, ...)`.
 
     Attributes:
-      network: the `models.network.Network`.
-      config: its configuration dataclass.
+      network: the `models.network.Network`, which has its `config`.
       params: nested dict of float32 arrays.
     """
 
     network: Any
-    config: Any
     params: Any
 
 
@@ -91,8 +89,8 @@ class Bundle:
         """
         self.require(name)
         if name not in self.networks:
-            network, config = build_network(name, self.description["networks"][name]["config"], self.path)
-            self.networks[name] = TrainedNetwork(network, config, _read_params(self.path, name, network))
+            network = build_network(name, self.description["networks"][name]["config"], self.path)
+            self.networks[name] = TrainedNetwork(network, _read_params(self.path, name, network))
         return self.networks[name]
 
 
@@ -176,8 +174,8 @@ def write_params(folder: Path, tree: Any, storage_dtype: str = "float32") -> Non
         marker.write_text("complete\n")
 
 
-def build_network(name: str, config: Mapping[str, Any], where: object = "bundle") -> tuple[Any, Any]:
-    """The `Network` of this name and its configuration dataclass.
+def build_network(name: str, config: Mapping[str, Any], where: object = "bundle") -> Any:
+    """The `Network` of this name.
 
     Raises:
       BundleError: the configuration is not one of this network.
@@ -190,7 +188,7 @@ def build_network(name: str, config: Mapping[str, Any], where: object = "bundle"
         built = from_mapping(getattr(module, config_name), config, f"{DESCRIPTION_FILE}: {name}")
     except ConfigError as error:
         raise BundleError(f"The {name} network of {where} cannot be built: {error}") from error
-    return Network(getattr(module, type_name), built), built
+    return Network(getattr(module, type_name), built)
 
 
 def _read_description(folder: Path) -> dict[str, Any]:
@@ -230,21 +228,16 @@ def _check_description(description: Any, folder: Path) -> None:
 
 def _read_params(folder: Path, name: str, network: Any) -> Any:
     import jax
-    import orbax.checkpoint as ocp
 
-    shapes = network.shapes()
-    restore_args = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
+    from evc_jax.pretrained.workdir import read_arrays
+
     try:
-        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
-            stored = reader.restore(
-                (folder / "params" / name).resolve(), args=ocp.args.PyTreeRestore(shapes, restore_args=restore_args)
-            )
-        for wanted, leaf in zip(jax.tree.leaves(shapes), jax.tree.leaves(stored), strict=True):
-            if wanted.shape != leaf.shape:
-                raise ValueError(f"a parameter has shape {leaf.shape}, its network needs {wanted.shape}")
+        stored = read_arrays((folder / "params" / name).resolve())
+        shapes, expected = (jax.tree.map(np.shape, tree) for tree in (stored, network.shapes()))
+        if shapes != expected:
+            raise ValueError("they have other shapes than those of its configuration")
     except Exception as error:  # Orbax and TensorStore raise many kinds for a file that is missing or cut short
-        reason = " ".join(str(error).split())[:200].rstrip(". ")
-        raise _damaged(folder, f"the parameters of {name} cannot be read ({reason})") from error
+        raise _damaged(folder, f"the parameters of {name} cannot be read ({one_line(error)})") from error
     return jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), stored)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +52,7 @@ def load_for_inference(workdir: epath.PathLike) -> Trained:
     newest = absolute(epath.Path(workdir) / CHECKPOINTS / str(steps[-1]))
     try:
         description = json.loads((newest / "description" / "metadata").read_text())
-        params = _read_arrays(newest / INFERENCE_ITEM)
+        params = read_arrays(newest / INFERENCE_ITEM)
     except Exception as error:  # Orbax and TensorStore raise many kinds for a file that is cut short
         raise CheckpointError(
             f"The checkpoint {newest} cannot be read ({one_line(error)}); remove it, and the one before it is used."
@@ -66,14 +67,12 @@ def load_for_inference(workdir: epath.PathLike) -> Trained:
     )
 
 
-def _read_arrays(folder: epath.Path) -> dict[str, Any]:
+def read_arrays(folder: epath.PathLike) -> dict[str, Any]:
     """A saved tree as NumPy arrays, whatever devices wrote it."""
-    handler = ocp.PyTreeCheckpointHandler()
-    shapes = handler.metadata(folder).tree
-    as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
-    tree = handler.restore(folder, args=ocp.args.PyTreeRestore(restore_args=as_numpy))
-    handler.close()
-    return tree
+    with contextlib.closing(ocp.PyTreeCheckpointHandler()) as handler:
+        shapes = handler.metadata(folder).tree
+        as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
+        return handler.restore(folder, args=ocp.args.PyTreeRestore(restore_args=as_numpy))
 
 
 def saved_steps(workdir: epath.PathLike) -> list[int]:

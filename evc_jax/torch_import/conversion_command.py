@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import jax
 from flax import traverse_util
@@ -26,7 +26,6 @@ from evc_jax.torch_import.originals import Converted, HparamOverrides, convert
 
 FAILED = 2
 CHECKPOINTS = "checkpoints"
-DESCRIPTION_FILE = Path("description") / "metadata"
 DESCRIPTION = """\
 Converts a checkpoint of the original PyTorch systems to Orbax parameters. Needs no PyTorch and runs nothing in it.
 Which network FILE holds and its sizes are read off its tensors; the options are for what they do not tell."""
@@ -36,7 +35,7 @@ known files:
   640000-P.ckpt                     its F0 converter
   waveglow_128000                   WaveGlow, with weight norm or without it, whole module or state dict
   waveglow_256channels_universal_v5.pt   NVIDIA's WaveGlow of 22.05 kHz
-  200000-G.ckpt, 200000-D.ckpt      CodeGAN's and VoiceGAN's generator and discriminator
+  200000-G.ckpt                     CodeGAN's and VoiceGAN's generator (their discriminators are of no further use)
   pretrained.pt                     Resemblyzer's voice encoder
 
 examples:
@@ -46,19 +45,14 @@ examples:
   evc bundle --speechsplit runs/speechsplit --codegan runs/codegan -o my_bundle
 
 DIR becomes the work directory of a finished training, which `evc bundle` takes and which CodeGAN can be trained on.
-It is written whole or not at all; an earlier conversion there is replaced, anything else is left alone."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one sentence."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(FAILED, f"{self.prog}: {message.rstrip('.')}; see --help.\n")
+It is written whole or not at all, and nothing that exists is replaced."""
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = _Parser(description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("file", type=Path, metavar="FILE", help="the checkpoint")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the directory to write")
     parser.add_argument(
@@ -112,7 +106,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _convert(arguments: argparse.Namespace) -> None:
-    _check_replaceable(arguments.output)
+    if arguments.output.exists() and not (arguments.output.is_dir() and not any(arguments.output.iterdir())):
+        raise CheckpointError(f"{arguments.output} exists; choose another output directory.")
     emotions = tuple(arguments.emotions.split(",")) if arguments.emotions else None
     overrides = HparamOverrides(dict(arguments.hparam), arguments.hop, arguments.audio, emotions, arguments.code)
     converted = convert(arguments.file, overrides)
@@ -146,26 +141,9 @@ def _write_workdir(converted: Converted, path: Path) -> None:
     description = {"config": config, "networks": {converted.system: model}}
     with atomic_dir(path) as folder:
         step = folder / CHECKPOINTS / str(converted.step)
-        (step / DESCRIPTION_FILE).parent.mkdir(parents=True)
-        (step / DESCRIPTION_FILE).write_text(json.dumps(description, indent=2) + "\n")
+        (step / "description").mkdir(parents=True)
+        (step / "description" / "metadata").write_text(json.dumps(description, indent=2) + "\n")
         write_params(step / "exported", {converted.system: converted.params})
-
-
-def _check_replaceable(path: Path) -> None:
-    """Whether a conversion may be written here.
-
-    Raises:
-      CheckpointError: there is something that no conversion made.
-    """
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return
-    found = list(path.glob(f"{CHECKPOINTS}/*/{DESCRIPTION_FILE}"))
-    try:
-        converted = all("converted_from" in json.loads(file.read_text())["config"] for file in found)
-    except (OSError, ValueError, KeyError, TypeError):
-        converted = False
-    if not found or not converted:
-        raise CheckpointError(f"{path} exists and is no converted checkpoint; choose another output directory.")
 
 
 def _differences(config: Any) -> str:

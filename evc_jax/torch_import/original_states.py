@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from evc_jax.errors import CheckpointError
-from evc_jax.torch_import.torch_objects import Module, Tensor, naming, printable
+from evc_jax.torch_import.torch_objects import Module, naming, printable
 from evc_jax.torch_import.torch_reader import TorchFile
 
 # Where the originals keep what matters: SpeechSplit and WaveGlow, Resemblyzer, NVIDIA's other repositories.
@@ -51,20 +51,20 @@ def read_state(file: TorchFile) -> OriginalState:
             ignored = tuple(printable(key) for key in content if key != wrapper and isinstance(key, str))
             content = content[wrapper]
         tensors = content.tensors() if isinstance(content, Module) else content
-        if not tensors or not isinstance(tensors, dict) or not all(isinstance(v, Tensor) for v in tensors.values()):
+        if not tensors or not isinstance(tensors, dict) or not all(isinstance(v, np.ndarray) for v in tensors.values()):
             raise CheckpointError(
                 f"holds no state dict, neither as it is nor under {', '.join(WRAPPERS)}; give a checkpoint of the "
                 "original systems"
             )
         if not all(isinstance(name, str) for name in tensors):
             raise CheckpointError("holds tensors without names; give a checkpoint of the original systems")
-        if sum(tensor.nbytes for tensor in tensors.values()) > MAX_GROWTH * file.nbytes:
+        if sum(tensor.size * max(tensor.itemsize, 4) for tensor in tensors.values()) > MAX_GROWTH * file.nbytes:
             raise CheckpointError(f"declares tensors of more than {MAX_GROWTH} times its own size; do not trust it")
         if all(name.startswith(PARALLEL_PREFIX) for name in tensors):
             tensors = {name.removeprefix(PARALLEL_PREFIX): value for name, value in tensors.items()}
-        values = {name: tensor.numpy() for name, tensor in tensors.items()}
-        values |= {name: np.asarray(value, np.float32) for name, value in values.items() if value.dtype.kind == "f"}
-        return OriginalState(values, _stride(content), _step(file), ignored)
+        # The kind of bfloat16 is V.
+        floats = {name: np.asarray(value, np.float32) for name, value in tensors.items() if value.dtype.kind in "fV"}
+        return OriginalState(tensors | floats, _stride(content), _step(file), ignored)
 
 
 def check_values(state: Mapping[str, np.ndarray], expected: set[str], optional: str) -> list[str]:

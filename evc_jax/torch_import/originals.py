@@ -20,8 +20,8 @@ import numpy as np
 
 from evc_jax.audio.config import AudioConfig
 from evc_jax.errors import CheckpointError, ConfigError
-from evc_jax.models.gan.codegan import CodeDiscriminator, CodeGenerator
-from evc_jax.models.gan.voicegan import VoiceDiscriminator, VoiceGenerator
+from evc_jax.models.gan.codegan import CodeGenerator
+from evc_jax.models.gan.voicegan import VoiceGenerator
 from evc_jax.models.network import Network, Params
 from evc_jax.models.speechsplit.network import F0Converter, SpeechSplit
 from evc_jax.models.voice_encoder import VoiceEncoder
@@ -75,16 +75,7 @@ class HparamOverrides:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """One of the networks that a file may hold.
-
-    Attributes:
-      system, title: see `Converted`.
-      recognises: whether a state dict is this network's.
-      config: the sizes.
-      weights: names and layouts of its tensors.
-      module: the network.
-      optional: pattern of the tensors that are not used.
-    """
+    """One of the networks that a file may hold; `optional` is a pattern of the tensors that are not used."""
 
     system: str
     title: str
@@ -100,7 +91,7 @@ class Converted:
     """A converted checkpoint.
 
     Attributes:
-      system: which network it is, one of `bundle.NETWORKS` or another.
+      system: which network it is, one of `bundle.NETWORKS` or `voice_encoder`.
       title: the same in words.
       config: its configuration dataclass.
       params: its parameters, float32.
@@ -164,32 +155,16 @@ SPECS = (
         "codegan",
         "CodeGAN's generator",
         lambda state: "main.0.0.weight" in state,
-        lambda state, _: torch_gans.codegan_config(state, None),
+        lambda state, _: torch_gans.codegan_config(state),
         torch_gans.code_generator_weights,
         CodeGenerator,
         r".*\.(running_mean|running_var|num_batches_tracked)",
     ),
     NetworkSpec(
-        "codegan_discriminator",
-        "CodeGAN's discriminator",
-        lambda state: np.ndim(state.get("main.0.weight", 0)) == 3 and "src.weight" in state,
-        lambda state, _: torch_gans.codegan_config(None, state),
-        torch_gans.code_discriminator_weights,
-        CodeDiscriminator,
-    ),
-    NetworkSpec(
-        "voicegan_discriminator",
-        "VoiceGAN's discriminator",
-        lambda state: np.ndim(state.get("main.0.weight", 0)) == 2 and "src.weight" in state,
-        lambda state, _: torch_gans.voicegan_config(None, state),
-        torch_gans.voice_discriminator_weights,
-        VoiceDiscriminator,
-    ),
-    NetworkSpec(
         "voicegan",
         "VoiceGAN's generator",
-        lambda state: np.ndim(state.get("main.0.weight", 0)) == 2,
-        lambda state, _: torch_gans.voicegan_config(state, None),
+        lambda state: np.ndim(state.get("main.0.weight", 0)) == 2 and "src.weight" not in state,
+        lambda state, _: torch_gans.voicegan_config(state),
         torch_gans.voice_generator_weights,
         VoiceGenerator,
     ),

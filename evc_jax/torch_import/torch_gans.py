@@ -22,22 +22,18 @@ PLAIN_STEP = 2
 NORMED_STEP = 3
 
 
-def voicegan_config(generator: State | None, discriminator: State | None) -> VoiceGANConfig:
-    """Sizes of both networks; those that no given state shows are the reference's.
+def voicegan_config(generator: State, discriminator: State | None = None) -> VoiceGANConfig:
+    """Sizes of both networks; without a discriminator its are the reference's.
 
     A generator alone does not tell noise from sexes: two sexes are taken for granted.
     """
-    sizes: dict[str, Any] = {}
+    *widths, embedding_dim = _linear_widths(generator)
+    sizes: dict[str, Any] = {"embedding_dim": embedding_dim, "generator_widths": tuple(widths)}
     if discriminator is not None:
-        sizes["embedding_dim"] = shape_of(discriminator, "main.0.weight", 2)[1]
         sizes["sexes"] = shape_of(discriminator, "cls.weight", 2)[0]
         sizes["discriminator_widths"] = _linear_widths(discriminator)
-    if generator is not None:
-        *widths, sizes["embedding_dim"] = _linear_widths(generator)
-        sexes = sizes.get("sexes", VoiceGANConfig.sexes)
-        sizes["noise_dim"] = shape_of(generator, "main.0.weight", 2)[1] - sexes
-        sizes["generator_widths"] = tuple(widths)
-    return VoiceGANConfig(**sizes)
+    sexes = sizes.get("sexes", VoiceGANConfig.sexes)
+    return VoiceGANConfig(noise_dim=shape_of(generator, "main.0.weight", 2)[1] - sexes, **sizes)
 
 
 def voice_generator_weights(config: VoiceGANConfig) -> list[Weight]:
@@ -51,51 +47,31 @@ def voice_discriminator_weights(config: VoiceGANConfig) -> list[Weight]:
     return _linear_stack(len(config.discriminator_widths)) + heads
 
 
-def codegan_config(generator: State | None, discriminator: State | None) -> CodeGANConfig:
-    """Sizes of both networks; those that no given state shows are the reference's."""
-    sizes: dict[str, Any] = {}
-    if generator is not None:
-        sizes |= _code_generator_sizes(generator)
-    if discriminator is not None:
-        sizes |= _code_discriminator_sizes(discriminator, sizes.get("code_channels"))
-    elif sizes["code_channels"] % CodeGANConfig.discriminator_groups[0]:
-        sizes["discriminator_groups"] = (1,) * len(CodeGANConfig.discriminator_groups)
-    return CodeGANConfig(**sizes)
-
-
-def _code_generator_sizes(state: State) -> dict[str, Any]:
-    stages = max(numbers_matching(state, r"main\.(\d+)\."))
-    down = [f"main.0.{i}.weight" for i in _conv_numbers(state, r"main\.0\.(\d+)\.weight$")]
-    up = [f"main.{stages}.{i}.weight" for i in _conv_numbers(state, rf"main\.{stages}\.(\d+)\.weight$")]
-    _, code_channels, input_kernel = shape_of(state, "main.0.0.weight", 3)
-    sizes = {
+def codegan_config(generator: State, discriminator: State | None = None) -> CodeGANConfig:
+    """Sizes of both networks; without a discriminator its are the reference's."""
+    stages = max(numbers_matching(generator, r"main\.(\d+)\."))
+    down = [f"main.0.{i}.weight" for i in _conv_numbers(generator, r"main\.0\.(\d+)\.weight$")]
+    up = [f"main.{stages}.{i}.weight" for i in _conv_numbers(generator, rf"main\.{stages}\.(\d+)\.weight$")]
+    _, code_channels, input_kernel = shape_of(generator, "main.0.0.weight", 3)
+    sizes: dict[str, Any] = {
         "code_channels": code_channels,
-        "down_widths": tuple(shape_of(state, name, 3)[0] for name in down),
-        "up_widths": tuple(shape_of(state, name, 3)[1] for name in up[:-1]),
+        "down_widths": tuple(shape_of(generator, name, 3)[0] for name in down),
+        "up_widths": tuple(shape_of(generator, name, 3)[1] for name in up[:-1]),
         "residual_blocks": stages - 1,
         "input_kernel": input_kernel,
     }
     if stages > 1:
-        sizes["emotions"] = shape_of(state, "main.1.in1.fc.weight", 2)[1]
-        sizes["residual_kernel"] = shape_of(state, "main.1.conv1.weight", 3)[2]
-    return sizes
-
-
-def _code_discriminator_sizes(state: State, code_channels: int | None) -> dict[str, Any]:
-    """`code_channels` are the generator's; a discriminator alone is taken to begin with the reference's groups."""
-    layers = [f"main.{i}.weight" for i in numbers_matching(state, r"main\.(\d+)\.weight$")]
-    shapes = [shape_of(state, name, 3) for name in layers]
-    widths = tuple(shape[0] for shape in shapes)
-    if code_channels is None:
-        code_channels = shapes[0][1] * CodeGANConfig.discriminator_groups[0]
-    inputs = (code_channels, *widths[:-1])
-    return {
-        "code_channels": code_channels,
-        "emotions": shape_of(state, "cls.weight", 3)[0],
-        "discriminator_widths": widths,
-        "discriminator_kernels": tuple(shape[2] for shape in shapes),
-        "discriminator_groups": tuple(width // max(1, shape[1]) for width, shape in zip(inputs, shapes, strict=True)),
-    }
+        sizes["emotions"] = shape_of(generator, "main.1.in1.fc.weight", 2)[1]
+        sizes["residual_kernel"] = shape_of(generator, "main.1.conv1.weight", 3)[2]
+    if discriminator is not None:
+        layers = [f"main.{i}.weight" for i in numbers_matching(discriminator, r"main\.(\d+)\.weight$")]
+        widths, inputs, kernels = zip(*(shape_of(discriminator, name, 3) for name in layers), strict=True)
+        sizes["discriminator_widths"], sizes["discriminator_kernels"] = widths, kernels
+        channels = (code_channels, *widths[:-1])
+        sizes["discriminator_groups"] = tuple(width // group for width, group in zip(channels, inputs, strict=True))
+    elif code_channels % CodeGANConfig.discriminator_groups[0]:
+        sizes["discriminator_groups"] = (1,) * len(CodeGANConfig.discriminator_groups)
+    return CodeGANConfig(**sizes)
 
 
 def code_generator_weights(config: CodeGANConfig) -> list[Weight]:

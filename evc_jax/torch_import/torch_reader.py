@@ -1,41 +1,36 @@
 """Reads what `torch.save` wrote, as a zip archive or in the older stream format, without PyTorch.
 
-A pickle may call whatever it names. Here it finds only immutable stand-ins that are harmless with any arguments; its
-opcodes are inspected before it is run; and what it declares is held against the file's size before memory is taken.
+A pickle may call whatever it names. Here it finds only functions that are harmless with any arguments, keeps no tuple
+(the hash of nested ones takes exponential time), and sets the state of nothing but inert modules. It is run by
+Python's own unpickler, which, unlike the one in C, takes no memory for lengths and memo indices that are only declared.
 """
 
 from __future__ import annotations
 
+import functools
 import io
-import math
-import mmap
 import os
 import pickle
-import pickletools
-import struct
 import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, ClassVar, NamedTuple
 
+import ml_dtypes
 import numpy as np
 
 from evc_jax.errors import CheckpointError
-from evc_jax.torch_import.torch_objects import BFLOAT16, Dict, Module, Storage, Tensor, forbidden, naming, printable
+from evc_jax.torch_import.torch_objects import Module, forbidden, naming
 
 MAGIC_NUMBER, PROTOCOL_VERSION = 0x1950A86A20F9469CFC6C, 1001
-# The largest checkpoint of the originals has 0.2 MB of pickle and 100,000 opcodes.
-MAX_PICKLE_BYTES, MAX_OPCODES = 16 * 2**20, 500_000
-# Hashing a tuple recurses without a limit, and takes exponential time where parts are shared.
-MAX_TUPLE = 1_000
-MAX_CLASSES = 1_000
+# The largest checkpoint of the originals has 0.2 MB of pickle; every opcode may make an object of 100 bytes.
+MAX_PICKLE_BYTES = 2**20
 STORAGES = {
-    "DoubleStorage": "f8", "FloatStorage": "f4", "HalfStorage": "f2", "BFloat16Storage": BFLOAT16,
+    "DoubleStorage": "f8", "FloatStorage": "f4", "HalfStorage": "f2", "BFloat16Storage": ml_dtypes.bfloat16,
     "ComplexFloatStorage": "c8", "ComplexDoubleStorage": "c16", "LongStorage": "i8", "IntStorage": "i4",
     "ShortStorage": "i2", "CharStorage": "i1", "ByteStorage": "u1", "BoolStorage": "?",
 }  # fmt: skip
-PYTHON_2_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg", "cPickle": "pickle"}
 # Values that no weight depends on: they are named and made, and nothing is kept of them.
 UNUSED = set(
     """builtins.bytearray builtins.bytes builtins.complex builtins.dict builtins.float builtins.frozenset builtins.int
@@ -47,78 +42,103 @@ UNUSED = set(
 
 
 class TorchFile(NamedTuple):
-    """A checkpoint: its path, its size, and what was saved (dicts, lists, numbers, `Tensor`s and `Module`s)."""
+    """A checkpoint: its path, its size, and what was saved (dicts, lists, numbers, arrays and `Module`s)."""
 
     path: Path
     content: Any
     nbytes: int
 
 
-class _Function:
-    """A global that may be called. Unlike a function it has no attributes for a pickle to set."""
+class Storage(NamedTuple):
+    """Bytes that tensors share, and their type."""
 
-    __slots__ = ("_call",)
-
-    def __init__(self, call: Callable):
-        self._call = call
-
-    def __call__(self, *values: Any) -> Any:
-        return self._call(*values)
-
-    def __setstate__(self, state: Any) -> None:
-        raise ValueError("a function has no state")
+    data: np.ndarray
+    dtype: np.dtype
 
 
-class _Unpickler(pickle.Unpickler):
-    """Runs one pickle, whose opcodes `_inspect` has seen; `storages` are those that it named."""
+class _Unpickler(pickle._Unpickler):
+    """Runs one pickle; `storages` are those that it named, not filled yet and `nbytes` at most in total."""
 
-    def __init__(self, program: bytes):
-        super().__init__(io.BytesIO(program), encoding="latin-1")
+    stack: list[Any]
+    append: Callable[[Any], None]
+    pop_mark: Callable[[], list[Any]]
+
+    def __init__(self, program: io.BytesIO, nbytes: int):
+        super().__init__(program, encoding="latin-1")
         self.storages: dict[str, Storage] = {}
         self.content: Any = None
-        self._classes: dict[str, type[Module]] = {}
-        self._copies_left = len(program)
+        self._bytes_left = nbytes
 
     def find_class(self, module: str, name: str) -> Any:
-        """The stand-in of a global.
+        """What stands for a global.
 
         Raises:
           CheckpointError: a checkpoint needs no such global.
         """
-        full = f"{PYTHON_2_MODULES.get(module, module)}.{name}"
-        if full == "collections.OrderedDict":
-            return _Function(self._dict)
+        full = f"{module.replace('__builtin__', 'builtins')}.{name}"  # as Python 2 calls it
         if full in _FUNCTIONS:
             return _FUNCTIONS[full]
         if module in ("torch", "torch.cuda", "torch.storage") and name in STORAGES:
-            return STORAGES[name]
+            return name
         package = full.partition(".")[0]
         if package in sys.stdlib_module_names or (package == "torch" and not full.startswith("torch.nn.")):
             raise forbidden(full)
-        if full not in self._classes:
-            _require(len(self._classes) < MAX_CLASSES, f"it names more than {MAX_CLASSES:,} classes")
-            self._classes[full] = type("Module", (Module,), {"__slots__": (), "name": full})
-        return self._classes[full]
+        return functools.partial(Module, full)
 
     def persistent_load(self, identifier: Any) -> Any:
         """A storage, or the class of a module, whose source the older format kept beside it."""
         match identifier:
-            case ("module", kind, *_):
+            case ["module", kind, *_]:
                 return kind
-            case ("storage", str(code), str(key), _, int(count), *view) if code in STORAGES.values() and count >= 0:
-                width = np.dtype(code).itemsize
-                storage = self.storages.setdefault(key, Storage(count * width, width))
-                _require(storage.nbytes == count * width, "a storage is declared with two sizes")
-                start, length = view[0][1:] if view and view[0] is not None else (0, count)
-                _require(min(start, length) >= 0 and start + length <= count, "a view reaches past its storage")
-                return storage, code, start, length
+            case ["storage", str(kind), str(key), _, int(count)] | [
+                "storage",
+                str(kind),
+                str(key),
+                _,
+                int(count),
+                None,
+            ]:
+                dtype = np.dtype(STORAGES[kind])
+                if key not in self.storages:
+                    self._bytes_left -= count * dtype.itemsize
+                    _require(count >= 0 and self._bytes_left >= 0, "it declares more bytes than it has")
+                    self.storages[key] = Storage(np.empty(count * dtype.itemsize, np.uint8), dtype)
+                _require(self.storages[key].data.size == count * dtype.itemsize, "a storage is declared with two sizes")
+                return Storage(self.storages[key].data, dtype)
         raise ValueError("an identifier is neither of a storage nor of a module")
 
-    def _dict(self, pairs: Any = ()) -> Dict:
-        # What is written once may be named again and again.
-        self._copies_left -= len(pairs)
-        _require(self._copies_left >= 0, "its dicts hold more than the file")
-        return Dict(pairs)
+    def _load_build(self) -> None:
+        state, target = self.stack.pop(), self.stack[-1]
+        _require(isinstance(target, Module | dict), "the state of something other than a module is set")
+        if isinstance(target, Module) and isinstance(state, dict):  # that of a dict is the versions of its modules
+            target.state = state
+
+    def _load_dict(self) -> None:
+        items = self.pop_mark()
+        self.append(dict(zip(items[::2], items[1::2], strict=True)))
+
+    def _load_list(self, length: int) -> None:
+        self.stack[-length:] = [self.stack[-length:]]
+
+    def _refuse(self) -> None:
+        raise ValueError("it uses an opcode of pickle that no checkpoint needs")
+
+    _loads = pickle._Unpickler.dispatch
+    _refused = (pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.BYTEARRAY8, pickle.NEXT_BUFFER, pickle.READONLY_BUFFER)
+    # Tuples and sets become lists, which cannot be hashed, and every class is a function.
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
+        **_loads,
+        **dict.fromkeys((ord(opcode) for opcode in _refused), _refuse),
+        **dict.fromkeys((ord(pickle.TUPLE), ord(pickle.FROZENSET)), _loads[ord(pickle.LIST)]),
+        **dict.fromkeys((ord(pickle.EMPTY_TUPLE), ord(pickle.EMPTY_SET)), _loads[ord(pickle.EMPTY_LIST)]),
+        ord(pickle.ADDITEMS): _loads[ord(pickle.APPENDS)],
+        ord(pickle.TUPLE1): functools.partial(_load_list, length=1),
+        ord(pickle.TUPLE2): functools.partial(_load_list, length=2),
+        ord(pickle.TUPLE3): functools.partial(_load_list, length=3),
+        ord(pickle.NEWOBJ): _loads[ord(pickle.REDUCE)],
+        ord(pickle.BUILD): _load_build,
+        ord(pickle.DICT): _load_dict,
+    }
 
 
 def read_torch_file(path: str | os.PathLike) -> TorchFile:
@@ -131,12 +151,12 @@ def read_torch_file(path: str | os.PathLike) -> TorchFile:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; give a checkpoint file.")
-    if path.stat().st_size == 0:
+    nbytes = path.stat().st_size
+    if nbytes == 0:
         raise CheckpointError(f"{path} is an empty file; give a checkpoint.")
     with path.open("rb") as file, naming(path):
-        data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        content = _read_archive(file, data) if bytes(data[:4]) == b"PK\x03\x04" else _read_stream(data)
-    return TorchFile(path, content, len(data))
+        read = _read_archive if file.peek(4)[:4] == b"PK\x03\x04" else _read_stream
+        return TorchFile(path, read(file, nbytes), nbytes)
 
 
 def _require(condition: bool, reason: str) -> None:
@@ -144,7 +164,7 @@ def _require(condition: bool, reason: str) -> None:
         raise ValueError(reason)
 
 
-def _read_archive(file: Any, data: memoryview) -> Any:
+def _read_archive(file: io.BufferedReader, nbytes: int) -> Any:
     archive = zipfile.ZipFile(file)
     names = archive.namelist()
     found = [name for name in names if name.count("/") == 1 and name.endswith("/data.pkl")]
@@ -152,130 +172,84 @@ def _read_archive(file: Any, data: memoryview) -> Any:
     root = found[0].removesuffix("data.pkl")
     if f"{root}constants.pkl" in names:
         raise CheckpointError("is a TorchScript program, not a checkpoint; save its state_dict with torch.save instead")
-    big = f"{root}byteorder" in names and bytes(_stored(archive, data, f"{root}byteorder").bytes()) == b"big"
-    unpickler, _ = _run(_stored(archive, data, found[0]).bytes())
+    if any(info.compress_type for info in archive.infolist()):
+        raise CheckpointError("is compressed, which torch.save never does; save it again with torch.save")
+    _require(sum(info.file_size for info in archive.infolist()) <= nbytes, "its archive is cut short")
+    if f"{root}byteorder" in names and archive.read(f"{root}byteorder") == b"big":
+        raise CheckpointError("was saved on a big-endian machine; save it again on another")
+    unpickler = _run(archive.open(found[0]), nbytes)
     for key, storage in unpickler.storages.items():
-        stored = _stored(archive, data, f"{root}data/{key}")
-        _require(stored.nbytes == storage.nbytes, f"storage {key} is of another size than declared")
-        storage.data, storage.crc, storage.byte_order = stored.data, stored.crc, ">" if big else "<"
+        entry = archive.read(f"{root}data/{key}")
+        _require(len(entry) == storage.data.size, f"storage {key} is of another size than declared")
+        storage.data[:] = np.frombuffer(entry, np.uint8)
     return unpickler.content
 
 
-def _stored(archive: zipfile.ZipFile, data: memoryview, name: str) -> Storage:
-    """An entry as a stretch of the file; PyTorch compresses none, and so nothing is ever unpacked."""
-    info = archive.getinfo(name)
-    if info.compress_type or info.flag_bits & 1 or info.file_size != info.compress_size:
-        raise CheckpointError(f"holds {printable(name)} compressed or encrypted; save it again with torch.save")
-    start = info.header_offset + 30 + sum(struct.unpack_from("<2H", data, info.header_offset + 26))
-    _require(0 <= start <= len(data) - info.file_size, "its archive is cut short")
-    return Storage(info.file_size, 1, data[start : start + info.file_size], info.CRC)
-
-
-def _read_stream(data: memoryview) -> Any:
+def _read_stream(file: io.BufferedReader, nbytes: int) -> Any:
     """Magic number, version, facts about the writer, the object, keys of the storages, the storages."""
-    if bytes(data[257:262]) == b"ustar":
+    if file.peek(262)[257:262] == b"ustar":
         raise CheckpointError("is a tar archive, PyTorch's format before 2017; save it again with a PyTorch of today")
     try:
-        header, position = _run(data)
-        _require(header.content == MAGIC_NUMBER, "another magic number")
+        _require(_run(file, 0).content == MAGIC_NUMBER, "another magic number")
     except CheckpointError:
         raise
     except Exception as error:
         raise CheckpointError("is no checkpoint that torch.save wrote; give one of the original systems'") from error
-    version, position = _run(data, position)
-    _require(version.content == PROTOCOL_VERSION, "it is of an unknown version of PyTorch's older format")
-    _, position = _run(data, position)
-    unpickler, position = _run(data, position)
-    keys, position = _run(data, position)
-    _require(sorted(keys.content) == sorted(unpickler.storages), "it lists other storages than it uses")
-    for key in keys.content:
-        storage = unpickler.storages[key]
-        (count,) = struct.unpack_from("<q", data, position)
-        _require(count * storage.width == storage.nbytes, f"storage {key} is of another size than declared")
-        storage.data = data[position + 8 : position + 8 + storage.nbytes]
-        _require(len(storage.data) == storage.nbytes, "it ends before its last storage")
-        position += 8 + storage.nbytes
+    _require(_run(file, 0).content == PROTOCOL_VERSION, "it is of an unknown version of PyTorch's older format")
+    _run(file, 0)
+    unpickler = _run(file, nbytes)
+    for key in _run(file, 0).content:
+        storage = unpickler.storages.pop(key)
+        count = int.from_bytes(file.read(8), "little")
+        _require(count * storage.dtype.itemsize == storage.data.size, f"storage {key} is of another size than declared")
+        _require(file.readinto(storage.data.data) == storage.data.size, "it ends before its last storage")
+    _require(not unpickler.storages, "it lacks some of its storages")
     return unpickler.content
 
 
-def _run(data: memoryview, start: int = 0) -> tuple[_Unpickler, int]:
-    """Runs the pickle that begins at `start`: the unpickler with its `content`, and the position behind it."""
-    program = bytes(data[start : start + MAX_PICKLE_BYTES])
-    end = _inspect(program)
-    unpickler = _Unpickler(program[:end])
-    unpickler.content = unpickler.load()
-    return unpickler, start + end
+def _run(file: IO[bytes], nbytes: int) -> _Unpickler:
+    """Runs the pickle at the file's position, which is then the one behind it."""
+    start = file.tell()
+    program = io.BytesIO(file.read(MAX_PICKLE_BYTES))
+    unpickler = _Unpickler(program, nbytes)
+    try:
+        unpickler.content = unpickler.load()
+    except Exception:
+        if program.tell() == MAX_PICKLE_BYTES:
+            raise CheckpointError(f"has a pickle of more than {MAX_PICKLE_BYTES:,} bytes; do not trust it") from None
+        raise
+    file.seek(start + program.tell())
+    return unpickler
 
 
-def _inspect(program: bytes) -> int:
-    """Where a pickle ends. Nothing is run; the stack is followed only for how many parts its tuples have in total.
-
-    Python's own unpickler takes memory for the lengths and the memo indices that a program names, hashes any key, and
-    finds extensions without `find_class`.
-
-    Raises:
-      ValueError, CheckpointError: the program is malformed, or asks for that.
-    """
-    stack: list[int] = []
-    marks: list[int] = []
-    memo: dict[int, int] = {}
-    argument: Any
-    end = 0
-    for count, (opcode, argument, position) in enumerate(pickletools.genops(program)):
-        end = (position or 0) + 1
-        name, before = opcode.name, opcode.stack_before
-        if count >= MAX_OPCODES or (name.endswith("PUT") and argument >= MAX_OPCODES):
-            raise CheckpointError(f"has a pickle of more than {MAX_OPCODES:,} opcodes or memo entries; do not trust it")
-        _require(not name.startswith("EXT"), f"its pickle holds {name}")
-        if name == "MARK" or (name == "POP" and marks and marks[-1] == len(stack)):
-            marks.append(len(stack)) if name == "MARK" else marks.pop()
-            continue
-        sliced = pickletools.stackslice in before
-        start = marks.pop() - before.index(pickletools.markobject) if sliced else len(stack) - len(before)
-        _require(start >= 0, "its pickle takes more values than it has")
-        taken, parts = stack[start:], 1
-        del stack[start:]
-        if name.startswith("TUPLE"):
-            parts += sum(taken)
-        elif name.endswith("GET"):
-            parts = memo.get(argument, 1)
-        elif taken:
-            parts = taken[0]
-        _require(parts <= MAX_TUPLE, f"its pickle has a tuple of more than {MAX_TUPLE} parts in total")
-        stack += [parts] * len(opcode.stack_after)
-        if name.endswith("PUT") or name == "MEMOIZE":
-            memo[len(memo) if name == "MEMOIZE" else argument] = stack[-1]
-    return end
+def _dict(pairs: list | None = None) -> dict:
+    made = dict(pairs or ())
+    if pairs:
+        pairs.clear()  # what is written once may be named again and again
+    return made
 
 
-def _tensor(stretch: Any, offset: int, shape: Any, strides: Any, *_: Any) -> Tensor:
-    """A tensor, which must lie within its storage and be no larger than it."""
-    (storage, code, start, count), shape, strides = stretch, tuple(shape), tuple(strides)
-    _require(isinstance(storage, Storage) and len(shape) == len(strides) <= 16, "a tensor has no storage or no shape")
-    _require(all(type(number) is int and number >= 0 for number in (offset, *shape, *strides)), "an impossible shape")
-    strides = tuple(0 if size == 1 else step for size, step in zip(shape, strides, strict=True))
-    size = math.prod(shape)
-    reach = offset + sum((size - 1) * step for size, step in zip(shape, strides, strict=True)) + 1 if size else 0
-    _require(max(size, reach) <= count, f"a tensor of {shape} does not lie within its storage of {count} values")
-    return Tensor(storage, code, start + offset, shape, strides)
+def _tensor(storage: Any, offset: int, shape: list[int], strides: list[int], *_: Any) -> np.ndarray:
+    """A view, of which NumPy checks that it lies within its storage."""
+    _require(isinstance(storage, Storage), "a tensor has no storage")
+    width = storage.dtype.itemsize
+    made = np.ndarray(shape, storage.dtype, storage.data, offset * width, [stride * width for stride in strides])
+    made.flags.writeable = False
+    return made
 
 
-def _parameter(data: Any, *_: Any) -> Tensor:
-    _require(isinstance(data, Tensor), "a parameter is no tensor")
+def _parameter(data: Any, *_: Any) -> np.ndarray:
+    _require(isinstance(data, np.ndarray), "a parameter is no tensor")
     return data
 
 
-def _with_attributes(function: Any, kind: Any, values: Any, *_: Any) -> Any:
-    """A tensor with attributes of its own, which are left out."""
-    _require(isinstance(function, _Function), "what makes a tensor is no function")
-    return function(*values)
-
-
 _FUNCTIONS = {
-    **dict.fromkeys(UNUSED, _Function(lambda *_: Dict())),
-    **dict.fromkeys(("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"), _Function(_tensor)),
-    "torch._utils._rebuild_parameter": _Function(_parameter),
-    "torch._utils._rebuild_parameter_with_state": _Function(_parameter),
-    "torch.nn.parameter.Parameter": _Function(_parameter),
-    "torch._tensor._rebuild_from_type_v2": _Function(_with_attributes),
+    **dict.fromkeys(UNUSED, lambda *_: {}),
+    "collections.OrderedDict": _dict,
+    **dict.fromkeys(("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"), _tensor),
+    "torch._utils._rebuild_parameter": _parameter,
+    "torch._utils._rebuild_parameter_with_state": _parameter,
+    "torch.nn.parameter.Parameter": _parameter,
+    # A tensor with attributes of its own, which are left out.
+    "torch._tensor._rebuild_from_type_v2": lambda function, kind, values, *_: function(*values),
 }

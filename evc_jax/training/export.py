@@ -141,8 +141,8 @@ def _audio(trained: Mapping[str, Trained], data_dir: str) -> AudioConfig:
 def _in_memory(description: Mapping[str, Any], params: Mapping[str, Any]) -> Bundle:
     networks = {}
     for name, tree in params.items():
-        network, config = bundles.build_network(name, description["networks"][name]["config"])
-        networks[name] = TrainedNetwork(network, config, jax.device_put(tree))
+        network = bundles.build_network(name, description["networks"][name]["config"])
+        networks[name] = TrainedNetwork(network, jax.device_put(tree))
     return bundles.from_description(description, "(being made)", networks)
 
 
@@ -150,9 +150,9 @@ def _check_codes(bundle: Bundle) -> None:
     """Raises ConfigError unless CodeGAN's codes are as wide as this SpeechSplit's."""
     if not bundle.has("codegan"):
         return
-    encoders = bundle.network("speechsplit").config
+    encoders = bundle.network("speechsplit").network.config
     channels = sum(getattr(encoders, part).code_channels for part in bundle.code.split("_"))
-    expected = bundle.network("codegan").config.code_channels
+    expected = bundle.network("codegan").network.config.code_channels
     if channels != expected:
         raise ConfigError(
             f"CodeGAN converts {bundle.code} codes of {expected} channels, this SpeechSplit makes {channels}; "

@@ -28,7 +28,7 @@ class WaveGlowVocoder:
 
     def __init__(self, trained: TrainedNetwork, sigma: float = DEFAULT_SIGMA, denoiser: Denoiser | None = None):
         """`sigma` is the standard deviation of the noise; `denoiser` is applied to the sound."""
-        self.config: WaveGlowConfig = trained.config
+        self.config: WaveGlowConfig = trained.network.config
         self.sigma = sigma
         self.denoiser = denoiser
         self._weights = synthesis_weights(trained)

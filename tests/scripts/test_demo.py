@@ -42,12 +42,3 @@ def test_the_embedded_recording_is_16_bit_mono():
     info = soundfile.info(ROOT / "evc_jax" / "assets" / "demo.wav")
     assert (info.channels, info.subtype) == (1, "PCM_16")
     assert 3 < info.duration < 6
-
-
-def test_texts_are_escaped(tmp_path):
-    from evc_jax.evaluation import gallery
-
-    item = gallery.Item("<b>&", '"n"', "a.wav", "a.png", "evc <x>")
-    gallery.write_page(tmp_path / "index.html", "A & B", "<i>", "t", [gallery.Section("S", "s", (item,))])
-    text = (tmp_path / "index.html").read_text()
-    assert "<b>&" not in text and "&lt;b&gt;&amp;" in text and "<i>" not in text

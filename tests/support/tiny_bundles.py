@@ -67,7 +67,7 @@ def random_params(names=tuple(CONFIGS), seed: int = 0) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     params = {}
     for name in names:
-        network, _ = build_network(name, CONFIGS[name])
+        network = build_network(name, CONFIGS[name])
         params[name] = jax.tree_util.tree_map_with_path(lambda path, leaf: _draw(rng, path, leaf), network.shapes())
     return params
 

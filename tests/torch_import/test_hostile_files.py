@@ -11,7 +11,6 @@ import pytest
 from support.torch_files import archive, persistent_storage, state_dict, stream, tensor, text
 
 from evc_jax.errors import CheckpointError
-from evc_jax.torch_import import torch_reader
 from evc_jax.torch_import.original_states import read_state
 from evc_jax.torch_import.torch_reader import read_torch_file
 
@@ -124,7 +123,10 @@ def test_extensions_are_refused_even_if_python_knows_them(tmp_path):
     copyreg.add_extension("os", "system", 241)
     try:
         pickle.loads(b"\x80\x02\x82\xf1.")  # now Python keeps the function and asks `find_class` no more
-        refused(archive(tmp_path / "e.pt", b"\x80\x02\x82\xf1(" + COMMAND + b"tR."), "its pickle holds EXT1")
+        refused(
+            archive(tmp_path / "e.pt", b"\x80\x02\x82\xf1(" + COMMAND + b"tR."),
+            "an opcode of pickle that no checkpoint needs",
+        )
     finally:
         copyreg.remove_extension("os", "system", 241)
         copyreg.clear_extension_cache()
@@ -136,23 +138,23 @@ def test_extensions_are_refused_even_if_python_knows_them(tmp_path):
         (b"K\x05Q", "neither of a storage nor of a module"),
         (b"PX\n", "neither of a storage nor of a module"),
         (b"(" + text("storage") + b"K\x01K\x01K\x01K\x01tQ", "neither of a storage nor of a module"),
-        (persistent_storage("0", -1), "neither of a storage nor of a module"),
+        (persistent_storage("0", -1), "it declares more bytes than it has"),
         (persistent_storage("0", 4) + b"0" + persistent_storage("0", 5), "declared with two sizes"),
         (persistent_storage("9", 4), "There is no item named"),
-        (persistent_storage("0", 2**60), "storage 0 is of another size than declared"),
+        (persistent_storage("0", 2**60), "it declares more bytes than it has"),
+        (persistent_storage("0", 5), "storage 0 is of another size than declared"),
         (b"ctorch._utils\n_rebuild_tensor_v2\n(K\x01tR", "is damaged"),
         (b"ctorch._utils\n_rebuild_tensor_v2\nK\x01R", "is damaged"),
         (b"ctorch._utils\n_rebuild_parameter\n(K\x01K\x01K\x01tR", "a parameter is no tensor"),
-        (b"ctorch._tensor\n_rebuild_from_type_v2\n(K\x01K\x01)NtR", "is no function"),
-        (b"K\x01s", "takes more values than it has"),
+        (b"ctorch._tensor\n_rebuild_from_type_v2\n(K\x01K\x01)NtR", "is damaged"),
+        (b"K\x01s", "is damaged"),
+        (b"})K\x01s", "unhashable"),
         (b"t", "is damaged"),
         (b"h\x07", "is damaged"),
         (b"\x97", "is damaged"),
         (b"\xff", "is damaged"),
         (b"X\x02\x00\x00\x00\xff\xff", "is damaged"),
-        (b"r\xff\xff\xff\xff", "is damaged|memo entries"),
-        (b"Nr\xff\xff\xff\xff", "memo entries"),
-        (b"Np4000000000\n", "memo entries"),
+        (b"r\xff\xff\xff\xff", "is damaged"),
     ],
 )
 def test_malformed_programs(tmp_path, program, match):
@@ -166,13 +168,12 @@ def test_names_are_shown_harmlessly(tmp_path):
 
 @pytest.mark.parametrize(
     ("shape", "stride", "offset"),
-    [((5,), (1,), 0), ((4,), (1,), 1), ((2, 2), (3, 1), 0), ((2**40,), (0,), 0), ((3, 3), (1, 0), 0),
-     ((2**40, 2**40), (0, 0), 0), ((1,), (1,), 2**60), ((2,), (2**62,), 0), ((2,), (-1,), 1), ((4,), (1,), -1),
-     ((2, 2), (1,), 0)],
+    [((5,), (1,), 0), ((4,), (1,), 1), ((2, 2), (3, 1), 0), ((2**40,), (0,), 0), ((2**40, 2**40), (0, 0), 0),
+     ((1,), (1,), 2**60), ((2,), (2**62,), 0), ((2,), (-1,), 0), ((4,), (1,), -1), ((2, 2), (1,), 0)],
 )  # fmt: skip
 def test_tensors_lie_within_their_storage(tmp_path, shape, stride, offset):
     path = archive(tmp_path / "t.pt", state_dict({"w": tensor("0", 4, shape, stride, offset)}), {"0": bytes(16)})
-    refused(path, "does not lie within its storage of 4 values|an impossible shape|has no storage or no shape")
+    refused(path, "is damaged or no PyTorch checkpoint|more than 4 times its own size")
 
 
 def test_shared_storages_do_not_multiply(tmp_path):
@@ -184,7 +185,7 @@ def test_damaged_bytes_are_noticed(tmp_path):
     values = np.arange(1000, dtype="<f4").tobytes()
     path = archive(tmp_path / "t.pt", state_dict({"w": tensor("0", 1000, (1000,), (1,))}), {"0": values})
     path.write_bytes(path.read_bytes().replace(values, bytes(1) + values[1:-1] + b"\x01"))
-    refused(path, "has another checksum than it was written with")
+    refused(path, "Bad CRC-32")
 
 
 @pytest.mark.parametrize("write", [archive, stream])
@@ -196,7 +197,10 @@ def test_files_that_are_cut_short(tmp_path, write):
     assert len(read(tmp_path / "whole.pt").values) == 3
     for length in range(1, len(data), 7):
         (tmp_path / "cut.pt").write_bytes(data[:length])
-        refused(tmp_path / "cut.pt", "is damaged or no PyTorch checkpoint|is no checkpoint that torch.save wrote")
+        refused(
+            tmp_path / "cut.pt",
+            "is damaged or no PyTorch checkpoint|is no checkpoint that torch.save wrote|asks for (torch|collections)",
+        )
 
 
 def test_archives_that_lie(tmp_path):
@@ -206,9 +210,9 @@ def test_archives_that_lie(tmp_path):
     end = whole.rfind(b"PK\x05\x06")
     for position, layout, values, match in (
         (first + 20, "<II", (2**31, 2**31), "its archive is cut short"),
-        (first + 20, "<II", (100, 2**31), "holds archive/data.pkl compressed"),
+        (first + 20, "<II", (100, 2**31), "its archive is cut short"),
         (first + 42, "<I", (2**31,), "is damaged"),
-        (first + 8, "<H", (1,), "holds archive/data.pkl compressed or encrypted"),
+        (first + 8, "<H", (1,), "is encrypted"),
         (first + 28, "<H", (2**16 - 1,), "is damaged"),
         (end + 12, "<II", (2**30, 2**30), "is damaged"),
     ):
@@ -219,10 +223,6 @@ def test_archives_that_lie(tmp_path):
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("model/weights.bin", b"x")
     refused(path, "its archive holds no data.pkl, or several")
-
-
-def test_the_pickle_is_inspected_to_its_own_end():
-    assert torch_reader._inspect(b"\x80\x02(K\x01K\x02tq\x00h\x00\x86.rest") == 14
 
 
 @pytest.mark.parametrize("kind", ["archive", "program", "stream"])

@@ -5,12 +5,13 @@ import subprocess
 import sys
 import zipfile
 
+import ml_dtypes
 import numpy as np
 import pytest
-from support.torch_files import archive, importable, save, state_dict, stream, tensor
+from support.torch_files import archive, importable, save, state_dict, tensor
 
 from evc_jax.errors import CheckpointError
-from evc_jax.torch_import.torch_objects import Module, Tensor
+from evc_jax.torch_import.torch_objects import Module
 from evc_jax.torch_import.torch_reader import read_torch_file
 
 torch = pytest.importorskip("torch", reason="needs the extra dev")
@@ -18,11 +19,11 @@ FORMATS = [pytest.param(False, id="zip"), pytest.param(True, id="stream")]
 DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool", "complex64")
 
 
-def assert_equal(read: Tensor, written) -> None:
-    values = read.numpy()
+def assert_equal(values: np.ndarray, written) -> None:
+    values = values.astype(np.float32) if values.dtype == ml_dtypes.bfloat16 else values
     expected = written.detach()
     expected = (expected.float() if expected.dtype == torch.bfloat16 else expected).numpy()
-    assert values.dtype == expected.dtype and read.shape == tuple(written.shape)
+    assert values.dtype == expected.dtype and values.shape == tuple(written.shape)
     np.testing.assert_array_equal(values, expected)
 
 
@@ -38,7 +39,7 @@ def test_every_type_and_view(tmp_path, legacy, protocol):
     assert list(content) == list(state)
     for name, written in state.items():
         assert_equal(content[name], written)
-    assert content["row"].storage is content["whole"].storage  # read once, however often it is used
+    assert np.shares_memory(content["row"], content["whole"])
 
 
 @pytest.mark.parametrize("legacy", FORMATS)
@@ -47,7 +48,7 @@ def test_plain_containers(tmp_path, legacy):
         "ordered": collections.OrderedDict(a=1),
         "default": collections.defaultdict(list, {3: [1.5, None, True]}),
         "long": 2**70,
-        "nested": [({"k": (1, (2, [3]))},)],
+        "nested": [[{"k": [1, [2, [3]]]}]],
     }
     unused = {
         "set": {1, 2}, "frozen": frozenset({"x"}), "bytes": b"\x00\xff", "empty": b"", "array": bytearray(b"ab"),
@@ -83,7 +84,7 @@ def test_a_module_whose_class_cannot_be_imported(tmp_path, legacy):
     assert set(tensors) == set(expected)
     for name, written in expected.items():
         assert_equal(tensors[name], written)
-    assert module.group("_modules")["conv"].state["stride"] == (2,)
+    assert module.group("_modules")["conv"].state["stride"] == [2]
     assert "no_such_package" not in sys.modules
 
 
@@ -99,19 +100,11 @@ def test_attributes_of_tensors_and_optimizers(tmp_path):
 
 
 def test_big_endian(tmp_path):
-    values = np.arange(4, dtype=np.float32)
-    program = state_dict({"w": tensor("0", 4, (4,), (1,))})
-    path = archive(tmp_path / "big.pt", program, {"0": values.astype(">f4").tobytes()})
+    path = archive(tmp_path / "big.pt", state_dict({"w": tensor("0", 4, (4,), (1,))}), {"0": bytes(16)})
     with zipfile.ZipFile(path, "a") as file:
         file.writestr("archive/byteorder", b"big")
-    np.testing.assert_array_equal(read_torch_file(path).content["w"].numpy(), values)
-
-
-def test_views_of_storages_in_the_older_format(tmp_path):
-    values = np.arange(8, dtype=np.float32)
-    program = state_dict({"w": tensor("0", 8, (2,), (2,), 1)}).replace(b"tQ", b"(" + b"X\x01\x00\x00\x00vK\x03K\x04ttQ")
-    file = read_torch_file(stream(tmp_path / "old.pt", program, {"0": values}))
-    np.testing.assert_array_equal(file.content["w"].numpy(), [4, 6])
+    with pytest.raises(CheckpointError, match="was saved on a big-endian machine"):
+        read_torch_file(path)
 
 
 def test_nothing_of_pytorch_is_imported(golden_dir):

@@ -56,7 +56,7 @@ def settings(config):
 
 def random_params(name, network_settings, seed=0):
     """Not `init`, which compiles something for every shape."""
-    draw, shapes = np.random.default_rng(seed), build_network(name, network_settings)[0].shapes()
+    draw, shapes = np.random.default_rng(seed), build_network(name, network_settings).shapes()
     return jax.tree.map(lambda leaf: (0.2 * draw.normal(size=leaf.shape)).astype(np.float32), shapes)
 
 
@@ -123,7 +123,7 @@ def opened(datasets, frozen_speechsplit, compilations):
 @functools.cache
 def reference():
     """The tiny SpeechSplit as a compiled function of parameters, mel, F0 classes, embedding and the rhythm's mel."""
-    return jax.jit(build_network("speechsplit", load_config("speechsplit").model)[0].apply)
+    return jax.jit(build_network("speechsplit", load_config("speechsplit").model).apply)
 
 
 def random_inputs():

@@ -64,11 +64,11 @@ class CodeGANSampleLogger(SampleLogger):
     @functools.cached_property
     def _speechsplit(self) -> TrainedNetwork:
         trained = load_for_inference(self._options.speechsplit)
-        built = build_network("speechsplit", trained.networks["speechsplit"])
-        return TrainedNetwork(*built, trained.params["speechsplit"])
+        network = build_network("speechsplit", trained.networks["speechsplit"])
+        return TrainedNetwork(network, trained.params["speechsplit"])
 
     def _codes_picture(self, utterance: Utterance, codes: Mapping[str, Float[np.ndarray, "T C"]]) -> Summary:
-        encoders = self._speechsplit.config
+        encoders = self._speechsplit.network.config
         parts = {name: getattr(encoders, name).code_channels for name in self._options.code.split("_")}
         frames_per_code = WINDOW_FRAMES // len(codes[UNCONVERTED])
         shown = {name: code[: -(-len(utterance.mel) // frames_per_code)] for name, code in codes.items()}
@@ -86,10 +86,10 @@ class CodeGANSampleLogger(SampleLogger):
 
         `params` are those of the frozen SpeechSplit and of CodeGAN.
         """
-        autoencoder, model = self._speechsplit.network, self._speechsplit.config
+        autoencoder = self._speechsplit.network
         frozen, trained = params
         emotions = len(self._options.emotions)
-        codes = autoencoder.apply(frozen, mel, quantize_f0(f0, model.f0_classes), method="encode")
+        codes = autoencoder.apply(frozen, mel, quantize_f0(f0, autoencoder.config.f0_classes), method="encode")
         source = select_codes(codes, self._options.code)
         repeated = jnp.repeat(source, emotions, axis=0)
         target = jnp.tile(jnp.eye(emotions), (len(mel), 1))

@@ -88,7 +88,7 @@ class SampleLogger(abc.ABC):
 
     @functools.cached_property
     def _network(self) -> Network:
-        return build_network(self._config.system, self._settings)[0]
+        return build_network(self._config.system, self._settings)
 
     @property
     def _model(self) -> Any:
