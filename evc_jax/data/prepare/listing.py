@@ -12,7 +12,6 @@ from etils import epath
 from evc_jax.data.corpora import passed_over, read_corpus
 from evc_jax.data.corpora.recording import Recording
 from evc_jax.data.prepare import storage
-from evc_jax.data.prepare.plan import DESCRIPTION, Utterance
 from evc_jax.data.prepare.splits import assign_splits
 from evc_jax.errors import DataError
 
@@ -26,12 +25,12 @@ class CorpusListing:
 
     Attributes:
       root: the folder of the recordings.
-      utterances: each with a split, ordered by id.
+      utterances: each with split and stamp, ordered by id.
       passed_over: what else is in the folder, a line for each reason.
     """
 
     root: str
-    utterances: list[Utterance]
+    utterances: list[Recording]
     passed_over: tuple[str, ...]
 
 
@@ -49,18 +48,14 @@ def list_corpus(name: str, source: epath.PathLike, prefix: str) -> CorpusListing
     if storage.is_remote(source):
         return _list_remote(name, os.fspath(source), prefix)
     recordings = assign_splits(read_corpus(name, Path(source), prefix))
-    utterances = [_utterance(r, str(r.path), _local_stamp(r.path)) for r in recordings]
+    utterances = [dataclasses.replace(recording, stamp=_local_stamp(recording.path)) for recording in recordings]
     root = Path(source)
     return CorpusListing(str(root if root.is_dir() else root.parent), utterances, tuple(passed_over(root, recordings)))
 
 
-def _utterance(recording: Recording, source: str, stamp: str) -> Utterance:
-    return Utterance(source, stamp, *(getattr(recording, name) for name in DESCRIPTION))
-
-
-def _local_stamp(path: Path) -> str:
+def _local_stamp(path: os.PathLike) -> str:
     try:
-        status = path.stat()
+        status = os.stat(path)
     except OSError:
         return "missing"
     return f"{status.st_size} {status.st_mtime_ns}"
@@ -82,7 +77,8 @@ def _list_remote(name: str, source: str, prefix: str) -> CorpusListing:
         utterances = []
         for recording in recordings:
             place = recording.path.relative_to(root).as_posix()
-            utterances.append(_utterance(recording, posixpath.join(address, place), stamps.get(place, "missing")))
+            there, stamp = epath.Path(posixpath.join(address, place)), stamps.get(place, "missing")
+            utterances.append(dataclasses.replace(recording, path=there, stamp=stamp))
         return CorpusListing(address, utterances, tuple(passed_over(corpus, recordings)))
 
 
