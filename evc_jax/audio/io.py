@@ -45,15 +45,19 @@ def load(source: str | os.PathLike | io.IOBase, sample_rate_hz: int) -> Float[np
 
 
 def read(
-    source: str | os.PathLike | io.IOBase, limit_s: float = np.inf
+    source: str | os.PathLike | io.IOBase, limit_s: float = np.inf, limit_values: float = np.inf
 ) -> tuple[Float[np.ndarray, "S channels"], int] | None:
-    """All samples of a recording and their rate; None where it lasts longer than the limit. See `load`."""
+    """All samples of a recording and their rate; see `load`.
+
+    None where it lasts longer than `limit_s` or has more samples in all channels together than `limit_values`: no more
+    than that is held in memory.
+    """
     blocks, samples, rate_hz = [np.zeros((0, 1), np.float32)], 0, 1
     for block, rate_hz in read_blocks(source):
         check_shape(block)
         blocks = [*blocks, block] if samples else [block]
         samples += len(block)
-        if samples > limit_s * rate_hz:
+        if samples > limit_s * rate_hz or samples * block.shape[1] > limit_values:
             return None
     return np.concatenate(blocks), rate_hz
 

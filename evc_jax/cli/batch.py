@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evc_jax.audio import io as audio_io
+from evc_jax.audio.decoding import naming_errors
 from evc_jax.conversion.options import ConversionOptions
-from evc_jax.errors import AudioError, ConfigError, EvcError
+from evc_jax.errors import ConfigError, EvcError
 from evc_jax.files import RECORDING_SUFFIXES, UNREAD_SUFFIXES, find_recordings, passed_over_lines, recordings_in
 
 if TYPE_CHECKING:  # its import would cost JAX's
@@ -137,15 +138,9 @@ def _convert(
 
 
 def extract_features(path: Path, converter: Converter) -> Any:
-    """The features of a recording.
-
-    Raises:
-      AudioError: it cannot be used; the message names it.
-    """
-    try:
+    """The features of a recording; raises AudioError, which names it, where it cannot be used."""
+    with naming_errors(path):
         return converter.extract(audio_io.load(path, converter.sample_rate_hz), converter.sample_rate_hz)
-    except AudioError as error:
-        raise AudioError(_naming(path, str(error))) from error
 
 
 def _search(path: Path, target: Path, log: Callable[[str], None]) -> list[tuple[Path, Path]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def read_text(file: Path, otherwise: Callable[[bytes], str] | None = None) -> st
     except UnicodeDecodeError as error:
         if otherwise is not None:
             return otherwise(data)
-        raise _undecodable(file, data.count(b"\n", 0, error.start) + 1, error.encoding) from error
+        line, name = data.count(b"\n", 0, error.start) + 1, _encoding(data).removesuffix("-sig").upper()
+        raise DataError(f"{printable(file)}, line {line}: the text is not {name}; save the file as UTF-8.") from error
     except OSError as error:
         raise unreadable(file, error) from error
 
@@ -44,28 +46,6 @@ def read_text(file: Path, otherwise: Callable[[bytes], str] | None = None) -> st
 def optional_text(file: Path) -> str:
     """`read_text` without outer blanks; "" where there is no such file."""
     return read_text(file).strip() if file.is_file() else ""
-
-
-def read_lines(file: Path, newline: str = "\n") -> Iterator[str]:
-    """The lines of a file, decoded as by `read_text` one after the other; `newline` as for `open`.
-
-    Raises:
-      DataError: the file cannot be read, or a line cannot be decoded.
-    """
-    number = 0
-    try:
-        with file.open("rb") as stream:
-            encoding = _encoding(stream.read(4))
-        # An error of a strict decoder would name no line, as it decodes in blocks.
-        with file.open(encoding=encoding, errors="surrogateescape", newline=newline) as stream:
-            for number, line in enumerate(stream, 1):
-                if not line.isascii() and any("\udc80" <= char <= "\udcff" for char in line):
-                    raise _undecodable(file, number, encoding)
-                yield line
-    except UnicodeDecodeError as error:
-        raise _undecodable(file, number + 1, encoding) from error
-    except OSError as error:
-        raise unreadable(file, error) from error
 
 
 def read_csv(file: Path, required: Sequence[str], expected: str) -> Iterator[tuple[int, dict[str, str]]]:
@@ -80,7 +60,7 @@ def read_csv(file: Path, required: Sequence[str], expected: str) -> Iterator[tup
       DataError: the file cannot be read or decoded, lacks a column, or has a row that does not fit its head, as one
         with a quotation mark that is not closed.
     """
-    reader = csv.reader(read_lines(file, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(read_text(file), newline=""), strict=True)
     columns: list[str] = []
     start = 1
     try:
@@ -115,8 +95,3 @@ def unreadable(file: Path, error: OSError) -> DataError:
 
 def _encoding(data: bytes) -> str:
     return next((encoding for mark, encoding in _MARKS if data.startswith(mark)), "utf-8")
-
-
-def _undecodable(file: Path, line: int, encoding: str) -> DataError:
-    name = encoding.removesuffix("-sig").upper()
-    return DataError(f"{printable(file)}, line {line}: the text is not {name}; save the file as UTF-8.")

@@ -254,7 +254,7 @@ def _write(
         done = sum(shard.utterances for shard in shards) - sum(shard.utterances for shard in pending)
         runner(write, pending, done, "dataset")
     table.copy(new / SPEAKERS_FILE, overwrite=True)
-    tfds_writer.write_description(new, dataset, shards, mel_bands, metadata["licence"], metadata)
+    tfds_writer.write_description(new, dataset, shards, metadata)
     return new
 
 

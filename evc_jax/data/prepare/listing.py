@@ -94,7 +94,7 @@ def _mirror(address: str, root: Path) -> dict[str, str]:
         local = root / place
         local.parent.mkdir(parents=True, exist_ok=True)
         if local.suffix.lower() in _METADATA_SUFFIXES:
-            storage.download(posixpath.join(address, place), local)
+            epath.Path(posixpath.join(address, place)).copy(local)
         else:
             local.touch()
 

@@ -23,7 +23,6 @@ from evc_jax.errors import DataError, one_line
 
 # Requests that are under way at once: a bucket answers each after some 50 ms, however many there are.
 REQUESTS = 32
-_DOWNLOAD_BLOCK_BYTES = 1 << 22
 
 
 def is_remote(path: epath.PathLike) -> bool:
@@ -76,14 +75,8 @@ def local_copy(path: epath.PathLike) -> Iterator[Path]:
     with temporary_folder() as folder:
         # Libraries recognise formats by the suffix.
         local = folder / f"file{epath.Path(path).suffix}"
-        download(path, local)
+        epath.Path(path).copy(local)
         yield local
-
-
-def download(path: epath.PathLike, local: Path) -> None:
-    """Copies a file of a bucket to the local disk."""
-    with epath.Path(path).open("rb") as source, local.open("wb") as copy:
-        shutil.copyfileobj(source, copy, _DOWNLOAD_BLOCK_BYTES)
 
 
 @contextlib.contextmanager
