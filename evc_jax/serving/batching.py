@@ -19,18 +19,11 @@ from evc_jax.serving.admission import check_deadline
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """Windows of one request; parts of equal `size` and `emotional` run through the same compiled program.
-
-    Attributes:
-      inputs: the windows.
-      size: the compiled batch size that the part has without others; see `engine.batches`.
-      emotional: whether CodeGAN takes part.
-      result: the converted windows.
-    """
+    """Windows of one request; parts of equal `size` and `emotional` run through the same compiled program."""
 
     inputs: WindowInputs
-    size: int
-    emotional: bool
+    size: int  # the compiled batch size that the part has without others; see `engine.batches`
+    emotional: bool  # whether CodeGAN takes part
     result: Future = field(default_factory=Future)
 
 

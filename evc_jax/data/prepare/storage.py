@@ -165,11 +165,15 @@ def put_in_place(new: epath.Path, target: epath.Path, old: epath.Path, last: str
     On a disk that is a rename, see `files.replace_dir`. NOTE: a bucket cannot rename a folder; there the file named
     `last`, without which no reader takes the folder for a dataset, is removed first and written last.
     """
-    if is_remote(target):
-        _move_objects(new, target, last)
+    if not is_remote(target):
+        make_folder(target.parent)
+        files.replace_dir(Path(new), Path(target), Path(old))
         return
-    make_folder(target.parent)
-    files.replace_dir(Path(new), Path(target), Path(old))
+    (target / last).unlink(missing_ok=True)
+    names = file_names(new) - {last}
+    all_at_once(lambda name: (target / name).unlink(missing_ok=True), file_names(target))
+    all_at_once(lambda name: _move_object(new / name, target / name), sorted(names))
+    _move_object(new / last, target / last)
 
 
 def undo_interrupted_move(target: epath.Path, old: epath.Path) -> None:
@@ -177,14 +181,6 @@ def undo_interrupted_move(target: epath.Path, old: epath.Path) -> None:
     if not is_remote(target) and old.exists() and not target.exists():
         old.rename(target)
     remove_folder(old)
-
-
-def _move_objects(new: epath.Path, target: epath.Path, last: str) -> None:
-    (target / last).unlink(missing_ok=True)
-    names = file_names(new) - {last}
-    all_at_once(lambda name: (target / name).unlink(missing_ok=True), file_names(target))
-    all_at_once(lambda name: _move_object(new / name, target / name), sorted(names))
-    _move_object(new / last, target / last)
 
 
 def _move_object(source: epath.Path, target: epath.Path) -> None:

@@ -53,9 +53,11 @@ class CropSystem(SingleNetworkSystem):
 
     def data(self, split: str, batch_size: int, first_sample: int = 0) -> grain.IterDataset:
         data, resampling = self.config.data, self.model.resampling
-        return pipeline.speechsplit_pipeline(
+        longest = resampling.max_length_frames
+        crops = pipeline.CropConfig(resampling.padded_frames, self.options.min_crop_frames, longest)
+        return pipeline.build(
             open_split(data.data_dir, data.datasets, split, pipeline.SPEECHSPLIT_FIELDS),
-            pipeline.CropConfig(resampling.padded_frames, self.options.min_crop_frames, resampling.max_length_frames),
+            functools.partial(pipeline.crop_utterance, config=crops),
             batch_size,
             **self.reading_options(split, first_sample),
         )
