@@ -30,19 +30,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a job.
-
-    Attributes:
-      job: the job.
-      error: the sentence of what went wrong; None when the output is there.
-      duration_s: of the output.
-      seconds: that the conversion took.
-    """
+    """What became of a job."""
 
     job: Job
-    error: str | None = None
-    duration_s: float = 0.0
-    seconds: float = 0.0
+    error: str | None = None  # the sentence of what went wrong; None when the output is there
+    duration_s: float = 0.0  # of the output
+    seconds: float = 0.0  # that the conversion took
 
 
 def plan_outputs(
@@ -106,13 +99,8 @@ def run(
 ) -> Iterator[Result]:
     """Converts job by job; a recording that cannot be converted does not stop the others.
 
-    Args:
-      jobs: from `plan_outputs`.
-      converter: the converter of a bundle.
-      options: for every recording alike.
-      after: called as after(job, conversion) once the output is written, e.g. to draw it. With it a conversion is in
-        memory as a whole.
-      progress: whether to draw a progress bar for each long recording.
+    `after(job, conversion)` is called once an output is written, e.g. to draw it; with it a conversion is in memory as a
+    whole. `progress` draws a bar for each long recording.
     """
     for job in jobs:
         started = time.perf_counter()

@@ -43,11 +43,8 @@ class BatchingEngine(ConversionEngine):
     ):
         """Starts the thread; `close` ends it.
 
-        Args:
-          bundle: whose networks to run.
-          wait_ms: how long the first of a batch waits for others.
-          max_batch: requests that share a call.
-          on_batch: is called with the number of windows of each call.
+        The first of at most `max_batch` requests waits `wait_ms` for others; `on_batch` is called with the number of
+        windows of each call.
         """
         super().__init__(bundle)
         self._wait_s = wait_ms / 1000

@@ -85,13 +85,7 @@ class Service:
     def convert(
         self, recording: bytes, voice_files: Sequence[bytes], given: dict[str, Any], container: Container
     ) -> bytes:
-        """A recording converted.
-
-        Args:
-          recording: an uploaded file.
-          voice_files: uploaded recordings of one speaker, whose mean voice replaces a named one.
-          given: the options, a `NamedVoice` among them; see `options_from`.
-          container: format of the answer.
+        """A recording converted; the mean voice of `voice_files`, of one speaker, replaces a named one.
 
         Raises:
           EvcError: an upload, an option or the bundle does not allow it.

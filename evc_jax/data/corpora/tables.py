@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -22,11 +23,7 @@ _MARKS = (
 
 
 def read_text(file: Path, otherwise: Callable[[bytes], str] | None = None) -> str:
-    """The text of a file in the encoding of its byte-order mark, or else UTF-8.
-
-    Args:
-      file: what to read.
-      otherwise: decodes what is neither; that is refused if None.
+    """The text of a file in the encoding of its byte-order mark, or else UTF-8; `otherwise` decodes what is neither.
 
     Raises:
       DataError: the file cannot be read or decoded.
@@ -48,13 +45,14 @@ def optional_text(file: Path) -> str:
     return read_text(file).strip() if file.is_file() else ""
 
 
+def matching_lines(pattern: re.Pattern[str], text: str) -> dict[str, str]:
+    """The second group of a pattern, by the first, in all lines that begin with it."""
+    matches = map(pattern.match, text.splitlines())
+    return {match[1]: match[2].strip() for match in matches if match}
+
+
 def read_csv(file: Path, required: Sequence[str], expected: str) -> Iterator[tuple[int, dict[str, str]]]:
     """The rows of a CSV file below its head: (line that a row begins in, fields by column, without outer blanks).
-
-    Args:
-      file: what to read.
-      required: columns that must be there.
-      expected: what the file should hold, for the error.
 
     Raises:
       DataError: the file cannot be read or decoded, lacks a column, or has a row that does not fit its head, as one

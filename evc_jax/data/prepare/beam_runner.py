@@ -28,12 +28,7 @@ _DIRECT_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 
 
 def beam_runner(name: str, options: str, places: Sequence[epath.PathLike]) -> Runner:
-    """A runner by name.
-
-    Args:
-      name: one of `BEAM_RUNNERS`.
-      options: Beam's options, as on a command line.
-      places: the folders that workers read and write.
+    """A runner by name, one of `BEAM_RUNNERS`; `places` are the folders that workers read and write.
 
     Raises:
       DataError: there is no such runner, its workers do not see the folders, or Beam refuses the options.
@@ -54,7 +49,7 @@ def beam_runner(name: str, options: str, places: Sequence[epath.PathLike]) -> Ru
                 with beam.Pipeline(options=parsed) as pipeline:
                     # Without reshuffling a runner keeps all that one source gives on one worker.
                     elements = pipeline | "Items" >> beam.Create(items) | "Distribute" >> beam.Reshuffle()
-                    elements | f"Write {label}" >> beam.ParDo(_Call(function))
+                    elements | f"Write {label}" >> beam.Map(_call, function)
             except Exception as error:  # each runner has errors of its own
                 reason = str(error).strip().splitlines() or [type(error).__name__]
                 raise DataError(
@@ -77,19 +72,9 @@ def _parsed(options: str, runner: str) -> PipelineOptions:
     return parsed
 
 
-class _Call(beam.DoFn):
-    """Calls a function with one thread per worker, as the local runner's processes do."""
-
-    def __init__(self, function: Callable[[Any], None]):
-        self._function = function
-
-    def setup(self):
-        # JAX reads these when it is first used; the libraries behind NumPy have started already.
-        os.environ.update(WORKER_ENVIRONMENT)
-        self._limits = threadpool_limits(1)
-
-    def process(self, item: Any):
-        self._function(item)
-
-    def teardown(self):
-        self._limits.restore_original_limits()
+def _call(item: Any, function: Callable[[Any], None]) -> None:
+    # One thread per worker, as in the local runner's processes: JAX reads these when it is first used; the libraries
+    # behind NumPy have started already.
+    os.environ.update(WORKER_ENVIRONMENT)
+    with threadpool_limits(1):
+        function(item)

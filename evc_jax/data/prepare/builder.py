@@ -45,22 +45,16 @@ class PrepareReport:
     """What `prepare` did.
 
     Attributes:
-      dataset: name under which the dataset is opened.
-      path: the folder that was written.
-      counts: utterances per split.
-      failures: recordings that could not be used.
       passed_over: lines on what else is in the corpus's folder: recordings of formats that are not read, or that its
         layout does not use, broken links, folders without permission.
-      found: recordings that an earlier run had already gone through.
-      seconds: time taken.
     """
 
     dataset: str
     path: epath.Path
-    counts: dict[str, int]
+    counts: dict[str, int]  # utterances per split
     failures: tuple[Failure, ...]
     passed_over: tuple[str, ...]
-    found: int
+    found: int  # recordings that an earlier run had already gone through
     seconds: float
 
     def __str__(self) -> str:

@@ -106,19 +106,12 @@ def _extract(utterance: Recording, config: AudioConfig, embedder: str | Callable
 
 @dataclasses.dataclass(frozen=True)
 class ShardFeatures:
-    """The features of a finished shard.
-
-    Attributes:
-      utterances: the N usable ones, in the shard's order.
-      f0_hz: of each [T] float32, 0 where unvoiced.
-      embeddings: [N, 256] float32.
-      archive: `mel/I` [T, F] float32 and `audio/I` [S] int16, full scale `PCM_SCALE`, read anew at each access.
-    """
+    """The features of the N usable utterances of a finished shard, in its order."""
 
     utterances: list[Recording]
-    f0_hz: list[np.ndarray]
-    embeddings: np.ndarray
-    archive: np.lib.npyio.NpzFile
+    f0_hz: list[np.ndarray]  # of each [T] float32, 0 where unvoiced
+    embeddings: np.ndarray  # [N, 256] float32
+    archive: np.lib.npyio.NpzFile  # `mel/I` [T, F] float32 and `audio/I` [S] int16, read anew at each access
 
 
 @contextlib.contextmanager

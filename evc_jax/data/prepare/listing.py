@@ -21,13 +21,7 @@ _METADATA_SUFFIXES = (".txt", ".tsv", ".csv", ".json", ".lab")
 
 @dataclasses.dataclass(frozen=True)
 class CorpusListing:
-    """A corpus in the plan's terms.
-
-    Attributes:
-      root: the folder of the recordings.
-      utterances: each with split and stamp, ordered by id.
-      passed_over: what else is in the folder, a line for each reason.
-    """
+    """A corpus in the plan's terms: the folder, its recordings ordered by id, and lines on what else is in it."""
 
     root: str
     utterances: list[Recording]
@@ -35,16 +29,7 @@ class CorpusListing:
 
 
 def list_corpus(name: str, source: epath.PathLike, prefix: str) -> CorpusListing:
-    """Reads a corpus's names and metadata, and when each recording was changed last.
-
-    Args:
-      name: corpus layout, a key of `corpora.CORPORA`.
-      source: the corpus's folder or, for "manifest", its CSV file.
-      prefix: put before speaker and text ids.
-
-    Raises:
-      DataError: see `corpora.read_corpus`.
-    """
+    """Reads a corpus as `corpora.read_corpus` does, with splits, and when each recording was changed last."""
     if storage.is_remote(source):
         return _list_remote(name, os.fspath(source), prefix)
     recordings = assign_splits(read_corpus(name, Path(source), prefix))
@@ -66,8 +51,7 @@ def _list_remote(name: str, source: str, prefix: str) -> CorpusListing:
     files = storage.bucket(source)
     address = posixpath.dirname(source) if files.isfile(source) else source.rstrip("/")
     with storage.temporary_folder() as folder:
-        # Readers may look at the folder's own name, too.
-        root = folder / posixpath.basename(address)
+        root = folder / posixpath.basename(address)  # readers may look at the folder's own name, too
         stamps = _mirror(address, root)
         corpus = root / posixpath.relpath(source, address)
         try:

@@ -45,12 +45,7 @@ class SpeakerPart:
 
 @dataclasses.dataclass(frozen=True)
 class Speaker:
-    """The statistics of a speaker over all of their utterances.
-
-    Attributes:
-      embedding: [256], mean of the utterances' embeddings, unit length.
-      log_f0_mean, log_f0_std: of the natural logarithm of F0 in Hz over the voiced frames.
-    """
+    """The statistics of a speaker over all of their utterances, see `dataset.SpeakerTable`."""
 
     name: str
     sex: str

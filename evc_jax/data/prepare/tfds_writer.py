@@ -55,12 +55,7 @@ class OutputShard:
 
 
 def output_shards(shards: Sequence[WorkShard], usable: Sequence[int]) -> list[OutputShard]:
-    """Distributes the usable utterances over files of `SHARD_EXAMPLES`, per split, in the plan's order.
-
-    Args:
-      shards: all work shards in order.
-      usable: of each, how many utterances can be used.
-    """
+    """Distributes the `usable` utterances of all shards over files of `SHARD_EXAMPLES`, per split, in their order."""
     output = []
     for split in dict.fromkeys(shard.split for shard in shards):
         files: list[list[Piece]] = []
