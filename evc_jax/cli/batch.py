@@ -56,7 +56,9 @@ def plan_outputs(
     target = Path(output)
     sources = [found for name in inputs for found in _search(Path(name), target, log)]
     if not target.is_dir() and target.suffix.lower() in (*RECORDING_SUFFIXES, *UNREAD_SUFFIXES):
-        jobs = [_single(inputs, target)]
+        if len(inputs) > 1 or Path(inputs[0]).is_dir():
+            raise ConfigError(f"Several recordings cannot become the one file {target}; give a folder as -o.")
+        jobs = [Job(Path(inputs[0]), plan_single(output, ()))]
     else:
         jobs = _into_folder(sources, target)
     originals = [source for source, _ in sources] + [Path(name) for name in references]
@@ -99,8 +101,8 @@ def run(
 ) -> Iterator[Result]:
     """Converts job by job; a recording that cannot be converted does not stop the others.
 
-    `after(job, conversion)` is called once an output is written, e.g. to draw it; with it a conversion is in memory as a
-    whole. `progress` draws a bar for each long recording.
+    `after(job, conversion)` is called once an output is written, e.g. to draw it; with it a conversion is in memory as
+    a whole. `progress` draws a bar for each long recording.
     """
     for job in jobs:
         started = time.perf_counter()
@@ -144,12 +146,6 @@ def _search(path: Path, target: Path, log: Callable[[str], None]) -> list[tuple[
     for line in passed_over_lines(found.passed_over, path):
         log(f"{path}: {line}")
     return [(file, file.relative_to(path)) for file in files]
-
-
-def _single(inputs: Sequence[str], target: Path) -> Job:
-    if len(inputs) > 1 or Path(inputs[0]).is_dir():
-        raise ConfigError(f"Several recordings cannot become the one file {target}; give a folder as -o.")
-    return Job(Path(inputs[0]), plan_single(str(target), ()))
 
 
 def _into_folder(sources: list[tuple[Path, Path]], folder: Path) -> list[Job]:

@@ -52,12 +52,9 @@ def _is_pipe(name: str) -> bool:
 def _copied(name: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "standard_input"
-        with file.open("wb") as copy:
-            if name == PIPE:
-                shutil.copyfileobj(sys.stdin.buffer, copy)
-            else:
-                with open(name, "rb") as pipe:
-                    shutil.copyfileobj(pipe, copy)
+        source = contextlib.nullcontext(sys.stdin.buffer) if name == PIPE else open(name, "rb")
+        with source as pipe, file.open("wb") as copy:
+            shutil.copyfileobj(pipe, copy)
         if not file.stat().st_size:
             raise AudioError(f"Nothing came through {'standard input' if name == PIPE else name}; send a recording.")
         yield file

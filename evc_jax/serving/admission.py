@@ -39,11 +39,7 @@ class Ticket:
 
     @contextlib.contextmanager
     def working(self) -> Iterator[None]:
-        """Inside, the request counts as running, and `check_deadline` raises past its deadline.
-
-        Raises:
-          ExpiredError: the deadline has passed before the work begins.
-        """
+        """Inside, the request counts as running, and `check_deadline` raises past its deadline, at the start too."""
         token = _DEADLINE.set(self.deadline)
         self._admission.count_running(1)
         try:

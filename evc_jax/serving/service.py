@@ -55,11 +55,7 @@ class Service:
         self.ready = True
 
     def warm_up(self) -> None:
-        """Reads every network and compiles what an ordinary request needs.
-
-        Raises:
-          EvcError: the bundle is damaged.
-        """
+        """Reads every network and compiles what an ordinary request needs; raises EvcError for a damaged bundle."""
         for name in self.bundle.description["networks"]:
             self.bundle.network(name)
         self.engine.compile()
@@ -68,11 +64,7 @@ class Service:
         self.converter.convert(noise, rate_hz)
 
     async def compute(self, ticket: Ticket, work: Callable[..., bytes], *arguments: Any) -> bytes:
-        """Runs `work` in a thread of the pool once one is free.
-
-        Raises:
-          ExpiredError: the ticket's time is over.
-        """
+        """Runs `work` in a thread of the pool once one is free; raises ExpiredError if the ticket's time is over."""
 
         def run() -> bytes:
             with ticket.working():

@@ -92,11 +92,7 @@ class Corpus:
     read: Callable[[Path, str], Iterator[Recording]]
 
     def require(self, *candidates: Path) -> Path:
-        """The first of the candidates that exists.
-
-        Raises:
-          DataError: none does.
-        """
+        """The first of the candidates that exists; raises DataError if none does."""
         for path in candidates:
             if path.exists():
                 return path
@@ -152,11 +148,7 @@ def unique_ids(names: Iterable[Path]) -> list[str]:
 
 
 def require_unique(recordings: Iterable[Recording], corpus: str) -> list[Recording]:
-    """The recordings as a list ordered by utterance id, their names as text that can be stored.
-
-    Raises:
-      DataError: two files differ in nothing but their suffix.
-    """
+    """The recordings ordered by utterance id, their names as text that can be stored; DataError for equal ids."""
     by_id: dict[str, Recording] = {}
     for recording in map(_storable, recordings):
         twin = by_id.setdefault(recording.utterance_id, recording)

@@ -14,11 +14,9 @@ from evc_jax.files import printable
 
 # UTF-32's little-endian mark begins with that of UTF-16.
 _MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
+    ((codecs.BOM_UTF8,), "utf-8-sig"),
+    ((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), "utf-32"),
+    ((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "utf-16"),
 )
 
 
@@ -92,4 +90,4 @@ def unreadable(file: Path, error: OSError) -> DataError:
 
 
 def _encoding(data: bytes) -> str:
-    return next((encoding for mark, encoding in _MARKS if data.startswith(mark)), "utf-8")
+    return next((encoding for marks, encoding in _MARKS if data.startswith(marks)), "utf-8")

@@ -36,11 +36,7 @@ def bucket(path: epath.PathLike) -> fsspec.AbstractFileSystem:
 
 
 def check_reachable(path: epath.PathLike) -> None:
-    """Makes sure that a bucket answers; a local path passes.
-
-    Raises:
-      DataError: the package for that kind of bucket is missing, or the bucket does not answer.
-    """
+    """Raises DataError for a bucket that does not answer, or whose package is missing; a local path passes."""
     if not is_remote(path):
         return
     # It logs each retry with a traceback.
@@ -81,11 +77,7 @@ def local_copy(path: epath.PathLike) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder for what goes to a bucket or comes from one; it goes with the block.
-
-    Raises:
-      DataError: there is no such folder, or its disk is full.
-    """
+    """A folder for what goes to a bucket or comes from one; raises DataError where there is none or it is full."""
     try:
         folder = tempfile.TemporaryDirectory(prefix="evc-")
     except OSError as error:
@@ -139,10 +131,9 @@ def all_at_once(function: Callable[[Any], Any], items: Iterable[Any]) -> list[An
 
 @contextlib.contextmanager
 def locked(folder: epath.Path, message: str) -> Iterator[None]:
-    """Keeps other processes out of an existing folder. NOTE: a bucket has no locks, so nothing is kept out of one.
+    """Keeps other processes out of an existing folder; raises DataError with `message` where one is in it.
 
-    Raises:
-      DataError: with `message`, another process is in it.
+    NOTE: a bucket has no locks, so nothing is kept out of one.
     """
     if is_remote(folder):
         yield

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
+import operator
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -58,19 +60,20 @@ def output_shards(shards: Sequence[WorkShard], usable: Sequence[int]) -> list[Ou
     """Distributes the `usable` utterances of all shards over files of `SHARD_EXAMPLES`, per split, in their order."""
     output = []
     for split in dict.fromkeys(shard.split for shard in shards):
-        files: list[list[Piece]] = []
-        room = 0
-        for shard, count in zip(shards, usable, strict=True):
-            start = 0
-            while shard.split == split and start < count:
-                if not room:
-                    files.append([])
-                    room = SHARD_EXAMPLES
-                stop = min(count, start + room)
-                files[-1].append(Piece(shard, start, stop))
-                start, room = stop, room - (stop - start)
-        output += [OutputShard(split, i, len(files), tuple(pieces)) for i, pieces in enumerate(files)]
+        members = [
+            (shard, i)
+            for shard, count in zip(shards, usable, strict=True)
+            if shard.split == split
+            for i in range(count)
+        ]
+        files = [members[start : start + SHARD_EXAMPLES] for start in range(0, len(members), SHARD_EXAMPLES)]
+        output += [OutputShard(split, i, len(files), _pieces(file)) for i, file in enumerate(files)]
     return output
+
+
+def _pieces(members: Sequence[tuple[WorkShard, int]]) -> tuple[Piece, ...]:
+    numbers = ((shard, [i for _, i in group]) for shard, group in itertools.groupby(members, operator.itemgetter(0)))
+    return tuple(Piece(shard, found[0], found[-1] + 1) for shard, found in numbers)
 
 
 def write_shard(shard: OutputShard, work: str, folder: str, speakers: str, mel_bands: int) -> None:

@@ -5,6 +5,7 @@ Source: arXiv 2004.11284, section 3; Adam 1e-4, batch 16, MSE over padded crops 
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
