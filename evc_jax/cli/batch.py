@@ -79,11 +79,7 @@ def check_overwrites(output: Path, originals: Sequence[Path]) -> None:
 
 
 def plan_single(output: str, originals: Sequence[str]) -> Path:
-    """The one .wav or .flac file to write, which must not be one of the originals.
-
-    Raises:
-      ConfigError: it cannot be written there.
-    """
+    """The one .wav or .flac file to write; raises ConfigError where it cannot be written or is one of the originals."""
     target = Path(output)
     if target.suffix.lower() not in OUTPUT_SUFFIXES:
         raise ConfigError(f"{target} cannot be written; name the output .wav or .flac.")

@@ -57,11 +57,7 @@ class BatchingEngine(ConversionEngine):
         self._thread.start()
 
     def convert(self, inputs: WindowInputs) -> Float[np.ndarray, "N T F"]:
-        """See `ConversionEngine.convert`; waits for the result.
-
-        Raises:
-          ExpiredError: the request's deadline passes between two parts.
-        """
+        """See `ConversionEngine.convert`; raises ExpiredError if the request's deadline passes between two parts."""
         results = []
         emotional = bool(inputs.strength.any())
         for batch in batches(len(inputs)):
