@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import functools
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -57,8 +58,9 @@ def from_disk(config: TrainConfig, system: Any) -> grain.IterDataset | None:
     shared = {"batch_size": config.batch_size, **system.reading_options("train")}
     if config.system == "waveglow":
         segments = pipeline.SegmentConfig(system.options.segment_samples, system.model.upsample_stride)
-        return pipeline.waveglow_pipeline(source, segments, **shared)
-    return pipeline.speechsplit_pipeline(source, pipeline.CropConfig(), **shared)
+        return pipeline.build(source, functools.partial(pipeline.cut_segment, config=segments), **shared)
+    crop = functools.partial(pipeline.crop_utterance, config=pipeline.CropConfig())
+    return pipeline.build(source, crop, **shared)
 
 
 def step_rate(name: str, config: TrainConfig, arguments: argparse.Namespace) -> float:

@@ -34,12 +34,7 @@ _NAMED_FILES = 3
 
 @dataclasses.dataclass(frozen=True)
 class FoundRecordings:
-    """What a search in a folder came to.
-
-    Attributes:
-      files: the recordings, sorted.
-      passed_over: what looks like recordings but cannot be read, sorted, each with its reason.
-    """
+    """The recordings of a folder, and what looks like recordings but cannot be read, with the reason; both sorted."""
 
     files: tuple[Path, ...]
     passed_over: dict[Path, str]

@@ -38,7 +38,11 @@ def enable_cache() -> None:
 
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         folder = cache_dir()
-        if folder is None or not _is_writable(folder):
+        if folder is None:
+            return
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
             return
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
@@ -93,14 +97,6 @@ def _remove_entries(program: str) -> None:
         for entry in epath.Path(folder).iterdir():
             if entry.name.startswith(f"{program}-"):
                 entry.unlink(missing_ok=True)
-
-
-def _is_writable(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return False
-    return os.access(folder, os.W_OK)
 
 
 def _processor() -> str:

@@ -41,9 +41,9 @@ def load(source: str | os.PathLike | io.IOBase, sample_rate_hz: int) -> Float[np
       AudioError: the file is missing, empty, no recording, too short, or holds NaN or infinite samples.
     """
     with naming_errors(source):
-        samples = AudioReader(source).load(sample_rate_hz)
-    assert samples is not None  # there is no limit
-    return samples
+        whole = AudioReader(source).read()
+        assert whole is not None  # there is no limit
+        return to_mono(*whole, sample_rate_hz)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,19 +66,24 @@ class AudioReader:
             check_shape(self.source)
             check_rate(self.rate_hz)
 
-    def load(self, sample_rate_hz: int, limit_s: float = np.inf) -> Float[np.ndarray, " S"] | None:
-        """The whole recording as `to_mono` gives it; None where it lasts longer than the limit.
+    def read(
+        self, limit_s: float = np.inf, limit_values: float = np.inf
+    ) -> tuple[Float[np.ndarray, "S channels"], int] | None:
+        """All samples and their rate.
+
+        None where the recording lasts longer than `limit_s` or has more samples in all channels together than
+        `limit_values`: no more than that is held in memory.
 
         Raises:
-          AudioError: see `load`.
+          AudioError: the file is missing, empty, no recording, or holds NaN or infinite samples.
         """
         blocks, samples, rate_hz = [np.zeros((0, 1), np.float32)], 0, self.rate_hz or 1
         for block, rate_hz in self._decoded():
             blocks = [*blocks, block] if samples else [block]
             samples += len(block)
-            if samples > limit_s * rate_hz:
+            if samples > limit_s * rate_hz or samples * block.shape[1] > limit_values:
                 return None
-        return to_mono(np.concatenate(blocks), rate_hz, sample_rate_hz)
+        return np.concatenate(blocks), rate_hz
 
     def read_mono(self, sample_rate_hz: int) -> Iterator[Float[np.ndarray, " s"]]:
         """Mono float32 blocks at `sample_rate_hz`; the recording is decoded twice, first for channels and offset.

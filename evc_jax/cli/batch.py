@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evc_jax.audio import io as audio_io
+from evc_jax.audio.decoding import naming_errors
 from evc_jax.conversion.options import ConversionOptions
-from evc_jax.errors import AudioError, ConfigError, EvcError
+from evc_jax.errors import ConfigError, EvcError
 from evc_jax.files import RECORDING_SUFFIXES, UNREAD_SUFFIXES, find_recordings, passed_over_lines, recordings_in
 
 if TYPE_CHECKING:  # its import would cost JAX's
@@ -29,19 +30,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a job.
-
-    Attributes:
-      job: the job.
-      error: the sentence of what went wrong; None when the output is there.
-      duration_s: of the output.
-      seconds: that the conversion took.
-    """
+    """What became of a job."""
 
     job: Job
-    error: str | None = None
-    duration_s: float = 0.0
-    seconds: float = 0.0
+    error: str | None = None  # the sentence of what went wrong; None when the output is there
+    duration_s: float = 0.0  # of the output
+    seconds: float = 0.0  # that the conversion took
 
 
 def plan_outputs(
@@ -62,7 +56,9 @@ def plan_outputs(
     target = Path(output)
     sources = [found for name in inputs for found in _search(Path(name), target, log)]
     if not target.is_dir() and target.suffix.lower() in (*RECORDING_SUFFIXES, *UNREAD_SUFFIXES):
-        jobs = [_single(inputs, target)]
+        if len(inputs) > 1 or Path(inputs[0]).is_dir():
+            raise ConfigError(f"Several recordings cannot become the one file {target}; give a folder as -o.")
+        jobs = [Job(Path(inputs[0]), plan_single(output, ()))]
     else:
         jobs = _into_folder(sources, target)
     originals = [source for source, _ in sources] + [Path(name) for name in references]
@@ -83,11 +79,7 @@ def check_overwrites(output: Path, originals: Sequence[Path]) -> None:
 
 
 def plan_single(output: str, originals: Sequence[str]) -> Path:
-    """The one .wav or .flac file to write, which must not be one of the originals.
-
-    Raises:
-      ConfigError: it cannot be written there.
-    """
+    """The one .wav or .flac file to write; raises ConfigError where it cannot be written or is one of the originals."""
     target = Path(output)
     if target.suffix.lower() not in OUTPUT_SUFFIXES:
         raise ConfigError(f"{target} cannot be written; name the output .wav or .flac.")
@@ -105,13 +97,8 @@ def run(
 ) -> Iterator[Result]:
     """Converts job by job; a recording that cannot be converted does not stop the others.
 
-    Args:
-      jobs: from `plan_outputs`.
-      converter: the converter of a bundle.
-      options: for every recording alike.
-      after: called as after(job, conversion) once the output is written, e.g. to draw it. With it a conversion is in
-        memory as a whole.
-      progress: whether to draw a progress bar for each long recording.
+    `after(job, conversion)` is called once an output is written, e.g. to draw it; with it a conversion is in memory as
+    a whole. `progress` draws a bar for each long recording.
     """
     for job in jobs:
         started = time.perf_counter()
@@ -137,15 +124,9 @@ def _convert(
 
 
 def extract_features(path: Path, converter: Converter) -> Any:
-    """The features of a recording.
-
-    Raises:
-      AudioError: it cannot be used; the message names it.
-    """
-    try:
+    """The features of a recording; raises AudioError, which names it, where it cannot be used."""
+    with naming_errors(path):
         return converter.extract(audio_io.load(path, converter.sample_rate_hz), converter.sample_rate_hz)
-    except AudioError as error:
-        raise AudioError(_naming(path, str(error))) from error
 
 
 def _search(path: Path, target: Path, log: Callable[[str], None]) -> list[tuple[Path, Path]]:
@@ -161,12 +142,6 @@ def _search(path: Path, target: Path, log: Callable[[str], None]) -> list[tuple[
     for line in passed_over_lines(found.passed_over, path):
         log(f"{path}: {line}")
     return [(file, file.relative_to(path)) for file in files]
-
-
-def _single(inputs: Sequence[str], target: Path) -> Job:
-    if len(inputs) > 1 or Path(inputs[0]).is_dir():
-        raise ConfigError(f"Several recordings cannot become the one file {target}; give a folder as -o.")
-    return Job(Path(inputs[0]), plan_single(str(target), ()))
 
 
 def _into_folder(sources: list[tuple[Path, Path]], folder: Path) -> list[Job]:

@@ -128,6 +128,17 @@ def _add(commands, name: str, summary: str, epilog: str) -> argparse.ArgumentPar
     )
 
 
+def _add_shared(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Options that several commands have."""
+    shared: dict[str, dict[str, Any]] = {
+        "--plot": {"action": "store_true", "help": "draw recordings and output beside the output (.png)"},
+        "--voices-dir": {"metavar": "DIR", "help": "where names of voices are looked up; see `evc voices`"},
+        "--bundle": {"metavar": "DIR", "help": "default: the bundle that comes with the package"},
+    }
+    for name in names:
+        parser.add_argument(name, **shared[name])
+
+
 def _add_convert(commands) -> None:
     parser = _add(commands, "convert", "convert recordings", _CONVERT_EPILOG)
     inputs = "recordings (WAV, FLAC, MP3, OGG, ...) and folders; - is standard input"
@@ -142,9 +153,7 @@ def _add_convert(commands) -> None:
     )
     for option in OPTIONS:
         _add_option(parser, option)
-    _add_plot(parser)
-    _add_voices_dir(parser)
-    _add_bundle_option(parser)
+    _add_shared(parser, "--plot", "--voices-dir", "--bundle")
 
 
 def _add_transfer(commands) -> None:
@@ -159,8 +168,7 @@ def _add_transfer(commands) -> None:
     for option in OPTIONS:
         if option.synthesis:
             _add_option(parser, option)
-    _add_plot(parser)
-    _add_bundle_option(parser)
+    _add_shared(parser, "--plot", "--bundle")
 
 
 def _add_option(parser: argparse.ArgumentParser, option: Option) -> None:
@@ -175,10 +183,6 @@ def _add_option(parser: argparse.ArgumentParser, option: Option) -> None:
         settings |= {"type": _number(option.kind, option.low, option.high), "metavar": "N"}
         settings["help"] += f"; {option.range_text}, default: {option.default:g}"
     parser.add_argument(*flags, **settings)
-
-
-def _add_plot(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--plot", action="store_true", help="draw recordings and output beside the output (.png)")
 
 
 def _add_voices(commands) -> None:
@@ -196,7 +200,7 @@ def _add_voices(commands) -> None:
     parser.add_argument(
         "-o", "--output", "--voices-dir", dest="voices_dir", metavar="DIR", help="folder; default: where --voice looks"
     )
-    _add_bundle_option(parser)
+    _add_shared(parser, "--bundle")
 
 
 def _add_similarity(commands) -> None:
@@ -204,12 +208,7 @@ def _add_similarity(commands) -> None:
     parser.add_argument("a", metavar="A.wav", help="recording, folder or voice")
     parser.add_argument("b", metavar="B.wav", help="recording, folder or voice")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    _add_voices_dir(parser)
-    _add_bundle_option(parser)
-
-
-def _add_voices_dir(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--voices-dir", metavar="DIR", help="where names of voices are looked up; see `evc voices`")
+    _add_shared(parser, "--voices-dir", "--bundle")
 
 
 def _add_prepare(commands) -> None:
@@ -258,11 +257,7 @@ def _add_serve(commands) -> None:
         text = f"{entry.metadata['help']}; default: {entry.default:g}"
         parser.add_argument(option, dest=entry.name, metavar="N", type=number, default=entry.default, help=text)
     parser.add_argument("--exact", action=argparse.BooleanOptionalAction, help=argparse.SUPPRESS)  # of version 0.1
-    _add_bundle_option(parser)
-
-
-def _add_bundle_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--bundle", metavar="DIR", help="default: the bundle that comes with the package")
+    _add_shared(parser, "--bundle")
 
 
 def _embedded_emotions() -> str:

@@ -18,9 +18,7 @@ PIPE = "-"
 def received(inputs: Sequence[str]) -> Iterator[list[str]]:
     """The inputs as files that can be read more than once; what comes through a pipe is copied to a temporary file.
 
-    Raises:
-      ConfigError: standard input is named twice.
-      AudioError: nothing came through the pipe.
+    Raises ConfigError where standard input is named twice, AudioError where nothing came.
     """
     if sum(name == PIPE for name in inputs) > 1:
         raise ConfigError("Standard input can be read only once; give - once.")
@@ -52,12 +50,9 @@ def _is_pipe(name: str) -> bool:
 def _copied(name: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "standard_input"
-        with file.open("wb") as copy:
-            if name == PIPE:
-                shutil.copyfileobj(sys.stdin.buffer, copy)
-            else:
-                with open(name, "rb") as pipe:
-                    shutil.copyfileobj(pipe, copy)
+        source = contextlib.nullcontext(sys.stdin.buffer) if name == PIPE else Path(name).open("rb")  # noqa: SIM115
+        with source as pipe, file.open("wb") as copy:
+            shutil.copyfileobj(pipe, copy)
         if not file.stat().st_size:
             raise AudioError(f"Nothing came through {'standard input' if name == PIPE else name}; send a recording.")
         yield file

@@ -159,8 +159,8 @@ def _convert_segments(
 ) -> Iterator[Conversion]:
     config, rate_hz = converter.bundle.audio, converter.bundle.audio.sample_rate_hz
     with naming_errors(reader.source):
-        whole = reader.load(rate_hz, WHOLE_S)
-        features = None if whole is None else converter.extract(whole, rate_hz)
+        whole = reader.read(WHOLE_S)
+        features = None if whole is None else converter.extract(*whole)
     if features is not None:
         yield converter.convert_features(features, options)
         return

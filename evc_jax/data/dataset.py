@@ -48,7 +48,9 @@ def open_split(
     Raises:
       DataError: a dataset, its split or a field does not exist.
     """
-    return SplitSource(str(data_dir), tuple(dataset_names(datasets)), split, tuple(fields or ()), cache_bytes)
+    wanted = tuple(fields or ())
+    parts = [_open_part(str(data_dir), name, split, wanted) for name in dataset_names(datasets)]
+    return SplitSource(parts, wanted, cache_bytes)
 
 
 class SplitSource(Sequence[dict[str, Any]]):
@@ -59,9 +61,8 @@ class SplitSource(Sequence[dict[str, Any]]):
     the strings `speaker sex emotion corpus_emotion text_id text utterance_id`. Arrays are shared: do not write.
     """
 
-    def __init__(self, data_dir: str, datasets: tuple[str, ...], split: str, fields: tuple[str, ...], cache_bytes: int):
-        self._parts = [_open_part(data_dir, name, split, fields) for name in datasets]
-        self._starts = np.cumsum([0] + [len(part) for part in self._parts])
+    def __init__(self, parts: Sequence[Any], fields: tuple[str, ...], cache_bytes: int):
+        self._parts, self._starts = parts, np.cumsum([0] + [len(part) for part in parts])
         self._fields, self._cache_bytes, self._cached_bytes = fields, cache_bytes, 0
         self._cache: dict[int, dict[str, Any]] = {}
 
@@ -136,15 +137,7 @@ def utterance_ids(
 
 @dataclasses.dataclass(frozen=True)
 class SpeakerTable:
-    """The speakers of a split, N of them, ordered by dataset and name.
-
-    Attributes:
-      names: unique over datasets.
-      sexes: "male", "female" or "unknown".
-      utterances: how many each has.
-      embeddings: unit length.
-      log_f0_mean, log_f0_std: of the natural logarithm of F0 in Hz.
-    """
+    """The N speakers of a split, by dataset and name; embeddings have unit length, F0 statistics are of ln Hz."""
 
     names: tuple[str, ...]
     sexes: tuple[str, ...]
@@ -161,7 +154,13 @@ def open_speakers(data_dir: epath.PathLike, datasets: str | Sequence[str], split
       DataError: a dataset does not exist, or none has speakers in that split.
     """
     names = dataset_names(datasets)
-    tables = [_read_speakers(data_dir, name, split) for name in names]
+    tables = []
+    for name in names:
+        dataset_info(data_dir, name)
+        path = dataset_path(data_dir, name) / SPEAKERS_FILE
+        with _read_errors(data_dir, name), path.open("rb") as file, np.load(file) as table:
+            rows = table["split"] == split
+            tables.append({key: table[key][rows] for key in table.files})
     columns = {key: np.concatenate([table[key] for table in tables]) for key in tables[0]}
     if not len(columns["name"]):
         raise DataError(f"No speaker of {', '.join(names)} is in the {split} split; choose another split or dataset.")
@@ -173,14 +172,6 @@ def open_speakers(data_dir: epath.PathLike, datasets: str | Sequence[str], split
         log_f0_mean=columns["log_f0_mean"],
         log_f0_std=columns["log_f0_std"],
     )
-
-
-def _read_speakers(data_dir: epath.PathLike, dataset: str, split: str) -> dict[str, np.ndarray]:
-    dataset_info(data_dir, dataset)
-    path = dataset_path(data_dir, dataset) / SPEAKERS_FILE
-    with _read_errors(data_dir, dataset), path.open("rb") as file, np.load(file) as table:
-        rows = table["split"] == split
-        return {key: table[key][rows] for key in table.files}
 
 
 def dataset_info(data_dir: epath.PathLike, dataset: str) -> dict[str, Any]:

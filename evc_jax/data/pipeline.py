@@ -146,22 +146,15 @@ def build(
     return dataset[first_sample::process_count].batch(batch_size, drop_remainder=True).to_iter_dataset(threads)
 
 
-def speechsplit_pipeline(
-    source: Any, config: CropConfig, batch_size: int, seed: int, **options: Any
-) -> grain.IterDataset:
-    """Crops for SpeechSplit and the F0 converter (`options` are those of `build`).
-
-    Returns:
-      Batches `mel [B, T, F]` and `f0 [B, T]` (normalized over the speaker, 0 = unvoiced) float32, zero behind
-      `length [B]` int32; `speaker_embedding [B, 256]` float32; `index [B]` int64.
-    """
-    return build(source, functools.partial(crop_utterance, config=config), batch_size, seed, **options)
-
-
 def crop_utterance(
     record: Mapping[str, Any], generator: np.random.Generator, config: CropConfig
 ) -> dict[str, np.ndarray]:
-    """One random crop of an utterance, zero-padded to `config.frames`."""
+    """One random crop of an utterance, for SpeechSplit and the F0 converter.
+
+    Returns:
+      `mel [T, F]` and `f0 [T]` (normalized over the speaker, 0 = unvoiced) float32, zero behind `length` int32;
+      `speaker_embedding [256]` float32.
+    """
     frames = len(record["mel"])
     length = min(int(generator.integers(config.min_frames, config.max_frames + 1)), frames)
     start = int(generator.integers(0, frames - length + 1))
@@ -174,21 +167,14 @@ def crop_utterance(
     }
 
 
-def waveglow_pipeline(
-    source: Any, config: SegmentConfig, batch_size: int, seed: int, **options: Any
-) -> grain.IterDataset:
-    """Aligned audio and mel segments for WaveGlow (`options` are those of `build`).
-
-    Returns:
-      Batches `audio [B, S]` float32 within [-1, 1], `mel [B, S // hop + 1, F]` float32, `index [B]` int64.
-    """
-    return build(source, functools.partial(cut_segment, config=config), batch_size, seed, **options)
-
-
 def cut_segment(
     record: Mapping[str, Any], generator: np.random.Generator, config: SegmentConfig
 ) -> dict[str, np.ndarray]:
-    """A random segment that starts on a frame; utterances shorter than it are padded with silence."""
+    """A random segment for WaveGlow that starts on a frame; utterances shorter than it are padded with silence.
+
+    Returns:
+      `audio [S]` float32 within [-1, 1], `mel [S // hop + 1, F]` float32.
+    """
     audio, hop = record["audio"], config.hop_samples
     start = int(generator.integers(0, max(0, len(audio) - config.samples) // hop + 1))
     segment = from_pcm(audio[start * hop : start * hop + config.samples])

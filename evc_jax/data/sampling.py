@@ -28,8 +28,7 @@ class Order:
 
     def __call__(self, index: int) -> int:
         """The record at a place of the sequence."""
-        epoch, place = divmod(index, self._records)
-        return int(self._permutation(epoch)[place])
+        return int(self.many(np.array([index]))[0])
 
     def many(self, indices: Int[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
         """The records at several places."""
@@ -57,11 +56,8 @@ def table_batch(
     """A batch of a table by its number; a record at a time, Python would be slower than a small network's step.
 
     Args:
-      table: the records.
       order: in which they come; their own, in a single pass, if None.
-      batch: its number.
       first, step: a batch continues with every `step`-th sample, the first batch begins with `first`.
-      size: samples in a batch.
 
     Returns:
       The records stacked, with `index` and `record` as `pipeline.build` has them.

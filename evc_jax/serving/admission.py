@@ -10,8 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 
-MAX_RETRY_AFTER_S = 60
-_SMOOTHING = 0.8
+RETRY_AFTER_S = 2
 
 _DEADLINE: contextvars.ContextVar[float] = contextvars.ContextVar("deadline", default=math.inf)
 
@@ -30,8 +29,7 @@ class Ticket:
     """One request's place, held until its answer is sent and its work has ended, whichever is later."""
 
     def __init__(self, admission: Admission):
-        self.started = time.monotonic()
-        self.deadline = self.started + admission.timeout_s
+        self.deadline = time.monotonic() + admission.timeout_s
         self._admission = admission
         self._work: Future | None = None
 
@@ -41,11 +39,7 @@ class Ticket:
 
     @contextlib.contextmanager
     def working(self) -> Iterator[None]:
-        """Inside, the request counts as running, and `check_deadline` raises past its deadline.
-
-        Raises:
-          ExpiredError: the deadline has passed before the work begins.
-        """
+        """Inside, the request counts as running, and `check_deadline` raises past its deadline, at the start too."""
         token = _DEADLINE.set(self.deadline)
         self._admission.count_running(1)
         try:
@@ -58,12 +52,9 @@ class Ticket:
     def close(self) -> None:
         """The request is answered."""
         if self._work is None:
-            self._leave()
+            self._admission.leave()
         else:
-            self._work.add_done_callback(lambda _: self._leave())
-
-    def _leave(self) -> None:
-        self._admission.leave(time.monotonic() - self.started)
+            self._work.add_done_callback(lambda _: self._admission.leave())
 
 
 class Admission:
@@ -74,7 +65,6 @@ class Admission:
         self.capacity = capacity
         self.timeout_s = timeout_s
         self._lock = threading.Lock()
-        self._usual_s = 1.0
         self.admitted = 0
         self.running = 0
 
@@ -86,18 +76,12 @@ class Admission:
             self.admitted += 1
         return Ticket(self)
 
-    def leave(self, duration_s: float) -> None:
-        """Frees a place that was held for so long."""
+    def leave(self) -> None:
+        """Frees a place."""
         with self._lock:
             self.admitted -= 1
-            self._usual_s = _SMOOTHING * self._usual_s + (1 - _SMOOTHING) * duration_s
 
     def count_running(self, change: int) -> None:
         """Adds to the number of requests that compute."""
         with self._lock:
             self.running += change
-
-    @property
-    def retry_after_s(self) -> int:
-        """When to try again: after half the time that requests took lately."""
-        return min(MAX_RETRY_AFTER_S, max(1, math.ceil(self._usual_s / 2)))

@@ -7,11 +7,12 @@ from typing import Any, get_args
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from evc_jax import __version__
 from evc_jax.conversion.options import ASPECT_NAMES, OPTIONS, ORIGINAL_VOICE
 from evc_jax.errors import EvcError
-from evc_jax.serving.metrics import CONTENT_TYPE, MetricsMiddleware
+from evc_jax.serving.metrics import count_answer
 from evc_jax.serving.recordings import Container, TooLongError
 from evc_jax.serving.routes import router
 from evc_jax.serving.service import NamedVoice, Service
@@ -40,7 +41,7 @@ def make_app(service: Service) -> FastAPI:
     app.add_exception_handler(EvcError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_field)
     app.add_exception_handler(Exception, _hide_failure)
-    app.add_middleware(MetricsMiddleware, metrics=service.metrics)
+    app.middleware("http")(count_answer)
     return app
 
 
@@ -85,7 +86,7 @@ async def info(request: Request) -> dict[str, Any]:
 
 async def read_metrics(request: Request) -> Response:
     """Counters for Prometheus."""
-    return Response(request.app.state.service.metrics.text(), media_type=CONTENT_TYPE)
+    return Response(request.app.state.service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _refuse(request: Request, error: Exception) -> JSONResponse:

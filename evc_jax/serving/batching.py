@@ -19,18 +19,11 @@ from evc_jax.serving.admission import check_deadline
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """Windows of one request; parts of equal `size` and `emotional` run through the same compiled program.
-
-    Attributes:
-      inputs: the windows.
-      size: the compiled batch size that the part has without others; see `engine.batches`.
-      emotional: whether CodeGAN takes part.
-      result: the converted windows.
-    """
+    """Windows of one request; parts of equal `size` and `emotional` run through the same compiled program."""
 
     inputs: WindowInputs
-    size: int
-    emotional: bool
+    size: int  # the compiled batch size that the part has without others; see `engine.batches`
+    emotional: bool  # whether CodeGAN takes part
     result: Future = field(default_factory=Future)
 
 
@@ -50,11 +43,8 @@ class BatchingEngine(ConversionEngine):
     ):
         """Starts the thread; `close` ends it.
 
-        Args:
-          bundle: whose networks to run.
-          wait_ms: how long the first of a batch waits for others.
-          max_batch: requests that share a call.
-          on_batch: is called with the number of windows of each call.
+        The first of at most `max_batch` requests waits `wait_ms` for others; `on_batch` is called with the number of
+        windows of each call.
         """
         super().__init__(bundle)
         self._wait_s = wait_ms / 1000
@@ -67,11 +57,7 @@ class BatchingEngine(ConversionEngine):
         self._thread.start()
 
     def convert(self, inputs: WindowInputs) -> Float[np.ndarray, "N T F"]:
-        """See `ConversionEngine.convert`; waits for the result.
-
-        Raises:
-          ExpiredError: the request's deadline passes between two parts.
-        """
+        """See `ConversionEngine.convert`; raises ExpiredError if the request's deadline passes between two parts."""
         results = []
         emotional = bool(inputs.strength.any())
         for windows, size in batches(len(inputs)):

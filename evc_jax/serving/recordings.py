@@ -8,8 +8,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from evc_jax.audio.decoding import read_blocks
-from evc_jax.audio.io import check_shape, to_mono, write_blocks
+from evc_jax.audio.io import AudioReader, to_mono, write_blocks
 from evc_jax.errors import AudioError
 
 MIN_RATE_HZ, MAX_RATE_HZ = 1000, 192_000
@@ -27,43 +26,27 @@ def decode(data: bytes, sample_rate_hz: int, max_seconds: float) -> Float[np.nda
 
     Memory stays within that of `max_seconds` of stereo: no size that a header declares is allocated.
 
-    Args:
-      data: the file's bytes.
-      sample_rate_hz: the wanted rate.
-      max_seconds: longest duration.
-
     Raises:
-      TooLongError: it lasts longer.
+      TooLongError: it lasts longer than `max_seconds`.
       AudioError: it is no recording, too short, or holds NaN or infinite samples.
     """
-    if not data:
-        raise AudioError("the upload is empty; send a recording.")
-    blocks, values, rate_hz = [], 0, sample_rate_hz
     try:
-        for block, rate_hz in read_blocks(io.BytesIO(data)):
-            if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
-                bounds = f"{MIN_RATE_HZ} to {MAX_RATE_HZ} Hz"
-                raise AudioError(f"the sample rate is {rate_hz} Hz; send a recording of {bounds}.")
-            check_shape(block)
-            blocks.append(block)
-            values += block.size
-            if values > max_seconds * rate_hz * block.shape[1]:
-                raise TooLongError(f"the recording lasts longer than {max_seconds:g} s; send at most that at a time.")
-            if values > MAX_CHANNELS_IN_MEMORY * max_seconds * MAX_RATE_HZ:
-                raise AudioError("the upload has too many channels for its duration; send mono or stereo.")
+        whole = AudioReader(io.BytesIO(data)).read(max_seconds, MAX_CHANNELS_IN_MEMORY * max_seconds * MAX_RATE_HZ)
     except OverflowError as error:
         raise AudioError("the upload cannot be read as audio; send a WAV, FLAC, OGG or MP3 recording.") from error
-    return to_mono(np.concatenate(blocks) if blocks else np.zeros(0, np.float32), rate_hz, sample_rate_hz)
+    if whole is None:
+        raise TooLongError(
+            f"the recording lasts longer than {max_seconds:g} s, or has many channels; send less at a time."
+        )
+    samples, rate_hz = whole
+    if len(samples) and not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
+        bounds = f"{MIN_RATE_HZ} to {MAX_RATE_HZ} Hz"
+        raise AudioError(f"the sample rate is {rate_hz} Hz; send a recording of {bounds}.")
+    return to_mono(samples, rate_hz, sample_rate_hz)
 
 
 def encode(audio: Float[np.ndarray, " S"], rate_hz: int, container: Container) -> bytes:
-    """The bytes that `io.save` writes into a file of this format.
-
-    Args:
-      audio: the samples; peaks above 1 are scaled down.
-      rate_hz: their rate.
-      container: format of the file.
-    """
+    """The bytes that `io.save` writes into a file of this format; peaks above 1 are scaled down."""
     buffer = io.BytesIO()
     write_blocks(buffer, [audio], len(audio), float(np.abs(audio).max(initial=0.0)), rate_hz, container)
     return buffer.getvalue()

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from evc_jax.conversion.options import ORIGINAL_VOICE
 from evc_jax.errors import ConfigError
-from evc_jax.serving.admission import ExpiredError
+from evc_jax.serving.admission import RETRY_AFTER_S, ExpiredError
 from evc_jax.serving.forms import MEDIA_TYPES, UploadRequest, answer_format, only_known_fields, options_form
 from evc_jax.serving.recordings import Container
 from evc_jax.serving.service import NamedVoice, Service
@@ -56,8 +56,7 @@ class ComputingRoute(APIRoute):
             ticket = service.admission.enter()
             if ticket is None:
                 await _drain(request, service.settings.max_upload_bytes)
-                wait = {"Retry-After": str(service.admission.retry_after_s)}
-                raise HTTPException(429, "The queue is full; try again later.", wait)
+                raise HTTPException(429, "The queue is full; try again later.", {"Retry-After": str(RETRY_AFTER_S)})
             upload = UploadRequest(request, service.settings.max_upload_bytes)
             request.scope["evc.ticket"] = ticket
             try:

@@ -19,13 +19,7 @@ _GRACE_S = 5
 
 
 def serve(bundle: Bundle, host: str, port: int, settings: ServerSettings, log: Callable[[str], None]) -> None:
-    """Serves until SIGTERM or SIGINT; requests under way are then finished.
-
-    Args:
-      bundle: to convert with.
-      host, port: where to listen; port 0 is any free one.
-      settings: see `ServerSettings`.
-      log: is called with lines for the operator.
+    """Serves until SIGTERM or SIGINT; requests under way are then finished. `log` takes lines for the operator.
 
     Raises:
       EvcError: the address cannot be used, or the bundle is damaged.

@@ -55,11 +55,7 @@ class Service:
         self.ready = True
 
     def warm_up(self) -> None:
-        """Reads every network and compiles what an ordinary request needs.
-
-        Raises:
-          EvcError: the bundle is damaged.
-        """
+        """Reads every network and compiles what an ordinary request needs; raises EvcError for a damaged bundle."""
         for name in self.bundle.description["networks"]:
             self.bundle.network(name)
         self.engine.compile()
@@ -68,11 +64,7 @@ class Service:
         self.converter.convert(noise, rate_hz)
 
     async def compute(self, ticket: Ticket, work: Callable[..., bytes], *arguments: Any) -> bytes:
-        """Runs `work` in a thread of the pool once one is free.
-
-        Raises:
-          ExpiredError: the ticket's time is over.
-        """
+        """Runs `work` in a thread of the pool once one is free; raises ExpiredError if the ticket's time is over."""
 
         def run() -> bytes:
             with ticket.working():
@@ -85,13 +77,7 @@ class Service:
     def convert(
         self, recording: bytes, voice_files: Sequence[bytes], given: dict[str, Any], container: Container
     ) -> bytes:
-        """A recording converted.
-
-        Args:
-          recording: an uploaded file.
-          voice_files: uploaded recordings of one speaker, whose mean voice replaces a named one.
-          given: the options, a `NamedVoice` among them; see `options_from`.
-          container: format of the answer.
+        """A recording converted; the mean voice of `voice_files`, of one speaker, replaces a named one.
 
         Raises:
           EvcError: an upload, an option or the bundle does not allow it.

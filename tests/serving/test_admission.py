@@ -5,7 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from evc_jax.serving.admission import MAX_RETRY_AFTER_S, Admission, ExpiredError, check_deadline
+from evc_jax.serving.admission import Admission, ExpiredError, check_deadline
 
 
 def test_a_full_queue():
@@ -25,16 +25,6 @@ def test_unfinished_work_keeps_its_place():
     assert admission.enter() is None
     work.set_result(None)
     assert admission.admitted == 0
-
-
-def test_retry_after_grows_with_what_requests_take():
-    admission = Admission(1, timeout_s=1000)
-    assert admission.retry_after_s == 1
-    for duration_s, expected in ((20.0, 10), (1000.0, MAX_RETRY_AFTER_S)):
-        for _ in range(30):
-            admission.enter()
-            admission.leave(duration_s)
-        assert admission.retry_after_s == expected
 
 
 def test_a_deadline_belongs_to_one_thread():

@@ -10,11 +10,12 @@ which has each sentence once, and the further recordings of its sentences.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 from evc_jax.data.corpora.recording import Corpus, Recording, sentence_id, sex_named
-from evc_jax.data.corpora.tables import read_lines
+from evc_jax.data.corpora.tables import read_text
 from evc_jax.errors import DataError
 from evc_jax.files import RECORDING_SUFFIXES, printable
 
@@ -62,8 +63,8 @@ def _sexes(tables: list[Path]) -> dict[str, str]:
 
 
 def _rows(table: Path) -> Iterator[dict[str, str]]:
-    # Read line by line, as English has two million. No CSV reader: quotation marks are text and need not pair up.
-    lines = (line.rstrip("\r\n").split("\t") for line in read_lines(table))
+    # No CSV reader: quotation marks are text and need not pair up.
+    lines = (line.rstrip("\r\n").split("\t") for line in io.StringIO(read_text(table), newline="\n"))
     columns = next(lines, [])
     absent = [name for name in _REQUIRED_COLUMNS if name not in columns]
     if absent:

@@ -36,20 +36,16 @@ def _read_manifest(table: Path, prefix: str) -> Iterator[Recording]:
     for (line, row), utterance_id in zip(rows, ids, strict=True):
         if not row["path"] or not row["speaker"]:
             raise DataError(f"{printable(table)}, line {line}: a row without path or speaker; fill in both.")
-        yield _manifest_recording(row, utterance_id, table.parent, prefix)
-
-
-def _manifest_recording(row: dict[str, str], utterance_id: str, folder: Path, prefix: str) -> Recording:
-    return Recording(
-        path=existing(folder / row["path"]),
-        utterance_id=utterance_id,
-        speaker=f"{prefix}-{row['speaker']}",
-        sex=sex_named(row.get("sex", "")),
-        emotion=emotion_named(row.get("emotion", "")),
-        corpus_emotion=row.get("emotion", ""),
-        text_id=f"{prefix}-{row['text']}" if row.get("text") else "",
-        text=row.get("text", ""),
-    )
+        yield Recording(
+            path=existing(table.parent / row["path"]),
+            utterance_id=utterance_id,
+            speaker=f"{prefix}-{row['speaker']}",
+            sex=sex_named(row.get("sex", "")),
+            emotion=emotion_named(row.get("emotion", "")),
+            corpus_emotion=row.get("emotion", ""),
+            text_id=f"{prefix}-{row['text']}" if row.get("text") else "",
+            text=row.get("text", ""),
+        )
 
 
 FOLDER = Corpus("folder", _LICENCE, "expected SPEAKER/EMOTION/*.wav", _read_folder)

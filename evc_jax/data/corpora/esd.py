@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evc_jax.data.corpora.recording import Corpus, Recording, emotion_named, named_files, unpacked
-from evc_jax.data.corpora.tables import read_text
+from evc_jax.data.corpora.tables import matching_lines, read_text
 
 _SENTENCES = 350
 _LAST_MANDARIN_SPEAKER = 10
@@ -53,8 +53,8 @@ def _read_speaker(folder: Path, prefix: str) -> Iterator[Recording]:
 
 
 def _texts(table: Path, language: str) -> dict[str, str]:
-    matches = map(_LINE.match, read_text(table, functools.partial(_decoded, language)).splitlines())
-    return {match[1]: _without_emotion(match[2].strip()) for match in matches if match}
+    lines = matching_lines(_LINE, read_text(table, functools.partial(_decoded, language)))
+    return {name: _without_emotion(text) for name, text in lines.items()}
 
 
 def _decoded(language: str, data: bytes) -> str:

@@ -23,7 +23,7 @@ from evc_jax.data.corpora.recording import (
     sex_named,
     unpacked,
 )
-from evc_jax.data.corpora.tables import optional_text, read_text
+from evc_jax.data.corpora.tables import matching_lines, optional_text, read_text
 
 _NAME = re.compile(r"(Ses\d\d)[MF]_(impro|script)\w*_([MF])\w+")
 _SUMMARY = re.compile(r"\[[\d.]+ - [\d.]+\]\t(\w+)\t(\w+)\t")
@@ -39,8 +39,8 @@ def _read(root: Path, prefix: str) -> Iterator[Recording]:
 
 def _read_dialogue(folder: Path, dialog: Path, prefix: str) -> Iterator[Recording]:
     name = f"{folder.name}.txt"
-    emotions = _found(_SUMMARY, read_text(CORPUS.require(dialog / "EmoEvaluation" / name)))
-    texts = _found(_TURN, optional_text(dialog / "transcriptions" / name))
+    emotions = matching_lines(_SUMMARY, read_text(CORPUS.require(dialog / "EmoEvaluation" / name)))
+    texts = matching_lines(_TURN, optional_text(dialog / "transcriptions" / name))
     for path, match in named_files(_NAME, folder, 1, 1):
         session, kind, speaker = match.groups()
         label, text = emotions.get(path.stem, ""), texts.get(path.stem, "")
@@ -55,11 +55,6 @@ def _read_dialogue(folder: Path, dialog: Path, prefix: str) -> Iterator[Recordin
             text_id=sentence_id(prefix, text) if kind == "script" else f"{prefix}-{path.stem}",
             text=text,
         )
-
-
-def _found(pattern: re.Pattern[str], text: str) -> dict[str, str]:
-    matches = map(pattern.match, text.splitlines())
-    return {match[1]: match[2].strip() for match in matches if match}
 
 
 CORPUS = Corpus(

@@ -9,10 +9,13 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evc_jax.errors import DataError
 from evc_jax.files import find_recordings, printable, valid_text
+
+if TYPE_CHECKING:  # its import would slow the command's help down
+    from etils import epath
 
 # The words for emotions, each with the names that people give it in folders and CSV columns besides.
 _EMOTION_SYNONYMS = {
@@ -48,7 +51,7 @@ class Recording:
     """One utterance of a corpus, before anything of it is read.
 
     Attributes:
-      path: the audio file.
+      path: the audio file, in the plan of a preparation also one in a bucket.
       utterance_id: unique within the dataset, independent of where the corpus lies.
       speaker: unique over all corpora (prefixed with the dataset's name).
       sex: one of `SEXES`.
@@ -57,9 +60,10 @@ class Recording:
       text_id: equal for recordings of the same sentence, prefixed like `speaker`.
       text: the sentence, "" where it is not known.
       split: one of `SPLITS` where the corpus or `assign_splits` gives one.
+      stamp: in the plan of a preparation, changes when the file does.
     """
 
-    path: Path
+    path: Path | epath.Path
     utterance_id: str
     speaker: str
     sex: str = "unknown"
@@ -68,6 +72,7 @@ class Recording:
     text_id: str = ""
     text: str = ""
     split: str | None = None
+    stamp: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,11 +92,7 @@ class Corpus:
     read: Callable[[Path, str], Iterator[Recording]]
 
     def require(self, *candidates: Path) -> Path:
-        """The first of the candidates that exists.
-
-        Raises:
-          DataError: none does.
-        """
+        """The first of the candidates that exists; raises DataError if none does."""
         for path in candidates:
             if path.exists():
                 return path
@@ -147,11 +148,7 @@ def unique_ids(names: Iterable[Path]) -> list[str]:
 
 
 def require_unique(recordings: Iterable[Recording], corpus: str) -> list[Recording]:
-    """The recordings as a list ordered by utterance id, their names as text that can be stored.
-
-    Raises:
-      DataError: two files differ in nothing but their suffix.
-    """
+    """The recordings ordered by utterance id, their names as text that can be stored; DataError for equal ids."""
     by_id: dict[str, Recording] = {}
     for recording in map(_storable, recordings):
         twin = by_id.setdefault(recording.utterance_id, recording)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -12,20 +14,14 @@ from evc_jax.files import printable
 
 # UTF-32's little-endian mark begins with that of UTF-16.
 _MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
+    ((codecs.BOM_UTF8,), "utf-8-sig"),
+    ((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), "utf-32"),
+    ((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "utf-16"),
 )
 
 
 def read_text(file: Path, otherwise: Callable[[bytes], str] | None = None) -> str:
-    """The text of a file in the encoding of its byte-order mark, or else UTF-8.
-
-    Args:
-      file: what to read.
-      otherwise: decodes what is neither; that is refused if None.
+    """The text of a file in the encoding of its byte-order mark, or else UTF-8; `otherwise` decodes what is neither.
 
     Raises:
       DataError: the file cannot be read or decoded.
@@ -36,7 +32,8 @@ def read_text(file: Path, otherwise: Callable[[bytes], str] | None = None) -> st
     except UnicodeDecodeError as error:
         if otherwise is not None:
             return otherwise(data)
-        raise _undecodable(file, data.count(b"\n", 0, error.start) + 1, error.encoding) from error
+        line, name = data.count(b"\n", 0, error.start) + 1, _encoding(data).removesuffix("-sig").upper()
+        raise DataError(f"{printable(file)}, line {line}: the text is not {name}; save the file as UTF-8.") from error
     except OSError as error:
         raise unreadable(file, error) from error
 
@@ -46,41 +43,20 @@ def optional_text(file: Path) -> str:
     return read_text(file).strip() if file.is_file() else ""
 
 
-def read_lines(file: Path, newline: str = "\n") -> Iterator[str]:
-    """The lines of a file, decoded as by `read_text` one after the other; `newline` as for `open`.
-
-    Raises:
-      DataError: the file cannot be read, or a line cannot be decoded.
-    """
-    number = 0
-    try:
-        with file.open("rb") as stream:
-            encoding = _encoding(stream.read(4))
-        # An error of a strict decoder would name no line, as it decodes in blocks.
-        with file.open(encoding=encoding, errors="surrogateescape", newline=newline) as stream:
-            for number, line in enumerate(stream, 1):
-                if not line.isascii() and any("\udc80" <= char <= "\udcff" for char in line):
-                    raise _undecodable(file, number, encoding)
-                yield line
-    except UnicodeDecodeError as error:
-        raise _undecodable(file, number + 1, encoding) from error
-    except OSError as error:
-        raise unreadable(file, error) from error
+def matching_lines(pattern: re.Pattern[str], text: str) -> dict[str, str]:
+    """The second group of a pattern, by the first, in all lines that begin with it."""
+    matches = map(pattern.match, text.splitlines())
+    return {match[1]: match[2].strip() for match in matches if match}
 
 
 def read_csv(file: Path, required: Sequence[str], expected: str) -> Iterator[tuple[int, dict[str, str]]]:
     """The rows of a CSV file below its head: (line that a row begins in, fields by column, without outer blanks).
 
-    Args:
-      file: what to read.
-      required: columns that must be there.
-      expected: what the file should hold, for the error.
-
     Raises:
       DataError: the file cannot be read or decoded, lacks a column, or has a row that does not fit its head, as one
         with a quotation mark that is not closed.
     """
-    reader = csv.reader(read_lines(file, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(read_text(file), newline=""), strict=True)
     columns: list[str] = []
     start = 1
     try:
@@ -114,9 +90,4 @@ def unreadable(file: Path, error: OSError) -> DataError:
 
 
 def _encoding(data: bytes) -> str:
-    return next((encoding for mark, encoding in _MARKS if data.startswith(mark)), "utf-8")
-
-
-def _undecodable(file: Path, line: int, encoding: str) -> DataError:
-    name = encoding.removesuffix("-sig").upper()
-    return DataError(f"{printable(file)}, line {line}: the text is not {name}; save the file as UTF-8.")
+    return next((encoding for marks, encoding in _MARKS if data.startswith(marks)), "utf-8")

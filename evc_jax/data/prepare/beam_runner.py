@@ -1,7 +1,7 @@
 """The runner of a preparation on Apache Beam: the functions and files are those of the local runner.
 
-Elements are shards of the plan and, for speaker statistics, two kilobytes per utterance; recordings and features are
-read and written as files. Each method is a pipeline, and the driver holds nothing but the plan.
+Elements are shards of the plan or parts of the speakers; recordings and features are read and written as files. Each
+call is a pipeline, and the driver holds nothing but the plan.
 """
 
 from __future__ import annotations
@@ -19,72 +19,16 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from etils import epath
 from threadpoolctl import threadpool_limits
 
-from evc_jax.data.prepare.local_runner import (
-    BEAM_RUNNERS,
-    LOCAL,
-    WORKER_ENVIRONMENT,
-    Emit,
-    Reduce,
-    Save,
-    environment,
-    part_of,
-)
+from evc_jax.data.prepare.local_runner import BEAM_RUNNERS, LOCAL, WORKER_ENVIRONMENT, Runner, environment
 from evc_jax.data.prepare.storage import is_remote
 from evc_jax.errors import DataError
 
-SPEAKER_PARTS = 64
 # The part of DirectRunner that does not need Prism, a program that it would download first.
 _DIRECT_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 
 
-class BeamRunner:
-    """Calls functions on items through one of Beam's runners."""
-
-    def __init__(self, name: str, options: PipelineOptions):
-        self._name, self._options = name, options
-
-    def for_each(self, function: Callable[[Any], None], items: Sequence[Any], done: int, label: str) -> None:
-        del done
-
-        def build(pipeline: beam.Pipeline) -> None:
-            _shuffled(pipeline, items) | f"Write {label}" >> beam.ParDo(_Call(function))
-
-        self._run(build)
-
-    def pool(self, emit: Emit, reduce: Reduce, save: Save, items: Sequence[Any]) -> None:
-        def build(pipeline: beam.Pipeline) -> None:
-            (
-                _shuffled(pipeline, items)
-                | "Emit samples" >> beam.FlatMap(emit)
-                | "Gather by key" >> beam.GroupByKey()
-                | "Pool" >> beam.MapTuple(lambda key, values: (part_of(key, SPEAKER_PARTS), reduce(key, values)))
-                | "Gather by part" >> beam.GroupByKey()
-                | "Save parts" >> beam.MapTuple(save)
-            )
-
-        self._run(build)
-
-    def _run(self, build: Callable[[beam.Pipeline], None]) -> None:
-        # Also for workers that are threads or children of this process.
-        with environment(WORKER_ENVIRONMENT):
-            try:
-                with beam.Pipeline(options=self._options) as pipeline:
-                    build(pipeline)
-            except Exception as error:  # each runner has errors of its own
-                reason = str(error).strip().splitlines() or [type(error).__name__]
-                raise DataError(
-                    f"The {self._name} pipeline failed ({reason[-1].rstrip('.')}); what is finished is kept, so "
-                    "mend it and run the same command again."
-                ) from error
-
-
-def beam_runner(name: str, options: str, places: Sequence[epath.PathLike]) -> BeamRunner:
-    """A runner by name.
-
-    Args:
-      name: one of `BEAM_RUNNERS`.
-      options: Beam's options, as on a command line.
-      places: the folders that workers read and write.
+def beam_runner(name: str, options: str, places: Sequence[epath.PathLike]) -> Runner:
+    """A runner by name, one of `BEAM_RUNNERS`; `places` are the folders that workers read and write.
 
     Raises:
       DataError: there is no such runner, its workers do not see the folders, or Beam refuses the options.
@@ -94,10 +38,26 @@ def beam_runner(name: str, options: str, places: Sequence[epath.PathLike]) -> Be
     local = [os.fspath(place) for place in places if not is_remote(place)]
     if name == "DataflowRunner" and local:
         raise DataError(f"Dataflow's workers do not see {local[0]}; give folders in a bucket (gs://...).")
-    # It prints the tracebacks of errors that `_run` raises as one sentence.
+    # It prints the tracebacks of errors that `run` raises as one sentence.
     logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
-    runner = _DIRECT_RUNNER if name == "DirectRunner" else name
-    return BeamRunner(name, _parsed(options, runner))
+    parsed = _parsed(options, _DIRECT_RUNNER if name == "DirectRunner" else name)
+
+    def run(function: Callable[[Any], None], items: Sequence[Any], done: int, label: str) -> None:
+        # Also for workers that are threads or children of this process.
+        with environment(WORKER_ENVIRONMENT):
+            try:
+                with beam.Pipeline(options=parsed) as pipeline:
+                    # Without reshuffling a runner keeps all that one source gives on one worker.
+                    elements = pipeline | "Items" >> beam.Create(items) | "Distribute" >> beam.Reshuffle()
+                    elements | f"Write {label}" >> beam.Map(_call, function)
+            except Exception as error:  # each runner has errors of its own
+                reason = str(error).strip().splitlines() or [type(error).__name__]
+                raise DataError(
+                    f"The {name} pipeline failed ({reason[-1].rstrip('.')}); what is finished is kept, so mend it and "
+                    "run the same command again."
+                ) from error
+
+    return run
 
 
 def _parsed(options: str, runner: str) -> PipelineOptions:
@@ -112,24 +72,9 @@ def _parsed(options: str, runner: str) -> PipelineOptions:
     return parsed
 
 
-def _shuffled(pipeline: beam.Pipeline, items: Sequence[Any]) -> beam.PCollection:
-    # Without it a runner keeps all that one source gives on one worker.
-    return pipeline | "Shards" >> beam.Create(items) | "Distribute" >> beam.Reshuffle()
-
-
-class _Call(beam.DoFn):
-    """Calls a function with one thread per worker, as the local runner's processes do."""
-
-    def __init__(self, function: Callable[[Any], None]):
-        self._function = function
-
-    def setup(self):
-        # JAX reads these when it is first used; the libraries behind NumPy have started already.
-        os.environ.update(WORKER_ENVIRONMENT)
-        self._limits = threadpool_limits(1)
-
-    def process(self, item: Any):
-        self._function(item)
-
-    def teardown(self):
-        self._limits.restore_original_limits()
+def _call(item: Any, function: Callable[[Any], None]) -> None:
+    # One thread per worker, as in the local runner's processes: JAX reads these when it is first used; the libraries
+    # behind NumPy have started already.
+    os.environ.update(WORKER_ENVIRONMENT)
+    with threadpool_limits(1):
+        function(item)

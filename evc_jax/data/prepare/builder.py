@@ -13,6 +13,7 @@ import hashlib
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,18 +22,21 @@ import numpy as np
 from etils import epath
 
 from evc_jax.audio.config import AudioConfig
+from evc_jax.config import to_mapping
+from evc_jax.data.corpora import CORPORA
+from evc_jax.data.corpora.recording import SPLITS, Recording
 from evc_jax.data.dataset import SPEAKERS_FILE, dataset_path
 from evc_jax.data.prepare import storage
-from evc_jax.data.prepare.extract import FEATURES_FOLDER, Failure, extract_shard, features_file
+from evc_jax.data.prepare.extract import FEATURES_FOLDER, Failure, extract_shard, features_file, gather_results
 from evc_jax.data.prepare.listing import list_corpus
 from evc_jax.data.prepare.local_runner import LOCAL, Runner
-from evc_jax.data.prepare.plan import PLAN_FILE, Plan, WorkShard, settings_fingerprint, write_plan
-from evc_jax.data.prepare.results import describe, gather_results
+from evc_jax.data.prepare.plan import PLAN_FILE, Plan, WorkShard, embedder_name, settings_fingerprint, write_plan
 from evc_jax.errors import DataError, one_line
 from evc_jax.files import printable
 
 # No reader takes a folder without it for a dataset; in a bucket it is written last.
 _DESCRIPTION_FILE = "metadata.json"
+_METADATA_FORMAT = 1
 _DATASET_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -41,22 +45,16 @@ class PrepareReport:
     """What `prepare` did.
 
     Attributes:
-      dataset: name under which the dataset is opened.
-      path: the folder that was written.
-      counts: utterances per split.
-      failures: recordings that could not be used.
       passed_over: lines on what else is in the corpus's folder: recordings of formats that are not read, or that its
         layout does not use, broken links, folders without permission.
-      found: recordings that an earlier run had already gone through.
-      seconds: time taken.
     """
 
     dataset: str
     path: epath.Path
-    counts: dict[str, int]
+    counts: dict[str, int]  # utterances per split
     failures: tuple[Failure, ...]
     passed_over: tuple[str, ...]
-    found: int
+    found: int  # recordings that an earlier run had already gone through
     seconds: float
 
     def __str__(self) -> str:
@@ -120,7 +118,7 @@ def prepare(
         extract = functools.partial(extract_shard, work=str(work), root=listing.root, config=config, embedder=embedder)
         found = _extract(work, plan, extract, started, log)
         counts, usable, failures, digest = gather_results(plan, listing.utterances, work, source)
-        metadata = describe(name, config, embedder, usable, failures, digest)
+        metadata = _describe(name, config, embedder, usable, failures, digest)
         new = _write(work, plan, counts, started, dataset, metadata)
         storage.put_in_place(new, target, work / "old", _DESCRIPTION_FILE)
     seconds = time.monotonic() - start
@@ -200,8 +198,32 @@ def _extract(
         shards = f"{len(files) - len(pending)} of {len(files)} shards"
         log(f"{found} of {total} recordings were extracted by an earlier run and are kept ({shards}).")
     if pending:
-        runner.for_each(extract, pending, found, "features")
+        runner(extract, pending, found, "features")
     return found
+
+
+def _describe(
+    corpus: str,
+    config: AudioConfig,
+    embedder: str | Callable,
+    utterances: Sequence[Recording],
+    failures: Sequence[Failure],
+    digest: str,
+) -> dict[str, Any]:
+    """The dataset's metadata."""
+    splits = Counter(utterance.split for utterance in utterances)
+    return {
+        "format": _METADATA_FORMAT,
+        "corpus": corpus,
+        "licence": CORPORA[corpus].licence,
+        "audio": to_mapping(config),
+        "embedder": embedder_name(embedder),
+        "counts": {split: splits[split] for split in SPLITS if splits[split]},
+        "emotions": dict(sorted(Counter(utterance.emotion for utterance in utterances).items())),
+        "speakers": len({utterance.speaker for utterance in utterances}),
+        "failures": [dataclasses.asdict(failure) for failure in failures],
+        "digest": digest,
+    }
 
 
 def _write(
@@ -224,22 +246,21 @@ def _write(
             tfds_writer.write_shard, work=str(work), folder=str(new), speakers=str(table), mel_bands=mel_bands
         )
         done = sum(shard.utterances for shard in shards) - sum(shard.utterances for shard in pending)
-        runner.for_each(write, pending, done, "dataset")
+        runner(write, pending, done, "dataset")
     table.copy(new / SPEAKERS_FILE, overwrite=True)
-    tfds_writer.write_description(new, dataset, shards, mel_bands, metadata["licence"], metadata)
+    tfds_writer.write_description(new, dataset, shards, metadata)
     return new
 
 
 def _pool_speakers(work: epath.Path, plan: Plan, runner: Runner, folder: epath.Path) -> epath.Path:
     """Writes the table of speakers into the folder; returns its file."""
-    from evc_jax.data.prepare.speaker_stats import join_parts, pool_speaker, save_speakers, voice_samples
+    from evc_jax.data.prepare.speaker_stats import join_parts, speaker_parts, write_part
 
     table = folder / SPEAKERS_FILE
     if not table.exists():
-        # Parts that a stopped run has left may have been cut by another runner.
-        storage.remove_folder(folder / "parts")
-        parts = storage.make_folder(folder / "parts")
-        emit = functools.partial(voice_samples, work=str(work))
-        runner.pool(emit, pool_speaker, functools.partial(save_speakers, folder=str(parts)), plan.shards)
-        join_parts(parts, table)
+        folder = storage.make_folder(folder / "parts")
+        write = functools.partial(write_part, work=str(work), folder=str(folder), shards=plan.shards)
+        parts = speaker_parts(sum(shard.utterances for shard in plan.shards))
+        runner(write, [part for part in parts if not (folder / part.file_name).exists()], 0, "speakers")
+        join_parts(folder, table)
     return table

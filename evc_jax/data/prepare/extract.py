@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
+import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +22,14 @@ from etils import epath
 
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import to_pcm
+from evc_jax.data.corpora.recording import Recording
 from evc_jax.data.prepare import storage
-from evc_jax.data.prepare.plan import Utterance, WorkShard, read_utterances
+from evc_jax.data.prepare.plan import DESCRIPTION, Plan, WorkShard, read_utterances
 from evc_jax.errors import DataError, EvcError
 from evc_jax.files import printable
 
 FEATURES_FOLDER = "features"
+MAX_FAILED_FRACTION = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,12 +48,8 @@ def features_file(work: epath.PathLike, shard: WorkShard) -> epath.Path:
 def extract_shard(shard: WorkShard, work: str, root: str, config: AudioConfig, embedder: str | Callable) -> None:
     """Writes the features of a shard, whole or not at all; does nothing where they are already.
 
-    Args:
-      shard: the recordings.
-      work: the work folder, with the plan in it.
-      root: the corpus's folder, which messages leave out.
-      config: audio settings.
-      embedder: name of the speaker embedder, or a function [S] -> [256] that another process can import.
+    `work` is the work folder with the plan in it, `root` the corpus's folder, which messages leave out; `embedder` is a
+    name or a function [S] -> [256] that another process can import.
     """
     file = features_file(work, shard)
     if file.exists():
@@ -57,7 +57,15 @@ def extract_shard(shard: WorkShard, work: str, root: str, config: AudioConfig, e
     tracks = [np.zeros(0, np.float32)]
     embeddings: list[np.ndarray] = []
     failures: list[tuple[str, str]] = []
-    with storage.atomic_file(file) as local, _FeaturesWriter(local) as writer:
+    digest = hashlib.sha256()
+    with storage.atomic_file(file) as local, zipfile.ZipFile(local, "w") as archive:
+
+        def add(name: str, array: np.ndarray) -> None:
+            digest.update(array.tobytes())
+            # A ZipInfo carries a fixed date, so that the same features are the same bytes.
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+
         for utterance in read_utterances(work, shard):
             outcome = _extract(utterance, config, embedder)
             if isinstance(outcome, str):
@@ -65,35 +73,18 @@ def extract_shard(shard: WorkShard, work: str, root: str, config: AudioConfig, e
                 failures.append((utterance.utterance_id, printable(reason)))
                 continue
             # Written at once, as a shard of audiobook chapters does not fit into memory.
-            writer.add(f"mel/{len(embeddings)}", outcome.mel.astype(np.float32))
-            writer.add(f"audio/{len(embeddings)}", to_pcm(outcome.audio))
+            add(f"mel/{len(embeddings)}", outcome.mel.astype(np.float32))
+            add(f"audio/{len(embeddings)}", to_pcm(outcome.audio))
             tracks.append(outcome.f0_hz.astype(np.float32))
             embeddings.append(outcome.embedding.astype(np.float32))
-        writer.add("frames", np.array([len(track) for track in tracks[1:]], np.int64))
-        writer.add("f0_hz", np.concatenate(tracks))
-        writer.add("embedding", np.array(embeddings, np.float32))
-        writer.finish(failures)
+        add("frames", np.array([len(track) for track in tracks[1:]], np.int64))
+        add("f0_hz", np.concatenate(tracks))
+        add("embedding", np.array(embeddings, np.float32))
+        add("digest", np.array(digest.hexdigest()))
+        add("failures", np.array(json.dumps(failures)))
 
 
-class _FeaturesWriter(zipfile.ZipFile):
-    """Writes arrays into a file of features, and what they all come to."""
-
-    def __init__(self, file: Path):
-        super().__init__(file, "w")
-        self._digest = hashlib.sha256()
-
-    def add(self, name: str, array: np.ndarray) -> None:
-        self._digest.update(array.tobytes())
-        # A ZipInfo carries a fixed date, so that the same features are the same bytes.
-        with self.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-            np.lib.format.write_array(member, array, allow_pickle=False)
-
-    def finish(self, failures: list[tuple[str, str]]) -> None:
-        self.add("digest", np.array(self._digest.hexdigest()))
-        self.add("failures", np.array(json.dumps(failures)))
-
-
-def _extract(utterance: Utterance, config: AudioConfig, embedder: str | Callable):
+def _extract(utterance: Recording, config: AudioConfig, embedder: str | Callable):
     """The features of a recording, or why it cannot be used."""
     from evc_jax.audio import io as audio_io
     from evc_jax.features.extract import extract
@@ -101,12 +92,12 @@ def _extract(utterance: Utterance, config: AudioConfig, embedder: str | Callable
 
     embedder = get_embedder(embedder) if isinstance(embedder, str) else embedder
     try:
-        with storage.local_copy(utterance.source) as file:
+        with storage.local_copy(utterance.path) as file:
             try:
                 samples = audio_io.load(file, config.sample_rate_hz)
                 return extract(samples, config.sample_rate_hz, config, embedder=embedder)
             except EvcError as error:
-                return str(error).replace(str(file), utterance.source)
+                return str(error).replace(str(file), os.fspath(utterance.path))
     except DataError:  # of the disk for temporary files, not of the recording
         raise
     except Exception as error:  # A corpus of millions holds files that break a codec in unforeseen ways.
@@ -115,30 +106,17 @@ def _extract(utterance: Utterance, config: AudioConfig, embedder: str | Callable
 
 @dataclasses.dataclass(frozen=True)
 class ShardFeatures:
-    """The features of a finished shard.
+    """The features of the N usable utterances of a finished shard, in its order."""
 
-    Attributes:
-      utterances: the N usable ones, in the shard's order.
-      f0_hz: of each [T] float32, 0 where unvoiced.
-      embeddings: [N, 256] float32.
-      archive: `mel/I` [T, F] float32 and `audio/I` [S] int16, full scale `PCM_SCALE`, read anew at each access.
-    """
-
-    utterances: list[Utterance]
-    f0_hz: list[np.ndarray]
-    embeddings: np.ndarray
-    archive: np.lib.npyio.NpzFile
+    utterances: list[Recording]
+    f0_hz: list[np.ndarray]  # of each [T] float32, 0 where unvoiced
+    embeddings: np.ndarray  # [N, 256] float32
+    archive: np.lib.npyio.NpzFile  # `mel/I` [T, F] float32 and `audio/I` [S] int16, read anew at each access
 
 
 @contextlib.contextmanager
 def open_features(work: epath.PathLike, shard: WorkShard, download: bool = False) -> Iterator[ShardFeatures]:
-    """Opens what `extract_shard` wrote.
-
-    Args:
-      work: the work folder.
-      shard: the finished shard.
-      download: whether all of it will be read, which in a bucket is best done in one go.
-    """
+    """Opens what `extract_shard` wrote; `download` is best where all of it will be read, and it lies in a bucket."""
     with contextlib.ExitStack() as stack:
         file = features_file(work, shard)
         source = stack.enter_context(storage.local_copy(file) if download else file.open("rb"))
@@ -149,8 +127,42 @@ def open_features(work: epath.PathLike, shard: WorkShard, download: bool = False
         yield ShardFeatures(usable, tracks, archive["embedding"], archive)
 
 
-def read_outcome(work: epath.PathLike, shard: WorkShard) -> tuple[list[Failure], str]:
-    """The recordings of a finished shard that could not be used, and the digest of the others' features."""
+def gather_results(
+    plan: Plan, utterances: Sequence[Recording], work: epath.Path, source: str | Path
+) -> tuple[list[int], list[Recording], list[Failure], str]:
+    """The results of all shards, which are finished; `utterances` are all of the corpus, ordered by id.
+
+    Returns:
+      How many utterances of each shard are usable; the usable ones, and the failures, both ordered by id; and a digest
+      of the features and of what is known of the utterances, wherever the corpus lies.
+
+    Raises:
+      DataError: more than `MAX_FAILED_FRACTION` of the recordings cannot be used.
+    """
+    outcomes = storage.all_at_once(functools.partial(_read_outcome, work), plan.shards)
+    by_shard = [failures for failures, _ in outcomes]
+    failures = sorted((failure for some in by_shard for failure in some), key=lambda failure: failure.utterance_id)
+    if len(failures) > MAX_FAILED_FRACTION * len(utterances):
+        # After a repair, or when a disk is back, they get another chance.
+        for shard, some in zip(plan.shards, by_shard, strict=True):
+            if some:
+                features_file(work, shard).unlink()
+        first = "; ".join(failure.reason.rstrip(".") for failure in failures[:3])
+        raise DataError(
+            f"{len(failures)} of the {len(utterances)} recordings in {printable(source)} cannot be used, more than "
+            f"{MAX_FAILED_FRACTION:.0%}; repair or remove them (the first: {first})."
+        )
+    failed = {failure.utterance_id for failure in failures}
+    usable = [utterance for utterance in utterances if utterance.utterance_id not in failed]
+    digest = hashlib.sha256("".join(features for _, features in outcomes).encode())
+    for utterance in usable:
+        digest.update(json.dumps([getattr(utterance, name) for name in DESCRIPTION]).encode())
+    counts = [shard.utterances - len(some) for shard, some in zip(plan.shards, by_shard, strict=True)]
+    return counts, usable, failures, digest.hexdigest()[:32]
+
+
+def _read_outcome(work: epath.PathLike, shard: WorkShard) -> tuple[list[Failure], str]:
+    """What of a finished shard could not be used, and the digest of the rest's features."""
     with features_file(work, shard).open("rb") as file, np.load(file) as archive:
         return _failures(archive), str(archive["digest"])
 

@@ -12,7 +12,6 @@ from etils import epath
 from evc_jax.data.corpora import passed_over, read_corpus
 from evc_jax.data.corpora.recording import Recording
 from evc_jax.data.prepare import storage
-from evc_jax.data.prepare.plan import DESCRIPTION, Utterance
 from evc_jax.data.prepare.splits import assign_splits
 from evc_jax.errors import DataError
 
@@ -22,45 +21,26 @@ _METADATA_SUFFIXES = (".txt", ".tsv", ".csv", ".json", ".lab")
 
 @dataclasses.dataclass(frozen=True)
 class CorpusListing:
-    """A corpus in the plan's terms.
-
-    Attributes:
-      root: the folder of the recordings.
-      utterances: each with a split, ordered by id.
-      passed_over: what else is in the folder, a line for each reason.
-    """
+    """A corpus in the plan's terms: the folder, its recordings ordered by id, and lines on what else is in it."""
 
     root: str
-    utterances: list[Utterance]
+    utterances: list[Recording]
     passed_over: tuple[str, ...]
 
 
 def list_corpus(name: str, source: epath.PathLike, prefix: str) -> CorpusListing:
-    """Reads a corpus's names and metadata, and when each recording was changed last.
-
-    Args:
-      name: corpus layout, a key of `corpora.CORPORA`.
-      source: the corpus's folder or, for "manifest", its CSV file.
-      prefix: put before speaker and text ids.
-
-    Raises:
-      DataError: see `corpora.read_corpus`.
-    """
+    """Reads a corpus as `corpora.read_corpus` does, with splits, and when each recording was changed last."""
     if storage.is_remote(source):
         return _list_remote(name, os.fspath(source), prefix)
     recordings = assign_splits(read_corpus(name, Path(source), prefix))
-    utterances = [_utterance(r, str(r.path), _local_stamp(r.path)) for r in recordings]
+    utterances = [dataclasses.replace(recording, stamp=_local_stamp(recording.path)) for recording in recordings]
     root = Path(source)
     return CorpusListing(str(root if root.is_dir() else root.parent), utterances, tuple(passed_over(root, recordings)))
 
 
-def _utterance(recording: Recording, source: str, stamp: str) -> Utterance:
-    return Utterance(source, stamp, *(getattr(recording, name) for name in DESCRIPTION))
-
-
-def _local_stamp(path: Path) -> str:
+def _local_stamp(path: os.PathLike) -> str:
     try:
-        status = path.stat()
+        status = os.stat(path)
     except OSError:
         return "missing"
     return f"{status.st_size} {status.st_mtime_ns}"
@@ -71,8 +51,7 @@ def _list_remote(name: str, source: str, prefix: str) -> CorpusListing:
     files = storage.bucket(source)
     address = posixpath.dirname(source) if files.isfile(source) else source.rstrip("/")
     with storage.temporary_folder() as folder:
-        # Readers may look at the folder's own name, too.
-        root = folder / posixpath.basename(address)
+        root = folder / posixpath.basename(address)  # readers may look at the folder's own name, too
         stamps = _mirror(address, root)
         corpus = root / posixpath.relpath(source, address)
         try:
@@ -82,7 +61,8 @@ def _list_remote(name: str, source: str, prefix: str) -> CorpusListing:
         utterances = []
         for recording in recordings:
             place = recording.path.relative_to(root).as_posix()
-            utterances.append(_utterance(recording, posixpath.join(address, place), stamps.get(place, "missing")))
+            there, stamp = epath.Path(posixpath.join(address, place)), stamps.get(place, "missing")
+            utterances.append(dataclasses.replace(recording, path=there, stamp=stamp))
         return CorpusListing(address, utterances, tuple(passed_over(corpus, recordings)))
 
 
@@ -98,7 +78,7 @@ def _mirror(address: str, root: Path) -> dict[str, str]:
         local = root / place
         local.parent.mkdir(parents=True, exist_ok=True)
         if local.suffix.lower() in _METADATA_SUFFIXES:
-            storage.download(posixpath.join(address, place), local)
+            epath.Path(posixpath.join(address, place)).copy(local)
         else:
             local.touch()
 

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from etils import epath
 
 from evc_jax.audio.config import AudioConfig
 from evc_jax.config import to_mapping
-from evc_jax.data.corpora.recording import SPLITS
+from evc_jax.data.corpora.recording import SPLITS, Recording
 from evc_jax.data.prepare import storage
 from evc_jax.data.prepare.splits import sha256_rank
 from evc_jax.features.speaker import WEIGHTS
@@ -26,50 +27,19 @@ from evc_jax.features.speaker import WEIGHTS
 PLAN_FILE = "plan.jsonl"
 # Few enough utterances that a killed worker loses a minute, few enough shards that listing them takes seconds.
 MIN_SHARD_UTTERANCES, MAX_SHARD_UTTERANCES, MAX_SHARDS = 8, 512, 4096
+# The fields of a recording that do not depend on where the corpus lies.
+DESCRIPTION = ("utterance_id", "speaker", "sex", "emotion", "corpus_emotion", "text_id", "text", "split")
 # The code whose change changes features: patterns of files in the package.
 CODE = ("audio/**/*.py", "features/**/*.py", "models/*.py", "data/prepare/*.py")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Utterance:
-    """A recording in the plan.
-
-    Attributes:
-      source: the audio file, as workers open it.
-      stamp: changes when the file does.
-      utterance_id, speaker, sex, emotion, corpus_emotion, text_id, text, split: see `recordings.Recording`.
-    """
-
-    source: str
-    stamp: str
-    utterance_id: str
-    speaker: str
-    sex: str
-    emotion: str
-    corpus_emotion: str
-    text_id: str
-    text: str
-    split: str
-
-
-# The fields that do not depend on where the corpus lies.
-DESCRIPTION = tuple(field.name for field in dataclasses.fields(Utterance) if field.name not in ("source", "stamp"))
-
-
 @dataclasses.dataclass(frozen=True)
 class WorkShard:
-    """Recordings that are extracted together.
+    """Recordings of one split that are extracted together; the plan's file lists them between the two bytes."""
 
-    Attributes:
-      fingerprint: of everything their features depend on.
-      split: the one they are all in.
-      utterances: how many they are.
-      start_byte, end_byte: where the plan's file lists them.
-    """
-
-    fingerprint: str
+    fingerprint: str  # of everything their features depend on
     split: str
-    utterances: int
+    utterances: int  # how many they are
     start_byte: int
     end_byte: int
 
@@ -82,13 +52,10 @@ class Plan:
     digest: str
 
 
-def write_plan(work: epath.Path, utterances: Sequence[Utterance], settings: str) -> Plan:
-    """Writes the plan's file into the work folder.
+def write_plan(work: epath.Path, utterances: Sequence[Recording], settings: str) -> Plan:
+    """Writes the plan's file into the work folder; the order of the utterances does not matter.
 
-    Args:
-      work: the folder.
-      utterances: in any order.
-      settings: what features depend on besides recordings, see `settings_fingerprint`.
+    `settings` is what features depend on besides recordings, see `settings_fingerprint`.
     """
     size = min(MAX_SHARD_UTTERANCES, max(MIN_SHARD_UTTERANCES, -(-len(utterances) // MAX_SHARDS)))
     ranked = sorted(utterances, key=lambda utterance: sha256_rank(utterance.utterance_id))
@@ -98,7 +65,7 @@ def write_plan(work: epath.Path, utterances: Sequence[Utterance], settings: str)
             members = [utterance for utterance in ranked if utterance.split == split]
             for start in range(0, len(members), size):
                 chunk = members[start : start + size]
-                lines = "".join(json.dumps(dataclasses.astuple(utterance)) + "\n" for utterance in chunk).encode()
+                lines = "".join(_line(utterance) for utterance in chunk).encode()
                 file.write(lines)
                 end = position + len(lines)
                 shards.append(WorkShard(_fingerprint(chunk, settings), split, len(chunk), position, end))
@@ -107,12 +74,17 @@ def write_plan(work: epath.Path, utterances: Sequence[Utterance], settings: str)
     return Plan(tuple(shards), digest.hexdigest())
 
 
-def read_utterances(work: epath.PathLike, shard: WorkShard) -> list[Utterance]:
+def _line(utterance: Recording) -> str:
+    path, *rest = dataclasses.astuple(utterance)
+    return json.dumps([os.fspath(path), *rest]) + "\n"
+
+
+def read_utterances(work: epath.PathLike, shard: WorkShard) -> list[Recording]:
     """The recordings of a shard, in its order."""
     with (epath.Path(work) / PLAN_FILE).open("rb") as file:
         file.seek(shard.start_byte)
         lines = file.read(shard.end_byte - shard.start_byte)
-    return [Utterance(*json.loads(line)) for line in lines.decode().splitlines()]
+    return [Recording(epath.Path(path), *rest) for path, *rest in map(json.loads, lines.decode().splitlines())]
 
 
 def settings_fingerprint(config: AudioConfig, embedder: str | Callable) -> str:
@@ -135,6 +107,6 @@ def _code_digest() -> str:
     return digest.hexdigest()
 
 
-def _fingerprint(utterances: Sequence[Utterance], settings: str) -> str:
+def _fingerprint(utterances: Sequence[Recording], settings: str) -> str:
     recordings = [(utterance.utterance_id, utterance.stamp) for utterance in utterances]
     return hashlib.sha256(json.dumps([settings, recordings]).encode()).hexdigest()[:32]

@@ -4,44 +4,48 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator
-from operator import attrgetter
+import itertools
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from etils import epath
 
+from evc_jax.data.corpora.recording import Recording
 from evc_jax.data.prepare import storage
 from evc_jax.data.prepare.extract import open_features
 from evc_jax.data.prepare.plan import WorkShard
 from evc_jax.features.f0_codes import log_f0_statistics
 from evc_jax.features.speaker import embed_speaker
 
+# Some two kilobytes each.
+PART_UTTERANCES = 200_000
+Sample = tuple[Recording, np.ndarray, np.ndarray]  # with F0 and embedding
+
 
 @dataclasses.dataclass(frozen=True)
-class VoiceSample:
-    """The contribution of one utterance to its speaker: two kilobytes.
+class SpeakerPart:
+    """Speakers that are pooled together: those whose names have the same checksum modulo `total`."""
 
-    Attributes:
-      voiced_hz: F0 of the voiced frames.
-      embedding: [256].
-    """
+    index: int
+    total: int
+    utterances: int  # about, for the progress bar
 
-    utterance_id: str
-    sex: str
-    split: str
-    voiced_hz: np.ndarray
-    embedding: np.ndarray
+    @property
+    def file_name(self) -> str:
+        """The part's file in the folder of parts."""
+        return f"{self.index}-of-{self.total}.npz"
+
+    def holds(self, speaker: str) -> bool:
+        """Whether the speaker is in this part, the same in every process."""
+        return zlib.crc32(speaker.encode()) % self.total == self.index
 
 
 @dataclasses.dataclass(frozen=True)
 class Speaker:
-    """The statistics of a speaker over all of their utterances.
-
-    Attributes:
-      embedding: [256], mean of the utterances' embeddings, unit length.
-      log_f0_mean, log_f0_std: of the natural logarithm of F0 in Hz over the voiced frames.
-    """
+    """The statistics of a speaker over all of their utterances, see `dataset.SpeakerTable`."""
 
     name: str
     sex: str
@@ -52,44 +56,52 @@ class Speaker:
     log_f0_std: float
 
 
-def voice_samples(shard: WorkShard, work: str) -> Iterator[tuple[str, VoiceSample]]:
-    """(speaker, sample) of every utterance of a finished shard."""
+def speaker_parts(utterances: int) -> list[SpeakerPart]:
+    """As many parts as it takes to hold the features of one in memory."""
+    total = -(-utterances // PART_UTTERANCES)
+    return [SpeakerPart(index, total, utterances // total) for index in range(total)]
+
+
+def write_part(part: SpeakerPart, work: str, folder: str, shards: Sequence[WorkShard]) -> None:
+    """Pools the speakers of a part over all shards, which are finished, and writes them into the folder."""
+    found = storage.all_at_once(functools.partial(_samples, work=work, part=part), shards)
+    by_speaker = defaultdict(list)
+    for utterance, f0_hz, embedding in itertools.chain(*found):
+        by_speaker[utterance.speaker].append((utterance, f0_hz, embedding))
+    rows = [_pool(name, by_speaker[name]) for name in sorted(by_speaker)]
+    columns = {
+        field.name: np.array([getattr(row, field.name) for row in rows]) for field in dataclasses.fields(Speaker)
+    }
+    _save(epath.Path(folder) / part.file_name, columns if rows else {})
+
+
+def _samples(shard: WorkShard, work: str, part: SpeakerPart) -> list[Sample]:
     with open_features(work, shard) as features:
-        for utterance, f0_hz, embedding in zip(features.utterances, features.f0_hz, features.embeddings, strict=False):
-            voiced_hz = f0_hz[f0_hz > 0]
-            sample = VoiceSample(utterance.utterance_id, utterance.sex, utterance.split, voiced_hz, embedding)
-            yield utterance.speaker, sample
+        samples = zip(features.utterances, features.f0_hz, features.embeddings, strict=False)
+        return [sample for sample in samples if part.holds(sample[0].speaker)]
 
 
-def pool_speaker(name: str, samples: Iterable[VoiceSample]) -> Speaker:
-    """The speaker of the samples, which come in any order: they are summed in that of their ids."""
-    ordered = sorted(samples, key=attrgetter("utterance_id"))
-    splits = {sample.split for sample in ordered}
-    log_f0 = log_f0_statistics(np.concatenate([sample.voiced_hz for sample in ordered]))
+def _pool(name: str, samples: Iterable[Sample]) -> Speaker:
+    # In the order of their ids, on which sums depend.
+    utterances, tracks, embeddings = zip(*sorted(samples, key=lambda sample: sample[0].utterance_id), strict=True)
+    splits = {utterance.split for utterance in utterances}
+    log_f0 = log_f0_statistics(np.concatenate([f0_hz[f0_hz > 0] for f0_hz in tracks]))
     return Speaker(
         name=name,
-        sex=ordered[0].sex,
+        sex=utterances[0].sex,
         # A lone speaker's utterances are spread over all splits; as a voice they train.
-        split=ordered[0].split if len(splits) == 1 else "train",
-        utterances=len(ordered),
-        embedding=np.asarray(embed_speaker([sample.embedding for sample in ordered]), np.float32),
+        split=splits.pop() if len(splits) == 1 else "train",
+        utterances=len(utterances),
+        embedding=np.asarray(embed_speaker(embeddings), np.float32),
         log_f0_mean=float(log_f0.mean),
         log_f0_std=float(log_f0.std),
     )
 
 
-def save_speakers(part: int, speakers: Iterable[Speaker], folder: str) -> None:
-    """Writes part of the table into the folder."""
-    rows = sorted(speakers, key=attrgetter("name"))
-    columns = {
-        field.name: np.array([getattr(row, field.name) for row in rows]) for field in dataclasses.fields(Speaker)
-    }
-    _save(epath.Path(folder) / f"{part:05d}.npz", columns)
-
-
 def join_parts(folder: epath.Path, table: epath.Path) -> None:
     """Joins the parts into one table, ordered by name."""
-    parts = storage.all_at_once(_load, sorted(folder / name for name in storage.file_names(folder)))
+    tables = storage.all_at_once(_load, sorted(folder / name for name in storage.file_names(folder)))
+    parts = [part for part in tables if part]
     columns = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     order = np.argsort(columns["name"], kind="stable")
     _save(table, {key: column[order] for key, column in columns.items()})

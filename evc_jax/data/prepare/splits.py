@@ -33,14 +33,12 @@ def assign_splits(recordings: Sequence[Recording]) -> list[Recording]:
         drawn, unit = _draw_speakers(pool, missing), "speaker"
     else:
         drawn, unit = _draw([r.utterance_id for r in pool], missing), "utterance_id"
-    return [_placed(recording, drawn.get(getattr(recording, unit), "train")) for recording in recordings]
-
-
-def _placed(recording: Recording, split: str) -> Recording:
-    # The same object where nothing changes: a corpus of millions is not held twice.
-    if recording.split in (split, "validation", "test"):
-        return recording
-    return dataclasses.replace(recording, split=split)
+    return [
+        recording
+        if recording.split in ("validation", "test")
+        else dataclasses.replace(recording, split=drawn.get(getattr(recording, unit), "train"))
+        for recording in recordings
+    ]
 
 
 def _draw_speakers(pool: Sequence[Recording], splits: Sequence[str]) -> dict[str, str]:

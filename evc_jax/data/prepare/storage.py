@@ -23,7 +23,6 @@ from evc_jax.errors import DataError, one_line
 
 # Requests that are under way at once: a bucket answers each after some 50 ms, however many there are.
 REQUESTS = 32
-_DOWNLOAD_BLOCK_BYTES = 1 << 22
 
 
 def is_remote(path: epath.PathLike) -> bool:
@@ -37,11 +36,7 @@ def bucket(path: epath.PathLike) -> fsspec.AbstractFileSystem:
 
 
 def check_reachable(path: epath.PathLike) -> None:
-    """Makes sure that a bucket answers; a local path passes.
-
-    Raises:
-      DataError: the package for that kind of bucket is missing, or the bucket does not answer.
-    """
+    """Raises DataError for a bucket that does not answer, or whose package is missing; a local path passes."""
     if not is_remote(path):
         return
     # It logs each retry with a traceback.
@@ -76,23 +71,13 @@ def local_copy(path: epath.PathLike) -> Iterator[Path]:
     with temporary_folder() as folder:
         # Libraries recognise formats by the suffix.
         local = folder / f"file{epath.Path(path).suffix}"
-        download(path, local)
+        epath.Path(path).copy(local)
         yield local
-
-
-def download(path: epath.PathLike, local: Path) -> None:
-    """Copies a file of a bucket to the local disk."""
-    with epath.Path(path).open("rb") as source, local.open("wb") as copy:
-        shutil.copyfileobj(source, copy, _DOWNLOAD_BLOCK_BYTES)
 
 
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder for what goes to a bucket or comes from one; it goes with the block.
-
-    Raises:
-      DataError: there is no such folder, or its disk is full.
-    """
+    """A folder for what goes to a bucket or comes from one; raises DataError where there is none or it is full."""
     try:
         folder = tempfile.TemporaryDirectory(prefix="evc-")
     except OSError as error:
@@ -146,10 +131,9 @@ def all_at_once(function: Callable[[Any], Any], items: Iterable[Any]) -> list[An
 
 @contextlib.contextmanager
 def locked(folder: epath.Path, message: str) -> Iterator[None]:
-    """Keeps other processes out of an existing folder. NOTE: a bucket has no locks, so nothing is kept out of one.
+    """Keeps other processes out of an existing folder; raises DataError with `message` where one is in it.
 
-    Raises:
-      DataError: with `message`, another process is in it.
+    NOTE: a bucket has no locks, so nothing is kept out of one.
     """
     if is_remote(folder):
         yield
@@ -172,11 +156,15 @@ def put_in_place(new: epath.Path, target: epath.Path, old: epath.Path, last: str
     On a disk that is a rename, see `files.replace_dir`. NOTE: a bucket cannot rename a folder; there the file named
     `last`, without which no reader takes the folder for a dataset, is removed first and written last.
     """
-    if is_remote(target):
-        _move_objects(new, target, last)
+    if not is_remote(target):
+        make_folder(target.parent)
+        files.replace_dir(Path(new), Path(target), Path(old))
         return
-    make_folder(target.parent)
-    files.replace_dir(Path(new), Path(target), Path(old))
+    (target / last).unlink(missing_ok=True)
+    names = file_names(new) - {last}
+    all_at_once(lambda name: (target / name).unlink(missing_ok=True), file_names(target))
+    all_at_once(lambda name: _move_object(new / name, target / name), sorted(names))
+    _move_object(new / last, target / last)
 
 
 def undo_interrupted_move(target: epath.Path, old: epath.Path) -> None:
@@ -184,14 +172,6 @@ def undo_interrupted_move(target: epath.Path, old: epath.Path) -> None:
     if not is_remote(target) and old.exists() and not target.exists():
         old.rename(target)
     remove_folder(old)
-
-
-def _move_objects(new: epath.Path, target: epath.Path, last: str) -> None:
-    (target / last).unlink(missing_ok=True)
-    names = file_names(new) - {last}
-    all_at_once(lambda name: (target / name).unlink(missing_ok=True), file_names(target))
-    all_at_once(lambda name: _move_object(new / name, target / name), sorted(names))
-    _move_object(new / last, target / last)
 
 
 def _move_object(source: epath.Path, target: epath.Path) -> None:

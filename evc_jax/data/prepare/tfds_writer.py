@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
+import operator
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,41 +57,30 @@ class OutputShard:
 
 
 def output_shards(shards: Sequence[WorkShard], usable: Sequence[int]) -> list[OutputShard]:
-    """Distributes the usable utterances over files of `SHARD_EXAMPLES`, per split, in the plan's order.
-
-    Args:
-      shards: all work shards in order.
-      usable: of each, how many utterances can be used.
-    """
+    """Distributes the `usable` utterances of all shards over files of `SHARD_EXAMPLES`, per split, in their order."""
     output = []
     for split in dict.fromkeys(shard.split for shard in shards):
-        files: list[list[Piece]] = []
-        room = 0
-        for shard, count in zip(shards, usable, strict=True):
-            start = 0
-            while shard.split == split and start < count:
-                if not room:
-                    files.append([])
-                    room = SHARD_EXAMPLES
-                stop = min(count, start + room)
-                files[-1].append(Piece(shard, start, stop))
-                start, room = stop, room - (stop - start)
-        output += [OutputShard(split, i, len(files), tuple(pieces)) for i, pieces in enumerate(files)]
+        members = [
+            (shard, i)
+            for shard, count in zip(shards, usable, strict=True)
+            if shard.split == split
+            for i in range(count)
+        ]
+        files = [members[start : start + SHARD_EXAMPLES] for start in range(0, len(members), SHARD_EXAMPLES)]
+        output += [OutputShard(split, i, len(files), _pieces(file)) for i, file in enumerate(files)]
     return output
 
 
+def _pieces(members: Sequence[tuple[WorkShard, int]]) -> tuple[Piece, ...]:
+    numbers = ((shard, [i for _, i in group]) for shard, group in itertools.groupby(members, operator.itemgetter(0)))
+    return tuple(Piece(shard, found[0], found[-1] + 1) for shard, found in numbers)
+
+
 def write_shard(shard: OutputShard, work: str, folder: str, speakers: str, mel_bands: int) -> None:
-    """Writes one file of the dataset, whole or not at all; does nothing where it is already.
+    """Writes one file of the dataset into `folder`, whole or not at all; does nothing where it is already.
 
     Its bytes depend on the examples alone: protocol buffers order the entries of a map anew in each process unless
     `deterministic` is set.
-
-    Args:
-      shard: the utterances.
-      work: the work folder.
-      folder: where the shards go.
-      speakers: the table of speakers.
-      mel_bands: F of the spectrograms.
     """
     path = shard_file(folder, shard)
     if path.exists():
@@ -99,9 +90,13 @@ def write_shard(shard: OutputShard, work: str, folder: str, speakers: str, mel_b
     with storage.atomic_file(path) as local:
         writer = array_record_module.ArrayRecordWriter(os.fsencode(local), "group_size:1")
         try:
-            for example in _examples(shard, work, load_speakers(speakers)):
-                record = serializer.serialize_example(features.encode_example(example))
-                writer.write(tf_example_pb2.Example.FromString(record).SerializeToString(deterministic=True))
+            table = load_speakers(speakers)
+            for piece in shard.pieces:
+                with open_features(work, piece.shard, download=True) as found:
+                    for index in range(piece.start, piece.stop):
+                        example = features.encode_example(_example(found, index, table))
+                        record = tf_example_pb2.Example.FromString(serializer.serialize_example(example))
+                        writer.write(record.SerializeToString(deterministic=True))
             writer.close()
         except RuntimeError as error:  # its error for a full disk
             raise OSError(one_line(error).split(";")[0]) from error
@@ -114,12 +109,7 @@ def shard_file(folder: epath.PathLike, shard: OutputShard) -> epath.Path:
 
 
 def write_description(
-    folder: epath.PathLike,
-    name: str,
-    shards: Sequence[OutputShard],
-    mel_bands: int,
-    licence: str,
-    metadata: Mapping[str, Any],
+    folder: epath.PathLike, name: str, shards: Sequence[OutputShard], metadata: Mapping[str, Any]
 ) -> None:
     """Writes the description that TFDS and `data.dataset` read, once the shards are there."""
     sizes = storage.all_at_once(lambda shard: shard_file(folder, shard).stat().length, shards)
@@ -133,8 +123,8 @@ def write_description(
     info = dataset_info.DatasetInfo(
         builder=identity,
         description="Speech features for emotional voice cloning.",
-        features=_features(mel_bands),
-        license=licence,
+        features=_features(metadata["audio"]["mel_bands"]),
+        license=metadata["licence"],
         metadata=tfds.core.MetadataDict(metadata),
         disable_shuffling=True,
     )
@@ -173,13 +163,6 @@ def _features(mel_bands: int) -> tfds.features.FeaturesDict:
             **{name: tfds.features.Text() for name in TEXT_FIELDS},
         }
     )
-
-
-def _examples(shard: OutputShard, work: str, speakers: Mapping[str, Speaker]) -> Iterator[dict[str, Any]]:
-    for piece in shard.pieces:
-        with open_features(work, piece.shard, download=True) as features:
-            for index in range(piece.start, piece.stop):
-                yield _example(features, index, speakers)
 
 
 def _example(features: ShardFeatures, index: int, speakers: Mapping[str, Speaker]) -> dict[str, Any]:

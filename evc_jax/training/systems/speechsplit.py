@@ -5,6 +5,7 @@ Source: arXiv 2004.11284, section 3; Adam 1e-4, batch 16, MSE over padded crops 
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,9 +54,11 @@ class CropSystem(SingleNetworkSystem):
 
     def data(self, split: str, batch_size: int, first_sample: int = 0) -> grain.IterDataset:
         data, resampling = self.config.data, self.model.resampling
-        return pipeline.speechsplit_pipeline(
+        longest = resampling.max_length_frames
+        crops = pipeline.CropConfig(resampling.padded_frames, self.options.min_crop_frames, longest)
+        return pipeline.build(
             open_split(data.data_dir, data.datasets, split, pipeline.SPEECHSPLIT_FIELDS),
-            pipeline.CropConfig(resampling.padded_frames, self.options.min_crop_frames, resampling.max_length_frames),
+            functools.partial(pipeline.crop_utterance, config=crops),
             batch_size,
             **self.reading_options(split, first_sample),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,9 +49,10 @@ class WaveGlowSystem(SingleNetworkSystem):
 
     def data(self, split: str, batch_size: int, first_sample: int = 0) -> grain.IterDataset:
         data = self.config.data
-        return pipeline.waveglow_pipeline(
+        segments = pipeline.SegmentConfig(self.options.segment_samples, self.model.upsample_stride)
+        return pipeline.build(
             open_split(data.data_dir, data.datasets, split, pipeline.WAVEGLOW_FIELDS),
-            pipeline.SegmentConfig(self.options.segment_samples, self.model.upsample_stride),
+            functools.partial(pipeline.cut_segment, config=segments),
             batch_size,
             **self.reading_options(split, first_sample),
         )

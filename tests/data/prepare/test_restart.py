@@ -11,10 +11,11 @@ import pytest
 from support.tiny_corpora import contents, counting_embed, embed, wait_until, write_buzz, write_ravdess
 
 from evc_jax.audio.config import AudioConfig
+from evc_jax.data.corpora import Recording
 from evc_jax.data.prepare import plan as work_plan
 from evc_jax.data.prepare import storage
 from evc_jax.data.prepare.builder import prepare
-from evc_jax.data.prepare.plan import Utterance, WorkShard
+from evc_jax.data.prepare.plan import WorkShard
 from evc_jax.data.prepare.tfds_writer import SHARD_EXAMPLES, output_shards
 
 WORK = ".prepare-ravdess"
@@ -173,11 +174,11 @@ def test_half_written_files_count_for_nothing_and_go(corpus, stopped, monkeypatc
     assert victim.exists() and not list(features.glob(".*"))
 
 
-def utterances(number: int) -> list[Utterance]:
+def utterances(number: int) -> list[Recording]:
     names = [f"{i:06d}" for i in range(number)]
     splits = ["train" if i % 5 == 0 else "test" for i in range(number)]
     return [
-        Utterance(name, "1 1", name, "s", "male", "sad", "", "", "ä\n", split)
+        Recording(Path(name), name, "s", "male", "sad", "", "", "ä\n", split, "1 1")
         for name, split in zip(names, splits, strict=True)
     ]
 
