@@ -4,7 +4,7 @@
 
 The original is SpeechSplit's `make_spect_f0.py` (mel; F0 by RAPT) and Resemblyzer's voice encoder on PyTorch; it needs
 `pip install pysptk resemblyzer 'setuptools<81'` on top. Both have one core and one thread, as each worker of
-`evc prepare` has. RAPT is told whether a man or a woman speaks, ours is not. Reading files is not part of it.
+`evc prepare` has. RAPT is given the speaker's sex, ours is not. Reading files is not part of it.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ are; `--show` measures none. A curve is measured in a process of its own, a reco
 peak memory is a process's. Devices are those there are; a CPU is divided into two, which shows what dividing costs.
 
 FLOPs are those of matrix products and convolutions. Of a compiled program must be moved at least: what it is given,
-once; what it returns, once; and its workspace, written once and read once. By length, time and memory alone are told.
+once; what it returns, once; and its workspace, written once and read once. By length, only time and memory are given.
 """
 
 from __future__ import annotations

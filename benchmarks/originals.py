@@ -28,7 +28,7 @@ def contenders(name: str, prepare: Callable[[bool], Callable[[], Any]], what: st
 
     Args:
       name: of the original.
-      prepare: as of `Contender`, told whether to compile.
+      prepare: as of `Contender`, given whether to compile.
       what: the compiled contender's name after the original's.
     """
     made = [Contender(name, functools.partial(prepare, False), original=True)]

@@ -96,7 +96,7 @@ def _hparam(text: str) -> tuple[str, int]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code: 0 done, 2 something the user can mend."""
     arguments = build_parser().parse_args(argv)
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns of metadata that nobody needs
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns of metadata that is not needed
     try:
         _convert(arguments)
     except (EvcError, OSError) as error:
