@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evc_jax.data.dataset import open_split, utterance_ids
+from evc_jax.data.dataset import dataset_info, open_split, utterance_ids
 from evc_jax.errors import ConfigError
 from evc_jax.models.gan import losses as gan_losses
 from evc_jax.models.gan.codegan import CodeDiscriminator, CodeGANConfig, CodeGenerator
@@ -19,14 +19,7 @@ from evc_jax.pretrained.bundle import CODES
 from evc_jax.pretrained.workdir import load_for_inference
 from evc_jax.training.parallel import mean_over_devices
 from evc_jax.training.system import Batch
-from evc_jax.training.systems.codegan_data import (
-    CODE_FIELDS,
-    CodeEncoder,
-    EncodedSplit,
-    dataset_digest,
-    encode_split,
-    params_digest,
-)
+from evc_jax.training.systems.codegan_data import CODE_FIELDS, CodeEncoder, EncodedSplit, encode_split, params_digest
 from evc_jax.training.systems.gan import GanSystem
 
 
@@ -142,7 +135,7 @@ class CodeGANSystem(GanSystem):
         data, (encoder, encoder_digest) = self.config.data, self._encoder
         origin = {
             "speechsplit": encoder_digest,
-            "data": [split, [[name, dataset_digest(data.data_dir, name)] for name in data.datasets]],
+            "data": [split, [[name, dataset_info(data.data_dir, name)] for name in data.datasets]],
             "options": [self.options.code, self.options.emotions, self.options.overlap_frames],
         }
         source = open_split(data.data_dir, data.datasets, split, CODE_FIELDS)
