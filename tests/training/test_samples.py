@@ -142,7 +142,7 @@ EXPECTED = {
     "speechsplit": (["aspects"], ["recording", "griffin-lim", *VARIANTS]),
     "f0_converter": (["f0"], []),
     "waveglow": (["mel"], ["recording", "griffin-lim", "waveglow"]),
-    "codegan": (["codes", "mel", "f0"], ["recording", "unconverted", *EMOTIONS]),
+    "codegan": (["codes", "mel"], ["recording", "unconverted", *EMOTIONS]),
 }
 
 
@@ -265,24 +265,19 @@ class Records:
 def choose(monkeypatch):
     """`utterances.choose` among given records."""
 
-    def choose(records, frames=192, emotions=()):
+    def choose(records, frames=192):
         monkeypatch.setattr(utterances, "dataset_info", lambda data_dir, name: {"counts": {"validation": len(records)}})
         monkeypatch.setattr(utterances, "audio_config", lambda data_dir, names: AUDIO)
         monkeypatch.setattr(utterances, "open_split", lambda *args, **options: records)
-        return utterances.choose(DataConfig(datasets=("any",)), frames, emotions)
+        return utterances.choose(DataConfig(datasets=("any",)), frames)
 
     return choose
 
 
-def test_utterances_differ_as_much_as_the_split_allows(choose):
-    man, same, other_man = ("male", "sad", "a"), ("male", "sad", "a"), ("male", "happy", "b")
-    woman, happy_woman = ("female", "sad", "c"), ("female", "happy", "d")
-    kinds = [man, same, other_man, woman, happy_woman]
-    assert [u.title for u in choose(Records(*kinds))] == ["0, male, sad", "4, female, happy"]
-    assert [u.title for u in choose(Records(*kinds[:3]))] == ["0, male, sad", "2, male, happy"]
-    assert [u.title for u in choose(Records(*kinds), emotions=("happy",))] == ["2, male, happy", "4, female, happy"]
+def test_the_first_and_the_last_utterance_are_shown(choose):
+    kinds = [("male", "sad", "a"), ("male", "happy", "b"), ("female", "happy", "d")]
+    assert [u.title for u in choose(Records(*kinds))] == ["0, male, sad", "2, female, happy"]
     assert [u.title for u in choose(Records(("unknown", "unknown", "x")))] == ["0"]
-    assert choose(Records(*kinds * 1000))[1].title.endswith("female, happy")
 
 
 def test_the_most_voiced_stretch_is_taken_with_its_sound(choose):
@@ -291,11 +286,8 @@ def test_the_most_voiced_stretch_is_taken_with_its_sound(choose):
     assert first >= 250 and len(utterance.mel) == len(utterance.f0_hz) == 120 and utterance.f0_hz.all()
     # Every sample of frame t's hop is t.
     np.testing.assert_array_equal(np.round(utterance.audio[::256] * 32767), utterance.mel[:-1, 0])
-    batch = utterances.batch([utterance], 192)
-    assert batch.mel.shape == (1, 192, 80) and not batch.mel[0, 120:].any() and not batch.f0[0, 120:].any()
-    # The speaker's F0 is about 150 Hz here.
-    low, high = utterance.f0_range_hz
-    assert low < 100 and high >= 1.25 * 200
+    mel, f0, _ = utterances.batch([utterance], 192)
+    assert mel.shape == (1, 192, 80) and not mel[0, 120:].any() and not f0[0, 120:].any()
 
 
 def test_sounds_made_together_are_those_made_alone():

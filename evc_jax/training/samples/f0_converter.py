@@ -27,12 +27,13 @@ class F0ConverterSampleLogger(SampleLogger):
         utterances = self._utterances
         if not utterances:
             return
-        inputs = batch(utterances, self._model.resampling.padded_frames)
-        given, predicted = map(np.asarray, self._run(params, inputs.mel, inputs.f0, inputs.length))
+        mel, f0, _ = batch(utterances, self._model.resampling.padded_frames)
+        length = np.asarray([len(utterance.mel) for utterance in utterances], np.int32)
+        given, predicted = map(np.asarray, self._run(params, mel, f0, length))
         for number, utterance in enumerate(utterances):
             other = utterances[number - 1] if len(utterances) > 1 else None
             panels = self._panels(utterance, other, given[number], predicted[number])
-            picture = picture_of_curves(panels, self._audio, utterance.title, utterance.f0_range_hz)
+            picture = picture_of_curves(panels, self._audio, utterance.title)
             yield Summary(f"{utterance.tag}/f0", picture)
 
     @functools.cached_property
