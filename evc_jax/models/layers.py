@@ -21,9 +21,14 @@ from evc_jax.models.network import KeySequence, uniform
 NORM_EPSILON = 1e-5
 
 
-def xavier_bound(fan_in: int, fan_out: int, gain: float) -> float:
-    """Half width of Glorot and Bengio's uniform initialization."""
-    return gain * math.sqrt(6.0 / (fan_in + fan_out))
+def kernel_and_bias(
+    keys: KeySequence, shape: tuple[int, ...], gain: float | None = None
+) -> tuple[nnx.Param, nnx.Param]:
+    """A kernel of `shape` [..., I, O], Glorot-uniform when `gain` is given, else PyTorch's default; and its bias."""
+    fan_in, fan_out = math.prod(shape[:-1]), math.prod(shape[:-2]) * shape[-1]
+    bound = 1.0 / math.sqrt(fan_in)
+    kernel_bound = bound if gain is None else gain * math.sqrt(6.0 / (fan_in + fan_out))
+    return uniform(keys, shape, kernel_bound), uniform(keys, shape[-1:], bound)
 
 
 def conv1d(
@@ -104,10 +109,7 @@ class Linear(nnx.Module):
     def __init__(
         self, inputs: int, outputs: int, *, keys: KeySequence, gain: float | None = None, dtype: str = "float32"
     ):
-        bound = 1.0 / math.sqrt(inputs)
-        weight_bound = bound if gain is None else xavier_bound(inputs, outputs, gain)
-        self.kernel = uniform(keys, (inputs, outputs), weight_bound)
-        self.bias = uniform(keys, (outputs,), bound)
+        self.kernel, self.bias = kernel_and_bias(keys, (inputs, outputs), gain)
         self.dtype = jnp.dtype(dtype)
 
     def __call__(self, x: Float[Array, "*B I"]) -> Float[Array, "*B O"]:
@@ -131,11 +133,7 @@ class Conv1d(nnx.Module):
         gain: float | None = None,
         dtype: str = "float32",
     ):
-        fan_in = kernel * inputs // groups
-        bound = 1.0 / math.sqrt(fan_in)
-        weight_bound = bound if gain is None else xavier_bound(fan_in, kernel * outputs, gain)
-        self.kernel = uniform(keys, (kernel, inputs // groups, outputs), weight_bound)
-        self.bias = uniform(keys, (outputs,), bound)
+        self.kernel, self.bias = kernel_and_bias(keys, (kernel, inputs // groups, outputs), gain)
         self.stride, self.dilation, self.groups = stride, dilation, groups
         self.padding = dilation * (kernel - 1) // 2 if padding is None else padding
         self.dtype = jnp.dtype(dtype)
@@ -161,10 +159,8 @@ class WeightNormConv1d(nnx.Module):
     def __init__(
         self, inputs: int, outputs: int, kernel: int, *, keys: KeySequence, dilation: int = 1, dtype: str = "float32"
     ):
-        bound = 1.0 / math.sqrt(kernel * inputs)
-        self.direction = uniform(keys, (kernel, inputs, outputs), bound)
+        self.direction, self.bias = kernel_and_bias(keys, (kernel, inputs, outputs))
         self.scale = nnx.Param(jnp.sqrt(jnp.sum(self.direction[...] ** 2, axis=(0, 1))))
-        self.bias = uniform(keys, (outputs,), bound)
         self.dilation = dilation
         self.padding = dilation * (kernel - 1) // 2
         self.dtype = jnp.dtype(dtype)

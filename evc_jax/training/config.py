@@ -235,11 +235,6 @@ def pick(variant: str, **choices: Any) -> Any:
     """
     if variant in choices:
         return choices[variant]
-    if "," in variant or "=" in variant:
-        raise ConfigError(
-            f"The variant is given as {variant!r}; give settings as arguments of their own: --config=FILE:VARIANT "
-            "--config.KEY=VALUE."
-        )
     raise ConfigError(f"This config has no variant {variant!r}; it has: {', '.join(choices)}.")
 
 

@@ -143,24 +143,21 @@ class Run:
 
     def validate(self, step: int) -> None:
         """Validation metrics of the present state, and pictures and sound of it."""
+        config = self.config
         with self.progress.paused():
-            self._validate(step)
-
-    def _validate(self, step: int) -> None:
-        collected = []
-        for i, batch in enumerate(itertools.islice(self.validation, self.config.validation_batches)):
-            batch.pop("record")
-            batch = parallel.shard_batch(parallel.fit_batch(batch, self.mesh), self.mesh)
-            key = parallel.replicate(jax.random.fold_in(self.validation_key, i), self.mesh)
-            collected.append(self.evaluate_fn(self.state, batch, key))
-        self.results, self.validated = mean_metrics(collected), step
-        if self.config.best_metric not in self.results:
-            raise ConfigError(
-                f"config.best_metric is {self.config.best_metric!r}; expected one of {', '.join(self.results)}."
-            )
-        self.writer.validation(step, self.results)
-        if self.config.show_every and step and self._due(step, self.config.show_every):
-            self.writer.summaries(step, self._summaries)
+            collected = []
+            for i, batch in enumerate(itertools.islice(self.validation, config.validation_batches)):
+                batch.pop("record")
+                batch = parallel.shard_batch(parallel.fit_batch(batch, self.mesh), self.mesh)
+                key = parallel.replicate(jax.random.fold_in(self.validation_key, i), self.mesh)
+                collected.append(self.evaluate_fn(self.state, batch, key))
+            self.results, self.validated = mean_metrics(collected), step
+            if config.best_metric not in self.results:
+                known = ", ".join(self.results)
+                raise ConfigError(f"config.best_metric is {config.best_metric!r}; expected one of {known}.")
+            self.writer.validation(step, self.results)
+            if config.show_every and step and self._due(step, config.show_every):
+                self.writer.summaries(step, self._summaries)
 
     def save(self, step: int) -> None:
         """Starts saving everything that a later process needs to resume."""

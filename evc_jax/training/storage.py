@@ -88,16 +88,9 @@ def _explain(error: Exception, config: TrainConfig, workdir: epath.Path) -> str 
             "config.batch_size and raise config.accumulate by the same factor, which trains the same in less memory."
         )
     if isinstance(error, OSError) and file is not None:
-        if _is_inside(file, workdir):
-            return _unusable(workdir, f"{os.fsdecode(file)}: {error.strerror}")
         return f"{os.fsdecode(file)} cannot be used ({error.strerror}); mend that and give the same command again."
     return None
 
 
 def _unusable(workdir: epath.Path, reason: str) -> str:
     return f"The work directory {workdir} cannot be written ({reason}); give another --workdir."
-
-
-def _is_inside(file: object, workdir: epath.Path) -> bool:
-    path, folder = os.path.abspath(os.fsdecode(str(file))), os.path.abspath(os.fspath(workdir))
-    return "://" not in str(workdir) and (path + os.sep).startswith(folder.rstrip(os.sep) + os.sep)

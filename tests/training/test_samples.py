@@ -226,13 +226,10 @@ def test_a_validation_split_without_speakers_of_its_own_is_no_obstacle(datasets,
     assert len(list(sample_logger(inference_params))) == 2
 
 
-def test_one_utterance_is_enough(datasets, opened, monkeypatch):
-    of_two = opened("f0_converter").first[0]
+def test_one_utterance_is_enough(datasets, monkeypatch):
     monkeypatch.setattr(utterances, "UTTERANCES", 1)
     sample_logger, inference_params = make("f0_converter", datasets)
-    (summary,) = sample_logger(inference_params)
-    # There is no other utterance whose pitch could be laid on this one's rhythm.
-    assert summary.image.shape[0] < of_two.image.shape[0]
+    assert len(list(sample_logger(inference_params))) == 1
 
 
 class Records:

@@ -127,10 +127,8 @@ def _draw_code(axes, code: Float[np.ndarray, "T C"], parts: Mapping[str, int], s
     """
     heights = np.concatenate([np.full(channels, channels**-0.5) for channels in parts.values()])
     edges = np.cumsum([0.0, *heights])
-    image = axes.pcolormesh(
-        np.arange(len(code) + 1) * step_s, edges, code.T, cmap="RdBu_r", vmin=-limit, vmax=limit
-    )
-    ends = np.cumsum(np.sqrt(list(parts.values())))
-    axes.set_yticks(ends, [f"{name} ({channels})" for name, channels in parts.items()])
+    image = axes.pcolormesh(np.arange(len(code) + 1) * step_s, edges, code.T, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    sizes = np.sqrt(list(parts.values()))
+    axes.set_yticks(np.cumsum(sizes) - sizes / 2, [f"{name} ({channels})" for name, channels in parts.items()])
     axes.set_ylim(edges[-1], 0)
     return image
