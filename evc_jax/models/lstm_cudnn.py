@@ -29,19 +29,15 @@ def on_cuda() -> bool:
     return jax.default_backend() == "gpu" and "cuda" in jax.devices()[0].client.platform_version.lower()
 
 
-def pack(layers: Sequence[Sequence[Weights]]) -> Float[Array, " N"]:
-    """All weights in cuDNN's order: the kernels of all layers, transposed, and then their biases."""
-    directions = [weights for layer in layers for weights in layer]
-    kernels = [kernel.T.ravel() for weights in directions for kernel in (weights.input_kernel, weights.hidden_kernel)]
-    biases = [bias for weights in directions for bias in (weights.input_bias, weights.hidden_bias)]
-    return jnp.concatenate(kernels + biases)
-
-
 def cudnn_lstm(x: Float[Array, "B T C"], layers: Sequence[Sequence[Weights]]) -> Float[Array, "B T DH"]:
     """The last layer's hidden states, its directions side by side; one or two directions in all layers alike."""
     (batch, frames, inputs), directions = x.shape, len(layers[0])
     hidden = layers[0][0].hidden_kernel.shape[0]
     start = jnp.zeros((directions * len(layers), batch, hidden), jnp.float32)
     lengths = jnp.full((batch,), frames, jnp.int32)
+    # cuDNN's order: the kernels of all layers, transposed, and then their biases.
+    in_order = [weights for layer in layers for weights in layer]
+    kernels = [kernel.T.ravel() for weights in in_order for kernel in (weights.input_kernel, weights.hidden_kernel)]
+    biases = [bias for weights in in_order for bias in (weights.input_bias, weights.hidden_bias)]
     sizes = (inputs, hidden, len(layers), 0.0, directions == 2)  # without dropout
-    return rnn.lstm(x.astype(jnp.float32), start, start, pack(layers), lengths, *sizes)[0]
+    return rnn.lstm(x.astype(jnp.float32), start, start, jnp.concatenate(kernels + biases), lengths, *sizes)[0]

@@ -1,9 +1,7 @@
 """Model FLOPs of any JAX function, counted on its jaxpr, and the published peaks of the devices that compute them.
 
 What counts is what PaLM's "model FLOPs utilisation" counts (Chowdhery et al., arXiv 2204.02311, appendix B): the
-multiply-adds of matrix products and convolutions, two FLOPs each. Element-wise operations, reductions and small
-factorisations do not count; on an accelerator they are bound by memory, and every implementation has its own. Nothing
-is compiled, allocated or run.
+multiply-adds of matrix products and convolutions, two FLOPs each. Nothing is compiled, allocated or run.
 
 Peaks are dense ones, without sparsity. Sources: Google's Cloud TPU documentation of each version (v2 to TPU7x);
 NVIDIA's data sheets of V100, T4, A100, L4, L40S, H100, GH200, H200, B200 and GB200.

@@ -58,11 +58,7 @@ class Run:
     progress: Progress
 
     def __init__(self, config: TrainConfig, workdir: epath.Path, resources: contextlib.ExitStack):
-        """Builds the system and its first state; `resources` closes what the run opens.
-
-        Raises:
-          ConfigError, DataError, CheckpointError, TrainingError: configuration, data or work directory are unusable.
-        """
+        """Builds the system and its first state; `resources` closes what the run opens."""
         self.config, self.workdir, self._resources = config, workdir, resources
         check_writable(workdir)
         self.mesh = parallel.device_mesh()
@@ -134,10 +130,7 @@ class Run:
         batch = parallel.shard_batch(read, self.mesh)
         if step == self.first + 1:
             self.progress.flops_per_step = count_flops(self.step_fn, self.state, batch, self.step_key)
-        self.trace.before(step)
-        with jax.profiler.StepTraceAnnotation("train", step_num=step):
-            self.state, metrics = self.step_fn(self.state, batch, self.step_key)
-        self.trace.after(step, metrics)
+        self.state, metrics = self.trace.run(step, self.step_fn, self.state, batch, self.step_key)
         self.samples += self.config.batch_size * self.config.accumulate
         self.progress.add(step, metrics, records)
 

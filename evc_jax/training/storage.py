@@ -45,10 +45,10 @@ def check_writable(workdir: epath.Path) -> None:
     folder = workdir.expanduser().absolute()
     while not os.path.lexists(folder) and folder != folder.parent:
         folder = folder.parent
-    if not os.path.isdir(folder):
-        raise TrainingError(_unusable(workdir, f"{folder} is no folder"))
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise TrainingError(_unusable(workdir, f"{folder} does not permit it"))
+    if os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK):
+        return
+    reason = "does not permit it" if os.path.isdir(folder) else "is no folder"
+    raise TrainingError(f"The work directory {workdir} cannot be written ({folder} {reason}); give another --workdir.")
 
 
 @contextlib.contextmanager
@@ -90,7 +90,3 @@ def _explain(error: Exception, config: TrainConfig, workdir: epath.Path) -> str 
     if isinstance(error, OSError) and file is not None:
         return f"{os.fsdecode(file)} cannot be used ({error.strerror}); mend that and give the same command again."
     return None
-
-
-def _unusable(workdir: epath.Path, reason: str) -> str:
-    return f"The work directory {workdir} cannot be written ({reason}); give another --workdir."

@@ -20,7 +20,7 @@ from evc_jax.models.speechsplit.codes import replace_codes, select_codes
 from evc_jax.pretrained.bundle import TrainedNetwork, build_network
 from evc_jax.pretrained.workdir import load_for_inference
 from evc_jax.training.config import TrainConfig
-from evc_jax.training.samples.sample_logger import SampleLogger, Summary
+from evc_jax.training.samples.sample_logger import SampleLogger, Summary, picture
 from evc_jax.training.samples.utterances import Utterance, batch, choose
 from evc_jax.training.systems.codegan import Options
 
@@ -66,7 +66,7 @@ class CodeGANSampleLogger(SampleLogger):
         frames_per_code = WINDOW_FRAMES // len(codes[UNCONVERTED])
         shown = {name: code[: -(-len(utterance.mel) // frames_per_code)] for name, code in codes.items()}
         step_s = frames_per_code * self._audio.hop_samples / self._audio.sample_rate_hz
-        return Summary(f"{utterance.tag}/codes", draw_codes(shown, parts, step_s, utterance.title))
+        return picture(f"{utterance.tag}/codes", draw_codes(shown, parts, step_s, utterance.title))
 
     def _trace(
         self,

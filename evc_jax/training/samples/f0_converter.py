@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 from evc_jax.audio.plotting import Curve, CurvePanel, picture_of_curves
 from evc_jax.features.f0_codes import SMALLEST_VOICED, denormalize_f0, quantize_f0
 from evc_jax.models.speechsplit.random_resampling import draw_resampling, random_resample
-from evc_jax.training.samples.sample_logger import SampleLogger, Summary
+from evc_jax.training.samples.sample_logger import SampleLogger, Summary, picture
 from evc_jax.training.samples.utterances import Utterance, batch, choose
 
 _TRUE, _GIVEN, _PREDICTED = "#24292f", "#0969da", "#e16f24"
@@ -32,8 +32,7 @@ class F0ConverterSampleLogger(SampleLogger):
         given, predicted = map(np.asarray, self._run(params, mel, f0, length))
         for number, utterance in enumerate(utterances):
             panels = self._panels(utterance, utterances[number - 1].title, given[number], predicted[number])
-            picture = picture_of_curves(panels, self._audio, utterance.title)
-            yield Summary(f"{utterance.tag}/f0", picture)
+            yield picture(f"{utterance.tag}/f0", picture_of_curves(panels, self._audio, utterance.title))
 
     @functools.cached_property
     def _utterances(self) -> tuple[Utterance, ...]:
@@ -48,10 +47,10 @@ class F0ConverterSampleLogger(SampleLogger):
         panels = []
         tracks_hz = zip(self._hertz(given, utterance), self._hertz(predicted, utterance), strict=True)
         for title, (given_hz, guess_hz) in zip((*own, f"the pitch of {other}, on this rhythm"), tracks_hz, strict=True):
-            curves = (Curve("given", given_hz, _GIVEN, "--", 1.2), Curve("predicted", guess_hz, _PREDICTED))
+            curves = [Curve("given", given_hz, _GIVEN, "--", 1.2), Curve("predicted", guess_hz, _PREDICTED)]
             if title in own:
-                title, curves = f"{title}: {_score(guess_hz, utterance)}", (true, *curves)
-            panels.append(CurvePanel(title, utterance.mel, curves))
+                title, curves = f"{title}: {_score(guess_hz, utterance)}", [true, *curves]
+            panels.append(CurvePanel(title, utterance.mel, tuple(curves)))
         return panels
 
     def _hertz(self, classes: Int[np.ndarray, "3 T"], utterance: Utterance) -> Float[np.ndarray, "3 t"]:

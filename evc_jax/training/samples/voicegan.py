@@ -16,7 +16,7 @@ from evc_jax.audio.plotting import Picture
 from evc_jax.conversion.options import SEXES
 from evc_jax.data.dataset import SpeakerTable, open_speakers
 from evc_jax.errors import DataError
-from evc_jax.training.samples.sample_logger import SampleLogger, Summary
+from evc_jax.training.samples.sample_logger import SampleLogger, Summary, picture
 
 VOICES = 100  # generated of each sex
 _COLORS = {"male": "#0969da", "female": "#d1470c"}
@@ -33,8 +33,8 @@ class VoiceGANSampleLogger(SampleLogger):
         # A generator that diverged must not stop the training.
         generated = np.nan_to_num(np.asarray(self._run(params)))
         made = dict(zip(SEXES, np.split(generated, len(SEXES)), strict=True))
-        yield Summary("voices/map", draw_map(*self._real, made))
-        yield Summary("voices/nearest", draw_nearest(*self._real, made))
+        yield picture("voices/map", draw_map(*self._real, made))
+        yield picture("voices/nearest", draw_nearest(*self._real, made))
 
     @functools.cached_property
     def _real(self) -> tuple[Voices, Voices]:

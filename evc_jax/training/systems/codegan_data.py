@@ -45,8 +45,7 @@ class CodeEncoder:
         if "speechsplit" not in trained.params:
             raise ConfigError(f"config.options.speechsplit leads to a training of {trained.system}, not SpeechSplit.")
         config = from_mapping(SpeechSplitConfig, trained.networks["speechsplit"], "the SpeechSplit checkpoint")
-        self.code, self.overlap_frames = code, overlap_frames
-        self.f0_classes = config.f0_classes
+        self.overlap_frames, self.f0_classes = overlap_frames, config.f0_classes
         network, params = Network(SpeechSplit, config), trained.params["speechsplit"]
 
         def encode(mel, f0):
@@ -124,15 +123,6 @@ def encode_split(
     with replaced_file(cache) as file:
         np.savez(file, fingerprint=fingerprint, **dataclasses.asdict(split))
     return split
-
-
-def params_digest(params: Any) -> str:
-    """A digest of parameters, the same wherever they lie."""
-    digest = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        digest.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}".encode())
-        digest.update(np.ascontiguousarray(leaf).tobytes())
-    return digest.hexdigest()
 
 
 def _read_cache(cache: epath.Path, fingerprint: str) -> EncodedSplit | None:

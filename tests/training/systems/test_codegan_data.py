@@ -5,7 +5,8 @@ import pytest
 from etils import epath
 
 from evc_jax.data.dataset import SplitSource
-from evc_jax.training.systems.codegan_data import CodeEncoder, encode_split, params_digest
+from evc_jax.training.checkpoints import fingerprint
+from evc_jax.training.systems.codegan_data import CodeEncoder, encode_split
 
 EMOTIONS = ("calm", "angry")
 
@@ -78,9 +79,9 @@ def test_a_damaged_cache_is_encoded_anew(damage, encode, tmp_path):
     assert encode({"data": "a"})[1] == 0
 
 
-def test_an_encoder_that_was_trained_on_has_another_digest():
+def test_an_encoder_that_was_trained_on_has_another_fingerprint():
     params = {"layer": {"bias": np.zeros(3, np.float32), "kernel": np.ones((2, 3), np.float32)}}
-    digest = params_digest(params)
-    assert params_digest({"layer": {name: leaf.copy() for name, leaf in params["layer"].items()}}) == digest
+    before = fingerprint(params)
+    assert fingerprint({"layer": {name: leaf.copy() for name, leaf in params["layer"].items()}}) == before
     params["layer"]["bias"][1] = 1e-7
-    assert params_digest(params) != digest
+    assert fingerprint(params) != before
