@@ -4,7 +4,7 @@
 
 The default is SpeechSplit's decoder: 3 bidirectional layers. A call computes the hidden states of random input and the
 gradients by the input and by all weights; with --forward only the states. On a CUDA GPU cuDNN is one of them, and
-this decides which to use there (EVC_LSTM=scan, cudnn, or auto).
+this decides which to use there (EVC_LSTM=scan or cudnn).
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from benchmarks.systems import chosen_config
 from evc_jax.models.network import Network
 from evc_jax.models.waveglow.config import WaveGlowConfig
 from evc_jax.models.waveglow.network import WaveGlow
-from evc_jax.models.waveglow.synthesis import draw_noise
+from evc_jax.models.waveglow.synthesis import noise_shapes
 from evc_jax.vocoders.waveglow import compiled_synthesis
 
 
@@ -34,7 +34,7 @@ def program(config: WaveGlowConfig, mel: np.ndarray) -> tuple[Any, tuple]:
     key = jax.random.key(0)
     params = jax.tree.map(lambda leaf: 0.05 * jax.random.normal(key, leaf.shape), network.shapes())
     weights = jax.jit(lambda params: network.apply(params, method="synthesis_weights"))(params)
-    noise = jax.jit(lambda key: draw_noise(key, config, *mel.shape[:2]))(jax.random.key(1))
+    noise = tuple(jax.random.normal(jax.random.key(1), shape) for shape in noise_shapes(config, *mel.shape[:2]))
     return compiled_synthesis(config), (weights, mel, noise, 0.6)
 
 

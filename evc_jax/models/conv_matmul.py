@@ -27,7 +27,7 @@ def conv1d(
     dilation: int = 1,
     groups: int = 1,
 ) -> Float[Array, "B T2 O"]:
-    """`layers.conv1d` with the same padding on both sides."""
+    """The same as `layers.conv1d`."""
     width, inputs, outputs = kernel.shape
     x = jnp.pad(x, ((0, 0), (padding, padding), (0, 0)))
     span = x.shape[1] - dilation * (width - 1)
@@ -44,10 +44,7 @@ def conv1d(
 class Conv1d(layers.Conv1d):
     """`layers.Conv1d` as a matrix product."""
 
-    def __call__(self, x: Float[Array, "B T I"]) -> Float[Array, "B T2 O"]:
-        kernel, bias = self.kernel[...].astype(self.dtype), self.bias[...].astype(self.dtype)
-        sizes = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
-        return conv1d(x.astype(self.dtype), kernel, **sizes) + bias
+    convolve = staticmethod(conv1d)
 
 
 class ConvTranspose1d(nnx.Module):

@@ -21,9 +21,14 @@ from evc_jax.models.network import KeySequence, uniform
 NORM_EPSILON = 1e-5
 
 
-def xavier_bound(fan_in: int, fan_out: int, gain: float) -> float:
-    """Half width of Glorot and Bengio's uniform initialization."""
-    return gain * math.sqrt(6.0 / (fan_in + fan_out))
+def kernel_and_bias(
+    keys: KeySequence, shape: tuple[int, ...], gain: float | None = None
+) -> tuple[nnx.Param, nnx.Param]:
+    """A kernel of `shape` [..., I, O], Glorot-uniform when `gain` is given, else PyTorch's default; and its bias."""
+    fan_in, fan_out = math.prod(shape[:-1]), math.prod(shape[:-2]) * shape[-1]
+    bound = 1.0 / math.sqrt(fan_in)
+    kernel_bound = bound if gain is None else gain * math.sqrt(6.0 / (fan_in + fan_out))
+    return uniform(keys, shape, kernel_bound), uniform(keys, shape[-1:], bound)
 
 
 def conv1d(
@@ -31,22 +36,22 @@ def conv1d(
     kernel: Float[Array, "W I O"],
     *,
     stride: int = 1,
-    padding: tuple[int, int] = (0, 0),
+    padding: int = 0,
     dilation: int = 1,
     groups: int = 1,
 ) -> Float[Array, "B T2 O"]:
-    """Convolution over time; `T2 = (T + sum(padding) - dilation * (W - 1) - 1) // stride + 1`."""
+    """Convolution over time; `T2 = (T + 2 * padding - dilation * (W - 1) - 1) // stride + 1`."""
     if stride == groups == 1 and jax.default_backend() == "cpu":
         return _conv1d_on_cpu(x, kernel, padding, dilation)
     return _conv1d(x, kernel, stride, padding, dilation, groups)
 
 
-def _conv1d(x: Array, kernel: Array, stride: int, padding: tuple[int, int], dilation: int, groups: int) -> Array:
+def _conv1d(x: Array, kernel: Array, stride: int, padding: int, dilation: int, groups: int) -> Array:
     return lax.conv_general_dilated(
         x,
         kernel,
         window_strides=(stride,),
-        padding=(padding,),
+        padding=((padding, padding),),
         rhs_dilation=(dilation,),
         dimension_numbers=("NWC", "WIO", "NWC"),
         feature_group_count=groups,
@@ -54,7 +59,7 @@ def _conv1d(x: Array, kernel: Array, stride: int, padding: tuple[int, int], dila
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _conv1d_on_cpu(x: Array, kernel: Array, padding: tuple[int, int], dilation: int) -> Array:
+def _conv1d_on_cpu(x: Array, kernel: Array, padding: int, dilation: int) -> Array:
     """Convolution of stride 1 whose gradients are convolutions of stride 1, too.
 
     XLA's own gradients of a convolution are fast on CPUs outside of loops only; in a loop over micro-batches they take
@@ -69,8 +74,7 @@ def _conv1d_forward(x, kernel, padding, dilation):
 
 def _conv1d_backward(padding, dilation, residuals, gradient):
     x, kernel = residuals
-    span = dilation * (len(kernel) - 1)
-    back = (span - padding[0], span - padding[1])
+    back = dilation * (len(kernel) - 1) - padding
     x_gradient = _conv1d_on_cpu(gradient, kernel[::-1].swapaxes(1, 2), back, dilation)
     # Channels take the place of the batch, and the other way round.
     turned = _conv1d(x.transpose(2, 1, 0), gradient.transpose(1, 0, 2), dilation, padding, 1, 1)
@@ -91,9 +95,6 @@ class Stack(nnx.Module):
     def __iter__(self) -> Iterator[Any]:
         return (getattr(self, str(index)) for index in range(self.size))
 
-    def __getitem__(self, index: int) -> Any:
-        return getattr(self, str(index))
-
     def __len__(self) -> int:
         return self.size
 
@@ -104,10 +105,7 @@ class Linear(nnx.Module):
     def __init__(
         self, inputs: int, outputs: int, *, keys: KeySequence, gain: float | None = None, dtype: str = "float32"
     ):
-        bound = 1.0 / math.sqrt(inputs)
-        weight_bound = bound if gain is None else xavier_bound(inputs, outputs, gain)
-        self.kernel = uniform(keys, (inputs, outputs), weight_bound)
-        self.bias = uniform(keys, (outputs,), bound)
+        self.kernel, self.bias = kernel_and_bias(keys, (inputs, outputs), gain)
         self.dtype = jnp.dtype(dtype)
 
     def __call__(self, x: Float[Array, "*B I"]) -> Float[Array, "*B O"]:
@@ -116,6 +114,8 @@ class Linear(nnx.Module):
 
 class Conv1d(nnx.Module):
     """Convolution over time, kernel [W, I / groups, O]; `padding=None` keeps the length (odd kernels, stride 1)."""
+
+    convolve = staticmethod(conv1d)
 
     def __init__(
         self,
@@ -131,25 +131,15 @@ class Conv1d(nnx.Module):
         gain: float | None = None,
         dtype: str = "float32",
     ):
-        fan_in = kernel * inputs // groups
-        bound = 1.0 / math.sqrt(fan_in)
-        weight_bound = bound if gain is None else xavier_bound(fan_in, kernel * outputs, gain)
-        self.kernel = uniform(keys, (kernel, inputs // groups, outputs), weight_bound)
-        self.bias = uniform(keys, (outputs,), bound)
+        self.kernel, self.bias = kernel_and_bias(keys, (kernel, inputs // groups, outputs), gain)
         self.stride, self.dilation, self.groups = stride, dilation, groups
         self.padding = dilation * (kernel - 1) // 2 if padding is None else padding
         self.dtype = jnp.dtype(dtype)
 
     def __call__(self, x: Float[Array, "B T I"]) -> Float[Array, "B T2 O"]:
-        y = conv1d(
-            x.astype(self.dtype),
-            self.kernel[...].astype(self.dtype),
-            stride=self.stride,
-            padding=(self.padding, self.padding),
-            dilation=self.dilation,
-            groups=self.groups,
-        )
-        return y + self.bias[...].astype(self.dtype)
+        kernel, bias = self.kernel[...].astype(self.dtype), self.bias[...].astype(self.dtype)
+        sizes = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
+        return self.convolve(x.astype(self.dtype), kernel, **sizes) + bias
 
 
 class WeightNormConv1d(nnx.Module):
@@ -161,10 +151,8 @@ class WeightNormConv1d(nnx.Module):
     def __init__(
         self, inputs: int, outputs: int, kernel: int, *, keys: KeySequence, dilation: int = 1, dtype: str = "float32"
     ):
-        bound = 1.0 / math.sqrt(kernel * inputs)
-        self.direction = uniform(keys, (kernel, inputs, outputs), bound)
+        self.direction, self.bias = kernel_and_bias(keys, (kernel, inputs, outputs))
         self.scale = nnx.Param(jnp.sqrt(jnp.sum(self.direction[...] ** 2, axis=(0, 1))))
-        self.bias = uniform(keys, (outputs,), bound)
         self.dilation = dilation
         self.padding = dilation * (kernel - 1) // 2
         self.dtype = jnp.dtype(dtype)
@@ -178,8 +166,8 @@ class WeightNormConv1d(nnx.Module):
         return (columns * (self.scale[...] / norm)).reshape(direction.shape)
 
     def __call__(self, x: Float[Array, "B T I"]) -> Float[Array, "B T O"]:
-        padding = (self.padding, self.padding)
-        y = conv1d(x.astype(self.dtype), self.kernel().astype(self.dtype), padding=padding, dilation=self.dilation)
+        kernel = self.kernel().astype(self.dtype)
+        y = conv1d(x.astype(self.dtype), kernel, padding=self.padding, dilation=self.dilation)
         return y + self.bias[...].astype(self.dtype)
 
 
@@ -199,19 +187,14 @@ class GroupNorm(nnx.Module):
 
 
 class InstanceNorm(nnx.Module):
-    """Normalizes each sample's channels over time, with a trained scale and bias when `affine`."""
+    """Normalizes each sample's channels over time, with a trained scale and bias."""
 
-    def __init__(self, channels: int, affine: bool = True):
-        self.affine = affine
-        if affine:
-            self.scale = nnx.Param(jnp.ones((channels,)))
-            self.bias = nnx.Param(jnp.zeros((channels,)))
+    def __init__(self, channels: int):
+        self.scale = nnx.Param(jnp.ones((channels,)))
+        self.bias = nnx.Param(jnp.zeros((channels,)))
 
     def __call__(self, x: Float[Array, "B T C"]) -> Float[Array, "B T C"]:
-        y = standardize(x, axes=(1,))
-        if self.affine:
-            y = y * self.scale[...] + self.bias[...]
-        return y.astype(x.dtype)
+        return (standardize(x, axes=(1,)) * self.scale[...] + self.bias[...]).astype(x.dtype)
 
 
 def standardize(x: Array, axes: tuple[int, ...]) -> Array:

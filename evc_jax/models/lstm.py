@@ -11,9 +11,7 @@ from __future__ import annotations
 import functools
 import math
 import os
-import warnings
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -22,11 +20,10 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from evc_jax.errors import ConfigError
-from evc_jax.models.lstm_cudnn import Weights, compare, cudnn_lstm, on_cuda
+from evc_jax.models.lstm_cudnn import Weights, cudnn_lstm, on_cuda
 from evc_jax.models.network import KeySequence, uniform
 
 VARIABLE = "EVC_LSTM"
-CUDNN_TOLERANCE = 0.02  # by default a GPU multiplies float32 with 11 significant bits
 UNROLL = 4
 BACKWARD_UNROLL = 1
 
@@ -150,17 +147,9 @@ def run_lstm(
     Returns:
       the last layer's hidden states, its directions side by side, float32 or wider.
     """
-    implementation = chosen_implementation(dtype) if implementation is None else implementation
-    if implementation == "cudnn":
+    if (implementation or chosen_implementation()) == "cudnn":
         held = [jnp.repeat(part, frames // part.shape[1], axis=1) for part in parts]
         return cudnn_lstm(jnp.concatenate(held, axis=-1), layers)
-    return scan_lstm(parts, layers, frames, dtype)
-
-
-def scan_lstm(
-    parts: Sequence[Float[Array, "B _N _C"]], layers: Sequence[Sequence[Weights]], frames: int, dtype: jnp.dtype
-) -> Float[Array, "B T DH"]:
-    """`run_lstm` by `lax.scan`, on every backend."""
     parts = [part.swapaxes(0, 1) for part in parts]
     for directions in layers:
         outputs = [_run(parts, weights, frames, dtype, reverse=bool(i)) for i, weights in enumerate(directions)]
@@ -168,37 +157,18 @@ def scan_lstm(
     return parts[0].swapaxes(0, 1)
 
 
-def chosen_implementation(dtype: jnp.dtype) -> str:
-    """The value of $EVC_LSTM: scan (the default), cudnn or auto.
-
-    "auto" is cuDNN on CUDA GPUs for types other than float64, provided that a small network has the same values and
-    gradients there as with the scan. That is compared at first use, with a warning if they differ.
+def chosen_implementation() -> str:
+    """The value of $EVC_LSTM: scan (the default) or cudnn.
 
     Raises:
       ConfigError: it is something else, or cudnn where JAX has no CUDA GPU.
     """
     requested = os.environ.get(VARIABLE, "scan")
-    if requested not in ("auto", "scan", "cudnn"):
-        raise ConfigError(f"${VARIABLE} is {requested!r}; expected auto, scan or cudnn.")
+    if requested not in ("scan", "cudnn"):
+        raise ConfigError(f"${VARIABLE} is {requested!r}; expected scan or cudnn.")
     if requested == "cudnn" and not on_cuda():
-        raise ConfigError(f"${VARIABLE} is cudnn and JAX runs on {jax.default_backend()}; use auto or scan there.")
-    if requested == "auto":
-        return "cudnn" if dtype != jnp.float64 and on_cuda() and _cudnn_agrees() else "scan"
+        raise ConfigError(f"${VARIABLE} is cudnn and JAX runs on {jax.default_backend()}; use scan there.")
     return requested
-
-
-@functools.cache
-def _cudnn_agrees() -> bool:
-    # Another thread computes at once, even while this one is tracing.
-    with ThreadPoolExecutor(1) as pool:
-        try:
-            difference = pool.submit(compare, scan_lstm).result()
-            problem = "" if difference < CUDNN_TOLERANCE else f"it is off by {difference:.2g}"
-        except Exception as error:  # whatever cuDNN may raise, training goes on without it
-            problem = str(error).strip().partition("\n")[0]
-    if problem:
-        warnings.warn(f"LSTMs run without cuDNN: {problem}", stacklevel=2)
-    return not problem
 
 
 def _run(

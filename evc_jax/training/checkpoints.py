@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from etils import epath
+from flax import traverse_util
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
@@ -206,32 +207,15 @@ def _fingerprint(tree: Any) -> jax.Array:
 
 
 def _check_resumable(stored: dict[str, Any], wanted: dict[str, Any], workdir: epath.Path) -> None:
-    """The networks and the state's layout must be those of the checkpoint; rates, steps, data and sizes may change.
-
-    Raises:
-      CheckpointError: it names every key that differs.
-    """
-    pairs: dict[str, tuple[Any, Any]] = {}
-    for key in ("system", "model"):
-        pairs |= _differences(stored["config"].get(key), wanted["config"].get(key), f"config.{key}")
-    had, has = (bool(side["config"].get("ema_decay")) for side in (stored, wanted))
-    if had != has:
-        pairs["config.ema_decay"] = (stored["config"].get("ema_decay"), wanted["config"]["ema_decay"])
-    if not pairs and stored["networks"] != wanted["networks"]:
-        pairs = _differences(stored["networks"], wanted["networks"], "networks")
-    if pairs:
-        listed = ", ".join(f"{key} ({old!r} there, {new!r} now)" for key, (old, new) in pairs.items())
+    """The networks and the state's layout must be those of the checkpoint; rates, steps, data and sizes may change."""
+    old, new = (traverse_util.flatten_dict(side, sep=".") for side in (stored, json.loads(json.dumps(wanted))))
+    differ = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
+    switched = bool(old.get("config.ema_decay")) != bool(new.get("config.ema_decay"))
+    found = [key for key in differ if key == "config.system" or key.startswith("config.model.")]
+    found += ["config.ema_decay"] if switched else []
+    found = found or [key for key in differ if key.startswith("networks.")]
+    if found:
+        listed = ", ".join(f"{key} ({old.get(key)!r} there, {new.get(key)!r} now)" for key in found)
         raise CheckpointError(
             f"{workdir} holds a training with another {listed}; choose another --workdir or the same settings."
         )
-
-
-def _differences(old: Any, new: Any, path: str) -> dict[str, tuple[Any, Any]]:
-    """The keys at which two nested mappings differ, with both values."""
-    if not (isinstance(old, dict) and isinstance(new, dict)):
-        same = list(old) == list(new) if isinstance(old, list | tuple) and isinstance(new, list | tuple) else old == new
-        return {} if same else {path: (old, new)}
-    pairs: dict[str, tuple[Any, Any]] = {}
-    for key in sorted(old.keys() | new.keys()):
-        pairs |= _differences(old.get(key), new.get(key), f"{path}.{key}")
-    return pairs

@@ -15,11 +15,13 @@ from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import from_pcm
 from evc_jax.config import from_mapping, to_mapping
 from evc_jax.data.dataset import audio_config, dataset_info, open_split
+from evc_jax.data.sampling import spread_evenly
 from evc_jax.errors import ConfigError, DataError
 from evc_jax.evaluation.vocoders import copy_synthesis
 from evc_jax.pretrained import bundle as bundles
 from evc_jax.pretrained.bundle import Bundle, TrainedNetwork
 from evc_jax.pretrained.workdir import Trained, load_for_inference
+from evc_jax.training.checkpoints import fingerprint
 
 TEST_RECORDINGS = 32
 MAX_TEST_SECONDS = 5.0
@@ -96,8 +98,7 @@ def _check_origin(trained: Mapping[str, Trained]) -> None:
     if not origin or not Path(origin).is_dir():
         return
     runs = (_load("speechsplit", origin), trained["speechsplit"])
-    origin_leaves, leaves = (jax.tree.leaves(run.params["speechsplit"]) for run in runs)
-    if len(origin_leaves) != len(leaves) or not all(map(np.array_equal, origin_leaves, leaves)):
+    if len({fingerprint(run.params["speechsplit"]) for run in runs}) > 1:
         raise ConfigError(f"CodeGAN was trained on the codes of {origin}; give that training as --speechsplit.")
 
 
@@ -167,6 +168,6 @@ def _test_recordings(data_dir: str, datasets: Sequence[str], config: AudioConfig
     source = open_split(data_dir, list(datasets), "test", fields=("audio",))
     if not len(source):
         raise DataError(f"The test split of {', '.join(datasets)} is empty; name other datasets.")
-    chosen = np.unique(np.linspace(0, len(source) - 1, TEST_RECORDINGS).round().astype(int))
     limit = int(MAX_TEST_SECONDS * config.sample_rate_hz)
-    return [from_pcm(source[int(i)]["audio"][:limit]) for i in chosen]
+    chosen = spread_evenly(range(len(source)), TEST_RECORDINGS)
+    return [from_pcm(source[i]["audio"][:limit]) for i in chosen]

@@ -1,9 +1,7 @@
 """Model FLOPs of any JAX function, counted on its jaxpr, and the published peaks of the devices that compute them.
 
 What counts is what PaLM's "model FLOPs utilisation" counts (Chowdhery et al., arXiv 2204.02311, appendix B): the
-multiply-adds of matrix products and convolutions, two FLOPs each. Element-wise operations, reductions and small
-factorisations do not count; on an accelerator they are bound by memory, and every implementation has its own. Nothing
-is compiled, allocated or run.
+multiply-adds of matrix products and convolutions, two FLOPs each. Nothing is compiled, allocated or run.
 
 Peaks are dense ones, without sparsity. Sources: Google's Cloud TPU documentation of each version (v2 to TPU7x);
 NVIDIA's data sheets of V100, T4, A100, L4, L40S, H100, GH200, H200, B200 and GB200.
@@ -13,11 +11,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
-import numpy as np
 from jax.extend.core import Jaxpr, JaxprEqn, jaxprs_in_params
 from jax.interpreters import partial_eval
 
@@ -54,8 +51,8 @@ def count_flops(function: Callable[..., Any], *example_args: Any) -> float:
     """FLOPs of `function(*example_args)` in its matrix products and convolutions, two per multiply-add.
 
     A training step's count includes its gradients, those of a gradient penalty too. Results that nobody uses cost
-    nothing, as the compiler drops them. A convolution's taps on padding, or between the samples of a dilated or
-    transposed convolution, are not counted either: a forward pass and both of its gradients count the same.
+    nothing, as the compiler drops them. A convolution counts every tap of every output, those on padding too, but not
+    those on the zeros between the samples of a transposed one.
 
     Under `shard_map` (so in every step of `parallel.map_step`) it is one device's share. A `lax.scan` counts as often
     as it runs, a branch as much as the largest, a `lax.while_loop` once, because its length is not in the jaxpr.
@@ -108,49 +105,8 @@ def _product_flops(equation: JaxprEqn) -> int:
         (contracted, _), _ = equation.params["dimension_numbers"]
         return 2 * math.prod(shapes[2]) * math.prod(shapes[0][axis] for axis in contracted)
     if equation.primitive.name == "conv_general_dilated":
-        lhs, rhs, out = shapes
-        return 2 * _convolution_products(lhs, rhs, out, equation.params)
+        _, kernel, out = shapes
+        outputs_axis = equation.params["dimension_numbers"].rhs_spec[0]
+        taps_and_inputs = math.prod(kernel) // kernel[outputs_axis]
+        return 2 * math.prod(out) * taps_and_inputs // math.prod(equation.params["lhs_dilation"])
     return 0
-
-
-def _convolution_products(lhs: Sequence[int], rhs: Sequence[int], out: Sequence[int], params: dict[str, Any]) -> int:
-    """Multiply-adds between values that exist: neither padding nor the zeros that dilation puts between them."""
-    numbers = params["dimension_numbers"]
-    batch, features, *out_axes = numbers.out_spec
-    products = math.prod([out[batch], out[features], rhs[numbers.rhs_spec[1]]])
-    spatial = zip(
-        (out[axis] for axis in out_axes),
-        (rhs[axis] for axis in numbers.rhs_spec[2:]),
-        (lhs[axis] for axis in numbers.lhs_spec[2:]),
-        params["window_strides"],
-        params["rhs_dilation"],
-        params["lhs_dilation"],
-        (before for before, _ in params["padding"]),
-        strict=True,
-    )
-    for axis in spatial:
-        products *= _window_products(*axis)
-    return products
-
-
-def _window_products(
-    outputs: int, taps: int, inputs: int, stride: int, tap_step: int, input_step: int, padding: int
-) -> int:
-    """Pairs of an output and a tap that meet an input, along one axis.
-
-    Output `o` and tap `k` look at position `o * stride + k * tap_step - padding`; inputs lie at the multiples of
-    `input_step` below `inputs * input_step`. Of outputs and taps the fewer are listed, the others solved for: either
-    may be a long recording.
-    """
-    (listed, listed_step), (solved, solved_step) = sorted([(outputs, stride), (taps, tap_step)])
-    offset = np.arange(listed, dtype=np.int64) * listed_step - padding
-    # Positions offset + n * solved_step within [0, last], n in [0, solved).
-    last = (inputs - 1) * input_step
-    low = np.maximum(-(offset // solved_step), 0)  # the smallest n at or above position 0
-    high = np.minimum((last - offset) // solved_step, solved - 1)
-    # Among those, the multiples of input_step: every `period`-th n, if any.
-    common = math.gcd(solved_step, input_step)
-    period = input_step // common
-    first = -(offset // common) * pow(solved_step // common, -1, period) % period
-    count = (high - first) // period - (low - 1 - first) // period
-    return int(np.where((offset % common == 0) & (high >= low), count, 0).sum())

@@ -58,11 +58,7 @@ class Run:
     progress: Progress
 
     def __init__(self, config: TrainConfig, workdir: epath.Path, resources: contextlib.ExitStack):
-        """Builds the system and its first state; `resources` closes what the run opens.
-
-        Raises:
-          ConfigError, DataError, CheckpointError, TrainingError: configuration, data or work directory are unusable.
-        """
+        """Builds the system and its first state; `resources` closes what the run opens."""
         self.config, self.workdir, self._resources = config, workdir, resources
         check_writable(workdir)
         self.mesh = parallel.device_mesh()
@@ -134,33 +130,27 @@ class Run:
         batch = parallel.shard_batch(read, self.mesh)
         if step == self.first + 1:
             self.progress.flops_per_step = count_flops(self.step_fn, self.state, batch, self.step_key)
-        self.trace.before(step)
-        with jax.profiler.StepTraceAnnotation("train", step_num=step):
-            self.state, metrics = self.step_fn(self.state, batch, self.step_key)
-        self.trace.after(step, metrics)
+        self.state, metrics = self.trace.run(step, self.step_fn, self.state, batch, self.step_key)
         self.samples += self.config.batch_size * self.config.accumulate
         self.progress.add(step, metrics, records)
 
     def validate(self, step: int) -> None:
         """Validation metrics of the present state, and pictures and sound of it."""
+        config = self.config
         with self.progress.paused():
-            self._validate(step)
-
-    def _validate(self, step: int) -> None:
-        collected = []
-        for i, batch in enumerate(itertools.islice(self.validation, self.config.validation_batches)):
-            batch.pop("record")
-            batch = parallel.shard_batch(parallel.fit_batch(batch, self.mesh), self.mesh)
-            key = parallel.replicate(jax.random.fold_in(self.validation_key, i), self.mesh)
-            collected.append(self.evaluate_fn(self.state, batch, key))
-        self.results, self.validated = mean_metrics(collected), step
-        if self.config.best_metric not in self.results:
-            raise ConfigError(
-                f"config.best_metric is {self.config.best_metric!r}; expected one of {', '.join(self.results)}."
-            )
-        self.writer.validation(step, self.results)
-        if self.config.show_every and step and self._due(step, self.config.show_every):
-            self.writer.summaries(step, self._summaries)
+            collected = []
+            for i, batch in enumerate(itertools.islice(self.validation, config.validation_batches)):
+                batch.pop("record")
+                batch = parallel.shard_batch(parallel.fit_batch(batch, self.mesh), self.mesh)
+                key = parallel.replicate(jax.random.fold_in(self.validation_key, i), self.mesh)
+                collected.append(self.evaluate_fn(self.state, batch, key))
+            self.results, self.validated = mean_metrics(collected), step
+            if config.best_metric not in self.results:
+                known = ", ".join(self.results)
+                raise ConfigError(f"config.best_metric is {config.best_metric!r}; expected one of {known}.")
+            self.writer.validation(step, self.results)
+            if config.show_every and step and self._due(step, config.show_every):
+                self.writer.summaries(step, self._summaries)
 
     def save(self, step: int) -> None:
         """Starts saving everything that a later process needs to resume."""

@@ -50,7 +50,7 @@ class MetricsWriter:
         """Writes pictures and sound; they are made only on the process that writes."""
         if self._active:
             for summary in make():
-                self._events.add(summary.to_protobuf(), step)
+                self._events.add(summary, step)
 
     def print_line(self, line: str) -> None:
         """Prints a line with the time of day."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -103,17 +103,17 @@ class StepTrace:
         self._folder, self._first, self._last = folder, first, last
         self._running = False
 
-    def before(self, step: int) -> None:
-        """Starts the trace where `step` is the first of those that are left."""
+    def run(self, step: int, function: Callable, *args: Any) -> Any:
+        """Calls `function` as that step, within the trace if it is one of its steps."""
         if not self._running and self._first <= step <= self._last:
             jax.profiler.start_trace(str(self._folder))
             self._running = True
-
-    def after(self, step: int, results: Any) -> None:
-        """Ends the trace where `step` is the last, once its `results` are there."""
+        with jax.profiler.StepTraceAnnotation("train", step_num=step):
+            results = function(*args)
         if self._running and step >= self._last:
             jax.block_until_ready(results)
             self.close()
+        return results
 
     def close(self) -> None:
         """Writes the trace of a training that ends before its last step."""

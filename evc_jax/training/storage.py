@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -18,18 +17,6 @@ from evc_jax.pretrained.workdir import saved_steps
 from evc_jax.training.config import TrainConfig
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_NO_ROOM_BYTES = 1 << 20
-_REFUSED = (
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOTDIR,
-    errno.EISDIR,
-    errno.EEXIST,
-    errno.EIO,
-    errno.ENAMETOOLONG,
-    errno.ELOOP,
-)
 _FULL_SIGNS = ("no space left", "disk quota", "resource_exhausted: error writing")
 _MEMORY_SIGNS = ("resource_exhausted", "out of memory", "bad_alloc", "cannot allocate memory", "can't start new thread")
 
@@ -58,10 +45,10 @@ def check_writable(workdir: epath.Path) -> None:
     folder = workdir.expanduser().absolute()
     while not os.path.lexists(folder) and folder != folder.parent:
         folder = folder.parent
-    if not os.path.isdir(folder):
-        raise TrainingError(_unusable(workdir, f"{folder} is no folder"))
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise TrainingError(_unusable(workdir, f"{folder} does not permit it"))
+    if os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK):
+        return
+    reason = "does not permit it" if os.path.isdir(folder) else "is no folder"
+    raise TrainingError(f"The work directory {workdir} cannot be written ({folder} {reason}); give another --workdir.")
 
 
 @contextlib.contextmanager
@@ -93,37 +80,13 @@ def _explain(error: Exception, config: TrainConfig, workdir: epath.Path) -> str 
     text = str(error).lower()
     number, file = getattr(error, "errno", None), getattr(error, "filename", None)
     if number in _FULL or any(sign in text for sign in _FULL_SIGNS):
-        return full_disk(_full_place(file, workdir), workdir, "nothing more can be written")
+        place = f"{workdir} or {tempfile.gettempdir()}" if file is None else file
+        return full_disk(place, workdir, "nothing more can be written")
     if isinstance(error, MemoryError) or number == errno.ENOMEM or any(sign in text for sign in _MEMORY_SIGNS):
         return (
             f"Memory ran out in a training with batch_size {config.batch_size} ({one_line(error)}); lower "
             "config.batch_size and raise config.accumulate by the same factor, which trains the same in less memory."
         )
-    if isinstance(error, OSError) and number in _REFUSED and file is not None:
-        if _is_inside(file, workdir):
-            return _unusable(workdir, f"{os.fsdecode(file)}: {error.strerror}")
+    if isinstance(error, OSError) and file is not None:
         return f"{os.fsdecode(file)} cannot be used ({error.strerror}); mend that and give the same command again."
     return None
-
-
-def _unusable(workdir: epath.Path, reason: str) -> str:
-    return f"The work directory {workdir} cannot be written ({reason}); give another --workdir."
-
-
-def _full_place(file: object, workdir: epath.Path) -> object:
-    """Where there is no room: at the error's file; without one in the temporary folder where that is full."""
-    if file is not None:
-        return workdir if _is_inside(file, workdir) else file
-    temporary = tempfile.gettempdir()
-    if workdir.exists() and _is_full(temporary) and not _is_full(workdir):
-        return temporary
-    return workdir
-
-
-def _is_full(folder: object) -> bool:
-    return "://" not in str(folder) and shutil.disk_usage(str(folder)).free < _NO_ROOM_BYTES
-
-
-def _is_inside(file: object, workdir: epath.Path) -> bool:
-    path, folder = os.path.abspath(os.fsdecode(str(file))), os.path.abspath(os.fspath(workdir))
-    return "://" not in str(workdir) and (path + os.sep).startswith(folder.rstrip(os.sep) + os.sep)

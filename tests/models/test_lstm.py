@@ -9,7 +9,7 @@ import pytest
 from jax.experimental import rnn
 
 from evc_jax.errors import ConfigError
-from evc_jax.models import lstm, lstm_cudnn
+from evc_jax.models import lstm
 from evc_jax.models.lstm import LSTM, VARIABLE, BiLSTM, chosen_implementation, run_lstm
 from evc_jax.models.network import KeySequence
 
@@ -81,31 +81,15 @@ def test_backwards_is_forwards_on_the_reversed_sequence():
     np.testing.assert_allclose(w, w_forwards, rtol=1e-4, atol=1e-5)
 
 
-def test_cudnn_is_used_where_it_passes_the_check(monkeypatch, cudnn):
-    monkeypatch.setattr(lstm, "on_cuda", lambda: True)
-    monkeypatch.setenv(VARIABLE, "auto")
-    monkeypatch.setattr(lstm, "CUDNN_TOLERANCE", 1e-4)
-    lstm._cudnn_agrees.cache_clear()
-    assert jax.jit(lambda: chosen_implementation(FLOAT32) == "cudnn")()  # while something else is traced
-    assert chosen_implementation(jnp.dtype("float64")) == "scan"
-    swapped = rnn.swap_lstm_gates
-    for answer, complaint in ((lambda *a: cudnn_by_jax(*a[:3], -a[3], *a[4:]), "off by"), (swapped, "argument")):
-        monkeypatch.setattr(rnn, "lstm", answer)
-        lstm._cudnn_agrees.cache_clear()
-        with pytest.warns(UserWarning, match=f"LSTMs run without cuDNN: .*{complaint}"):
-            assert chosen_implementation(FLOAT32) == "scan"
-    lstm._cudnn_agrees.cache_clear()
-
-
 def test_the_setting(monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
-    assert chosen_implementation(FLOAT32) == ("cudnn" if lstm_cudnn.on_cuda() else "scan")
+    assert chosen_implementation() == "scan"
     monkeypatch.setenv(VARIABLE, "scan")
-    assert chosen_implementation(FLOAT32) == "scan"
+    assert chosen_implementation() == "scan"
     monkeypatch.setenv(VARIABLE, "fast")
-    with pytest.raises(ConfigError, match="EVC_LSTM is 'fast'; expected auto, scan or cudnn"):
-        chosen_implementation(FLOAT32)
+    with pytest.raises(ConfigError, match="EVC_LSTM is 'fast'; expected scan or cudnn"):
+        chosen_implementation()
     monkeypatch.setenv(VARIABLE, "cudnn")
     monkeypatch.setattr(lstm, "on_cuda", lambda: False)
-    with pytest.raises(ConfigError, match="EVC_LSTM is cudnn and JAX runs on cpu; use auto or scan there"):
-        chosen_implementation(FLOAT32)
+    with pytest.raises(ConfigError, match="EVC_LSTM is cudnn and JAX runs on cpu; use scan there"):
+        chosen_implementation()

@@ -88,13 +88,6 @@ def test_a_config_that_cannot_be_run_is_named(text, message, tmp_path):
         config.load_config(str(tmp_path / "mine.py"))
 
 
-def test_settings_behind_the_variant_are_refused_with_the_way_to_give_them():
-    with pytest.raises(
-        ConfigError, match="settings as arguments of their own: --config=FILE:VARIANT --config.KEY=VALUE"
-    ):
-        load(variant="small,code=pitch,steps=2000")
-
-
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda path: path.stem)
 @pytest.mark.parametrize("variant", ["full", "small", "tiny"])
 def test_every_variant_is_complete(path, variant):

@@ -30,7 +30,7 @@ from evc_jax.training.config import SYSTEMS, DataConfig
 from evc_jax.training.metrics_writer import EventFile
 from evc_jax.training.samples import codegan, utterances, voicegan
 from evc_jax.training.samples.f0_converter import F0ConverterSampleLogger
-from evc_jax.training.samples.sample_logger import Summary, sound
+from evc_jax.training.samples.sample_logger import picture, sound
 from evc_jax.training.samples.speechsplit import VARIANTS
 
 AUDIO = AudioConfig()
@@ -133,16 +133,28 @@ def random_inputs():
     return mel, f0, quantize_f0(f0, classes), embedding
 
 
+def tag(summary):
+    return summary.value[0].tag
+
+
 def split_names(summaries):
-    images = [summary.name for summary in summaries if summary.image is not None]
-    return images, [summary.name for summary in summaries if summary.audio is not None]
+    images = [tag(summary) for summary in summaries if summary.value[0].HasField("image")]
+    return images, [tag(summary) for summary in summaries if summary.value[0].HasField("audio")]
+
+
+def decode(summary):
+    """The pixels of a picture [H, W, 3] or the samples of a sound [S], and the sound's rate."""
+    value = summary.value[0]
+    if value.HasField("image"):
+        return np.asarray(Image.open(io.BytesIO(value.image.encoded_image_string))), None
+    return soundfile.read(io.BytesIO(value.audio.encoded_audio_string), dtype="float32")
 
 
 EXPECTED = {
     "speechsplit": (["aspects"], ["recording", "griffin-lim", *VARIANTS]),
     "f0_converter": (["f0"], []),
     "waveglow": (["mel"], ["recording", "griffin-lim", "waveglow"]),
-    "codegan": (["codes", "mel", "f0"], ["recording", "unconverted", *EMOTIONS]),
+    "codegan": (["codes", "mel"], ["recording", "unconverted", *EMOTIONS]),
 }
 
 
@@ -158,13 +170,10 @@ def test_every_utterance_is_shown_and_later_calls_compile_nothing(name, opened, 
     for kinds, names in zip((pictures, sounds), split_names(first), strict=True):
         assert names == [f"utterance-{number}/{kind}" for number in (1, 2) for kind in kinds]
     # Recordings do not change: they are shown once.
-    assert [summary.name for summary in again] == [e.name for e in first if not e.name.endswith("/recording")]
+    assert [tag(summary) for summary in again] == [t for t in map(tag, first) if not t.endswith("/recording")]
     assert not set(pictures) & set(sounds)
-    for summary in first:
-        if summary.image is None:
-            assert summary.rate_hz == RATE_HZ and np.abs(summary.audio).max() <= 1
-        else:
-            assert summary.image.dtype == np.uint8 and summary.image.std() > 1
+    for content, rate_hz in map(decode, first):
+        assert rate_hz == RATE_HZ if content.ndim == 1 else content.std() > 1
 
 
 def test_nothing_is_read_or_compiled_before_the_first_call(compilations):
@@ -184,8 +193,8 @@ def test_a_diverged_network_is_shown_as_well(name, opened, compilations):
     shown = opened(name)
     diverged = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), shown.inference_params)
     compilations.clear()
-    for summary in shown.sample_logger(diverged):
-        assert np.isfinite(summary.audio).all() if summary.image is None else summary.image.std() > 1
+    for content, _ in map(decode, shown.sample_logger(diverged)):
+        assert np.isfinite(content).all() if content.ndim == 1 else content.std() > 1
     assert not compilations
 
 
@@ -226,13 +235,10 @@ def test_a_validation_split_without_speakers_of_its_own_is_no_obstacle(datasets,
     assert len(list(sample_logger(inference_params))) == 2
 
 
-def test_one_utterance_is_enough(datasets, opened, monkeypatch):
-    of_two = opened("f0_converter").first[0]
+def test_one_utterance_is_enough(datasets, monkeypatch):
     monkeypatch.setattr(utterances, "UTTERANCES", 1)
     sample_logger, inference_params = make("f0_converter", datasets)
-    (summary,) = sample_logger(inference_params)
-    # There is no other utterance whose pitch could be laid on this one's rhythm.
-    assert summary.image.shape[0] < of_two.image.shape[0]
+    assert len(list(sample_logger(inference_params))) == 1
 
 
 class Records:
@@ -265,24 +271,19 @@ class Records:
 def choose(monkeypatch):
     """`utterances.choose` among given records."""
 
-    def choose(records, frames=192, emotions=()):
+    def choose(records, frames=192):
         monkeypatch.setattr(utterances, "dataset_info", lambda data_dir, name: {"counts": {"validation": len(records)}})
         monkeypatch.setattr(utterances, "audio_config", lambda data_dir, names: AUDIO)
         monkeypatch.setattr(utterances, "open_split", lambda *args, **options: records)
-        return utterances.choose(DataConfig(datasets=("any",)), frames, emotions)
+        return utterances.choose(DataConfig(datasets=("any",)), frames)
 
     return choose
 
 
-def test_utterances_differ_as_much_as_the_split_allows(choose):
-    man, same, other_man = ("male", "sad", "a"), ("male", "sad", "a"), ("male", "happy", "b")
-    woman, happy_woman = ("female", "sad", "c"), ("female", "happy", "d")
-    kinds = [man, same, other_man, woman, happy_woman]
-    assert [u.title for u in choose(Records(*kinds))] == ["0, male, sad", "4, female, happy"]
-    assert [u.title for u in choose(Records(*kinds[:3]))] == ["0, male, sad", "2, male, happy"]
-    assert [u.title for u in choose(Records(*kinds), emotions=("happy",))] == ["2, male, happy", "4, female, happy"]
+def test_the_first_and_the_last_utterance_are_shown(choose):
+    kinds = [("male", "sad", "a"), ("male", "happy", "b"), ("female", "happy", "d")]
+    assert [u.title for u in choose(Records(*kinds))] == ["0, male, sad", "2, female, happy"]
     assert [u.title for u in choose(Records(("unknown", "unknown", "x")))] == ["0"]
-    assert choose(Records(*kinds * 1000))[1].title.endswith("female, happy")
 
 
 def test_the_most_voiced_stretch_is_taken_with_its_sound(choose):
@@ -291,11 +292,8 @@ def test_the_most_voiced_stretch_is_taken_with_its_sound(choose):
     assert first >= 250 and len(utterance.mel) == len(utterance.f0_hz) == 120 and utterance.f0_hz.all()
     # Every sample of frame t's hop is t.
     np.testing.assert_array_equal(np.round(utterance.audio[::256] * 32767), utterance.mel[:-1, 0])
-    batch = utterances.batch([utterance], 192)
-    assert batch.mel.shape == (1, 192, 80) and not batch.mel[0, 120:].any() and not batch.f0[0, 120:].any()
-    # The speaker's F0 is about 150 Hz here.
-    low, high = utterance.f0_range_hz
-    assert low < 100 and high >= 1.25 * 200
+    mel, f0, _ = utterances.batch([utterance], 192)
+    assert mel.shape == (1, 192, 80) and not mel[0, 120:].any() and not f0[0, 120:].any()
 
 
 def test_sounds_made_together_are_those_made_alone():
@@ -386,15 +384,15 @@ def read_events(folder):
 
 def test_summaries_reach_tensorboard(tmp_path):
     draw = np.random.default_rng(0)
-    picture = draw.integers(0, 256, (20, 30, 3)).astype(np.uint8)
+    pixels = draw.integers(0, 256, (20, 30, 3)).astype(np.uint8)
     loud = (3 * draw.normal(size=4000)).astype(np.float32)
     events = EventFile(epath.Path(tmp_path), 1)
-    for summary in (Summary("utterance-1/mel", image=picture), sound("utterance-1/angry", loud, RATE_HZ)):
-        events.add(summary.to_protobuf(), 7)
+    for summary in (picture("utterance-1/mel", pixels), sound("utterance-1/angry", loud, RATE_HZ)):
+        events.add(summary, 7)
     events.close()
     (step, image), (_, audio) = read_events(tmp_path)
     assert step == 7 and image.tag == "utterance-1/mel" and audio.tag == "utterance-1/angry"
-    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(image.image.encoded_image_string))), picture)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(image.image.encoded_image_string))), pixels)
     samples, rate_hz = soundfile.read(io.BytesIO(audio.audio.encoded_audio_string), dtype="float32")
     assert rate_hz == audio.audio.sample_rate == RATE_HZ
     np.testing.assert_allclose(samples, loud / np.abs(loud).max(), atol=1e-4)

@@ -6,6 +6,7 @@ Source of the scheme: Choi et al., "StarGAN", arXiv 1711.09020.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 
@@ -17,7 +18,7 @@ from jaxtyping import Array, Float
 from evc_jax.errors import ConfigError
 from evc_jax.models.conv_matmul import Conv1d, ConvTranspose1d
 from evc_jax.models.gan.losses import DiscriminatorOutput
-from evc_jax.models.layers import InstanceNorm, Linear, Stack, at_least_float32
+from evc_jax.models.layers import InstanceNorm, Linear, Stack, at_least_float32, standardize
 from evc_jax.models.network import KeySequence
 
 LEAKY_SLOPE = 0.01
@@ -71,11 +72,12 @@ class CodeGANConfig:
                 f"up_widths has {len(self.up_widths)} entries and down_widths {len(self.down_widths)}; expected one "
                 "fewer, so that the length comes back."
             )
-        if self.input_kernel % 2 == 0 or self.residual_kernel % 2 == 0:
-            raise ConfigError(
-                f"input_kernel is {self.input_kernel} and residual_kernel {self.residual_kernel}; use odd numbers."
-            )
         self._check_discriminator()
+        kernels = (self.input_kernel, self.residual_kernel, self.discriminator_kernels[0])
+        if any(kernel % 2 == 0 for kernel in kernels):
+            raise ConfigError(
+                f"input_kernel, residual_kernel and the first of discriminator_kernels are {kernels}; use odd numbers."
+            )
 
     def _check_discriminator(self) -> None:
         layers = len(self.discriminator_widths)
@@ -84,8 +86,6 @@ class CodeGANConfig:
                 f"discriminator_widths, _kernels and _groups have {layers}, {len(self.discriminator_kernels)} and "
                 f"{len(self.discriminator_groups)} entries; give each layer one of each."
             )
-        if self.discriminator_kernels[0] % 2 == 0:
-            raise ConfigError(f"discriminator_kernels starts with {self.discriminator_kernels[0]}; use an odd number.")
         widths = (self.code_channels, *self.discriminator_widths)
         for (inputs, outputs), groups in zip(itertools.pairwise(widths), self.discriminator_groups, strict=True):
             if groups < 1 or inputs % groups or outputs % groups:
@@ -93,19 +93,6 @@ class CodeGANConfig:
                     f"discriminator_groups has {groups} for a layer of {inputs} to {outputs} channels; it must divide "
                     "both, use 1."
                 )
-
-    @property
-    def frame_multiple(self) -> int:
-        """Lengths are padded to a multiple of this inside the generator."""
-        return RESAMPLING_STRIDE ** len(self.up_widths)
-
-    @property
-    def min_frames(self) -> int:
-        """The shortest sequence that the discriminator accepts."""
-        frames = 1
-        for kernel in reversed(self.discriminator_kernels[1:]):
-            frames = (frames - 1) * RESAMPLING_STRIDE + kernel
-        return frames
 
 
 class NormedConv(nnx.Module):
@@ -132,12 +119,11 @@ class AdaptiveInstanceNorm(nnx.Module):
     """Instance normalization with scale and bias from a condition (Huang and Belongie, arXiv 1703.06868)."""
 
     def __init__(self, channels: int, conditions: int, *, keys: KeySequence, dtype: str):
-        self.norm = InstanceNorm(channels, affine=False)
         self.style = Linear(conditions, 2 * channels, dtype=dtype, keys=keys)
 
     def __call__(self, x: Float[Array, "B T C"], condition: Float[Array, "B K"]) -> Float[Array, "B T C"]:
         scale, bias = jnp.split(self.style(condition)[:, None], 2, axis=-1)
-        return (1.0 + scale) * self.norm(x) + bias
+        return (1.0 + scale) * standardize(x, axes=(1,)).astype(x.dtype) + bias
 
 
 class ResidualBlock(nnx.Module):
@@ -160,7 +146,7 @@ class CodeGenerator(nnx.Module):
     """Codes of any emotion to codes of the requested emotion."""
 
     def __init__(self, config: CodeGANConfig, *, keys: KeySequence):
-        self.frame_multiple = config.frame_multiple
+        self.frame_multiple = RESAMPLING_STRIDE ** len(config.up_widths)
         self.adds_input = config.residual
         first = config.down_widths[0]
         conv = Conv1d(config.code_channels, first, config.input_kernel, dtype=config.dtype, keys=keys)
@@ -194,25 +180,18 @@ class CodeDiscriminator(nnx.Module):
     """
 
     def __init__(self, config: CodeGANConfig, *, keys: KeySequence):
-        self.min_frames = config.min_frames
+        self.min_frames = 1
+        for kernel in reversed(config.discriminator_kernels[1:]):
+            self.min_frames = (self.min_frames - 1) * RESAMPLING_STRIDE + kernel
+        conv = functools.partial(Conv1d, dtype=config.dtype, keys=keys)
+        halving = functools.partial(conv, stride=RESAMPLING_STRIDE, padding=0)
         widths = itertools.pairwise((config.code_channels, *config.discriminator_widths))
-        layers = []
-        for index, (inputs, outputs) in enumerate(widths):
-            layers.append(
-                Conv1d(
-                    inputs,
-                    outputs,
-                    config.discriminator_kernels[index],
-                    stride=RESAMPLING_STRIDE if index else 1,
-                    padding=0 if index else None,
-                    groups=config.discriminator_groups[index],
-                    dtype=config.dtype,
-                    keys=keys,
-                )
-            )
+        first, *later = zip(widths, config.discriminator_kernels, config.discriminator_groups, strict=True)
+        layers = [conv(*first[0], first[1], groups=first[2])]
+        layers += [halving(*sizes, kernel, groups=groups) for sizes, kernel, groups in later]
         self.layers = Stack(layers)
-        self.source = Conv1d(config.discriminator_widths[-1], 1, 1, dtype=config.dtype, keys=keys)
-        self.classes = Conv1d(config.discriminator_widths[-1], config.emotions, 1, dtype=config.dtype, keys=keys)
+        self.source = conv(config.discriminator_widths[-1], 1, 1)
+        self.classes = conv(config.discriminator_widths[-1], config.emotions, 1)
 
     def __call__(self, codes: Float[Array, "B T C"]) -> DiscriminatorOutput:
         if codes.shape[1] < self.min_frames:

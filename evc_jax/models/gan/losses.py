@@ -159,16 +159,7 @@ def voicegan_generator_loss(
     weights: GanWeights = VOICEGAN_WEIGHTS,
 ) -> tuple[Float[Array, ""], Metrics]:
     """VoiceGAN's generator: fakes that pass as real and as of the sexes `labels`."""
-    output = nets.discriminator.apply(d_params, voices(nets, g_params, noise, labels))
-    classification = cross_entropy(output.classes, labels)
-    loss = -output.source.mean() + weights.classification * classification
-    metrics = {
-        "g_loss": loss,
-        "fake_source": output.source.mean(),
-        "fake_classification": classification,
-        "fake_accuracy": accuracy(output.classes, labels),
-    }
-    return loss, metrics
+    return _deceive(nets.discriminator.apply(d_params, voices(nets, g_params, noise, labels)), labels, weights)
 
 
 def codegan_generator_loss(
@@ -186,15 +177,17 @@ def codegan_generator_loss(
     `target_weights` are those of `target_labels` (see `sample_weights`).
     """
     fake = converted(nets, g_params, codes, target_labels)
-    output = nets.discriminator.apply(d_params, fake)
-    classification = cross_entropy(output.classes, target_labels, target_weights)
+    loss, metrics = _deceive(nets.discriminator.apply(d_params, fake), target_labels, weights, target_weights)
     reconstruction = jnp.mean(jnp.abs(codes - converted(nets, g_params, fake, labels)))
-    loss = -output.source.mean() + weights.classification * classification + weights.reconstruction * reconstruction
-    metrics = {
-        "g_loss": loss,
-        "fake_source": output.source.mean(),
-        "fake_classification": classification,
-        "fake_accuracy": accuracy(output.classes, target_labels),
-        "reconstruction": reconstruction,
-    }
-    return loss, metrics
+    loss = loss + weights.reconstruction * reconstruction
+    return loss, {**metrics, "g_loss": loss, "reconstruction": reconstruction}
+
+
+def _deceive(
+    output: DiscriminatorOutput, labels: Array, weights: GanWeights, label_weights: Array | None = None
+) -> tuple[Float[Array, ""], Metrics]:
+    """What both generators minimise, from the discriminator's output for their fakes."""
+    source, classification = output.source.mean(), cross_entropy(output.classes, labels, label_weights)
+    loss = -source + weights.classification * classification
+    known = {"fake_source": source, "fake_classification": classification}
+    return loss, {"g_loss": loss, **known, "fake_accuracy": accuracy(output.classes, labels)}

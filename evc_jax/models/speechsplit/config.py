@@ -42,11 +42,31 @@ class EncoderConfig:
         return 2 * self.neck
 
 
-class _NetworkConfig:
-    """Checks and lengths of both networks' configs."""
+# The reference's sizes.
+CONTENT = EncoderConfig(width=512, neck=8, lstm_layers=2)
+RHYTHM = EncoderConfig(width=128, neck=1, blocks=1)
+PITCH = EncoderConfig(width=256, neck=32)
+RESAMPLING = ResamplingConfig()
 
-    kernel: int
-    group_channels: int
+
+@dataclasses.dataclass(frozen=True)
+class _NetworkConfig:
+    """What both networks' configs share.
+
+    Attributes:
+      group_channels: channels per group of the group normalization.
+      kernel: frames of each convolution's kernel, odd.
+      dtype: type of the arithmetic; parameters and the output stay float32.
+    """
+
+    rhythm: EncoderConfig = RHYTHM
+    pitch: EncoderConfig = PITCH
+    mel_bands: int = 80
+    f0_classes: int = 257
+    group_channels: int = 16
+    kernel: int = 5
+    resampling: ResamplingConfig = RESAMPLING
+    dtype: str = "float32"
 
     def __post_init__(self):
         _check_positive(self)
@@ -69,35 +89,14 @@ class _NetworkConfig:
         return math.lcm(*(encoder.factor for encoder in self._encoders()))
 
 
-# The reference's sizes.
-CONTENT = EncoderConfig(width=512, neck=8, lstm_layers=2)
-RHYTHM = EncoderConfig(width=128, neck=1, blocks=1)
-PITCH = EncoderConfig(width=256, neck=32)
-RESAMPLING = ResamplingConfig()
-
-
 @dataclasses.dataclass(frozen=True)
 class SpeechSplitConfig(_NetworkConfig):
-    """Sizes of the autoencoder; the defaults are the reference's.
-
-    Attributes:
-      group_channels: channels per group of the group normalization.
-      kernel: frames of each convolution's kernel, odd.
-      dtype: type of the arithmetic; parameters and the output stay float32.
-    """
+    """Sizes of the autoencoder; the defaults are the reference's."""
 
     content: EncoderConfig = CONTENT
-    rhythm: EncoderConfig = RHYTHM
-    pitch: EncoderConfig = PITCH
-    mel_bands: int = 80
-    f0_classes: int = 257
     embedding_channels: int = 256
     decoder_width: int = 512
     decoder_layers: int = 3
-    group_channels: int = 16
-    kernel: int = 5
-    resampling: ResamplingConfig = RESAMPLING
-    dtype: str = "float32"
 
     def __post_init__(self):
         super().__post_init__()
@@ -110,15 +109,7 @@ class SpeechSplitConfig(_NetworkConfig):
 
 @dataclasses.dataclass(frozen=True)
 class F0ConverterConfig(_NetworkConfig):
-    """Sizes of the F0 converter; the defaults are the reference's. See `SpeechSplitConfig`."""
+    """Sizes of the F0 converter; the defaults are the reference's."""
 
-    rhythm: EncoderConfig = RHYTHM
-    pitch: EncoderConfig = PITCH
-    mel_bands: int = 80
-    f0_classes: int = 257
     decoder_width: int = 256
     decoder_layers: int = 2
-    group_channels: int = 16
-    kernel: int = 5
-    resampling: ResamplingConfig = RESAMPLING
-    dtype: str = "float32"

@@ -66,11 +66,7 @@ class Encoder(nnx.Module):
         first = outputs[:, :: self.factor, self.neck :]
         return jnp.concatenate([last, first], axis=-1)
 
-    def __call__(
-        self,
-        x: Float[Array, "B T I"],
-        resamplings: Resamplings | None = None,
-    ) -> Float[Array, "B Tc Cc"]:
+    def __call__(self, x: Float[Array, "B T I"], resamplings: Resamplings | None = None) -> Float[Array, "B Tc Cc"]:
         for index, block in enumerate(self.blocks):
             x = block(x)
             if resamplings is not None:
@@ -119,7 +115,6 @@ class SpeechSplit(nnx.Module):
             the decoder only through the rhythm code.
         """
         _check_frames(mel.shape[1], self.config.frame_multiple)
-        _check_resamplings(resamplings, self.config.content.blocks)
         rhythm = self.rhythm(mel if rhythm_mel is None else rhythm_mel)
         pitch = _one_hot(f0, self.config.f0_classes)
         width = self.config.content.width
@@ -159,10 +154,7 @@ class F0Converter(nnx.Module):
         self.decoder = Decoder(inputs, config.f0_classes, config, keys=keys)
 
     def __call__(
-        self,
-        rhythm_mel: Float[Array, "B T F"],
-        f0: F0,
-        resamplings: Resamplings | None = None,
+        self, rhythm_mel: Float[Array, "B T F"], f0: F0, resamplings: Resamplings | None = None
     ) -> Float[Array, "B T K"]:
         """Logits over the F0 classes of `rhythm_mel`'s frames.
 
@@ -172,7 +164,6 @@ class F0Converter(nnx.Module):
           resamplings: in training one per convolution block of the pitch encoder.
         """
         _check_frames(rhythm_mel.shape[1], self.config.frame_multiple)
-        _check_resamplings(resamplings, self.config.pitch.blocks)
         rhythm = self.rhythm(rhythm_mel)
         pitch = self.pitch(_one_hot(f0, self.config.f0_classes), resamplings)
         return self.decoder(rhythm, pitch, frames=rhythm_mel.shape[1])
@@ -190,8 +181,3 @@ def _resample(x: Array, resampling: Resampling, config: ResamplingConfig) -> Arr
 def _check_frames(frames: int, multiple: int) -> None:
     if frames % multiple:
         raise ConfigError(f"The sequence has {frames} frames; pad it to a multiple of {multiple}.")
-
-
-def _check_resamplings(resamplings: Resamplings | None, blocks: int) -> None:
-    if resamplings is not None and len(resamplings) != blocks:
-        raise ConfigError(f"{len(resamplings)} resamplings were given; expected one per block, {blocks}.")

@@ -12,7 +12,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
 from evc_jax.models.layers import at_least_float32
 from evc_jax.models.network import pytree_dataclass
@@ -87,7 +87,7 @@ def synthesize(
     Args:
       weights: of `WaveGlow.synthesis_weights`, computed once.
       config: the network's.
-      noise: as `draw_noise` makes it, of unit variance.
+      noise: of unit variance, in the shapes of `noise_shapes`.
       sigma: standard deviation that the noise is given.
     """
     weights = jax.tree.map(lambda leaf: leaf.astype(config.dtype), weights)
@@ -125,11 +125,3 @@ def noise_shapes(config: WaveGlowConfig, batch: int, frames: int) -> tuple[tuple
     joins = sum(config.leaves_early(flow) for flow in range(config.flows)) if config.early_channels else 0
     widths = [config.channels(config.flows - 1)] + [config.early_channels] * joins
     return tuple((batch, groups, width) for width in widths)
-
-
-def draw_noise(
-    key: Key[Array, ""], config: WaveGlowConfig, batch: int, frames: int
-) -> tuple[Float[Array, "B G _"], ...]:
-    """Standard normal noise for `synthesize`."""
-    shapes = noise_shapes(config, batch, frames)
-    return tuple(jax.random.normal(jax.random.fold_in(key, i), shape) for i, shape in enumerate(shapes))

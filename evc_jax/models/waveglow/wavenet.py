@@ -56,7 +56,7 @@ def couple(
             local = conv_matmul.conv1d(x, kernel, padding=len(kernel) // 2)
         else:
             reach = 2**layer * (len(kernel) // 2)
-            local = conv1d(hidden, kernel, padding=(reach, reach), dilation=2**layer)
+            local = conv1d(hidden, kernel, padding=reach, dilation=2**layer)
         signal, gate = jnp.split(local + condition(weights.condition[layer]) + weights.bias[layer], 2, axis=-1)
         mixed = (jnp.tanh(signal) * _sigmoid(gate)) @ mix + weights.mix_bias[layer]
         width = mix.shape[1] - weights.end_bias.shape[0]

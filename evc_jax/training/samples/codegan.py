@@ -1,4 +1,4 @@
-"""CodeGAN: an utterance in every emotion, decoded by the frozen SpeechSplit: its codes, melody and sound."""
+"""CodeGAN: an utterance in every emotion, decoded by the frozen SpeechSplit: its codes, mel and sound."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from jaxtyping import Array, Float
 
 from evc_jax.audio import plotting
 from evc_jax.audio.chunking import WINDOW_FRAMES
-from evc_jax.audio.plotting import DARK_INK, Curve, CurvePanel, Panel, Picture, picture_of_curves
+from evc_jax.audio.plotting import Panel, Picture
 from evc_jax.config import from_mapping
 from evc_jax.features.f0_codes import quantize_f0
 from evc_jax.models.speechsplit.codes import replace_codes, select_codes
 from evc_jax.pretrained.bundle import TrainedNetwork, build_network
 from evc_jax.pretrained.workdir import load_for_inference
 from evc_jax.training.config import TrainConfig
-from evc_jax.training.samples.sample_logger import SampleLogger, Summary
+from evc_jax.training.samples.sample_logger import SampleLogger, Summary, picture
 from evc_jax.training.samples.utterances import Utterance, batch, choose
 from evc_jax.training.systems.codegan import Options
 
@@ -30,7 +30,7 @@ CHANGE_RANGE = 0.5
 
 
 class CodeGANSampleLogger(SampleLogger):
-    """Codes, mel, F0 and sound of each emotion."""
+    """Codes, mel with F0, and sound of each emotion."""
 
     def __init__(self, config: TrainConfig, settings: Mapping[str, Any]):
         super().__init__(config, settings)
@@ -39,9 +39,8 @@ class CodeGANSampleLogger(SampleLogger):
     def _summaries(self, params: Any) -> Iterator[Summary]:
         if not self._utterances:
             return
-        inputs = batch(self._utterances, WINDOW_FRAMES)
         both = (self._speechsplit.params, params)
-        codes, mels = map(np.asarray, self._run(both, inputs.mel, inputs.f0, inputs.embedding))
+        codes, mels = map(np.asarray, self._run(both, *batch(self._utterances, WINDOW_FRAMES)))
         names = (UNCONVERTED, *self._options.emotions)
         for utterance, code, converted in zip(self._utterances, codes, mels, strict=True):
             resyntheses = self._resyntheses(utterance, names, converted)
@@ -49,17 +48,11 @@ class CodeGANSampleLogger(SampleLogger):
             before = resyntheses[UNCONVERTED]
             of_emotions = {name: resyntheses[name] for name in self._options.emotions}
             yield self._mels(utterance, "mel", Panel(UNCONVERTED, before.mel, before.f0_hz), of_emotions)
-            curves = [Curve(UNCONVERTED, before.f0_hz, DARK_INK, width=3.5)]
-            for number, (name, made) in enumerate(of_emotions.items()):
-                curves.append(Curve(name, made.f0_hz, f"C{number}", width=1.8))
-            panel = CurvePanel("F0 of each conversion", before.mel, tuple(curves))
-            f0 = picture_of_curves([panel], self._audio, utterance.title, utterance.f0_range_hz, (9.0, 4.2))
-            yield Summary(f"{utterance.tag}/f0", f0)
             yield from self._sounds(utterance, {name: made.audio for name, made in resyntheses.items()})
 
     @functools.cached_property
     def _utterances(self) -> tuple[Utterance, ...]:
-        return choose(self._data, WINDOW_FRAMES, self._options.emotions)
+        return choose(self._data, WINDOW_FRAMES)
 
     @functools.cached_property
     def _speechsplit(self) -> TrainedNetwork:
@@ -73,7 +66,7 @@ class CodeGANSampleLogger(SampleLogger):
         frames_per_code = WINDOW_FRAMES // len(codes[UNCONVERTED])
         shown = {name: code[: -(-len(utterance.mel) // frames_per_code)] for name, code in codes.items()}
         step_s = frames_per_code * self._audio.hop_samples / self._audio.sample_rate_hz
-        return Summary(f"{utterance.tag}/codes", draw_codes(shown, parts, step_s, utterance.title))
+        return picture(f"{utterance.tag}/codes", draw_codes(shown, parts, step_s, utterance.title))
 
     def _trace(
         self,
@@ -118,15 +111,12 @@ def draw_codes(
     source = next(iter(codes.values()))
     for (left, right), (name, code) in zip(grid, codes.items(), strict=True):
         value = _draw_code(left, code, parts, step_s, CODE_RANGE)
-        left.set_title(name, color=DARK_INK, fontsize=9, loc="left")
+        left.set_title(name, loc="left")
         change = _draw_code(right, code - source, parts, step_s, CHANGE_RANGE)
-        size = np.abs(code - source).mean()
-        right.set_title(f"changed by {size:.2f} on average", color=DARK_INK, fontsize=9, loc="left")
+        right.set_title(f"changed by {np.abs(code - source).mean():.2f} on average", loc="left")
     for column, (image, label) in enumerate(((value, "value of the code"), (change, "change of the code"))):
-        grid[-1, column].set_xlabel("time in s", color=DARK_INK, fontsize=8)
-        bar = figure.colorbar(image, ax=grid[:, column], location="bottom", pad=0.01, aspect=40, extend="both")
-        bar.set_label(label, color=DARK_INK, fontsize=9)
-        bar.ax.tick_params(colors=DARK_INK, labelsize=8)
+        grid[-1, column].set_xlabel("time in s")
+        figure.colorbar(image, ax=grid[:, column], location="bottom", aspect=40, extend="both", label=label)
     return plotting.render(figure)
 
 
@@ -135,20 +125,10 @@ def _draw_code(axes, code: Float[np.ndarray, "T C"], parts: Mapping[str, int], s
 
     The rhythm's two channels would vanish beside the pitch's 64, so a part is as high as the root of its channels.
     """
-    first, bottoms = 0, np.cumsum(np.sqrt(list(parts.values()))[::-1])[::-1]
-    edges = [*bottoms, 0.0]
-    for top, bottom, channels in zip(edges, edges[1:], parts.values(), strict=False):
-        extent = (0, len(code) * step_s, bottom, top)
-        values = code[:, first : first + channels].T
-        colors = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit, "interpolation": "nearest"}
-        image = axes.imshow(values, aspect="auto", extent=extent, **colors)
-        axes.axhline(bottom, color="white", linewidth=1.5)
-        first += channels
-    axes.set_xlim(0, len(code) * step_s)
-    axes.set_ylim(0, edges[0])
-    centres = np.add(edges[1:], edges[:-1]) / 2
-    axes.set_yticks(centres, [f"{name} ({channels})" for name, channels in parts.items()])
-    axes.tick_params(colors=DARK_INK, labelsize=8, left=False)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    heights = np.concatenate([np.full(channels, channels**-0.5) for channels in parts.values()])
+    edges = np.cumsum([0.0, *heights])
+    image = axes.pcolormesh(np.arange(len(code) + 1) * step_s, edges, code.T, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    sizes = np.sqrt(list(parts.values()))
+    axes.set_yticks(np.cumsum(sizes) - sizes / 2, [f"{name} ({channels})" for name, channels in parts.items()])
+    axes.set_ylim(edges[-1], 0)
     return image

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 from evc_jax.audio.plotting import Curve, CurvePanel, picture_of_curves
 from evc_jax.features.f0_codes import SMALLEST_VOICED, denormalize_f0, quantize_f0
 from evc_jax.models.speechsplit.random_resampling import draw_resampling, random_resample
-from evc_jax.training.samples.sample_logger import SampleLogger, Summary
+from evc_jax.training.samples.sample_logger import SampleLogger, Summary, picture
 from evc_jax.training.samples.utterances import Utterance, batch, choose
 
 _TRUE, _GIVEN, _PREDICTED = "#24292f", "#0969da", "#e16f24"
@@ -27,13 +27,12 @@ class F0ConverterSampleLogger(SampleLogger):
         utterances = self._utterances
         if not utterances:
             return
-        inputs = batch(utterances, self._model.resampling.padded_frames)
-        given, predicted = map(np.asarray, self._run(params, inputs.mel, inputs.f0, inputs.length))
+        mel, f0, _ = batch(utterances, self._model.resampling.padded_frames)
+        length = np.asarray([len(utterance.mel) for utterance in utterances], np.int32)
+        given, predicted = map(np.asarray, self._run(params, mel, f0, length))
         for number, utterance in enumerate(utterances):
-            other = utterances[number - 1] if len(utterances) > 1 else None
-            panels = self._panels(utterance, other, given[number], predicted[number])
-            picture = picture_of_curves(panels, self._audio, utterance.title, utterance.f0_range_hz)
-            yield Summary(f"{utterance.tag}/f0", picture)
+            panels = self._panels(utterance, utterances[number - 1].title, given[number], predicted[number])
+            yield picture(f"{utterance.tag}/f0", picture_of_curves(panels, self._audio, utterance.title))
 
     @functools.cached_property
     def _utterances(self) -> tuple[Utterance, ...]:
@@ -41,23 +40,17 @@ class F0ConverterSampleLogger(SampleLogger):
         return choose(self._data, self._model.resampling.max_length_frames)
 
     def _panels(
-        self,
-        utterance: Utterance,
-        other: Utterance | None,
-        given: Int[np.ndarray, "3 T"],
-        predicted: Int[np.ndarray, "3 T"],
+        self, utterance: Utterance, other: str, given: Int[np.ndarray, "3 T"], predicted: Int[np.ndarray, "3 T"]
     ) -> list[CurvePanel]:
-        given_hz, guess_hz = self._hertz(given, utterance), self._hertz(predicted, utterance)
+        own = "its own pitch", "its own pitch, out of time as in training"
         true = Curve("true", utterance.f0_hz, _TRUE, width=3.5)
         panels = []
-        for index, title in enumerate(("its own pitch", "its own pitch, out of time as in training")):
-            curves = [true, Curve("predicted", guess_hz[index], _PREDICTED)]
-            if index:
-                curves.insert(1, Curve("given", given_hz[index], _GIVEN, "--", 1.2))
-            panels.append(CurvePanel(f"{title}: {_score(guess_hz[index], utterance)}", utterance.mel, tuple(curves)))
-        if other is not None:
-            curves = [Curve("given", given_hz[2], _GIVEN, "--", 1.2), Curve("predicted", guess_hz[2], _PREDICTED)]
-            panels.append(CurvePanel(f"the pitch of {other.title}, on this rhythm", utterance.mel, tuple(curves)))
+        tracks_hz = zip(self._hertz(given, utterance), self._hertz(predicted, utterance), strict=True)
+        for title, (given_hz, guess_hz) in zip((*own, f"the pitch of {other}, on this rhythm"), tracks_hz, strict=True):
+            curves = [Curve("given", given_hz, _GIVEN, "--", 1.2), Curve("predicted", guess_hz, _PREDICTED)]
+            if title in own:
+                title, curves = f"{title}: {_score(guess_hz, utterance)}", [true, *curves]
+            panels.append(CurvePanel(title, utterance.mel, tuple(curves)))
         return panels
 
     def _hertz(self, classes: Int[np.ndarray, "3 T"], utterance: Utterance) -> Float[np.ndarray, "3 t"]:

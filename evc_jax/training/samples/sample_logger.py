@@ -5,12 +5,11 @@ from __future__ import annotations
 import abc
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float
 
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.plotting import Panel, Picture, picture_of_panels
@@ -21,34 +20,17 @@ from evc_jax.training.config import TrainConfig
 from evc_jax.training.metrics_writer import tensorboard
 from evc_jax.training.samples.utterances import Resynthesis, Utterance, choose, resynthesize
 
-
-@dataclass(frozen=True, eq=False)
-class Summary:
-    """A picture or a sound.
-
-    Attributes:
-      name: TensorBoard's tag. A tag is either that of pictures or that of sounds, never of both.
-      image: pixels; None for a sound.
-      audio: samples within [-1, 1]; None for a picture.
-      rate_hz: the sound's rate; 0 for a picture.
-    """
-
-    name: str
-    image: Picture | None = None
-    audio: Float32[np.ndarray, " S"] | None = None
-    rate_hz: int = 0
-
-    def to_protobuf(self) -> Any:
-        """The message that TensorBoard reads."""
-        if self.image is not None:
-            return tensorboard().summary.image(self.name, self.image, dataformats="HWC")
-        return tensorboard().summary.audio(self.name, self.audio, self.rate_hz)
+Summary = Any  # a protobuf message that TensorBoard reads
 
 
-def sound(name: str, audio: np.ndarray, rate_hz: int) -> Summary:
-    """A sound; peaks above 1 are scaled down, never wrapped or cut. `audio` is [S]."""
-    peak = np.abs(audio).max(initial=1.0)
-    return Summary(name, audio=(audio / peak).astype(np.float32), rate_hz=rate_hz)
+def picture(tag: str, pixels: Picture) -> Summary:
+    """A picture; a tag is either that of pictures or that of sounds, never of both."""
+    return tensorboard().summary.image(tag, pixels, dataformats="HWC")
+
+
+def sound(tag: str, audio: Float[np.ndarray, " S"], rate_hz: int) -> Summary:
+    """A sound; peaks above 1 are scaled down, never wrapped or cut."""
+    return tensorboard().summary.audio(tag, (audio / np.abs(audio).max(initial=1.0)).astype(np.float32), rate_hz)
 
 
 class SampleLogger(abc.ABC):
@@ -111,7 +93,7 @@ class SampleLogger(abc.ABC):
         """Mel and F0 of the reference and, below it, of resyntheses by their titles."""
         panels = [Panel(title, made.mel, made.f0_hz, reference.f0_hz) for title, made in resyntheses.items()]
         title = f"{utterance.title}    (line: F0, dashed: {reference.title})"
-        return Summary(f"{utterance.tag}/{kind}", picture_of_panels([reference, *panels], self._audio, title))
+        return picture(f"{utterance.tag}/{kind}", picture_of_panels([reference, *panels], self._audio, title))
 
     def _sounds(self, utterance: Utterance, sounds: Mapping[str, np.ndarray]) -> Iterator[Summary]:
         """Sounds by name, the first time after the recording's own."""

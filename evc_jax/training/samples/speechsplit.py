@@ -29,8 +29,7 @@ class SpeechSplitSampleLogger(SampleLogger):
     def _summaries(self, params: Any) -> Iterator[Summary]:
         if not self._utterances:
             return
-        inputs = batch(self._utterances, self._model.resampling.padded_frames)
-        rebuilt = np.asarray(self._run(params, inputs.mel, inputs.f0, inputs.embedding))
+        rebuilt = np.asarray(self._run(params, *batch(self._utterances, self._model.resampling.padded_frames)))
         for utterance, copy, mels in zip(self._utterances, self._copies, rebuilt, strict=True):
             resyntheses = self._resyntheses(utterance, VARIANTS, mels)
             titled = {name.replace("-", " "): made for name, made in resyntheses.items()}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from evc_jax.audio.chunking import window_starts
 from evc_jax.audio.config import AudioConfig
@@ -22,14 +21,7 @@ from evc_jax.training.config import DataConfig
 from evc_jax.vocoders import griffin_lim
 
 UTTERANCES = 2
-# A split may have tens of thousands of utterances in a bucket far away; so many are compared.
-CANDIDATES = 64
-# Of the speaker's log-F0: how far a contour is expected from the middle.
-F0_RANGE_STDS = 2.5
-MIN_F0_STD = 0.15
-F0_MARGIN = 1.25
-_KINDS = ("speaker", "sex", "emotion", "utterance_id")
-_ARRAYS = ("mel", "f0_hz", "audio", "speaker_embedding", "log_f0_mean", "log_f0_std")
+_FIELDS = ("utterance_id", "sex", "emotion", "mel", "f0_hz", "audio", "speaker_embedding", "log_f0_mean", "log_f0_std")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,26 +45,6 @@ class Utterance:
     embedding: Float[np.ndarray, " E"]
     statistics: LogF0Statistics
 
-    @property
-    def f0_range_hz(self) -> tuple[float, float]:
-        """Where this F0, others of the speaker and conversions are to be expected: an axis that stays the same."""
-        spread = math.exp(F0_RANGE_STDS * max(self.statistics.std, MIN_F0_STD))
-        middle_hz = math.exp(self.statistics.mean)
-        voiced_hz = self.f0_hz[self.f0_hz > 0]
-        lowest_hz = float(voiced_hz.min(initial=middle_hz)) / F0_MARGIN
-        highest_hz = float(voiced_hz.max(initial=middle_hz)) * F0_MARGIN
-        return min(middle_hz / spread, lowest_hz), max(middle_hz * spread, highest_hz)
-
-
-@dataclass(frozen=True, eq=False)
-class Inputs:
-    """Utterances as the networks take them, zero behind each one's end; the F0 is normalized over the speaker."""
-
-    mel: Float[np.ndarray, "B T F"]
-    f0: Float[np.ndarray, "B T"]
-    length: Int[np.ndarray, " B"]
-    embedding: Float[np.ndarray, "B E"]
-
 
 @dataclass(frozen=True, eq=False)
 class Resynthesis:
@@ -83,35 +55,30 @@ class Resynthesis:
     f0_hz: Float[np.ndarray, " T"]
 
 
-def choose(data: DataConfig, frames: int, emotions: Sequence[str] = ()) -> tuple[Utterance, ...]:
-    """Up to `UTTERANCES` utterances, of different sexes, emotions and speakers where there are such.
+def choose(data: DataConfig, frames: int) -> tuple[Utterance, ...]:
+    """Up to `UTTERANCES` utterances, as far from each other in the split as there are.
 
     Args:
       data: where to look; datasets without a validation split are passed over.
       frames: the longest stretch to take.
-      emotions: utterances with one of these are preferred.
     """
     datasets = [name for name in data.datasets if "validation" in dataset_info(data.data_dir, name)["counts"]]
     if not datasets:
         return ()
-    kinds = open_split(data.data_dir, datasets, "validation", _KINDS, cache_bytes=0)
-    described = {position: kinds[position] for position in spread_evenly(range(len(kinds)), CANDIDATES)}
-    chosen = _spread(described, emotions)
+    records = open_split(data.data_dir, datasets, "validation", _FIELDS, cache_bytes=0)
     config = audio_config(data.data_dir, datasets)
-    arrays = open_split(data.data_dir, datasets, "validation", _ARRAYS, cache_bytes=0)
-    numbered = enumerate(chosen, start=1)
-    return tuple(_cut(f"utterance-{n}", described[i] | arrays[i], frames, config) for n, i in numbered)
+    chosen = spread_evenly(range(len(records)), UTTERANCES)
+    return tuple(_cut(f"utterance-{n}", records[i], frames, config) for n, i in enumerate(chosen, start=1))
 
 
-def batch(utterances: Sequence[Utterance], frames: int) -> Inputs:
-    """The utterances padded to `frames`."""
+def batch(
+    utterances: Sequence[Utterance], frames: int
+) -> tuple[Float[np.ndarray, "B T F"], Float[np.ndarray, "B T"], Float[np.ndarray, "B E"]]:
+    """Mel, F0 relative to the speaker's, and embedding of utterances, zero from each one's end to `frames`."""
     f0 = [normalize_f0(utterance.f0_hz, utterance.statistics) for utterance in utterances]
-    return Inputs(
-        mel=np.stack([pad(utterance.mel, frames) for utterance in utterances]),
-        f0=np.stack([pad(track, frames) for track in f0]),
-        length=np.asarray([len(utterance.mel) for utterance in utterances], np.int32),
-        embedding=np.stack([utterance.embedding for utterance in utterances]),
-    )
+    mel = np.stack([pad(utterance.mel, frames) for utterance in utterances])
+    embedding = np.stack([utterance.embedding for utterance in utterances])
+    return mel, np.stack([pad(track, frames) for track in f0]), embedding
 
 
 def resynthesize(mels: Sequence[Float[np.ndarray, "_ F"]], config: AudioConfig) -> list[Resynthesis]:
@@ -129,20 +96,6 @@ def resynthesize(mels: Sequence[Float[np.ndarray, "_ F"]], config: AudioConfig) 
         resyntheses.append(Resynthesis(mel, sound, pitch.estimate_f0(sound, config)))
         start += len(mel) + pause
     return resyntheses
-
-
-def _spread(described: Mapping[int, Mapping[str, Any]], emotions: Sequence[str]) -> list[int]:
-    """Positions of utterances that differ most from each other; the first ones where there is a choice."""
-    chosen: list[int] = []
-
-    def novelty(position: int) -> int:
-        kind, others = described[position], [described[other] for other in chosen]
-        new = {key: all(kind[key] != other[key] for other in others) for key in ("sex", "emotion", "speaker")}
-        return 8 * (kind["emotion"] in emotions) + 4 * new["sex"] + 2 * new["emotion"] + new["speaker"]
-
-    while len(chosen) < min(UTTERANCES, len(described)):
-        chosen.append(max((i for i in described if i not in chosen), key=novelty))
-    return chosen
 
 
 def _cut(tag: str, record: Mapping[str, Any], frames: int, config: AudioConfig) -> Utterance:

@@ -12,14 +12,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from evc_jax.audio import plotting
-from evc_jax.audio.plotting import DARK_INK, Picture
+from evc_jax.audio.plotting import Picture
 from evc_jax.conversion.options import SEXES
 from evc_jax.data.dataset import SpeakerTable, open_speakers
 from evc_jax.errors import DataError
-from evc_jax.training.samples.sample_logger import SampleLogger, Summary
+from evc_jax.training.samples.sample_logger import SampleLogger, Summary, picture
 
 VOICES = 100  # generated of each sex
-MAX_DOTS = 500  # real voices drawn of each sex
 _COLORS = {"male": "#0969da", "female": "#d1470c"}
 _TRAINING, _HELD_OUT = "#8c959f", "#1a7f37"
 
@@ -34,8 +33,8 @@ class VoiceGANSampleLogger(SampleLogger):
         # A generator that diverged must not stop the training.
         generated = np.nan_to_num(np.asarray(self._run(params)))
         made = dict(zip(SEXES, np.split(generated, len(SEXES)), strict=True))
-        yield Summary("voices/map", draw_map(*self._real, made))
-        yield Summary("voices/nearest", draw_nearest(*self._real, made))
+        yield picture("voices/map", draw_map(*self._real, made))
+        yield picture("voices/nearest", draw_nearest(*self._real, made))
 
     @functools.cached_property
     def _real(self) -> tuple[Voices, Voices]:
@@ -56,22 +55,17 @@ class VoiceGANSampleLogger(SampleLogger):
 
 def draw_map(training: Voices, held_out: Voices, made: Voices) -> Picture:
     """Real and generated voices on the two principal axes of the training's speakers, per sex."""
-    mean, axes_of, shares = _principal_axes(np.concatenate([*training.values()]))
+    speakers = np.concatenate([*training.values()])
+    mean = speakers.mean(axis=0)
+    directions = np.linalg.eigh(np.cov(speakers - mean, rowvar=False, bias=True))[1][:, :-3:-1]
     figure = plotting.new_figure(9.0, 4.8, "Voices on the principal axes of the training's speakers")
-    columns = figure.subplots(1, len(SEXES), sharex=True, sharey=True, squeeze=False)[0]
-    for axes, sex in zip(columns, SEXES, strict=True):
-        for other in SEXES:
-            if other != sex:
-                _dots(axes, _thin(training[other]), mean, axes_of, f"{other}, training", color="#d8dee4", s=8)
-        _dots(axes, _thin(training[sex]), mean, axes_of, f"{sex}, training", color=_TRAINING, s=14)
-        _dots(axes, _thin(held_out[sex]), mean, axes_of, f"{sex}, validation", color=_HELD_OUT, s=34, marker="x")
-        ring = {"facecolors": "none", "edgecolors": _COLORS[sex], "linewidths": 1.2, "s": 26}
-        _dots(axes, made[sex], mean, axes_of, f"{sex}, generated", **ring)
-        axes.set_title(sex, color=DARK_INK, fontsize=10, loc="left")
-        axes.set_xlabel(f"axis 1 ({shares[0]:.0%} of the variance)", color=DARK_INK, fontsize=9)
-        axes.legend(fontsize=8, framealpha=0.8, labelcolor=DARK_INK, loc="best")
-        _style(axes)
-    columns[0].set_ylabel(f"axis 2 ({shares[1]:.0%} of the variance)", color=DARK_INK, fontsize=9)
+    for axes, sex in zip(figure.subplots(1, len(SEXES), sharex=True, sharey=True), SEXES, strict=True):
+        groups = (("training", training, ".", _TRAINING), ("validation", held_out, "x", _HELD_OUT))
+        for label, voices, marker, color in (*groups, ("generated", made, "+", _COLORS[sex])):
+            x, y = ((voices[sex] - mean) @ directions).T
+            axes.scatter(x, y, marker=marker, color=color, label=f"{label} ({len(x)})")
+        axes.set_title(sex, loc="left")
+        axes.legend()
     return plotting.render(figure)
 
 
@@ -81,28 +75,22 @@ def draw_nearest(training: Voices, held_out: Voices, made: Voices) -> Picture:
     Generated voices far to the right of the others are copies, far to the left of them no human voices.
     """
     speakers = np.concatenate([*training.values()])
-    figure = plotting.new_figure(9.0, 2.3 * len(SEXES) + 0.5, "Cosine similarity to the nearest training speaker")
-    rows = figure.subplots(len(SEXES), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, sex in zip(rows, SEXES, strict=True):
-        same = _thin(training[sex])
+    figure = plotting.new_figure(9.0, 5.1, "Cosine similarity to the nearest training speaker")
+    for axes, sex in zip(figure.subplots(len(SEXES), 1, sharex=True), SEXES, strict=True):
         groups = {
-            "training, to the nearest other": (nearest_cosines(same, speakers, among_them=True), _TRAINING),
-            "validation": (nearest_cosines(_thin(held_out[sex]), speakers), _HELD_OUT),
+            "training, to the nearest other": (nearest_cosines(training[sex], speakers, among_them=True), _TRAINING),
+            "validation": (nearest_cosines(held_out[sex], speakers), _HELD_OUT),
             "generated": (nearest_cosines(made[sex], speakers), _COLORS[sex]),
         }
         for label, (cosines, color) in groups.items():
-            if not len(cosines):
-                continue
-            backdrop = color == _TRAINING
-            kind = {"histtype": "stepfilled", "alpha": 0.35} if backdrop else {"histtype": "step", "linewidth": 2}
-            label = f"{label} ({len(cosines)}): median {np.median(cosines):.2f}"
-            weights = np.full(len(cosines), 100 / len(cosines))
-            axes.hist(cosines, bins=np.linspace(0, 1, 51), weights=weights, color=color, label=label, **kind)
-        axes.set_title(sex, color=DARK_INK, fontsize=10, loc="left")
-        axes.set_ylabel("voices in %", color=DARK_INK, fontsize=9)
-        axes.legend(fontsize=8, framealpha=0.8, labelcolor=DARK_INK, loc="upper left")
-        _style(axes)
-    rows[-1].set_xlabel("cosine similarity", color=DARK_INK, fontsize=9)
+            if len(cosines):
+                label = f"{label} ({len(cosines)}): median {np.median(cosines):.2f}"
+                weights = np.full(len(cosines), 100 / len(cosines))
+                bins = np.linspace(0, 1, 51)
+                axes.hist(cosines, bins, weights=weights, histtype="step", linewidth=2, color=color, label=label)
+        axes.set_title(sex, loc="left")
+        axes.set_ylabel("voices in %")
+        axes.legend(loc="upper left")
     return plotting.render(figure)
 
 
@@ -122,28 +110,3 @@ def nearest_cosines(
 
 def _by_sex(table: SpeakerTable) -> Voices:
     return {sex: table.embeddings[np.asarray(table.sexes) == sex].astype(np.float32) for sex in SEXES}
-
-
-def _principal_axes(points: Embeddings) -> tuple[Float[np.ndarray, " E"], Float[np.ndarray, "E 2"], np.ndarray]:
-    """Mean, the two directions of largest variance, and their shares of it."""
-    mean = points.mean(axis=0)
-    variances, directions = np.linalg.eigh(np.cov(points - mean, rowvar=False, bias=True))
-    return mean, directions[:, :-3:-1], variances[:-3:-1] / max(float(variances.sum()), 1e-12)
-
-
-def _thin(voices: Embeddings) -> Embeddings:
-    """At most `MAX_DOTS` of them, evenly chosen."""
-    return voices[:: -(-len(voices) // MAX_DOTS) or 1]
-
-
-def _dots(axes, voices: Embeddings, mean: np.ndarray, directions: np.ndarray, label: str, **style) -> None:
-    if len(voices):
-        x, y = ((voices - mean) @ directions).T
-        axes.scatter(x, y, label=f"{label} ({len(voices)})", **style)
-
-
-def _style(axes) -> None:
-    axes.tick_params(colors=DARK_INK, labelsize=8)
-    axes.grid(color=DARK_INK, alpha=0.12, linewidth=0.6)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)

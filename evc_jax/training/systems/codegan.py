@@ -11,22 +11,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from evc_jax.data.dataset import open_split, utterance_ids
+from evc_jax.data.dataset import dataset_info, open_split, utterance_ids
 from evc_jax.errors import ConfigError
 from evc_jax.models.gan import losses as gan_losses
 from evc_jax.models.gan.codegan import CodeDiscriminator, CodeGANConfig, CodeGenerator
 from evc_jax.pretrained.bundle import CODES
 from evc_jax.pretrained.workdir import load_for_inference
+from evc_jax.training.checkpoints import fingerprint
 from evc_jax.training.parallel import mean_over_devices
 from evc_jax.training.system import Batch
-from evc_jax.training.systems.codegan_data import (
-    CODE_FIELDS,
-    CodeEncoder,
-    EncodedSplit,
-    dataset_digest,
-    encode_split,
-    params_digest,
-)
+from evc_jax.training.systems.codegan_data import CODE_FIELDS, CodeEncoder, EncodedSplit, encode_split
 from evc_jax.training.systems.gan import GanSystem
 
 
@@ -71,7 +65,7 @@ class CodeGANSystem(GanSystem):
         Raises:
           ConfigError: an emotion is missing in the training data.
         """
-        train = self._codes("train")
+        train = self.records("train")
         emotions = len(self.options.emotions)
         counts = np.bincount(train.emotion, minlength=emotions)
         if not counts.all():
@@ -124,25 +118,22 @@ class CodeGANSystem(GanSystem):
             self.options.weights,
         )
 
-    def records(self, split: str) -> EncodedSplit:
-        return self._codes(split)
-
     def sample_names(self, records: np.ndarray) -> list[str]:
         """The utterances behind record numbers of the training data, whose records are windows of code."""
         data = self.config.data
-        return utterance_ids(data.data_dir, data.datasets, "train", self._codes("train").utterance[records])
+        return utterance_ids(data.data_dir, data.datasets, "train", self.records("train").utterance[records])
 
     @functools.cached_property
     def _encoder(self) -> tuple[CodeEncoder, str]:
-        """The frozen encoder, and the digest of its parameters."""
+        """The frozen encoder, and the fingerprint of its parameters."""
         trained = load_for_inference(self.options.speechsplit)
-        return CodeEncoder(trained, self.options.code, self.options.overlap_frames), params_digest(trained.params)
+        return CodeEncoder(trained, self.options.code, self.options.overlap_frames), fingerprint(trained.params)
 
-    def _codes(self, split: str) -> EncodedSplit:
+    def records(self, split: str) -> EncodedSplit:
         data, (encoder, encoder_digest) = self.config.data, self._encoder
         origin = {
             "speechsplit": encoder_digest,
-            "data": [split, [[name, dataset_digest(data.data_dir, name)] for name in data.datasets]],
+            "data": [split, [[name, dataset_info(data.data_dir, name)] for name in data.datasets]],
             "options": [self.options.code, self.options.emotions, self.options.overlap_frames],
         }
         source = open_split(data.data_dir, data.datasets, split, CODE_FIELDS)

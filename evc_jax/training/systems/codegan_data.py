@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from evc_jax.audio.chunking import WINDOW_FRAMES, split_windows
 from evc_jax.config import from_mapping
-from evc_jax.data.dataset import SplitSource, dataset_info, dataset_path
+from evc_jax.data.dataset import SplitSource
 from evc_jax.errors import ConfigError, DataError
 from evc_jax.features.f0_codes import LogF0Statistics, normalize_f0, quantize_f0
 from evc_jax.models.network import Network
@@ -45,8 +45,7 @@ class CodeEncoder:
         if "speechsplit" not in trained.params:
             raise ConfigError(f"config.options.speechsplit leads to a training of {trained.system}, not SpeechSplit.")
         config = from_mapping(SpeechSplitConfig, trained.networks["speechsplit"], "the SpeechSplit checkpoint")
-        self.code, self.overlap_frames = code, overlap_frames
-        self.f0_classes = config.f0_classes
+        self.overlap_frames, self.f0_classes = overlap_frames, config.f0_classes
         network, params = Network(SpeechSplit, config), trained.params["speechsplit"]
 
         def encode(mel, f0):
@@ -124,28 +123,6 @@ def encode_split(
     with replaced_file(cache) as file:
         np.savez(file, fingerprint=fingerprint, **dataclasses.asdict(split))
     return split
-
-
-def params_digest(params: Any) -> str:
-    """A digest of parameters, the same wherever they lie."""
-    digest = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        digest.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}".encode())
-        digest.update(np.ascontiguousarray(leaf).tobytes())
-    return digest.hexdigest()
-
-
-def dataset_digest(data_dir: str, dataset: str) -> str:
-    """A digest of a prepared dataset: another one once it is prepared again from other recordings.
-
-    Of its description, which may hold a digest of the records, and of the names and sizes of its files: those that an
-    older version prepared hold none.
-    """
-    folder = dataset_path(data_dir, dataset)
-    info = dataset_info(data_dir, dataset)
-    files = sorted((file.name, file.stat().length) for file in folder.iterdir())
-    content = info.get("digest") or [info, [file for file in files if file[0] != "metadata.json"]]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _read_cache(cache: epath.Path, fingerprint: str) -> EncodedSplit | None:

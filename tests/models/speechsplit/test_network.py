@@ -142,12 +142,6 @@ def test_refuses_other_lengths(apply, params):
         apply(params, jnp.zeros((1, 12, 6)), jnp.zeros((1, 12), int), method="encode")
 
 
-def test_refuses_too_few_resamplings(apply, params, inputs):
-    mel, f0, _ = inputs
-    with pytest.raises(ConfigError, match="1 resamplings were given; expected one per block, 3"):
-        apply(params, mel, f0, mel, draw(0, blocks=1), method="encode")
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -11,7 +11,7 @@ from evc_jax.errors import ConfigError
 from evc_jax.models.network import Network
 from evc_jax.models.waveglow.config import WaveGlowConfig
 from evc_jax.models.waveglow.network import WaveGlow, waveglow_loss
-from evc_jax.models.waveglow.synthesis import draw_noise, noise_shapes, synthesize
+from evc_jax.models.waveglow.synthesis import noise_shapes, synthesize
 from evc_jax.torch_import import torch_waveglow
 from evc_jax.torch_import.torch_names import to_torch
 
@@ -109,11 +109,14 @@ def test_starts_with_couplings_that_do_nothing(network, apply, mel):
     np.testing.assert_allclose(output.log_det_w, 0, atol=1e-4)
 
 
+def draw_noise(key, config, batch, frames):
+    return tuple(jax.random.normal(key, shape) for shape in noise_shapes(config, batch, frames))
+
+
 @pytest.mark.parametrize("frames", [1, 4])
 def test_lengths(speak, params, frames):
     noise = draw_noise(jax.random.key(0), TINY, 3, frames)
     assert noise_shapes(TINY, 3, frames) == ((3, 2 * frames, 6), (3, 2 * frames, 2))
-    assert tuple(part.shape for part in noise) == noise_shapes(TINY, 3, frames)
     audio = speak(params, jnp.zeros((3, frames, TINY.mel_bands)), noise, 0.5)
     assert audio.shape == (3, frames * TINY.upsample_stride)
 

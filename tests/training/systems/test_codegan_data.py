@@ -1,13 +1,12 @@
 """Codes are encoded once, and anew where the data, the encoder or the cache is another one."""
 
-import json
-
 import numpy as np
 import pytest
 from etils import epath
 
-from evc_jax.data.dataset import SplitSource, dataset_path
-from evc_jax.training.systems.codegan_data import CodeEncoder, dataset_digest, encode_split, params_digest
+from evc_jax.data.dataset import SplitSource
+from evc_jax.training.checkpoints import fingerprint
+from evc_jax.training.systems.codegan_data import CodeEncoder, encode_split
 
 EMOTIONS = ("calm", "angry")
 
@@ -80,28 +79,9 @@ def test_a_damaged_cache_is_encoded_anew(damage, encode, tmp_path):
     assert encode({"data": "a"})[1] == 0
 
 
-def write_dataset(data_dir, shard, **metadata):
-    folder = dataset_path(data_dir, "mine")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "speech-train.array_record-00000-of-00001").write_bytes(shard)
-    (folder / "metadata.json").write_text(json.dumps({"counts": {"train": 3}, **metadata}))
-    return dataset_digest(str(data_dir), "mine")
-
-
-def test_a_dataset_that_was_prepared_again_has_another_digest(tmp_path):
-    first = write_dataset(tmp_path / "a", b"12345")
-    assert write_dataset(tmp_path / "b", b"12345") == first  # wherever it lies
-    assert write_dataset(tmp_path / "b", b"1234") != first
-    assert write_dataset(tmp_path / "b", b"12345", failures=1) != first
-    given = write_dataset(tmp_path / "b", b"12345", digest="x")
-    assert (
-        write_dataset(tmp_path / "b", b"1234", digest="x") == given != write_dataset(tmp_path / "b", b"1", digest="y")
-    )
-
-
-def test_an_encoder_that_was_trained_on_has_another_digest():
+def test_an_encoder_that_was_trained_on_has_another_fingerprint():
     params = {"layer": {"bias": np.zeros(3, np.float32), "kernel": np.ones((2, 3), np.float32)}}
-    digest = params_digest(params)
-    assert params_digest({"layer": {name: leaf.copy() for name, leaf in params["layer"].items()}}) == digest
+    before = fingerprint(params)
+    assert fingerprint({"layer": {name: leaf.copy() for name, leaf in params["layer"].items()}}) == before
     params["layer"]["bias"][1] = 1e-7
-    assert params_digest(params) != digest
+    assert fingerprint(params) != before
