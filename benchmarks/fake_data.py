@@ -109,7 +109,7 @@ class _CodeGANWithoutData(codegan.CodeGANSystem):
         self._code_channels = code_channels
         super().__init__(config, epath.Path("unused"))
 
-    def _codes(self, split: str) -> EncodedSplit:
+    def records(self, split: str) -> EncodedSplit:
         draw, encoders = np.random.default_rng(0), SpeechSplitConfig()
         full = sum(getattr(encoders, part).code_channels for part in self.options.code.split("_"))
         shape = (CODE_WINDOWS, CODE_WINDOW_FRAMES, self._code_channels or full)

@@ -137,7 +137,9 @@ def speechsplit_state():
     from evc_jax.torch_import.torch_speechsplit import speechsplit_weights
 
     encoder = EncoderConfig(16, 1, blocks=1)
-    config = SpeechSplitConfig(encoder, encoder, encoder, 5, 7, 4, 6, 1)
+    parts = {"content": encoder, "rhythm": encoder, "pitch": encoder}
+    sizes = {"mel_bands": 5, "f0_classes": 7, "embedding_channels": 4, "decoder_width": 6, "decoder_layers": 1}
+    config = SpeechSplitConfig(**parts, **sizes)
     shapes = Network(SpeechSplit, config).shapes()
     rng = np.random.default_rng(0)
     params = jax.tree.map(lambda leaf: rng.standard_normal(leaf.shape).astype(np.float32), shapes)

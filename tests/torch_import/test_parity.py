@@ -76,9 +76,9 @@ def test_relative_error():
 
 ENCODER = EncoderConfig(width=8, neck=2, factor=8)
 SPEECHSPLIT = SpeechSplitConfig(
-    EncoderConfig(width=16, neck=3, lstm_layers=2),
-    EncoderConfig(width=8, neck=1, blocks=1),
-    ENCODER,
+    content=EncoderConfig(width=16, neck=3, lstm_layers=2),
+    rhythm=EncoderConfig(width=8, neck=1, blocks=1),
+    pitch=ENCODER,
     mel_bands=5,
     f0_classes=7,
     embedding_channels=4,
@@ -88,7 +88,13 @@ SPEECHSPLIT = SpeechSplitConfig(
     kernel=3,
 )
 CONVERTER = F0ConverterConfig(
-    EncoderConfig(width=8, neck=1, blocks=1), ENCODER, 5, 7, decoder_width=6, decoder_layers=1, group_channels=8
+    rhythm=EncoderConfig(width=8, neck=1, blocks=1),
+    pitch=ENCODER,
+    mel_bands=5,
+    f0_classes=7,
+    decoder_width=6,
+    decoder_layers=1,
+    group_channels=8,
 )
 WAVEGLOW = WaveGlowConfig(4, 5, 16, 2, 4, 3, 6, 5, 32, 16)
 NO_EARLY = WaveGlowConfig(4, 2, 8, 2, 0, 2, 4, 3, 32, 16)

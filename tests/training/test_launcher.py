@@ -18,7 +18,10 @@ ROOT = Path(__file__).resolve().parents[2]
             "The config has no key 'bach'; name one of batch_size.",
         ),
         (["--config=configs/waveglow.py:tiny", "--config.batch_size=0"], "batch_size is 0; expected at least 1."),
-        (["--config=configs/waveglow.py:tiny,steps=3"], "--config=FILE:VARIANT --config.KEY=VALUE."),
+        (
+            ["--config=configs/waveglow.py:tiny,steps=3"],
+            "This config has no variant 'tiny,steps=3'; it has: full, light, small, tiny.",
+        ),
         (["--config=configs/none.py:tiny"], "There is no config 'configs/none.py'; give --config="),
         (["--config=configs/waveglow.py:tiny", "stray"], "The argument 'stray' is unexpected"),
     ],

@@ -49,7 +49,7 @@ PITCH = EncoderConfig(width=256, neck=32)
 RESAMPLING = ResamplingConfig()
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class _NetworkConfig:
     """What both networks' configs share.
 
@@ -89,7 +89,7 @@ class _NetworkConfig:
         return math.lcm(*(encoder.factor for encoder in self._encoders()))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class SpeechSplitConfig(_NetworkConfig):
     """Sizes of the autoencoder; the defaults are the reference's."""
 
@@ -107,7 +107,7 @@ class SpeechSplitConfig(_NetworkConfig):
             )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class F0ConverterConfig(_NetworkConfig):
     """Sizes of the F0 converter; the defaults are the reference's."""
 
