@@ -68,18 +68,15 @@ def draw_panels(path: str | os.PathLike, panels: Sequence[Panel], config: AudioC
         imsave(beside, picture, format="png")
 
 
-def picture_of_panels(
-    panels: Sequence[Panel], config: AudioConfig, title: str = "", size_inches: tuple[float, float] = (8.0, 1.75)
-) -> Picture:
+def picture_of_panels(panels: Sequence[Panel], config: AudioConfig, title: str = "") -> Picture:
     """The panels below each other on one time axis and one scale of decibels, as pixels on white.
 
     Args:
       panels: from top to bottom.
       config: frame rate, frequency range and decibels of the mels.
       title: of the whole picture.
-      size_inches: width of the picture and height of a panel.
     """
-    figure, rows = _rows(len(panels), size_inches, 0.6, title)
+    figure, rows = _rows(len(panels), 1.75, 0.6, title)
     for axes, panel in zip(rows, panels, strict=True):
         image = _draw_panel(axes, panel, config)
     bar = figure.colorbar(image, ax=list(rows), pad=0.02, aspect=15 * len(panels), extend="both")
@@ -88,22 +85,16 @@ def picture_of_panels(
     return render(figure)
 
 
-def picture_of_curves(
-    panels: Sequence[CurvePanel],
-    config: AudioConfig,
-    title: str = "",
-    f0_range_hz: tuple[float, float] = F0_AXIS_HZ,
-    size_inches: tuple[float, float] = (8.0, 2.6),
-) -> Picture:
+def picture_of_curves(panels: Sequence[CurvePanel], config: AudioConfig, title: str = "") -> Picture:
     """F0 contours to compare, each panel with its legend, as pixels on white; see `picture_of_panels`."""
-    figure, rows = _rows(len(panels), size_inches, 0.5, title)
+    figure, rows = _rows(len(panels), 2.6, 0.5, title)
     for axes, panel in zip(rows, panels, strict=True):
         _draw_mel(axes.twinx(), panel.mel, config, (0.2, 1.8), cmap="Greys").axes.set_yticks([])
         axes.set_zorder(1)
         axes.patch.set_visible(False)
         for curve in panel.curves:
             _draw_f0(axes, curve.f0_hz, config, curve.color, curve.width, curve.style, curve.label)
-        _f0_axis(axes, f0_range_hz, ticks_hz=(50, 75, 100, 150, 200, 300, 400, 600))
+        _f0_axis(axes, F0_AXIS_HZ, ticks_hz=(50, 75, 100, 150, 200, 300, 400, 600))
         axes.grid(axis="y", color=DARK_INK, alpha=0.15, linewidth=0.6)
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8.5, labelcolor=DARK_INK)
         _finish(axes, panel.title)
@@ -178,10 +169,9 @@ def _finish(axes, title: str) -> None:
         spine.set_visible(False)
 
 
-def _rows(count: int, size_inches: tuple[float, float], margin_inches: float, title: str):
+def _rows(count: int, height_inches: float, margin_inches: float, title: str):
     """A new figure and its axes, below each other on one time axis."""
-    width, height = size_inches
-    figure = new_figure(width, height * count + margin_inches, title)
+    figure = new_figure(8.0, height_inches * count + margin_inches, title)
     rows = figure.subplots(count, 1, squeeze=False, sharex=True)[:, 0]
     rows[-1].set_xlabel("time in s", color=DARK_INK, fontsize=8)
     return figure, rows
