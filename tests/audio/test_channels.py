@@ -58,7 +58,7 @@ def test_ordinary_stereo_is_the_plain_mean(other):
 
 
 @pytest.mark.parametrize("block", [1000, 7777])
-def test_blocks_are_judged_as_the_whole(block):
+def test_blocks_are_weighed_as_the_whole(block):
     both = stereo(0.5 * NOISE, SPEECH)
     statistics = ChannelStatistics(2, RATE_HZ)
     for start in range(0, len(both), block):

@@ -257,7 +257,7 @@ def test_mistakes_about_voices_get_one_sentence(evc, tmp_path, arguments, messag
     assert not (tmp_path / "out").exists()
 
 
-def test_neutral_dials_on_the_command_line_change_nothing(evc, tmp_path):
+def test_neutral_controls_on_the_command_line_change_nothing(evc, tmp_path):
     write(tmp_path / "a.wav")
     neutral = ["--strength", "1", "--pitch-range", "1", "--pitch-shift", "0", "--rate", "1", "--timbre", "1"]
     evc("a.wav", "-o", "plain.wav")

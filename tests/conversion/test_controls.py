@@ -51,7 +51,7 @@ def test_voices_blend_along_the_great_circle():
 
 
 @pytest.mark.parametrize("others", OTHERS, ids=str)
-def test_neutral_dials_change_no_bit(converter, features, others):
+def test_neutral_controls_change_no_bit(converter, features, others):
     """Each control in its neutral position, and all of them, whatever the others do."""
     expected = converter.convert_features(features, ConversionOptions(**others)).audio
     free = [name for name in NEUTRAL if name not in others]
@@ -66,7 +66,7 @@ def test_no_timbre_is_the_source_whatever_the_voice(converter, features):
     np.testing.assert_array_equal(kept, plain)
 
 
-def test_dials_off_neutral_change_the_sound(converter, features):
+def test_controls_off_neutral_change_the_sound(converter, features):
     plain = converter.convert_features(features, ConversionOptions()).mel
     for change in (
         {"pitch_range": 0.5},

@@ -111,7 +111,7 @@ def test_aspects_follow_their_owners_on_parallel_recordings(data_dir):
         converter.extract(audio_io.load(data_dir / "ravdess" / f"{name}.flac", 16000), 16000) for name in names
     )
 
-    def heard(aspects):
+    def made(aspects):
         result = converter.transfer_features(source, target, TransferAspects.parse(aspects), ConversionOptions())
         return converter.extract(result.audio, 16000)
 
@@ -121,11 +121,11 @@ def test_aspects_follow_their_owners_on_parallel_recordings(data_dir):
     def melody(x):
         return f0_correlation(target.mel, target.f0_hz, x.mel, x.f0_hz)
 
-    everything = heard("RFU")
+    everything = made("RFU")
     assert timing(everything) < 0.5 * timing(source)
     assert melody(everything) > melody(source)
     assert everything.embedding @ target.embedding > source.embedding @ target.embedding
-    assert timing(heard("FU")) > timing(everything)
+    assert timing(made("FU")) > timing(everything)
 
 
 def test_a_transfer_has_a_limit(converter, pair, monkeypatch):

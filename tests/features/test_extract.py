@@ -26,8 +26,8 @@ def flat_embedding(samples):
 def test_without_levelling_all_is_golden(golden_dir, data_dir):
     for golden in golden_features.read(golden_dir, data_dir):
         found = extraction.extract(golden.samples, 16000, AudioConfig(level_dbfs=None))
-        heard = golden.mel > 0.05
-        np.testing.assert_allclose(found.mel[heard], np.clip(golden.mel, 0, 1)[heard], atol=1e-3)
+        audible = golden.mel > 0.05
+        np.testing.assert_allclose(found.mel[audible], np.clip(golden.mel, 0, 1)[audible], atol=1e-3)
         assert found.embedding @ golden.embedding >= 0.999
         assert found.level_gain == 1
 
@@ -135,16 +135,16 @@ def test_everything_is_reproduced():
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
 
 
-def test_embedders_hear_16_khz():
-    heard = []
+def test_embedders_receive_16_khz():
+    received = []
 
     def listen(samples):
-        heard.append(len(samples))
+        received.append(len(samples))
         return flat_embedding(samples)
 
     config = AudioConfig(sample_rate_hz=24000, hop_samples=300, window_samples=1200)
     extraction.extract(voice(130, 1.0, 24000), 24000, config, listen)
-    assert heard == [16000]
+    assert received == [16000]
 
 
 @pytest.mark.parametrize("level_dbfs", [None, -26.0])

@@ -60,7 +60,7 @@ def test_windows_are_as_good_as_frames():
     np.testing.assert_allclose(moved.reshape(62, 80), whole[:62], atol=1e-6)
 
 
-def test_one_hears_the_other_pitch():
+def test_the_result_has_the_other_pitch():
     samples = tone(1.5, f0_hz=140)
     f0_hz = pitch.estimate_f0(samples, CONFIG)
     mel = mel_of(samples)

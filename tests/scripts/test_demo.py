@@ -21,7 +21,7 @@ def page(tiny_bundle, tmp_path_factory):
         return demo.make_demo(tmp_path_factory.mktemp("demo") / "page", str(tiny_bundle))
 
 
-def test_every_emotion_and_two_voices_can_be_heard_and_seen(page):
+def test_every_emotion_and_two_voices_have_sound_and_picture(page):
     names = {"source", "rebuilt", *EMOTIONS, "female-voice", "male-voice"}
     assert {path.stem for path in page.parent.glob("*.wav")} == names
     assert {path.stem for path in page.parent.glob("*.png")} == names

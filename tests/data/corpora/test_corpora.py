@@ -141,7 +141,7 @@ def test_labels_map_to_one_vocabulary():
     ]
 
 
-def test_sentences_are_told_apart_by_their_words():
+def test_sentences_differ_by_their_words():
     assert sentence_id("c", "  “Stop!”,  she said. ") == sentence_id("c", "Stop - she SAID") == "c-stop she said"
     assert sentence_id("c", "...") == sentence_id("c", "") == ""
     # The two differ in a vowel sign only.

@@ -121,11 +121,11 @@ def test_too_many_failures_leave_the_existing_dataset_alone(tmp_path):
     # After the repair only what had failed is extracted again.
     for emotion in ("02", "03"):
         write_buzz(tmp_path / f"corpus/Actor_01/03-01-{emotion}-01-01-01-01.wav")
-    told = []
-    report = make(tmp_path / "corpus", out, log=told.append)
+    lines = []
+    report = make(tmp_path / "corpus", out, log=lines.append)
     assert sum(report.counts.values()) == 14 and not report.failures
     assert 0 < report.found < 14
-    assert told == [f"{report.found} of 14 recordings were extracted by an earlier run and are kept (2 of 3 shards)."]
+    assert lines == [f"{report.found} of 14 recordings were extracted by an earlier run and are kept (2 of 3 shards)."]
     assert [path.name for path in out.iterdir()] == ["speech"]
 
 

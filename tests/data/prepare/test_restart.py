@@ -90,14 +90,14 @@ def test_a_killed_run_is_continued(corpus, uninterrupted, tmp_path, monkeypatch)
     finished = {file.name: file.stat() for file in features.glob("*.npz")}
     assert not (tmp_path / "out/speech").exists()
 
-    calls, told = tmp_path / "calls", []
+    calls, lines = tmp_path / "calls", []
     monkeypatch.setenv("EVC_TEST_CALLS", str(calls))
-    stop_before(monkeypatch, "put_in_place", corpus, tmp_path / "out", log=told.append)
+    stop_before(monkeypatch, "put_in_place", corpus, tmp_path / "out", log=lines.append)
     assert len(finished) < len(list(features.iterdir()))
     for name, status in finished.items():
         now = (features / name).stat()
         assert (now.st_ino, now.st_mtime_ns) == (status.st_ino, status.st_mtime_ns)
-    (sentence,) = told
+    (sentence,) = lines
     found = int(sentence.split()[0])
     assert sentence.startswith(f"{found} of 36 recordings were extracted by an earlier run")
     assert len(calls.read_text()) in (36 - found, 35 - found)
@@ -119,9 +119,9 @@ def test_finished_files_of_the_dataset_are_kept(corpus, uninterrupted, stopped):
 
 
 def test_a_changed_config_starts_anew(corpus, stopped, tmp_path):
-    told, config = [], AudioConfig(mel_bands=40)
-    report = make(corpus, stopped, config=config, log=told.append)
-    assert report.found == 0 and not told
+    lines, config = [], AudioConfig(mel_bands=40)
+    report = make(corpus, stopped, config=config, log=lines.append)
+    assert report.found == 0 and not lines
     make(corpus, tmp_path / "clean", config=config)
     assert contents(stopped) == contents(tmp_path / "clean")
 

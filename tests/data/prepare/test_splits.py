@@ -42,7 +42,7 @@ def test_a_rare_sex_trains_only():
     assert {"m0", "m1"} < speakers_of(assigned, "train")
 
 
-def test_sexes_are_not_told_apart_when_both_are_rare():
+def test_sexes_are_not_separated_when_both_are_rare():
     assigned = assign_splits(recordings(m0="male", m1="male", f0="female"))
     assert [len(speakers_of(assigned, split)) for split in ("train", "validation", "test")] == [1, 1, 1]
 

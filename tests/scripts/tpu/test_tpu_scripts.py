@@ -160,7 +160,7 @@ def test_a_request_that_is_refused_is_given_up(cloud):
     assert len(cloud.calls("create")) == 3
 
 
-def test_an_account_that_may_not_look_is_told_at_once(cloud):
+def test_an_account_that_may_not_look_gets_a_sentence_at_once(cloud):
     done = cloud("create", "--type=v6e-8", "--project=forbidden")
     assert done.returncode == 2
     assert "PERMISSION_DENIED" in done.stderr and "gcloud cannot tell of the slice 'evc', see above." in done.stderr
