@@ -17,7 +17,7 @@ from evc_jax.errors import ConfigError
 from evc_jax.training import parallel
 
 STEPS = 20
-PROCESSES = 4
+PROCESSES = 2
 TOLERANCE = 1e-5
 WORKER = Path(__file__).parents[1] / "support" / "process_worker.py"
 
@@ -91,7 +91,7 @@ def test_four_micro_batches_train_like_one_batch_four_times_larger(name, one_dev
 
 
 @pytest.mark.slow
-def test_four_processes_train_like_one(one_device, tmp_path):
+def test_two_processes_train_like_one(one_device, tmp_path):
     address = f"localhost:{free_port()}"
     flags = "--xla_force_host_platform_device_count=1"
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
