@@ -94,7 +94,7 @@ def picture_of_curves(panels: Sequence[CurvePanel], config: AudioConfig, title: 
         axes.patch.set_visible(False)
         for curve in panel.curves:
             _draw_f0(axes, curve.f0_hz, config, curve.color, curve.width, curve.style, curve.label)
-        _f0_axis(axes, F0_AXIS_HZ, ticks_hz=(50, 75, 100, 150, 200, 300, 400, 600))
+        _f0_axis(axes, ticks_hz=(50, 75, 100, 150, 200, 300, 400))
         axes.grid(axis="y", color=DARK_INK, alpha=0.15, linewidth=0.6)
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8.5, labelcolor=DARK_INK)
         _finish(axes, panel.title)
@@ -152,11 +152,10 @@ def _draw_f0(axes, f0_hz: np.ndarray, config: AudioConfig, color: str, width: fl
     axes.plot(times_s, voiced_hz, color=color, linewidth=width, linestyle=style, label=label, alpha=alpha)
 
 
-def _f0_axis(axes, range_hz=F0_AXIS_HZ, ticks_hz=(50, 100, 200, 400)) -> None:
+def _f0_axis(axes, ticks_hz=(50, 100, 200, 400)) -> None:
     axes.set_yscale("log")
-    inside_hz = [hz for hz in ticks_hz if range_hz[0] <= hz <= range_hz[1]]
-    axes.set_yticks(inside_hz, [f"{hz}" for hz in inside_hz])
-    axes.set_ylim(range_hz)
+    axes.set_yticks(ticks_hz, [f"{hz}" for hz in ticks_hz])
+    axes.set_ylim(F0_AXIS_HZ)
     axes.minorticks_off()
     axes.set_ylabel("F0 in Hz", color=DARK_INK, fontsize=8)
 
