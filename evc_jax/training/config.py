@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib.util
+import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -77,6 +78,11 @@ class TrainConfig:
         losses are float32 at least.
       ema_decay: of the moving average of the weights that validation and bundles use; 0 keeps none.
       steps: optimizer steps; for a GAN one step is `discriminator_steps` of the discriminator and one of the generator.
+      minutes: if not 0, the training ends after this time, compiling, the last validation and the last checkpoint
+        included. `steps` then only says, with `optimizer.warmup_steps` and `decay_from_step`, in which share of the
+        time the learning rate rises and falls.
+      steps_per_call: steps that the devices make before the host is asked again; for networks so small that the host
+        cannot start their steps as fast as the devices make them.
       validation_batches: at most this many batches of the validation split per validation.
       show_every: pictures and sound of validation utterances go to TensorBoard every so many steps; 0 is never.
       keep_checkpoints: the last N are kept, and the best.
@@ -95,6 +101,8 @@ class TrainConfig:
     compute_dtype: str = "float32"
     ema_decay: float = 0.0
     steps: int = 1000
+    minutes: float = 0.0
+    steps_per_call: int = 1
     seed: int = 0
     log_every: int = 100
     validate_every: int = 1000
@@ -110,7 +118,11 @@ class TrainConfig:
                 raise ConfigError(f"config.{key} is {getattr(self, key)!r}; expected one of {', '.join(known)}.")
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"config.ema_decay is {self.ema_decay}; expected at least 0 and less than 1.")
-        positive = "batch_size accumulate steps log_every validate_every checkpoint_every keep_checkpoints"
+        if not 0 <= self.minutes < math.inf:
+            raise ConfigError(f"config.minutes is {self.minutes}; expected a time, or 0 to train for config.steps.")
+        positive = (
+            "batch_size accumulate steps steps_per_call log_every validate_every checkpoint_every keep_checkpoints"
+        )
         for key in positive.split():
             if getattr(self, key) < 1:
                 raise ConfigError(f"config.{key} is {getattr(self, key)}; expected at least 1.")

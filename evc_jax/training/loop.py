@@ -7,10 +7,12 @@ import functools
 import itertools
 import json
 import pkgutil
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
+import numpy as np
 from etils import epath
 
 from evc_jax.config import to_mapping
@@ -18,6 +20,7 @@ from evc_jax.data.dataset import audio_config
 from evc_jax.errors import ConfigError, TrainingError
 from evc_jax.training import parallel
 from evc_jax.training.checkpoints import Checkpoints
+from evc_jax.training.clock import training_limit
 from evc_jax.training.config import SYSTEMS, TrainConfig
 from evc_jax.training.flops import count_flops, peak_flops_per_s
 from evc_jax.training.metrics_writer import MetricsWriter
@@ -30,7 +33,7 @@ NAMES_SHOWN = 20
 
 
 def train(config: TrainConfig, workdir: epath.PathLike) -> dict[str, float]:
-    """Trains until `config.steps`, from the newest checkpoint of `workdir` on when there is one.
+    """Trains for `config.steps` or `config.minutes`, from the newest checkpoint of `workdir` on when there is one.
 
     On SIGTERM it saves and returns early; the same call resumes later.
 
@@ -60,6 +63,7 @@ class Run:
     def __init__(self, config: TrainConfig, workdir: epath.Path, resources: contextlib.ExitStack):
         """Builds the system and its first state; `resources` closes what the run opens."""
         self.config, self.workdir, self._resources = config, workdir, resources
+        self.limit = training_limit(config)
         check_writable(workdir)
         self.mesh = parallel.device_mesh()
         self.local_batch_size = parallel.local_batch_size(config.batch_size, self.mesh)
@@ -70,7 +74,7 @@ class Run:
         self.state = parallel.init_replicated(self.system.init, jax.random.fold_in(key, 0), self.mesh)
         self.step_key = parallel.replicate(jax.random.fold_in(key, 1), self.mesh)
         self.validation_key = jax.random.fold_in(key, 2)
-        self.step_fn = parallel.map_step(self.system.step, self.mesh)
+        self.step_fn = parallel.map_step(self.limit.timed(self.system.step), self.mesh, config.steps_per_call > 1)
         self.evaluate_fn = parallel.map_evaluation(self.system.evaluate, self.mesh)
         workdir.mkdir(parents=True, exist_ok=True)
         checkpoints = Checkpoints(workdir, config.keep_checkpoints, config.best_metric)
@@ -78,7 +82,7 @@ class Run:
         self.trace = resources.enter_context(contextlib.closing(StepTrace(workdir / "profile", *config.profiled)))
         self.description = {"config": to_mapping(config), "networks": self.system.networks()}
         self.results: dict[str, float] = {}
-        self.first, self.samples, self.validated = 0, 0, -1
+        self.first, self.calls, self.samples, self.validated = 0, 0, 0, -1
 
     def start(self) -> None:
         """Restores the newest checkpoint, and opens data and logs from its step on."""
@@ -89,13 +93,14 @@ class Run:
             self.state, self.first = restored.state, restored.step
             self.samples, self.validated = restored.progress["samples"], restored.progress["validated"]
             self.results, pending = restored.progress["results"], restored.progress["pending"]
+            self.limit.resume(restored.progress)
         if jax.process_index() == 0:
             with replaced_file(self.workdir / "config.json") as file:
                 file.write((json.dumps(self.description["config"], indent=2) + "\n").encode())
         local = self.local_batch_size * config.accumulate
         self.batches = iter(self.system.data("train", local, self.samples))
         self.validation = self.system.data("validation", self.local_batch_size)
-        writer = MetricsWriter(self.workdir, config.steps, self.first)
+        writer = MetricsWriter(self.workdir, self.limit.total_steps, self.first)
         self.writer = self._resources.enter_context(contextlib.closing(writer))
         if restored:
             for step, reason in sorted(restored.damaged.items()):
@@ -106,50 +111,66 @@ class Run:
 
     def to_the_end(self) -> None:
         """All steps that are left, or those until the machine is taken away."""
-        config = self.config
-        if self.validated < self.first and (self.first == 0 or self._due(self.first, config.validate_every)):
-            self.validate(self.first)
-        for step in range(self.first + 1, config.steps + 1):
-            self.train_step(step)
-            stopping = self.preemption.reached(step)
-            if self._due(step, config.log_every):
-                self.writer.train(step, self.progress.mean(), self.progress.timings())
-            if self._due(step, config.validate_every) and not stopping:
+        config, step, stopping = self.config, self.first, False
+        if self.validated < step and (step == 0 or self._is_due(step, config.validate_every)):
+            self.validate(step)
+        while not (stopping or self.limit.reached(step)):
+            count = self.limit.next_count(step)
+            step += count
+            self.train_steps(step, count)
+            stopping = self.preemption.reached(self.calls)
+            if self._is_due(step, config.log_every):
+                metrics, timings = self.progress.mean(), self.progress.timings()
+                self.writer.train(step, metrics, timings, self.limit.left_s(step, timings["steps_per_s"]))
+            if self._is_due(step, config.validate_every) and not stopping:
                 self.validate(step)
-            if self._due(step, config.checkpoint_every) or stopping:
+            if self._is_due(step, config.checkpoint_every) or stopping:
                 self.save(step)
-            if stopping:
-                self.writer.print_line(f"asked to stop: saved step {step}; the same command resumes from there")
-                break
+            elif self.calls == 1 and self.limit.saves_first_step:
+                start_s = time.monotonic()
+                self.save(step)
+                self.checkpoints.finish()
+                self.limit.saved(time.monotonic() - start_s)
         self.checkpoints.finish()
+        resumed = f"asked to stop: saved step {step}; the same command resumes from there"
+        self.writer.print_line(resumed if stopping else self.limit.ended(step))
 
-    def train_step(self, step: int) -> None:
-        """Dispatches one step."""
-        read = self.progress.next_batch(self.batches)
-        records = read.pop("record")
-        batch = parallel.shard_batch(read, self.mesh)
-        if step == self.first + 1:
-            self.progress.flops_per_step = count_flops(self.step_fn, self.state, batch, self.step_key)
-        self.state, metrics = self.trace.run(step, self.step_fn, self.state, batch, self.step_key)
-        self.samples += self.config.batch_size * self.config.accumulate
+    def train_steps(self, step: int, count: int) -> None:
+        """Dispatches the `count` steps up to `step` in one call."""
+        several = self.config.steps_per_call > 1
+        read = [self.progress.next_batch(self.batches) for _ in range(count)]
+        records = np.stack([batch.pop("record") for batch in read])
+        read = [self.limit.before_call(batch, len(self.mesh.local_devices)) for batch in read]
+        together = {name: np.stack([batch[name] for batch in read]) for name in read[0]} if several else read[0]
+        batch = parallel.shard_batch(together, self.mesh, several)
+        if not self.calls:
+            self.progress.flops_per_step = count_flops(self.step_fn, self.state, batch, self.step_key) / count
+        self.state, metrics = self.trace.run(step, count, self.step_fn, self.state, batch, self.step_key)
+        self.limit.after_call(metrics)
+        self.calls += 1
+        self.samples += self.config.batch_size * self.config.accumulate * count
         self.progress.add(step, metrics, records)
 
     def validate(self, step: int) -> None:
         """Validation metrics of the present state, and pictures and sound of it."""
         config = self.config
         with self.progress.paused():
-            collected = []
+            collected, start_s = [], time.monotonic()
             for i, batch in enumerate(itertools.islice(self.validation, config.validation_batches)):
                 batch.pop("record")
                 batch = parallel.shard_batch(parallel.fit_batch(batch, self.mesh), self.mesh)
                 key = parallel.replicate(jax.random.fold_in(self.validation_key, i), self.mesh)
                 collected.append(self.evaluate_fn(self.state, batch, key))
+                if i == 0:  # before it, the program may be compiled
+                    jax.block_until_ready(collected)
+                    start_s = time.monotonic()
             self.results, self.validated = mean_metrics(collected), step
             if config.best_metric not in self.results:
                 known = ", ".join(self.results)
                 raise ConfigError(f"config.best_metric is {config.best_metric!r}; expected one of {known}.")
+            self.limit.validated((time.monotonic() - start_s) * len(collected) / max(1, len(collected) - 1))
             self.writer.validation(step, self.results)
-            if config.show_every and step and self._due(step, config.show_every):
+            if config.show_every and step and self._is_due(step, config.show_every):
                 self.writer.summaries(step, self._summaries)
 
     def save(self, step: int) -> None:
@@ -159,6 +180,7 @@ class Run:
             "validated": self.validated,
             "results": self.results,
             "pending": self.progress.pending(),
+            **self.limit.progress(),
         }
         inference_params = self.system.inference_params(self.state)
         self.checkpoints.save(step, self.state, inference_params, progress, self.description, self.results)
@@ -177,8 +199,10 @@ class Run:
             "these recordings, or resume from there with a lower config.optimizer.learning_rate."
         )
 
-    def _due(self, step: int, every: int) -> bool:
-        return step % every == 0 or step == self.config.steps
+    def _is_due(self, step: int, every: int) -> bool:
+        """Whether the newest call, which ended with `step`, made the step at which something is due, or the last."""
+        before = step - self.config.steps_per_call
+        return step // every > before // every or self.limit.reached(step)
 
     @functools.cached_property
     def _sample_logger(self) -> Callable[[Any], Iterable[Any]]:

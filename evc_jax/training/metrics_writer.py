@@ -23,28 +23,31 @@ FLUSH_EVERY_S = 30.0
 class MetricsWriter:
     """Writes scalars, pictures and sound of one run. Only the first process writes."""
 
-    def __init__(self, workdir: epath.PathLike, total_steps: int, first_step: int):
-        """Opens `workdir`/metrics.jsonl and `workdir`/tensorboard; what they hold of later steps is taken back."""
+    def __init__(self, workdir: epath.PathLike, total_steps: int | None, first_step: int):
+        """Opens `workdir`/metrics.jsonl and `workdir`/tensorboard; what they hold of later steps is taken back.
+
+        `total_steps` is None where the clock ends the training.
+        """
         self._log = epath.Path(workdir) / LOG_FILE
         self._active = jax.process_index() == 0
-        self._total_steps = total_steps
+        self._of_total = f"/{total_steps}" if total_steps else ""
         if self._active:
             self._lines = _keep_until(workdir, first_step)
             self._events = EventFile(epath.Path(workdir) / "tensorboard", first_step + 1)
 
-    def train(self, step: int, metrics: Mapping[str, float], timings: Mapping[str, float]) -> None:
+    def train(self, step: int, metrics: Mapping[str, float], timings: Mapping[str, float], left_s: float) -> None:
         """Logs training metrics, the speed and the time left."""
         self._write("train", step, {**metrics, **timings})
         speed = timings["steps_per_s"]
-        left = timedelta(seconds=round((self._total_steps - step) / max(speed, 1e-9)))
+        left = timedelta(seconds=round(left_s))
         shares = {"utilisation": "of peak FLOP/s", "input_share": "waiting for data"}
         extra = "".join(f"  {timings[name]:.0%} {text}" for name, text in shares.items() if name in timings)
-        self.print_line(f"step {step}/{self._total_steps}  {_text(metrics)}  {speed:.2f} steps/s{extra}  ETA {left}")
+        self.print_line(f"step {step}{self._of_total}  {_text(metrics)}  {speed:.2f} steps/s{extra}  ETA {left}")
 
     def validation(self, step: int, metrics: Mapping[str, float]) -> None:
         """Logs validation metrics."""
         self._write("validation", step, metrics)
-        self.print_line(f"step {step}/{self._total_steps}  validation  {_text(metrics)}")
+        self.print_line(f"step {step}{self._of_total}  validation  {_text(metrics)}")
 
     def summaries(self, step: int, make: Callable[[], Iterable[Any]]) -> None:
         """Writes pictures and sound; they are made only on the process that writes."""

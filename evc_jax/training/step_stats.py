@@ -47,9 +47,15 @@ class Progress:
         return batch
 
     def add(self, step: int, metrics: dict[str, jax.Array], records: np.ndarray) -> None:
-        """Adds a dispatched step and the records of its batch."""
+        """Adds the dispatched steps up to this one and the records of their batches.
+
+        Args:
+          step: the last one's number.
+          metrics: arrays with a value for each of the steps, or scalars of a single one.
+          records: of each step, along the first axis.
+        """
         self._running.append((step, metrics, records))
-        self._steps += 1
+        self._steps += len(records)
         if len(self._running) > STEPS_AHEAD:
             jax.block_until_ready(self._running[-1 - STEPS_AHEAD][1])
 
@@ -59,12 +65,14 @@ class Progress:
         Raises:
           NotFinite: the first step with a value that is not finite.
         """
-        for step, metrics, records in self._running:
-            values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-            for name, value in values.items():
-                if not math.isfinite(value):
-                    raise NotFinite(step, name, value, records)
-            self._fetched.append(values)
+        for last, metrics, records in self._running:
+            fetched = {name: np.atleast_1d(values) for name, values in jax.device_get(metrics).items()}
+            for i, of_step in enumerate(records):
+                values = {name: float(series[i]) for name, series in fetched.items()}
+                for name, value in values.items():
+                    if not math.isfinite(value):
+                        raise NotFinite(last - len(records) + 1 + i, name, value, of_step)
+                self._fetched.append(values)
         self._running = []
         return self._fetched
 
@@ -103,9 +111,9 @@ class StepTrace:
         self._folder, self._first, self._last = folder, first, last
         self._running = False
 
-    def run(self, step: int, function: Callable, *args: Any) -> Any:
-        """Calls `function` as that step, within the trace if it is one of its steps."""
-        if not self._running and self._first <= step <= self._last:
+    def run(self, step: int, count: int, function: Callable, *args: Any) -> Any:
+        """Calls `function` as the `count` steps up to that one, within the trace if it has one of them."""
+        if not self._running and self._first <= step < self._last + count:
             jax.profiler.start_trace(str(self._folder))
             self._running = True
         with jax.profiler.StepTraceAnnotation("train", step_num=step):

@@ -36,7 +36,8 @@ class GanSystem(System):
         self._workdir = workdir
         self.model = self.network_config()
         self.nets = GanNetworks(Network(self.generator_type, self.model), Network(self.discriminator_type, self.model))
-        updates = self.options.discriminator_steps
+        # By the clock the count of the schedule is set before each step.
+        updates = 1 if config.minutes else self.options.discriminator_steps
         self._generator_optimizer = make_optimizer(config.optimizer, config.steps)
         self._discriminator_optimizer = make_optimizer(config.optimizer, config.steps, updates_per_step=updates)
 
