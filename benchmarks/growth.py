@@ -29,13 +29,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import waveglow_synthesis
 from benchmarks.fake_data import synthetic_batch, system_without_data
 from benchmarks.harness import Contender, Timing, compare, machine, number, write_json
 from benchmarks.recordings import speech
+from benchmarks.speeds import copy_bytes_per_s, matrix_flops_per_s
 from benchmarks.systems import load_config, step_program
 from evc_jax.audio import io as audio_io
 from evc_jax.conversion.converter import Converter
@@ -62,8 +62,6 @@ QUICK_CURVE = "synthesis/small/batch"
 CLIP_FRAMES = 32  # of synthesis against batch; half a second
 CPU_DEVICES, DEVICES_BATCH = 2, 8  # the batch is divided among the devices
 WARM_UP_S = 60  # nothing is compiled for recordings longer than that
-MATRIX_SIDES = {"cpu": (512, 1024, 2048)}
-COPIED_BYTES = 2**28
 UNITS = {"batch": "batch {}", "length": "{} s", "devices": "devices {}"}
 Point = dict[str, Any]
 
@@ -128,18 +126,7 @@ def program_point(compiled: Any, flops: float, call: Callable[[], Any], seconds:
 
 def speeds(quick: bool) -> dict[str, float]:
     """The highest FLOPs per second of a float32 matrix product, and bytes per second read and written by a copy."""
-    sides, rounds = ((256,), 2) if quick else (MATRIX_SIDES.get(jax.default_backend(), (4096, 8192)), 10)
-    product, increment = jax.jit(jnp.matmul), jax.jit(lambda x: x + 1, donate_argnums=0)
-    matrices = [jnp.ones((side, side)) for side in sides]
-    flops_per_s = max(2 * len(x) ** 3 / min(_timed(lambda x=x: product(x, x), 0, rounds).seconds) for x in matrices)
-    array = jnp.zeros(COPIED_BYTES // (16 if quick else 1) // 4)
-
-    def copy() -> jax.Array:
-        nonlocal array
-        array = increment(array)
-        return array
-
-    return {"flops_per_s": flops_per_s, "bytes_per_s": 2 * array.nbytes / min(_timed(copy, 0, rounds).seconds)}
+    return {"flops_per_s": matrix_flops_per_s(quick=quick), "bytes_per_s": copy_bytes_per_s(quick)}
 
 
 def measure_here(key: str, sizes: tuple[int, ...], seconds: float, quick: bool) -> dict[str, Any]:

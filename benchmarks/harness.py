@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evc_jax.errors import EvcError
+from evc_jax.errors import EvcError, one_line
 from evc_jax.evaluation.tables import markdown_table
 
 PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "librosa", "pyworld-prebuilt", "resemblyzer", "grain")
@@ -34,11 +34,13 @@ class Contender:
       prepare: builds and compiles whatever it takes, and returns a call that does the work once and comes back when it
         is done.
       original: whether the others are compared with it.
+      optional: whether it is left out, with a line on standard error, where it fails or the time is over.
     """
 
     name: str
     prepare: Callable[[], Callable[[], Any]]
     original: bool = False
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,21 +75,37 @@ class Timing:
         return statistics.median(self.seconds)
 
 
-def compare(contenders: Sequence[Contender], seconds: float, min_rounds: int = MIN_ROUNDS) -> list[Timing]:
+def compare(
+    contenders: Sequence[Contender],
+    seconds: float,
+    min_rounds: int = MIN_ROUNDS,
+    over: Callable[[], bool] = lambda: False,
+) -> list[Timing]:
     """Prepares all contenders, lets each work once unmeasured, then all in turns until the time is over.
 
     Args:
       contenders: at least one.
       seconds: how long to go on; begun rounds are finished.
       min_rounds: rounds that are measured however long they take.
+      over: whether there is no time left for contenders that are optional.
     """
     calls, timings = [], []
     for contender in contenders:
-        start = time.perf_counter()
-        call = contender.prepare()
-        prepared = time.perf_counter()
-        for _ in range(WARM_UP_CALLS):
-            call()
+        try:
+            if contender.optional and over():
+                raise TimeoutError("no time is left for it")
+            start = time.perf_counter()
+            call = contender.prepare()
+            prepared = time.perf_counter()
+            for _ in range(WARM_UP_CALLS):
+                call()
+        except EvcError:
+            raise
+        except Exception as error:
+            if not contender.optional:
+                raise
+            print(f"{contender.name} is left out ({one_line(error)})", file=sys.stderr, flush=True)
+            continue
         timings.append(Timing(contender.name, contender.original, prepared - start, time.perf_counter() - prepared))
         calls.append(call)
     gc.collect()
@@ -168,6 +186,7 @@ def parser(description: str | None, batch: int | None = None) -> argparse.Argume
     made.add_argument("--seconds", type=float, default=20.0, help="to go on measuring; default: 20")
     made.add_argument("--quick", action="store_true", help="small sizes for a second or so: to see that it still works")
     made.add_argument("--json", type=Path, metavar="FILE", help="also write the JSON there")
+    made.set_defaults(over=lambda: False)
     if batch:
         made.add_argument("--batch", type=int, default=batch, help=f"samples of all devices; default: {batch}")
         made.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the arithmetic")

@@ -96,7 +96,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         contenders.append(theirs(arguments))
     sizes = {name: getattr(arguments, name) for name in ("batch", "frames", "inputs", "hidden", "layers", "dtype")}
     subject = f"BiLSTM {'states' if arguments.forward else 'states and gradients'}, {sizes}"
-    timings = compare(contenders, arguments.seconds)
+    timings = compare(contenders, arguments.seconds, over=arguments.over)
     differences = difference(outputs)
     print(f"Largest difference from the scan, as a share of the largest value: {differences}")
     work = Work(subject, arguments.batch * arguments.frames, "frames", {**sizes, "difference": differences})

@@ -33,7 +33,7 @@ def contenders(name: str, prepare: Callable[[bool], Callable[[], Any]], what: st
     """
     made = [Contender(name, functools.partial(prepare, False), original=True)]
     if jax.default_backend() == "gpu":
-        made.append(Contender(f"{name}, {what}", functools.partial(prepare, True)))
+        made.append(Contender(f"{name}, {what}", functools.partial(prepare, True), optional=True))
     return made
 
 

@@ -83,7 +83,7 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     }
     subject = f"SpeechSplit training step, {batch} x {frames} frames, {config.compute_dtype}"
     work = Work(subject, 1, "steps", details)
-    return [result(work, compare(contenders, arguments.seconds))]
+    return [result(work, compare(contenders, arguments.seconds, over=arguments.over))]
 
 
 def options() -> argparse.ArgumentParser:

@@ -33,6 +33,7 @@ class StepCost:
       parameters: trained ones, of all networks.
       samples: in a step; for a GAN those of all its critic updates.
       flops: of matrix products and convolutions.
+      product_bytes: operands and results of those products, each counted once.
       loop_iterations: time steps of recurrent networks (and updates of a critic) that follow one another.
       reduced_bytes: averaged over all devices.
       state_bytes: kept from step to step: weights, moments, moving average.
@@ -42,6 +43,7 @@ class StepCost:
     parameters: int
     samples: int
     flops: float
+    product_bytes: int
     loop_iterations: int
     reduced_bytes: int
     state_bytes: int
@@ -62,6 +64,7 @@ def step_cost(config: TrainConfig) -> StepCost:
         parameters=sum(leaf.size for leaf in jax.tree.leaves(networks)),
         samples=config.batch_size * config.accumulate * getattr(system.options, "discriminator_steps", 1),
         flops=count_flops(step, state, batch, key),
+        product_bytes=total_cost(product_bytes, step, state, batch, key),
         loop_iterations=count_loop_iterations(step, state, batch, key),
         reduced_bytes=count_reduced_bytes(step, state, batch, key),
         state_bytes=_bytes(state),
@@ -77,6 +80,14 @@ def count_loop_iterations(function: Callable[..., Any], *example_args: Any) -> i
 def count_reduced_bytes(function: Callable[..., Any], *example_args: Any) -> int:
     """Bytes that one call of a function under `shard_map` sums or averages over devices."""
     return total_cost(_reduced_bytes, function, *example_args)
+
+
+def product_bytes(equation: JaxprEqn) -> int:
+    """Bytes of the operands and the result of a matrix product or convolution; a cost for `total_cost`."""
+    if equation.primitive.name not in ("dot_general", "conv_general_dilated"):
+        return 0
+    arrays = (cast(Any, var.aval) for var in (*equation.invars, *equation.outvars))
+    return sum(array.size * array.dtype.itemsize for array in arrays)
 
 
 def table(costs: dict[str, StepCost]) -> str:

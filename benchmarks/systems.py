@@ -31,27 +31,45 @@ def chosen_config(name: str, arguments: argparse.Namespace, variant: str = "full
     return load_config(name, variant, batch_size=batch_size, compute_dtype=arguments.dtype)
 
 
-def step_program(config: TrainConfig, batch: dict[str, np.ndarray], devices: int | None = None) -> tuple[Any, tuple]:
-    """The mapped training step on so many devices, all by default, and its inputs: state, batch and key."""
+def step_program(
+    config: TrainConfig, batch: dict[str, np.ndarray], devices: int | None = None, steps: int | None = None
+) -> tuple[Any, tuple]:
+    """The mapped training step on so many devices, all by default, and its inputs: state, batch and key.
+
+    With `steps`, a call makes so many on the same batch.
+    """
     system, mesh = system_without_data(config), parallel.device_mesh(jax.devices()[:devices])
     parallel.local_batch_size(config.batch_size, mesh)
     key = parallel.replicate(jax.random.key(0), mesh)
     state = parallel.init_replicated(system.init, key, mesh)
-    return parallel.map_step(system.step, mesh), (state, parallel.shard_batch(batch, mesh), key)
+    if steps:
+        batch = {name: np.stack([value] * steps) for name, value in batch.items()}
+    laid = parallel.shard_batch(batch, mesh, bool(steps))
+    return parallel.map_step(system.step, mesh, bool(steps)), (state, laid, key)
 
 
-def training_step(name: str, config: TrainConfig) -> tuple[Contender, dict[str, np.ndarray]]:
-    """A contender that makes one step after the other, and the batch it makes them on."""
+def training_step(
+    name: str, config: TrainConfig, steps: int = 1, together: bool = False
+) -> tuple[Contender, dict[str, np.ndarray]]:
+    """A contender that makes one step after the other, and the batch it makes them on.
+
+    Args:
+      name: of the contender.
+      config: of the training.
+      steps: in each call of the contender.
+      together: whether the host starts them all at once.
+    """
     batch = synthetic_batch(system_without_data(config), config.batch_size * config.accumulate)
 
     def prepare():
-        function, (state, *rest) = step_program(config, batch)
+        function, (state, *rest) = step_program(config, batch, steps=steps if together else None)
         step = function.lower(state, *rest).compile()
 
         def call():
             nonlocal state
-            state, metrics = step(state, *rest)
-            return jax.block_until_ready((state, metrics))
+            for _ in range(1 if together else steps):
+                state, metrics = step(state, *rest)
+                jax.block_until_ready((state, metrics))
 
         return call
 

@@ -25,6 +25,7 @@ from evc_jax.models.network import Network
 from evc_jax.models.waveglow.config import WaveGlowConfig
 from evc_jax.models.waveglow.network import WaveGlow
 from evc_jax.models.waveglow.synthesis import noise_shapes
+from evc_jax.training.flops import count_flops
 from evc_jax.vocoders.waveglow import compiled_synthesis
 
 
@@ -48,17 +49,20 @@ def ours(config: WaveGlowConfig, mel: np.ndarray) -> Contender:
 
 
 def theirs(reference: Path, config: WaveGlowConfig, mel: np.ndarray) -> list[Contender]:
+    """The original; beside bfloat16 in its own half precision, which is float16 and needs a GPU."""
+
     def prepare(compiled: bool):
         import torch
 
         network, device = originals.waveglow(reference, config), originals.device()
-        network = network.remove_weightnorm(network).eval().to(device)
+        dtype = torch.float32 if config.dtype == "float32" else torch.float16
+        network = network.remove_weightnorm(network).eval().to(device, dtype)
         infer = torch.compile(network.infer) if compiled else network.infer
-        spectrogram = torch.from_numpy(mel.swapaxes(1, 2).copy()).to(device)
+        spectrogram = torch.from_numpy(mel.swapaxes(1, 2).copy()).to(device, dtype)
 
         def call():
             with torch.no_grad(), originals.on_cpu():
-                return infer(spectrogram, sigma=0.6).cpu().numpy()
+                return infer(spectrogram, sigma=0.6).float().cpu().numpy()
 
         return call
 
@@ -75,24 +79,27 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     if arguments.reference:
         contenders += theirs(arguments.reference, config, mel)
     samples = arguments.batch * frames * config.upsample_stride
+    inputs = jax.eval_shape(lambda: program(config, mel)[1])
     sizes = f"{config.flows} flows, groups of {config.group_samples}, {config.wn_channels} channels"
     work = Work(
         f"WaveGlow synthesis, {sizes}, {arguments.batch} x {frames} frames",
         samples,
         "samples",
-        {"parameters": sum(leaf.size for leaf in jax.tree.leaves(Network(WaveGlow, config).shapes()))},
+        {
+            "dtype": config.dtype,
+            "parameters": Network(WaveGlow, config).count(),
+            "gflop": round(count_flops(compiled_synthesis(config).__wrapped__, *inputs) / 1e9, 3),
+        },
     )
-    return [result(work, compare(contenders, arguments.seconds))]
+    return [result(work, compare(contenders, arguments.seconds, over=arguments.over))]
 
 
 def options() -> argparse.ArgumentParser:
-    made = parser(__doc__)
+    made = parser(__doc__, batch=1)
     made.add_argument("--variant", default="full", help="of configs/waveglow.py; default: full, with --quick tiny")
     made.add_argument("--channels", type=int, help="of the coupling networks; default: the variant's")
-    made.add_argument("--batch", type=int, default=1, help="clips at once; default: 1")
     made.add_argument("--clip-s", type=float, default=10.0, help="length of a clip; default: 10")
     made.add_argument("--rate-hz", type=int, default=16_000, help="of the clip; default: 16000")
-    made.set_defaults(dtype="float32")  # what trained networks are run in
     return made
 
 

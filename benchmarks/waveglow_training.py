@@ -19,6 +19,7 @@ import numpy as np
 
 from benchmarks import originals
 from benchmarks.harness import Contender, Work, compare, parser, result, run
+from benchmarks.step_costs import step_cost
 from benchmarks.systems import chosen_config, training_step
 from evc_jax.errors import ConfigError
 from evc_jax.models.waveglow.config import WaveGlowConfig
@@ -71,9 +72,10 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     if arguments.reference:
         contenders += theirs(arguments.reference, config, batch)
     sizes = f"{segments} x {options['segment_samples']:,} samples"
-    details = {"dtype": config.compute_dtype, "accumulate": accumulate, "remat": arguments.remat}
+    details: dict[str, Any] = {"dtype": config.compute_dtype, "accumulate": accumulate, "remat": arguments.remat}
+    details["gflop"] = round(step_cost(config).flops / 1e9, 3)
     work = Work(f"WaveGlow training step, {sizes}", segments, "segments", details)
-    return [result(work, compare(contenders, arguments.seconds))]
+    return [result(work, compare(contenders, arguments.seconds, over=arguments.over))]
 
 
 def _micro_batches(segments: int) -> int:

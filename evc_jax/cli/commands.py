@@ -220,6 +220,10 @@ def _prepare(arguments: argparse.Namespace) -> int:
 
 
 def _bundle(arguments: argparse.Namespace) -> int:
+    if arguments.action:
+        return _bundle_in_pieces(arguments)
+    if not (arguments.speechsplit and arguments.output):
+        raise ConfigError("A bundle needs a SpeechSplit and a place; give --speechsplit WORKDIR and -o DIR.")
     from evc_jax.training import export
 
     logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns of unused metadata
@@ -236,6 +240,16 @@ def _bundle(arguments: argparse.Namespace) -> int:
     print(f"{arguments.output}: {', '.join(description['networks'])}; default vocoder {description['default_vocoder']}")
     for key, value in description["evaluation"].items():
         print(f"  {key}: {value}")
+    return 0
+
+
+def _bundle_in_pieces(arguments: argparse.Namespace) -> int:
+    from evc_jax.pretrained import pieces
+
+    if arguments.action == "join":
+        print(pieces.join_bundle(arguments.parts, arguments.output))
+    else:
+        print(*pieces.split_bundle(arguments.parts[0], arguments.output, arguments.max_megabytes), sep="\n")
     return 0
 
 

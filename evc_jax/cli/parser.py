@@ -88,7 +88,11 @@ example:
       --data datasets --datasets ravdess,emodb -o my_bundle
 
 With --datasets both vocoders resynthesize recordings of the test split, and the one whose mel-spectrogram comes closer
-becomes the bundle's default."""
+becomes the bundle's default.
+
+where files travel in pieces:
+  evc bundle split my_bundle --max-megabytes 15 -o pieces
+  evc bundle join pieces -o my_bundle"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -237,8 +241,16 @@ def _add_bundle(commands) -> None:
     parser = _add(commands, "bundle", "gather trained networks into a bundle", _BUNDLE_EPILOG)
     for name in NETWORKS:
         option = "--" + name.replace("_", "-")
-        parser.add_argument(option, metavar="WORKDIR", required=name == "speechsplit", help=f"{name}'s training")
-    parser.add_argument("-o", "--output", required=True, help="the bundle's directory; a bundle there is replaced")
+        parser.add_argument(option, metavar="WORKDIR", help=f"{name}'s training")
+    parser.add_argument("-o", "--output", help="the bundle's directory; a bundle there is replaced")
+    actions = parser.add_subparsers(dest="action", metavar="split, join", parser_class=_Parser, title="other than that")
+    split = _add(actions, "split", "write a bundle as files of limited size", "")
+    split.add_argument("parts", nargs=1, metavar="BUNDLE", help="its directory")
+    split.add_argument("--max-megabytes", type=float, default=15.0, help="millions of bytes a file; default: 15")
+    split.add_argument("-o", "--output", metavar="FOLDER", required=True, help="for the files")
+    join = _add(actions, "join", "make the bundle of which files are the pieces", "")
+    join.add_argument("parts", nargs="+", metavar="PIECE", help="all the files of one bundle, or the folder with them")
+    join.add_argument("-o", "--output", metavar="BUNDLE", required=True, help="a bundle there is replaced")
     parser.add_argument("--data", default="datasets", metavar="DIR", help="folder of the datasets; default: datasets")
     parser.add_argument("--datasets", help="names, joined by commas, whose test split chooses the default vocoder")
     parser.add_argument("--licence", help="of the bundle; default: named after the data's licences")

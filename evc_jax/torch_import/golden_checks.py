@@ -29,6 +29,7 @@ from evc_jax.torch_import.torch_names import State, Weight, from_torch, to_torch
 
 ADAM_RATE = 1e-4
 CANCELLATION_FLOOR = 1e-2
+COMPUTE_DTYPE = "compute_dtype"
 
 
 def check_speechsplit(golden: Golden) -> Report:
@@ -179,9 +180,10 @@ def _gan_states(golden: Golden) -> tuple[State, State]:
 
 
 def _like(config, golden: Golden):
-    """The config with arithmetic in the type of the golden weights."""
+    """The config with arithmetic in the type of the golden weights, or in the one that `golden` names."""
     dtypes = {str(value.dtype) for key, value in golden.items() if key.startswith("params")}
-    return dataclasses.replace(config, dtype="float64" if "float64" in dtypes else "float32")
+    of_weights = "float64" if "float64" in dtypes else "float32"
+    return dataclasses.replace(config, dtype=str(golden.get(COMPUTE_DTYPE, of_weights)))
 
 
 def _compare_adam_step(report: Report, params: Params, weights: list[Weight], golden: Golden) -> None:
@@ -252,8 +254,7 @@ def check_file(path: Path) -> Report | None:
     check = CHECKS.get(path.name)
     if check is None:
         return None
-    with np.load(path, allow_pickle=False) as file:
-        golden = {key: file[key] for key in file.files}
+    golden = _read(path)
     with jax.default_matmul_precision("highest"):
         report = check(golden)
         if report.passed:
@@ -263,3 +264,14 @@ def check_file(path: Path) -> Report | None:
             again = check(golden | wide)
     again.in_float32 = report
     return again
+
+
+def check_in_bfloat16(path: Path) -> Report | None:
+    """Compares a golden file with networks whose arithmetic is bfloat16; None if it holds no network."""
+    check = CHECKS.get(path.name)
+    return check and check({**_read(path), COMPUTE_DTYPE: np.array("bfloat16")})
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as file:
+        return {key: file[key] for key in file.files}

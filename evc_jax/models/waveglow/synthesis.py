@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from evc_jax.models.layers import at_least_float32
 from evc_jax.models.network import pytree_dataclass
 from evc_jax.models.waveglow.config import WaveGlowConfig
 from evc_jax.models.waveglow.wavenet import CouplingWeights, couple
@@ -90,6 +89,8 @@ def synthesize(
       noise: of unit variance, in the shapes of `noise_shapes`.
       sigma: standard deviation that the noise is given.
     """
+    exact = jnp.promote_types(config.dtype, jnp.float32)  # of the signal, which every flow changes a little
+    unmix = [kernel.astype(exact) for kernel in weights.unmix]
     weights = jax.tree.map(lambda leaf: leaf.astype(config.dtype), weights)
     batch, frames, _ = mel.shape
     groups = frames * config.upsample_stride // config.group_samples
@@ -101,16 +102,17 @@ def synthesize(
     def condition(kernel):
         return (squeezed @ kernel).reshape(batch, groups, -1)
 
-    latest, *earlier = [sigma * part.astype(config.dtype) for part in noise]
+    latest, *earlier = [sigma * part.astype(exact) for part in noise]
     x = latest
     for flow in reversed(range(config.flows)):
         half = config.channels(flow) // 2
         kept, changed = x[..., :half], x[..., half:]
-        bias, log_s = jnp.split(couple(weights.couplings[flow], kept, condition), 2, axis=-1)
-        x = jnp.concatenate([kept, (changed - bias) * jnp.exp(-log_s)], axis=-1) @ weights.unmix[flow]
+        coupled = couple(weights.couplings[flow], kept.astype(config.dtype), condition).astype(exact)
+        bias, log_s = jnp.split(coupled, 2, axis=-1)
+        x = jnp.concatenate([kept, (changed - bias) * jnp.exp(-log_s)], axis=-1) @ unmix[flow]
         if config.leaves_early(flow):
             x = jnp.concatenate([earlier.pop(0), x], axis=-1)
-    return at_least_float32(x.reshape(batch, -1))
+    return x.reshape(batch, -1)
 
 
 def _frames_and_before(mel: Float[Array, "B T F"], taps: int) -> Float[Array, "B T C"]:

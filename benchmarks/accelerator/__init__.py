@@ -1,0 +1,1 @@
+"""The parts of `scripts/accelerator_run.py`: what a few minutes on an accelerator are for."""
