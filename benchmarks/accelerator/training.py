@@ -101,6 +101,8 @@ def start(part: Part, system: str, variant: str, seconds: float) -> subprocess.P
     # Five processes share the device's memory.
     environment = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     environment["EVC_LSTM"] = part.of("speed").get("EVC_LSTM", "scan")
+    if part.rehearsal:
+        environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
     log = (part.work / f"{system}.log").open("a")
     made = command(part, system, variant, seconds)
     print(" ".join(made), flush=True)
