@@ -66,6 +66,8 @@ def main() -> int:
 class Run:
     """The parts of one run and what they found."""
 
+    package = "benchmarks.accelerator"
+
     def __init__(self, arguments: argparse.Namespace, parts: list[str], work: Path):
         self._arguments, self._work = arguments, work
         self._end_s = time.monotonic() + 60 * arguments.minutes
@@ -96,7 +98,7 @@ class Run:
         """How a part ended, where it did not end well."""
         arguments = {"datasets": self._arguments.datasets, "work": self._work, "out": self._arguments.out}
         arguments |= {"references": self._arguments.references, "golden": self._arguments.golden}
-        command = [sys.executable, "-m", f"benchmarks.accelerator.{name}", f"--results={file}", f"--seconds={seconds}"]
+        command = [sys.executable, "-m", f"{self.package}.{name}", f"--results={file}", f"--seconds={seconds}"]
         command += [f"--{key}={path.resolve()}" for key, path in arguments.items() if path]
         command += ["--rehearsal"] if self._arguments.rehearsal else []
         self._log.write(f"== {' '.join(command)}\n".encode())
