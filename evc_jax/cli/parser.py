@@ -239,6 +239,8 @@ def _add_bundle(commands) -> None:
         option = "--" + name.replace("_", "-")
         parser.add_argument(option, metavar="WORKDIR", required=name == "speechsplit", help=f"{name}'s training")
     parser.add_argument("-o", "--output", required=True, help="the bundle's directory; a bundle there is replaced")
+    which = "of every training: best (by its best_metric), last or a step; default: last"
+    parser.add_argument("--checkpoint", default="last", metavar="WHICH", help=which)
     parser.add_argument("--data", default="datasets", metavar="DIR", help="folder of the datasets; default: datasets")
     parser.add_argument("--datasets", help="names, joined by commas, whose test split chooses the default vocoder")
     parser.add_argument("--licence", help="of the bundle; default: named after the data's licences")

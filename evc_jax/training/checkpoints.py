@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import shutil
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,9 @@ from orbax.checkpoint import checkpoint_managers as policies
 from evc_jax.errors import CheckpointError, TrainingError, one_line
 from evc_jax.pretrained.workdir import CHECKPOINTS, INFERENCE_ITEM, absolute
 from evc_jax.training.storage import full_disk
+
+# Of checkpoints after the same validation, the first has the weights that were validated.
+STEPS_SINCE_VALIDATION = "steps_since_validation"
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,16 @@ class Checkpoints:
         """
         self.workdir = epath.Path(workdir)
         self._folder = absolute(self.workdir / CHECKPOINTS)
-        best = policies.BestN(
-            get_metric_fn=lambda metrics: -metrics[best_metric], n=1, keep_checkpoints_without_metrics=False
-        )
+
+        def rank(metrics: dict[str, float]) -> tuple[float, float]:
+            return -metrics[best_metric], -metrics[STEPS_SINCE_VALIDATION]
+
+        best = policies.BestN(get_metric_fn=rank, n=1, keep_checkpoints_without_metrics=False)
         options = ocp.CheckpointManagerOptions(
             preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(keep), best]),
             enable_async_checkpointing=True,
+            # The policy decides; only with this function does Orbax store metrics, for the processes that resume.
+            best_fn=rank,
             cleanup_tmp_directories=True,
             create=True,
         )
@@ -80,6 +88,7 @@ class Checkpoints:
         progress: dict[str, Any],
         description: dict[str, Any],
         metrics: dict[str, float],
+        validated: int,
     ) -> None:
         """Starts saving; training continues while the files are written.
 
@@ -90,16 +99,18 @@ class Checkpoints:
           progress: what the loop needs to resume, JSON.
           description: config and network settings, JSON.
           metrics: of the newest validation.
+          validated: its step.
 
         Raises:
           TrainingError: there is no room for it.
         """
         self.finish()  # raises what became of the one before; Orbax would skip a save while another is under way
         self._require_room(state, inference_params)
+        ranked = math.isfinite(metrics.get(self._best_metric, math.nan))
         self._manager.save(
             step,
             force=True,
-            metrics=metrics if self._best_metric in metrics else None,
+            metrics={**metrics, STEPS_SINCE_VALIDATION: step - validated} if ranked else None,
             args=ocp.args.Composite(
                 state=ocp.args.StandardSave(state),
                 progress=ocp.args.JsonSave({**progress, "fingerprint": fingerprint(state)}),

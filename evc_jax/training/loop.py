@@ -161,7 +161,9 @@ class Run:
             "pending": self.progress.pending(),
         }
         inference_params = self.system.inference_params(self.state)
-        self.checkpoints.save(step, self.state, inference_params, progress, self.description, self.results)
+        self.checkpoints.save(
+            step, self.state, inference_params, progress, self.description, self.results, self.validated
+        )
 
     def explain(self, error: NotFinite) -> str:
         """The sentence for a loss that is not finite: on which records, and what the newest checkpoint is."""

@@ -30,6 +30,7 @@ class Options:
 
     Attributes:
       speechsplit: the work directory of the SpeechSplit training whose encoder is used, frozen.
+      speechsplit_checkpoint: which of its checkpoints, "best", "last" or a step; see `workdir.load_for_inference`.
       code: one of `CODES`.
       emotions: the emotions to convert between; utterances with another one are left out.
       overlap_frames: how much neighbouring windows of an utterance share; more gives more windows to train on.
@@ -38,6 +39,7 @@ class Options:
     """
 
     speechsplit: str = "runs/speechsplit"
+    speechsplit_checkpoint: str = "last"
     code: str = "pitch_rhythm"
     emotions: tuple[str, ...] = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
     overlap_frames: int = 160
@@ -126,7 +128,7 @@ class CodeGANSystem(GanSystem):
     @functools.cached_property
     def _encoder(self) -> tuple[CodeEncoder, str]:
         """The frozen encoder, and the fingerprint of its parameters."""
-        trained = load_for_inference(self.options.speechsplit)
+        trained = load_for_inference(self.options.speechsplit, self.options.speechsplit_checkpoint)
         return CodeEncoder(trained, self.options.code, self.options.overlap_frames), fingerprint(trained.params)
 
     def records(self, split: str) -> EncodedSplit:
