@@ -77,7 +77,7 @@ class TrainConfig:
         losses are float32 at least.
       ema_decay: of the moving average of the weights that validation and bundles use; 0 keeps none.
       steps: optimizer steps; for a GAN one step is `discriminator_steps` of the discriminator and one of the generator.
-      validation_batches: at most this many batches of the validation split per validation.
+      validation_samples: the first so many of the validation split are validated on; a small split wholly.
       show_every: pictures and sound of validation utterances go to TensorBoard every so many steps; 0 is never.
       keep_checkpoints: the last N are kept, and the best.
       best_metric: the validation metric whose smallest value makes a checkpoint the best.
@@ -98,7 +98,7 @@ class TrainConfig:
     seed: int = 0
     log_every: int = 100
     validate_every: int = 1000
-    validation_batches: int = 20
+    validation_samples: int = 640
     show_every: int = 0
     checkpoint_every: int = 1000
     keep_checkpoints: int = 3

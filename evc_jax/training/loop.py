@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import json
 import pkgutil
 from collections.abc import Callable, Iterable
@@ -22,7 +21,7 @@ from evc_jax.training.config import SYSTEMS, TrainConfig
 from evc_jax.training.flops import count_flops, peak_flops_per_s
 from evc_jax.training.metrics_writer import MetricsWriter
 from evc_jax.training.preemption import Preemption
-from evc_jax.training.step_stats import NotFinite, Progress, StepTrace, mean_metrics
+from evc_jax.training.step_stats import NotFinite, Progress, StepTrace, weighted_mean
 from evc_jax.training.storage import check_writable, machine_errors, replaced_file
 from evc_jax.training.system import build_system
 
@@ -69,7 +68,7 @@ class Run:
         key = jax.random.key(config.seed)
         self.state = parallel.init_replicated(self.system.init, jax.random.fold_in(key, 0), self.mesh)
         self.step_key = parallel.replicate(jax.random.fold_in(key, 1), self.mesh)
-        self.validation_key = jax.random.fold_in(key, 2)
+        self.validation_key = parallel.replicate(jax.random.fold_in(key, 2), self.mesh)
         self.step_fn = parallel.map_step(self.system.step, self.mesh)
         self.evaluate_fn = parallel.map_evaluation(self.system.evaluate, self.mesh)
         workdir.mkdir(parents=True, exist_ok=True)
@@ -138,13 +137,11 @@ class Run:
         """Validation metrics of the present state, and pictures and sound of it."""
         config = self.config
         with self.progress.paused():
-            collected = []
-            for i, batch in enumerate(itertools.islice(self.validation, config.validation_batches)):
+            sums = []
+            for batch in self.validation:
                 batch.pop("record")
-                batch = parallel.shard_batch(parallel.fit_batch(batch, self.mesh), self.mesh)
-                key = parallel.replicate(jax.random.fold_in(self.validation_key, i), self.mesh)
-                collected.append(self.evaluate_fn(self.state, batch, key))
-            self.results, self.validated = mean_metrics(collected), step
+                sums.append(self.evaluate_fn(self.state, parallel.shard_batch(batch, self.mesh), self.validation_key))
+            self.results, self.validated = weighted_mean(sums), step
             if config.best_metric not in self.results:
                 known = ", ".join(self.results)
                 raise ConfigError(f"config.best_metric is {config.best_metric!r}; expected one of {known}.")

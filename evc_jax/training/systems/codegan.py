@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,7 +79,7 @@ class CodeGANSystem(GanSystem):
         self._log_shares = jnp.log(jnp.asarray(counts / len(train.emotion), jnp.float32))
         return dataclasses.replace(super().network_config(), code_channels=train.codes.shape[-1], emotions=emotions)
 
-    def draw(self, batch: Batch, keys: jax.Array) -> Batch:
+    def draw(self, batch: Batch, keys: jax.Array, batch_mean: Callable = mean_over_devices) -> Batch:
         """Adds target emotions, interpolation factors and the emotions' weights, all [B].
 
         NOTE: targets are drawn from the emotions' shares in the data, which is what the reference's permutation of the
@@ -90,8 +91,8 @@ class CodeGANSystem(GanSystem):
             **batch,
             "target": target,
             "alpha": jax.vmap(jax.random.uniform)(alpha_keys),
-            "emotion_weight": gan_losses.sample_weights(self._class_weights, batch["emotion"], mean_over_devices),
-            "target_weight": gan_losses.sample_weights(self._class_weights, target, mean_over_devices),
+            "emotion_weight": gan_losses.sample_weights(self._class_weights, batch["emotion"], batch_mean),
+            "target_weight": gan_losses.sample_weights(self._class_weights, target, batch_mean),
         }
 
     def fake(self, generator: Any, batch: Batch) -> jax.Array:
