@@ -59,7 +59,7 @@ def load_for_inference(workdir: epath.PathLike, checkpoint: str | int = "last") 
         params = read_arrays(folder / INFERENCE_ITEM)
     except Exception as error:  # Orbax and TensorStore raise many kinds for a file that is cut short
         raise CheckpointError(
-            f"The checkpoint {folder} cannot be read ({one_line(error)}); remove it, or name another of its training."
+            f"The checkpoint {folder} cannot be read ({one_line(error)}); remove it, and the one before it is used."
         ) from error
     return Trained(
         system=description["config"]["system"],

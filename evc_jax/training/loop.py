@@ -15,7 +15,8 @@ from etils import epath
 from evc_jax.config import to_mapping
 from evc_jax.data.dataset import audio_config
 from evc_jax.errors import ConfigError, TrainingError
-from evc_jax.training import parallel
+from evc_jax.training import parallel, processes
+from evc_jax.training.agreement import check_together
 from evc_jax.training.checkpoints import Checkpoints
 from evc_jax.training.config import SYSTEMS, TrainConfig
 from evc_jax.training.flops import count_flops, peak_flops_per_s
@@ -60,6 +61,7 @@ class Run:
         """Builds the system and its first state; `resources` closes what the run opens."""
         self.config, self.workdir, self._resources = config, workdir, resources
         check_writable(workdir)
+        check_together(config, workdir, processes.current())
         self.mesh = parallel.device_mesh()
         self.local_batch_size = parallel.local_batch_size(config.batch_size, self.mesh)
         self.system = build_system(config, workdir)

@@ -6,7 +6,6 @@ project depends on the number of devices. `shard_map` under `jit` is how `jax.pm
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -19,29 +18,6 @@ from jax.sharding import PartitionSpec as P
 from evc_jax.errors import ConfigError
 
 AXIS = "data"
-
-
-def connect(distributed: str) -> None:
-    """Joins the processes of a training on several hosts; to be called before anything else touches JAX.
-
-    Args:
-      distributed: "" for a single process; "auto" where JAX finds the others by itself (TPU pods, Slurm, GKE, Open
-        MPI); else "ADDRESS:PORT/COUNT/INDEX" with the first process's address, e.g. "10.0.0.1:1234/4/0".
-
-    Raises:
-      ConfigError: none of these.
-    """
-    if not distributed:
-        return
-    if distributed == "auto":
-        jax.distributed.initialize()
-        return
-    parts = re.fullmatch(r"(.+:\d+)/(\d+)/(\d+)", distributed)
-    if not parts or not int(parts[3]) < int(parts[2]):
-        raise ConfigError(
-            f"--distributed is {distributed!r}; give auto, or ADDRESS:PORT/COUNT/INDEX such as 10.0.0.1:1234/4/0."
-        )
-    jax.distributed.initialize(parts[1], int(parts[2]), int(parts[3]))
 
 
 def device_mesh(devices: list[jax.Device] | None = None) -> Mesh:
