@@ -165,7 +165,8 @@ def _explain_failed_start(written: str, descriptor: int, place: tuple[Any, ...],
         code = LOST
         sentence = (
             f"process {index} has waited {waited_s} s for all of {count} processes to meet at {address}; start each "
-            "within that time, where it can reach that address, or give a longer --distributed-timeout."
+            "within that time, with an index of its own, where it can reach that address, or give a longer "
+            "--distributed-timeout."
         )
     else:
         sentence = f"process {index} cannot join the others at {address} ({one_line(ValueError(reason))})."

@@ -134,12 +134,6 @@ def test_a_batch_that_cannot_be_divided_is_refused():
         parallel.local_batch_size(12, parallel.device_mesh(jax.devices()[:8]))
 
 
-@pytest.mark.parametrize("text", ["yes", "host/2/0", "host:1/2/2", "host:1/2"])
-def test_an_address_that_cannot_be_is_refused(text):
-    with pytest.raises(ConfigError, match="give auto, or ADDRESS:PORT/COUNT/INDEX"):
-        parallel.connect(text)
-
-
 def _validate(system, devices, batch_size, samples):
     """Metrics of a state without training over `samples` samples, in batches whose last one is filled."""
     mesh = parallel.device_mesh(jax.devices()[:devices])
