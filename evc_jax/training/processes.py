@@ -129,14 +129,18 @@ def connect(distributed: str, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         raise ConfigError(
             f"--distributed is {distributed!r}; give auto, or ADDRESS:PORT/COUNT/INDEX such as 10.0.0.1:1234/4/0."
         )
-    place = (parts[1], int(parts[2]), int(parts[3])) if parts else ()
+    place: tuple[Any, ...] = (parts[1], int(parts[2]), int(parts[3])) if parts else ()
     start_s = round(START_TIMEOUTS * timeout_s)
     # JAX aborts when its own heartbeats fail; `Watch` comes first and names the process.
-    limits = {"initialization_timeout": start_s, "heartbeat_timeout_seconds": round(2 * timeout_s)}
+    limits: dict[str, Any] = {
+        "initialization_timeout": start_s,
+        "heartbeat_timeout_seconds": round(2 * timeout_s),
+        "shutdown_timeout_seconds": start_s,
+    }
     with _captured_errors() as (read, descriptor):
         on_abort(lambda: _explain_failed_start(read(), descriptor, place, start_s))
         try:
-            jax.distributed.initialize(*place, **limits, shutdown_timeout_seconds=start_s)
+            jax.distributed.initialize(*place, **limits)
         except (ValueError, RuntimeError) as error:
             raise ConfigError(_explain_refusal(distributed, error)) from error
         finally:
