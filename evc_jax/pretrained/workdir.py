@@ -94,7 +94,9 @@ def choose_step(workdir: epath.PathLike, checkpoint: str | int) -> int:
     scores = {step: validation_metrics(workdir, step).get(metric, math.nan) for step in steps}
     finite = [step for step in steps if math.isfinite(scores[step])]
     if not finite:
-        raise CheckpointError(f"No checkpoint of {workdir} was validated by {metric}; name last or one of {there}.")
+        raise CheckpointError(
+            f"No checkpoint of {workdir} was validated by config.best_metric; name last or one of {there}."
+        )
     # Of equal ones the first: a later one was saved after the same validation.
     return min(finite, key=lambda step: scores[step])
 

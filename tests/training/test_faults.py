@@ -213,5 +213,5 @@ def test_a_checkpoint_that_is_not_there_is_named_with_those_that_are(checkpoint,
 def test_without_a_validation_no_checkpoint_is_the_best(calm, tmp_path):
     shutil.copytree(calm, tmp_path / "run")
     (tmp_path / "run" / "metrics.jsonl").unlink()
-    with pytest.raises(CheckpointError, match="was validated by fake_classification; name last or one of 5, 10, 15"):
+    with pytest.raises(CheckpointError, match="was validated by config.best_metric; name last or one of 5, 10, 15"):
         load_for_inference(tmp_path / "run", "best")
