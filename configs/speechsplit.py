@@ -49,7 +49,7 @@ def get_config(variant: str = "full"):
         steps=pick(variant, full=660_000, small=12_000, tiny=200),
         log_every=pick(variant, full=100, small=50, tiny=20),
         validate_every=pick(variant, full=5_000, small=500, tiny=100),
-        validation_batches=pick(variant, full=40, small=8, tiny=2),
+        validation_samples=pick(variant, full=640, small=128, tiny=16),
         show_every=pick(variant, full=20_000, small=1_000, tiny=0),
         checkpoint_every=pick(variant, full=5_000, small=500, tiny=100),
     )

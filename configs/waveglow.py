@@ -39,7 +39,7 @@ def get_config(variant: str = "full"):
         steps=pick(variant, full=580_000, light=580_000, small=3_000, tiny=200),
         log_every=pick(variant, full=100, light=100, small=50, tiny=20),
         validate_every=pick(variant, full=5_000, light=5_000, small=500, tiny=100),
-        validation_batches=pick(variant, full=40, light=40, small=4, tiny=2),
+        validation_samples=pick(variant, full=480, light=480, small=32, tiny=16),
         show_every=pick(variant, full=20_000, light=20_000, small=500, tiny=0),
         checkpoint_every=pick(variant, full=5_000, light=5_000, small=250, tiny=100),
     )

@@ -26,11 +26,11 @@ def main() -> int:
         # After the config is checked: a wrong key must not cost JAX's start-up.
         from evc_jax.jax_cache import enable_cache
         from evc_jax.training.loop import train
-        from evc_jax.training.parallel import connect
+        from evc_jax.training.processes import joined
 
-        connect(arguments.distributed)
-        enable_cache()
-        train(config, arguments.workdir)
+        with joined(arguments.distributed, arguments.distributed_timeout):
+            enable_cache()
+            train(config, arguments.workdir)
     except EvcError as error:
         print(f"train: {error}", file=sys.stderr)
         return 2
@@ -48,6 +48,8 @@ def _parse() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--workdir", required=True, help="for checkpoints, metrics and TensorBoard logs; may be gs://")
     how = "on several hosts: auto (TPU pods, Slurm, GKE), or ADDRESS:PORT/COUNT/INDEX on each process"
     parser.add_argument("--distributed", default="", help=how)
+    gone = "seconds without a sign of life after which a host counts as gone; at the start three times as long"
+    parser.add_argument("--distributed-timeout", type=float, default=100.0, metavar="S", help=f"{gone}; default: 100")
     return parser.parse_known_args()
 
 

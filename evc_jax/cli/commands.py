@@ -232,6 +232,7 @@ def _bundle(arguments: argparse.Namespace) -> int:
     description = export.export_bundle(
         workdirs,
         arguments.output,
+        checkpoint=arguments.checkpoint,
         data_dir=arguments.data,
         datasets=datasets,
         licence=arguments.licence,

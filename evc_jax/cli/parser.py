@@ -251,6 +251,8 @@ def _add_bundle(commands) -> None:
     join = _add(actions, "join", "make the bundle of which files are the pieces", "")
     join.add_argument("parts", nargs="+", metavar="PIECE", help="all the files of one bundle, or the folder with them")
     join.add_argument("-o", "--output", metavar="BUNDLE", required=True, help="a bundle there is replaced")
+    which = "of every training: best (by its best_metric), last or a step; default: last"
+    parser.add_argument("--checkpoint", default="last", metavar="WHICH", help=which)
     parser.add_argument("--data", default="datasets", metavar="DIR", help="folder of the datasets; default: datasets")
     parser.add_argument("--datasets", help="names, joined by commas, whose test split chooses the default vocoder")
     parser.add_argument("--licence", help="of the bundle; default: named after the data's licences")

@@ -89,6 +89,7 @@ def build(
     train: bool = True,
     read_threads: int = READ_THREADS,
     first_sample: int = 0,
+    limit: int = sys.maxsize,
 ) -> grain.IterDataset:
     """Batches of transformed records.
 
@@ -99,17 +100,19 @@ def build(
       batch_size: B, samples per batch of this process.
       seed: of shuffling and of the transforms' generators.
       process_index, process_count: which share of the samples is read here.
-      train: endless and shuffled anew in each pass; otherwise one pass in order with the same draws in every run,
-        whose last partial batch is dropped unless it would be the only one.
+      train: endless and shuffled anew in each pass; otherwise one pass in order with the same draws in every run, of
+        the same samples for any number of processes and any batch size.
       read_threads: threads that prepare batches; has no influence on what they hold.
       first_sample: in training, how many samples all processes together have taken before; nothing of them is read.
+      limit: at most so many records are read in one pass.
 
     Returns:
       Batches of what `transform` returns, stacked, plus `index [B]` int64, the sample's number over all processes, and
-      `record [B]` int64, its record's number in the source.
+      `record [B]` int64, its record's number in the source. Those of one pass have `weight [B]` float32 too: 0 for
+      samples that only fill the last batch of each process, 1 for all others.
 
     Raises:
-      DataError: there are no records, or for one pass fewer than processes.
+      DataError: there are no records.
       ConfigError: a batch size or process number that cannot be.
     """
     if batch_size < 1 or not 0 <= process_index < process_count:
@@ -119,17 +122,20 @@ def build(
         )
     records = len(source)
     threads = grain.ReadOptions(num_threads=read_threads, prefetch_buffer_size=PREFETCH_BATCHES)
-    if records < (1 if train else process_count):
-        raise DataError(f"There are {records} records for {process_count} processes; give at least one for each.")
-    if not train:
-        # Every process gets the same number of batches of the same size, or a collective would wait for ever.
-        batch_size = min(batch_size, records // process_count)
+    if not records:
+        raise DataError("There are no records; give a dataset, or a split of one, that has some.")
     first_sample = (first_sample if train else 0) + process_index
+    once = min(records, limit)
+    # Every process gets the same number of batches of the same size, or a collective would wait for ever.
+    batches = sys.maxsize if train else -(-once // (batch_size * process_count))
+
+    def weigh(batch: dict[str, Any]) -> dict[str, Any]:
+        return batch if train else {**batch, "weight": (batch["index"] < once).astype(np.float32)}
+
     if transform is None:
         order = Order(records, seed) if train else None
         batch = functools.partial(table_batch, source, order, first=first_sample, step=process_count, size=batch_size)
-        count = sys.maxsize if train else records // (batch_size * process_count)
-        return grain.MapDataset.range(count).map(batch).to_iter_dataset(threads)
+        return grain.MapDataset.range(batches).map(batch).map(weigh).to_iter_dataset(threads)
 
     def sample(numbered: tuple[int, Any], generator: np.random.Generator) -> dict[str, Any]:
         number, record = numbered
@@ -139,11 +145,12 @@ def build(
     if train:
         dataset = _shuffle_endlessly(dataset, seed)
     dataset = dataset.seed(seed if train else EVALUATION_SEED)
-    dataset = dataset.random_map(sample).map_with_index(lambda index, made: {**made, "index": np.int64(index)})
+    dataset = dataset.random_map(sample)
     if not train:
-        step = batch_size * process_count
-        dataset = dataset[: records // step * step]
-    return dataset[first_sample::process_count].batch(batch_size, drop_remainder=True).to_iter_dataset(threads)
+        dataset = _padded(dataset, batches * batch_size * process_count)
+    dataset = dataset.map_with_index(lambda index, made: {**made, "index": np.int64(index)})
+    dataset = dataset[first_sample::process_count].batch(batch_size, drop_remainder=True)
+    return dataset.map(weigh).to_iter_dataset(threads)
 
 
 def crop_utterance(
@@ -221,6 +228,11 @@ def pad(array: np.ndarray, length: int) -> np.ndarray:
     padded = np.zeros((length, *array.shape[1:]), array.dtype)  # five times as fast as `np.pad`
     padded[: len(array)] = array
     return padded
+
+
+def _padded(dataset: grain.MapDataset, length: int) -> grain.MapDataset:
+    """The samples of a pass, from the first again where `length` is beyond the last."""
+    return grain.MapDataset.range(length).map(lambda index: dataset[index % len(dataset)])
 
 
 def _shuffle_endlessly(dataset: grain.MapDataset, seed: int) -> grain.MapDataset:

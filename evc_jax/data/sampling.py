@@ -56,12 +56,12 @@ def table_batch(
     """A batch of a table by its number; a record at a time, Python would be slower than a small network's step.
 
     Args:
-      order: in which they come; their own, in a single pass, if None.
+      order: in which they come; their own if None.
       first, step: a batch continues with every `step`-th sample, the first batch begins with `first`.
 
     Returns:
       The records stacked, with `index` and `record` as `pipeline.build` has them.
     """
     index = first + step * (batch * size + np.arange(size, dtype=np.int64))
-    record = index if order is None else order.many(index)
+    record = index % len(table) if order is None else order.many(index)
     return {**table[record], "record": record, "index": index}

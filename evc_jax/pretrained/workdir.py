@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ INFERENCE_ITEM = "exported"
 
 @dataclass(frozen=True)
 class Trained:
-    """The newest checkpoint of a training, for a bundle or for another system.
+    """A checkpoint of a training, for a bundle or for another system.
 
     Attributes:
       system: which system was trained.
@@ -40,31 +41,68 @@ class Trained:
     metrics: dict[str, float]
 
 
-def load_for_inference(workdir: epath.PathLike) -> Trained:
-    """Reads the newest checkpoint of a work directory without building the system that wrote it.
+def load_for_inference(workdir: epath.PathLike, checkpoint: str | int = "last") -> Trained:
+    """Reads a checkpoint of a work directory without building the system that wrote it.
+
+    Args:
+      workdir: of a training.
+      checkpoint: "last", the newest one; "best", the one whose `config.best_metric` was smallest in the validation at
+        or before it; or a step. The newest is the default because a GAN's validation metrics do not rank its output.
 
     Raises:
-      CheckpointError: there is none, or it is damaged.
+      CheckpointError: there is no such checkpoint, or it is damaged.
     """
-    steps = saved_steps(workdir)
-    if not steps:
-        raise CheckpointError(f"{workdir} holds no checkpoint; train into it first with scripts/train.py.")
-    newest = absolute(epath.Path(workdir) / CHECKPOINTS / str(steps[-1]))
+    step = choose_step(workdir, checkpoint)
+    folder = absolute(epath.Path(workdir) / CHECKPOINTS / str(step))
     try:
-        description = json.loads((newest / "description" / "metadata").read_text())
-        params = read_arrays(newest / INFERENCE_ITEM)
+        description = _description(folder)
+        params = read_arrays(folder / INFERENCE_ITEM)
     except Exception as error:  # Orbax and TensorStore raise many kinds for a file that is cut short
         raise CheckpointError(
-            f"The checkpoint {newest} cannot be read ({one_line(error)}); remove it, and the one before it is used."
+            f"The checkpoint {folder} cannot be read ({one_line(error)}); remove it, and the one before it is used."
         ) from error
     return Trained(
         system=description["config"]["system"],
         config=description["config"],
         networks=description["networks"],
         params=params,
-        step=steps[-1],
-        metrics=validation_metrics(workdir, steps[-1]),
+        step=step,
+        metrics=validation_metrics(workdir, step),
     )
+
+
+def choose_step(workdir: epath.PathLike, checkpoint: str | int) -> int:
+    """The step of a checkpoint that is there; `checkpoint` is what `load_for_inference` takes.
+
+    Raises:
+      CheckpointError: there is no such checkpoint, or it was never validated.
+    """
+    steps = saved_steps(workdir)
+    if not steps:
+        raise CheckpointError(f"{workdir} holds no checkpoint; train into it first with scripts/train.py.")
+    there = ", ".join(map(str, steps))
+    if checkpoint == "last":
+        return steps[-1]
+    if checkpoint != "best":
+        if str(checkpoint) not in map(str, steps):
+            raise CheckpointError(f"{workdir} has no checkpoint {checkpoint!r}; name best, last or one of {there}.")
+        return int(checkpoint)
+    try:
+        metric = _description(epath.Path(workdir) / CHECKPOINTS / str(steps[-1]))["config"].get("best_metric")
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{workdir} names no best_metric ({one_line(error)}); name one of {there}.") from error
+    scores = {step: validation_metrics(workdir, step).get(metric, math.nan) for step in steps}
+    finite = [step for step in steps if math.isfinite(scores[step])]
+    if not finite:
+        raise CheckpointError(
+            f"No checkpoint of {workdir} was validated by config.best_metric; name last or one of {there}."
+        )
+    # Of equal ones the first: a later one was saved after the same validation.
+    return min(finite, key=lambda step: scores[step])
+
+
+def _description(checkpoint: epath.Path) -> dict[str, Any]:
+    return json.loads((checkpoint / "description" / "metadata").read_text())
 
 
 def read_arrays(folder: epath.PathLike) -> dict[str, Any]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +19,16 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from etils import epath
 from flax import traverse_util
-from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
 from evc_jax.errors import CheckpointError, TrainingError, one_line
 from evc_jax.pretrained.workdir import CHECKPOINTS, INFERENCE_ITEM, absolute
+from evc_jax.training import processes
+from evc_jax.training.agreement import first_failure
 from evc_jax.training.storage import full_disk
+
+# Of checkpoints after the same validation, the first has the weights that were validated.
+STEPS_SINCE_VALIDATION = "steps_since_validation"
 
 
 @dataclass(frozen=True)
@@ -55,16 +61,20 @@ class Checkpoints:
         """
         self.workdir = epath.Path(workdir)
         self._folder = absolute(self.workdir / CHECKPOINTS)
-        best = policies.BestN(
-            get_metric_fn=lambda metrics: -metrics[best_metric], n=1, keep_checkpoints_without_metrics=False
-        )
+
+        def rank(metrics: dict[str, float]) -> tuple[float, float]:
+            return -metrics[best_metric], -metrics[STEPS_SINCE_VALIDATION]
+
+        best = policies.BestN(get_metric_fn=rank, n=1, keep_checkpoints_without_metrics=False)
         options = ocp.CheckpointManagerOptions(
             preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(keep), best]),
             enable_async_checkpointing=True,
+            # The policy decides; only with this function does Orbax store metrics, for the processes that resume.
+            best_fn=rank,
             cleanup_tmp_directories=True,
             create=True,
         )
-        self._best_metric = best_metric
+        self._best_metric, self._group = best_metric, processes.current()
         self._manager = ocp.CheckpointManager(self._folder, options=options)
 
     @property
@@ -80,6 +90,7 @@ class Checkpoints:
         progress: dict[str, Any],
         description: dict[str, Any],
         metrics: dict[str, float],
+        validated: int,
     ) -> None:
         """Starts saving; training continues while the files are written.
 
@@ -90,16 +101,18 @@ class Checkpoints:
           progress: what the loop needs to resume, JSON.
           description: config and network settings, JSON.
           metrics: of the newest validation.
+          validated: its step.
 
         Raises:
           TrainingError: there is no room for it.
         """
         self.finish()  # raises what became of the one before; Orbax would skip a save while another is under way
         self._require_room(state, inference_params)
+        ranked = math.isfinite(metrics.get(self._best_metric, math.nan))
         self._manager.save(
             step,
             force=True,
-            metrics=metrics if self._best_metric in metrics else None,
+            metrics={**metrics, STEPS_SINCE_VALIDATION: step - validated} if ranked else None,
             args=ocp.args.Composite(
                 state=ocp.args.StandardSave(state),
                 progress=ocp.args.JsonSave({**progress, "fingerprint": fingerprint(state)}),
@@ -119,17 +132,11 @@ class Checkpoints:
           CheckpointError: every checkpoint is damaged, or the newest is one of another config.
         """
         damaged: dict[int, str] = {}
-        for step in reversed(self.steps):
+        for step in reversed(self._group.share("steps", self.steps)[0]):
             try:
-                stored = json.loads((self._folder / str(step) / "description" / "metadata").read_text())
-            except (OSError, ValueError) as error:
-                damaged[step] = one_line(error)
-                continue
-            _check_resumable(stored, description, self.workdir)
-            try:
-                state, progress = self._read(step, like)
-            except Exception as error:  # Orbax and TensorStore raise many kinds for a file that is cut short
-                damaged[step] = one_line(error)
+                state, progress = self._read(step, like, description)
+            except _Damaged as error:
+                damaged[step] = str(error)
                 continue
             self._set_aside(damaged)
             return Restored(step, state, progress, damaged)
@@ -154,17 +161,33 @@ class Checkpoints:
             for unfinished in self._folder.glob("*.orbax-checkpoint-tmp*"):
                 unfinished.rmtree(missing_ok=True)
 
-    def _read(self, step: int, like: Any) -> tuple[Any, dict[str, Any]]:
-        read = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, like)),
-                progress=ocp.args.JsonRestore(),
-            ),
-        )
-        if fingerprint(read["state"]) != read["progress"]["fingerprint"]:
-            raise ValueError("its values are not those that were saved")
-        return read["state"], read["progress"]
+    def _read(self, step: int, like: Any, description: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        stored = self._together(step, "description", lambda: self._read_json(step, "description"))
+        _check_resumable(stored, description, self.workdir)
+        progress = self._together(step, "progress", lambda: self._read_json(step, "progress"))
+        state = self._together(step, "state", lambda: self._read_state(step, like))
+        self._together(step, "values", lambda: _check_values(state, progress["fingerprint"]))
+        return state, progress
+
+    def _together(self, step: int, part: str, read: Callable[[], Any]) -> Any:
+        """What `read` gives, unless it fails on any process: the checkpoint is damaged for all or for none."""
+        found, reason = None, ""
+        try:
+            found = read()
+        except Exception as error:  # Orbax and TensorStore raise many kinds for a file that is cut short
+            reason = one_line(error)
+        if reason := first_failure(self._group, f"checkpoint {step} {part}", reason):
+            raise _Damaged(reason)
+        return found
+
+    def _read_json(self, step: int, item: str) -> dict[str, Any]:
+        return json.loads((self._folder / str(step) / item / "metadata").read_text())
+
+    def _read_state(self, step: int, like: Any) -> Any:
+        # Without the manager, in which processes wait for one that fails.
+        with contextlib.closing(ocp.StandardCheckpointHandler()) as handler:
+            shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+            return handler.restore(self._folder / str(step) / "state", args=ocp.args.StandardRestore(shapes))
 
     def _set_aside(self, damaged: dict[int, str]) -> None:
         if damaged and jax.process_index() == 0:
@@ -174,7 +197,7 @@ class Checkpoints:
                 if place.exists():
                     place.rmtree()
                 (self._folder / str(step)).rename(place)
-        multihost_utils.sync_global_devices("damaged checkpoints set aside")
+        self._group.share("damaged checkpoints set aside", sorted(damaged))
         if damaged:
             self._manager.reload()
 
@@ -187,6 +210,15 @@ class Checkpoints:
         if free < needed:
             reason = f"a checkpoint takes {needed / 1e6:.1f} MB, {free / 1e6:.1f} are free"
             raise TrainingError(full_disk(self.workdir, self.workdir, reason))
+
+
+class _Damaged(Exception):
+    """A checkpoint that a process cannot read, and why."""
+
+
+def _check_values(state: Any, expected: str) -> None:
+    if fingerprint(state) != expected:
+        raise ValueError("its values are not those that were saved")
 
 
 def fingerprint(tree: Any) -> str:

@@ -83,7 +83,7 @@ class TrainConfig:
         time the learning rate rises and falls.
       steps_per_call: steps that the devices make before the host is asked again; for networks so small that the host
         cannot start their steps as fast as the devices make them.
-      validation_batches: at most this many batches of the validation split per validation.
+      validation_samples: the first so many of the validation split are validated on; a small split wholly.
       show_every: pictures and sound of validation utterances go to TensorBoard every so many steps; 0 is never.
       keep_checkpoints: the last N are kept, and the best.
       best_metric: the validation metric whose smallest value makes a checkpoint the best.
@@ -106,7 +106,7 @@ class TrainConfig:
     seed: int = 0
     log_every: int = 100
     validate_every: int = 1000
-    validation_batches: int = 20
+    validation_samples: int = 640
     show_every: int = 0
     checkpoint_every: int = 1000
     keep_checkpoints: int = 3

@@ -31,16 +31,18 @@ def export_bundle(
     workdirs: Mapping[str, str],
     output: str | os.PathLike,
     *,
+    checkpoint: str = "last",
     data_dir: str = "datasets",
     datasets: Sequence[str] = (),
     licence: str | None = None,
     storage_dtype: str = "float32",
 ) -> dict[str, Any]:
-    """Writes a bundle from the newest checkpoints of work directories.
+    """Writes a bundle from a checkpoint of each work directory.
 
     Args:
       workdirs: per network, one of `bundle.NETWORKS`, the directory of its training.
       output: the bundle's directory.
+      checkpoint: which one; see `workdir.load_for_inference`.
       data_dir: where the prepared datasets lie, those of `datasets` and those that were trained on.
       datasets: the vocoders are compared on the test split of these; without any Griffin-Lim is the default.
       licence: of the bundle; None names those of the data.
@@ -52,7 +54,7 @@ def export_bundle(
     Raises:
       EvcError: a work directory holds something else, or the trainings do not belong together.
     """
-    trained = {name: _load(name, workdir) for name, workdir in workdirs.items()}
+    trained = {name: _load(name, workdir, checkpoint) for name, workdir in workdirs.items()}
     _check_origin(trained)
     data = _data(trained, data_dir)
     description = {
@@ -81,8 +83,8 @@ def export_bundle(
     return description
 
 
-def _load(name: str, workdir: str) -> Trained:
-    run = load_for_inference(workdir)
+def _load(name: str, workdir: str, checkpoint: str) -> Trained:
+    run = load_for_inference(workdir, checkpoint)
     if name not in run.params or name not in run.networks:
         raise ConfigError(f"{workdir} holds a training of {run.system}; give one of {name}.")
     return run
@@ -94,12 +96,16 @@ def _codegan_options(trained: Mapping[str, Trained]) -> Mapping[str, Any]:
 
 def _check_origin(trained: Mapping[str, Trained]) -> None:
     """Raises ConfigError where CodeGAN is known to be trained on the codes of another SpeechSplit."""
-    origin = _codegan_options(trained).get("speechsplit")
+    options = _codegan_options(trained)
+    origin, checkpoint = options.get("speechsplit"), options.get("speechsplit_checkpoint", "last")
     if not origin or not Path(origin).is_dir():
         return
-    runs = (_load("speechsplit", origin), trained["speechsplit"])
+    runs = (_load("speechsplit", origin, checkpoint), trained["speechsplit"])
     if len({fingerprint(run.params["speechsplit"]) for run in runs}) > 1:
-        raise ConfigError(f"CodeGAN was trained on the codes of {origin}; give that training as --speechsplit.")
+        raise ConfigError(
+            f"CodeGAN was trained on the codes of checkpoint {runs[0].step} of {origin}; give that training as "
+            "--speechsplit, and that --checkpoint."
+        )
 
 
 def _data(trained: Mapping[str, Trained], data_dir: str) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import json
 import pkgutil
 import time
@@ -18,14 +17,15 @@ from etils import epath
 from evc_jax.config import to_mapping
 from evc_jax.data.dataset import audio_config
 from evc_jax.errors import ConfigError, TrainingError
-from evc_jax.training import parallel
+from evc_jax.training import parallel, processes
+from evc_jax.training.agreement import check_together
 from evc_jax.training.checkpoints import Checkpoints
 from evc_jax.training.clock import training_limit
 from evc_jax.training.config import SYSTEMS, TrainConfig
 from evc_jax.training.flops import count_flops, peak_flops_per_s
 from evc_jax.training.metrics_writer import MetricsWriter
 from evc_jax.training.preemption import Preemption
-from evc_jax.training.step_stats import NotFinite, Progress, StepTrace, mean_metrics
+from evc_jax.training.step_stats import NotFinite, Progress, StepTrace, weighted_mean
 from evc_jax.training.storage import check_writable, machine_errors, replaced_file
 from evc_jax.training.system import build_system
 
@@ -65,6 +65,7 @@ class Run:
         self.config, self.workdir, self._resources = config, workdir, resources
         self.limit = training_limit(config)
         check_writable(workdir)
+        check_together(config, workdir, processes.current())
         self.mesh = parallel.device_mesh()
         self.local_batch_size = parallel.local_batch_size(config.batch_size, self.mesh)
         self.system = build_system(config, workdir)
@@ -73,7 +74,7 @@ class Run:
         key = jax.random.key(config.seed)
         self.state = parallel.init_replicated(self.system.init, jax.random.fold_in(key, 0), self.mesh)
         self.step_key = parallel.replicate(jax.random.fold_in(key, 1), self.mesh)
-        self.validation_key = jax.random.fold_in(key, 2)
+        self.validation_key = parallel.replicate(jax.random.fold_in(key, 2), self.mesh)
         self.step_fn = parallel.map_step(self.limit.timed(self.system.step), self.mesh, config.steps_per_call > 1)
         self.evaluate_fn = parallel.map_evaluation(self.system.evaluate, self.mesh)
         workdir.mkdir(parents=True, exist_ok=True)
@@ -155,20 +156,18 @@ class Run:
         """Validation metrics of the present state, and pictures and sound of it."""
         config = self.config
         with self.progress.paused():
-            collected, start_s = [], time.monotonic()
-            for i, batch in enumerate(itertools.islice(self.validation, config.validation_batches)):
+            sums, start_s = [], time.monotonic()
+            for batch in self.validation:
                 batch.pop("record")
-                batch = parallel.shard_batch(parallel.fit_batch(batch, self.mesh), self.mesh)
-                key = parallel.replicate(jax.random.fold_in(self.validation_key, i), self.mesh)
-                collected.append(self.evaluate_fn(self.state, batch, key))
-                if i == 0:  # before it, the program may be compiled
-                    jax.block_until_ready(collected)
+                sums.append(self.evaluate_fn(self.state, parallel.shard_batch(batch, self.mesh), self.validation_key))
+                if len(sums) == 1:  # before it, the program may be compiled
+                    jax.block_until_ready(sums)
                     start_s = time.monotonic()
-            self.results, self.validated = mean_metrics(collected), step
+            self.results, self.validated = weighted_mean(sums), step
             if config.best_metric not in self.results:
                 known = ", ".join(self.results)
                 raise ConfigError(f"config.best_metric is {config.best_metric!r}; expected one of {known}.")
-            self.limit.validated((time.monotonic() - start_s) * len(collected) / max(1, len(collected) - 1))
+            self.limit.validated((time.monotonic() - start_s) * len(sums) / max(1, len(sums) - 1))
             self.writer.validation(step, self.results)
             if config.show_every and step and self._is_due(step, config.show_every):
                 self.writer.summaries(step, self._summaries)
@@ -183,7 +182,9 @@ class Run:
             **self.limit.progress(),
         }
         inference_params = self.system.inference_params(self.state)
-        self.checkpoints.save(step, self.state, inference_params, progress, self.description, self.results)
+        self.checkpoints.save(
+            step, self.state, inference_params, progress, self.description, self.results, self.validated
+        )
 
     def explain(self, error: NotFinite) -> str:
         """The sentence for a loss that is not finite: on which records, and what the newest checkpoint is."""

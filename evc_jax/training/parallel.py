@@ -6,7 +6,6 @@ project depends on the number of devices. `shard_map` under `jit` is how `jax.pm
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -21,31 +20,11 @@ from evc_jax.errors import ConfigError
 AXIS = "data"
 
 
-def connect(distributed: str) -> None:
-    """Joins the processes of a training on several hosts; to be called before anything else touches JAX.
-
-    Args:
-      distributed: "" for a single process; "auto" where JAX finds the others by itself (TPU pods, Slurm, GKE, Open
-        MPI); else "ADDRESS:PORT/COUNT/INDEX" with the first process's address, e.g. "10.0.0.1:1234/4/0".
-
-    Raises:
-      ConfigError: none of these.
-    """
-    if not distributed:
-        return
-    if distributed == "auto":
-        jax.distributed.initialize()
-        return
-    parts = re.fullmatch(r"(.+:\d+)/(\d+)/(\d+)", distributed)
-    if not parts or not int(parts[3]) < int(parts[2]):
-        raise ConfigError(
-            f"--distributed is {distributed!r}; give auto, or ADDRESS:PORT/COUNT/INDEX such as 10.0.0.1:1234/4/0."
-        )
-    jax.distributed.initialize(parts[1], int(parts[2]), int(parts[3]))
-
-
 def device_mesh(devices: list[jax.Device] | None = None) -> Mesh:
-    """A mesh with one axis, over all devices of all processes unless some are given."""
+    """A mesh with one axis, over all devices of all processes unless some are given.
+
+    `jax.make_mesh` orders the devices of a TPU slice along its torus.
+    """
     devices = jax.devices() if devices is None else devices
     return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
 
@@ -105,10 +84,20 @@ def map_step(step: Callable, mesh: Mesh | AbstractMesh, several: bool = False) -
 
 
 def map_evaluation(evaluate: Callable, mesh: Mesh) -> Callable:
-    """Compiles `evaluate(state, batch, key) -> metrics` for all devices, averaging the metrics over them."""
+    """Compiles `evaluate(state, batch, key) -> metrics` for all devices; gives sums over the samples of the batch.
+
+    Each sample is evaluated by itself and counts with its `weight`, whose sum is one of the results: the sums of all
+    batches make the mean over a split whatever the number of devices, and however its last batch was filled.
+    """
 
     def per_device(state, batch, key):
-        return mean_over_devices(evaluate(state, batch, key))
+        def alone(sample):
+            return evaluate(state, jax.tree.map(lambda leaf: leaf[None], sample), key)
+
+        weight = batch.pop("weight")
+        metrics = jax.vmap(alone)(batch)
+        sums = {name: jnp.sum(jnp.where(weight > 0, weight * value, 0.0)) for name, value in metrics.items()}
+        return jax.lax.psum({**sums, "weight": jnp.sum(weight)}, AXIS)
 
     return jax.jit(jax.shard_map(per_device, mesh=mesh, in_specs=(P(), P(AXIS), P()), out_specs=P(), check_vma=False))
 
@@ -118,24 +107,22 @@ def init_replicated(init: Callable, key: jax.Array, mesh: Mesh) -> Any:
 
     Every process computes it, operation by operation: as one program, hundreds of draws would compile for a minute.
     """
-    sharding = NamedSharding(mesh, P())
-
-    def place(leaf):
-        value = np.asarray(leaf)
-        return jax.make_array_from_callback(value.shape, sharding, lambda _: value.copy())
-
-    return jax.tree.map(place, init(key))
+    return replicate(init(key), mesh)
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
-    """The same values on every device; every process must give the same."""
+    """The same values on every device; every process must give the same.
+
+    Each process fills its own devices: `jax.device_put` would compare the values of all processes first.
+    """
     sharding = NamedSharding(mesh, P())
 
     def place(leaf):
         if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            # JAX does not spread typed keys over several processes, but it does their bits.
-            return jax.random.wrap_key_data(jax.device_put(np.asarray(jax.random.key_data(leaf)), sharding))
-        return jax.device_put(leaf, sharding)
+            return jax.random.wrap_key_data(place(jax.random.key_data(leaf)))
+        value = np.asarray(leaf)
+        # A copy for each device, because a step donates its state.
+        return jax.make_array_from_callback(value.shape, sharding, lambda _: value.copy())
 
     return jax.tree.map(place, tree)
 
@@ -144,14 +131,6 @@ def shard_batch(batch: dict[str, np.ndarray], mesh: Mesh, several: bool = False)
     """This process's part of the batch, laid over the devices along its first axis; of several, along their second."""
     sharding = NamedSharding(mesh, P(None, AXIS) if several else P(AXIS))
     return {name: jax.make_array_from_process_local_data(sharding, value) for name, value in batch.items()}
-
-
-def fit_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, np.ndarray]:
-    """The batch of a small split in equal shares: samples that are too many are left out, too few are repeated."""
-    devices = len(mesh.local_devices)
-    samples = len(next(iter(batch.values())))
-    chosen = np.arange(max(devices, samples - samples % devices)) % samples
-    return {name: value[chosen] for name, value in batch.items()}
 
 
 def local_batch_size(batch_size: int, mesh: Mesh) -> int:

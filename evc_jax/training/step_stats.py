@@ -134,3 +134,11 @@ def mean_metrics(collected: list[dict[str, Any]]) -> dict[str, float]:
     """The mean of each metric over a list of them."""
     fetched = jax.device_get(collected)
     return {name: float(np.mean([metrics[name] for metrics in fetched])) for name in fetched[0]} if fetched else {}
+
+
+def weighted_mean(sums: list[dict[str, Any]]) -> dict[str, float]:
+    """The mean of each metric, from the sums over batches that `parallel.map_evaluation` gives."""
+    fetched = jax.device_get(sums)
+    total = {name: float(np.sum([batch[name] for batch in fetched], dtype=np.float64)) for name in fetched[0]}
+    weight = total.pop("weight")
+    return {name: value / weight for name, value in total.items()}

@@ -50,7 +50,7 @@ class System(abc.ABC):
 
     @abc.abstractmethod
     def evaluate(self, state: Any, batch: Batch, key: jax.Array) -> Metrics:
-        """Validation metrics of one batch on this device."""
+        """Validation metrics, each a mean over the batch's samples that one batch after the other can add to."""
 
     @abc.abstractmethod
     def data(self, split: str, batch_size: int, first_sample: int = 0) -> grain.IterDataset:
@@ -86,6 +86,7 @@ class System(abc.ABC):
             "train": split == "train",
             "read_threads": self.config.data.read_threads,
             "first_sample": first_sample,
+            "limit": self.config.validation_samples,
         }
 
 

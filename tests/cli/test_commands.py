@@ -319,6 +319,13 @@ def test_a_missing_bundle(tmp_path, capsys):
     assert "There is no bundle directory at" in capsys.readouterr().err
 
 
+def test_a_checkpoint_that_is_not_there_is_named(tmp_path, capsys):
+    (tmp_path / "run" / "checkpoints" / "5").mkdir(parents=True)
+    command = ["bundle", "--speechsplit", str(tmp_path / "run"), "-o", str(tmp_path / "bundle"), "--checkpoint", "7"]
+    assert main(command) == 2
+    assert "has no checkpoint '7'; name best, last or one of 5." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "command", [[], ["convert"], ["transfer"], ["voices"], ["similarity"], ["prepare"], ["bundle"]]
 )

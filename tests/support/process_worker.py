@@ -9,12 +9,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import jax
 import numpy as np
 
-from evc_jax.training import parallel
+from evc_jax.training import parallel, processes
 from support.tiny_systems import BATCH, SYSTEMS, exact_enough, make_system, quick_compilation, run_steps
 
 
 def main(address, steps, out):
-    parallel.connect(address)
+    processes.connect(address)
     share = BATCH // jax.process_count()
     own = slice(jax.process_index() * share, (jax.process_index() + 1) * share)
     for name in SYSTEMS:

@@ -20,7 +20,7 @@ LICENCES = {"acted": "CC BY-NC-SA 4.0", "read": "CC BY 4.0"}
 def trainings(monkeypatch):
     params = random_params()
 
-    def load(workdir):
+    def load(workdir, checkpoint):
         name = str(workdir).removeprefix("runs/")
         options = {"emotions": list(EMOTIONS), "code": "pitch_rhythm"} if name == "codegan" else {}
         data = {"datasets": ["acted", "read"] if name == "speechsplit" else ["acted"]}
@@ -43,8 +43,8 @@ def _convert(monkeypatch, name, audio):
     """Makes the training of one network look like a converted checkpoint with these audio settings."""
     load = export.load_for_inference
 
-    def loaded(workdir):
-        run = load(workdir)
+    def loaded(workdir, checkpoint):
+        run = load(workdir, checkpoint)
         if run.system != name:
             return run
         config = {"options": {}, "data": {"datasets": []}, "audio": to_mapping(audio)}

@@ -191,3 +191,27 @@ def test_more_steps_rates_and_batch_sizes_may_change(voices, calm, tmp_path):
     train_voices(voices, workdir, steps=17, batch_size=16, optimizer={"learning_rate": 1e-5, "clip_norm": 1.0})
     assert saved_steps(workdir)[-1] == 17
     assert records(workdir)[: len(records(calm))] == records(calm)
+
+
+def test_the_best_of_all_is_kept_over_resumes_and_can_be_loaded(voices, tmp_path):
+    changes = {"checkpoint_every": 2, "validate_every": 2, "keep_checkpoints": 1}
+    for steps in (6, 8, 12):
+        train_voices(voices, tmp_path, steps=steps, **changes)
+        scores = {line["step"]: line["fake_classification"] for line in records(tmp_path) if line["split"] != "train"}
+        best = min(list(scores)[1:], key=scores.get)  # before step 2 nothing was saved
+        assert saved_steps(tmp_path) == sorted({best, steps})
+        assert load_for_inference(tmp_path, "best").step == best
+        assert load_for_inference(tmp_path).step == load_for_inference(tmp_path, str(steps)).step == steps
+
+
+@pytest.mark.parametrize("checkpoint", [7, "newest"])
+def test_a_checkpoint_that_is_not_there_is_named_with_those_that_are(checkpoint, calm):
+    with pytest.raises(CheckpointError, match=rf"has no checkpoint '?{checkpoint}'?; name best, last or one of 5, 10"):
+        load_for_inference(calm, checkpoint)
+
+
+def test_without_a_validation_no_checkpoint_is_the_best(calm, tmp_path):
+    shutil.copytree(calm, tmp_path / "run")
+    (tmp_path / "run" / "metrics.jsonl").unlink()
+    with pytest.raises(CheckpointError, match="was validated by config.best_metric; name last or one of 5, 10, 15"):
+        load_for_inference(tmp_path / "run", "best")

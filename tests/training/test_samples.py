@@ -79,7 +79,7 @@ def frozen_speechsplit(datasets):
     params = {"speechsplit": random_params("speechsplit", networks["speechsplit"], seed=1)}
     trained = Trained("speechsplit", {}, networks, params, step=1, metrics={})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(codegan, "load_for_inference", lambda workdir: trained)
+        patch.setattr(codegan, "load_for_inference", lambda workdir, checkpoint: trained)
         yield trained
 
 

@@ -56,7 +56,7 @@ class CodeGANSampleLogger(SampleLogger):
 
     @functools.cached_property
     def _speechsplit(self) -> TrainedNetwork:
-        trained = load_for_inference(self._options.speechsplit)
+        trained = load_for_inference(self._options.speechsplit, self._options.speechsplit_checkpoint)
         network = build_network("speechsplit", trained.networks["speechsplit"])
         return TrainedNetwork(network, trained.params["speechsplit"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +31,7 @@ class Options:
 
     Attributes:
       speechsplit: the work directory of the SpeechSplit training whose encoder is used, frozen.
+      speechsplit_checkpoint: which of its checkpoints, "best", "last" or a step; see `workdir.load_for_inference`.
       code: one of `CODES`.
       emotions: the emotions to convert between; utterances with another one are left out.
       overlap_frames: how much neighbouring windows of an utterance share; more gives more windows to train on.
@@ -38,6 +40,7 @@ class Options:
     """
 
     speechsplit: str = "runs/speechsplit"
+    speechsplit_checkpoint: str = "last"
     code: str = "pitch_rhythm"
     emotions: tuple[str, ...] = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
     overlap_frames: int = 160
@@ -76,7 +79,7 @@ class CodeGANSystem(GanSystem):
         self._log_shares = jnp.log(jnp.asarray(counts / len(train.emotion), jnp.float32))
         return dataclasses.replace(super().network_config(), code_channels=train.codes.shape[-1], emotions=emotions)
 
-    def draw(self, batch: Batch, keys: jax.Array) -> Batch:
+    def draw(self, batch: Batch, keys: jax.Array, batch_mean: Callable = mean_over_devices) -> Batch:
         """Adds target emotions, interpolation factors and the emotions' weights, all [B].
 
         NOTE: targets are drawn from the emotions' shares in the data, which is what the reference's permutation of the
@@ -88,8 +91,8 @@ class CodeGANSystem(GanSystem):
             **batch,
             "target": target,
             "alpha": jax.vmap(jax.random.uniform)(alpha_keys),
-            "emotion_weight": gan_losses.sample_weights(self._class_weights, batch["emotion"], mean_over_devices),
-            "target_weight": gan_losses.sample_weights(self._class_weights, target, mean_over_devices),
+            "emotion_weight": gan_losses.sample_weights(self._class_weights, batch["emotion"], batch_mean),
+            "target_weight": gan_losses.sample_weights(self._class_weights, target, batch_mean),
         }
 
     def fake(self, generator: Any, batch: Batch) -> jax.Array:
@@ -126,7 +129,7 @@ class CodeGANSystem(GanSystem):
     @functools.cached_property
     def _encoder(self) -> tuple[CodeEncoder, str]:
         """The frozen encoder, and the fingerprint of its parameters."""
-        trained = load_for_inference(self.options.speechsplit)
+        trained = load_for_inference(self.options.speechsplit, self.options.speechsplit_checkpoint)
         return CodeEncoder(trained, self.options.code, self.options.overlap_frames), fingerprint(trained.params)
 
     def records(self, split: str) -> EncodedSplit:

@@ -4,6 +4,7 @@ the generator as a step."""
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import grain
@@ -15,7 +16,7 @@ from evc_jax.data import pipeline
 from evc_jax.models.gan.losses import GanNetworks
 from evc_jax.models.network import Network
 from evc_jax.training.config import TrainConfig
-from evc_jax.training.parallel import mean_gradients
+from evc_jax.training.parallel import mean_gradients, mean_over_devices
 from evc_jax.training.state import GanState, apply_gradients, make_optimizer, sample_keys, start_ema, update_ema
 from evc_jax.training.system import Batch, Metrics, System
 
@@ -42,8 +43,8 @@ class GanSystem(System):
         self._discriminator_optimizer = make_optimizer(config.optimizer, config.steps, updates_per_step=updates)
 
     @abc.abstractmethod
-    def draw(self, batch: Batch, keys: jax.Array) -> Batch:
-        """Adds what is random to samples [B]; `keys` [B] are the samples' own."""
+    def draw(self, batch: Batch, keys: jax.Array, batch_mean: Callable = mean_over_devices) -> Batch:
+        """Adds what is random to samples [B]; `keys` [B] are the samples' own, `batch_mean` makes a mean over all."""
 
     @abc.abstractmethod
     def fake(self, generator: Any, batch: Batch) -> jax.Array:
@@ -133,7 +134,8 @@ class GanSystem(System):
     def evaluate(self, state: GanState, batch: Batch, key: jax.Array) -> Metrics:
         """Both losses on samples that are not trained on; the batch's leaves are [B, ...]."""
         generator = self.evaluation_params(state)
-        samples = self.draw(batch, sample_keys(key, 0, batch["index"]))
+        # The weights of classes average to one over the training data; a sample that is evaluated alone keeps its own.
+        samples = self.draw(batch, sample_keys(key, 0, batch["index"]), jnp.ones_like)
         samples["fake"] = self.fake(generator, samples)
         metrics = self.discriminator_loss(state.discriminator, samples)[1]
         return {**metrics, **self.generator_loss(generator, state.discriminator, samples)[1]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from evc_jax.data.dataset import open_speakers
 from evc_jax.data.pipeline import BalancedVoices
 from evc_jax.models.gan import losses as gan_losses
 from evc_jax.models.gan.voicegan import VoiceDiscriminator, VoiceGANConfig, VoiceGenerator
+from evc_jax.training.parallel import mean_over_devices
 from evc_jax.training.system import Batch
 from evc_jax.training.systems.gan import GanSystem
 
@@ -32,7 +34,7 @@ class VoiceGANSystem(GanSystem):
     options: Options
     model: VoiceGANConfig
 
-    def draw(self, batch: Batch, keys: jax.Array) -> Batch:
+    def draw(self, batch: Batch, keys: jax.Array, batch_mean: Callable = mean_over_devices) -> Batch:
         """Adds noise [B, N] and interpolation factors [B]."""
         noise_keys, alpha_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
         noise = jax.vmap(lambda key: jax.random.normal(key, (self.model.noise_dim,)))(noise_keys)
