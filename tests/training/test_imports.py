@@ -1,4 +1,4 @@
-"""What a training imports: nothing that decodes recordings or estimates F0 where the dataset holds mel and F0 already."""
+"""A training imports nothing that decodes recordings or estimates F0: the dataset holds mel and F0 already."""
 
 import os
 import subprocess
