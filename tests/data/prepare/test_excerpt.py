@@ -133,6 +133,7 @@ def test_prepared_excerpts(tmp_path):
     assert contents(out) == contents(tmp_path / "clean")
 
 
+@pytest.mark.filterwarnings("ignore::evc_jax.errors.AudioWarning")
 def test_lengths_as_the_files_have_them(tmp_path):
     paths = [write_buzz(tmp_path / f"{i}.wav", duration_s=1.0) for i in range(3)]
     data = bytearray(paths[0].read_bytes())
