@@ -228,7 +228,7 @@ def _add_prepare(commands) -> None:
         "recordings as it takes, and from a bucket these recordings; default: the whole corpus",
     )
     for field, choices, help_text in (
-        ("mel", MEL_STORAGES, "float16 rounds by at most 0.0003 of the mel's range of 1"),
+        ("mel", MEL_STORAGES, "float16 rounds by at most 0.00025 of the mel's range of 1"),
         ("audio", AUDIO_STORAGES, "both are exact, flac is smaller"),
     ):
         text = f"{help_text}; default: {choices[0]}"

@@ -129,7 +129,7 @@ def prepare(
         found = _extract(work, plan, extract, started, log)
         counts, usable, failures, digest = gather_results(plan, utterances, work, source)
         metadata = _describe(name, config, embedder, usable, failures, digest)
-        metadata |= {"storage": to_mapping(form), "max_seconds": max_seconds}
+        metadata |= {"storage": to_mapping(form), "max_seconds": max_seconds and float(max_seconds)}
         new = _write(work, plan, counts, started, dataset, metadata)
         storage.put_in_place(new, target, work / "old", _DESCRIPTION_FILE)
     seconds = time.monotonic() - start
