@@ -67,6 +67,21 @@ def read_blocks(
         warnings.warn(AudioWarning(f"{name} ends early; {decoded / rate_hz:.2f} s could be read."), stacklevel=2)
 
 
+def stated_length(path: str | os.PathLike) -> tuple[int, int]:
+    """The samples per channel that a recording's header states, and their rate; counted where it states none.
+
+    Raises:
+      AudioError: see `read_blocks`.
+    """
+    import soundfile
+
+    with contextlib.suppress(soundfile.SoundFileError), soundfile.SoundFile(os.fsencode(check_file(path))) as sound:
+        if 0 < sound.frames < _LENGTH_OPEN:
+            return sound.frames, sound.samplerate
+    blocks = [(0, 1), *((len(block), rate_hz) for block, rate_hz in read_blocks(path))]
+    return sum(samples for samples, _ in blocks), blocks[-1][1]
+
+
 def _without_length(file: io.IOBase) -> tuple[dict[int, int], int]:
     """The bytes that leave the length in a file's header open, by position, and the samples that FLAC states."""
     size = file.seek(0, io.SEEK_END)

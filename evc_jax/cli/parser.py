@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from evc_jax import __version__
 from evc_jax.conversion.options import MAX_SEED, OPTIONS, SEXES, Option
 from evc_jax.data.corpora import CORPORA
+from evc_jax.data.encoding import AUDIO_STORAGES, MEL_STORAGES
 from evc_jax.data.prepare.local_runner import BEAM_RUNNERS, LOCAL
 from evc_jax.errors import EvcError
 from evc_jax.pretrained.bundle import NETWORKS, STORAGE_DTYPES, embedded_path, load_bundle
@@ -79,6 +80,7 @@ _PREPARE_EPILOG = """\
 examples:
   evc prepare ravdess RAVDESS_FOLDER                 reads the corpus as it is distributed
   evc prepare common_voice cv-corpus-17.0/en         one language of a release
+  evc prepare ravdess RAVDESS_FOLDER --max-seconds 2400 --name part
   evc prepare folder MY_SPEECH --name mine           MY_SPEECH/SPEAKER/EMOTION/*.wav
   evc prepare manifest speech.csv --name mine        columns: path, speaker, sex, emotion, text"""
 
@@ -222,6 +224,19 @@ def _add_prepare(commands) -> None:
     parser.add_argument("-o", "--output", default="datasets", help="folder that collects datasets; default: datasets")
     parser.add_argument("--name", help="the dataset's name; default: the corpus's")
     parser.add_argument("--embedder", choices=("jax", "resemblyzer"), default="jax", help="default: jax")
+    parser.add_argument(
+        "--max-seconds",
+        type=_number(float, 1, 1e9),
+        metavar="N",
+        help="at most so much speech, spread evenly over speakers and emotions; reads the headers of about as many "
+        "recordings as it takes, and from a bucket these recordings; default: the whole corpus",
+    )
+    for field, choices, help_text in (
+        ("mel", MEL_STORAGES, "float16 rounds by at most 0.00025 of the mel's range of 1"),
+        ("audio", AUDIO_STORAGES, "both are exact, flac is smaller"),
+    ):
+        text = f"{help_text}; default: {choices[0]}"
+        parser.add_argument(f"--{field}-storage", choices=choices, default=choices[0], help=text)
     parser.add_argument("--workers", type=_number(int, 1, 4096), help="processes of this machine; default: all cores")
     parser.add_argument(
         "--progress", action=argparse.BooleanOptionalAction, help="draw a bar; default: where a terminal watches"

@@ -16,12 +16,14 @@ from jaxtyping import Float, Int
 
 from evc_jax.audio.config import AudioConfig
 from evc_jax.config import from_mapping
+from evc_jax.data.encoding import decode_audio, decode_mel
 from evc_jax.errors import DataError, one_line
 from evc_jax.files import printable
 
 SPEAKERS_FILE = "speakers.npz"
 BUILDER_NAME, VERSION = "speech", "1.0.0"
 DEFAULT_CACHE_BYTES = 2 << 30
+_DECODERS = {"mel": decode_mel, "audio": decode_audio}
 
 
 def dataset_path(data_dir: epath.PathLike, dataset: str) -> epath.Path:
@@ -58,7 +60,8 @@ class SplitSource(Sequence[dict[str, Any]]):
 
     A record is a dict: `mel [T, F]`, `f0_hz [T]` (0 = unvoiced), `speaker_embedding [256]`, `utterance_embedding
     [256]` float32; `audio [S]` int16 (full scale `audio.io.PCM_SCALE`); `log_f0_mean`, `log_f0_std` float; and
-    the strings `speaker sex emotion corpus_emotion text_id text utterance_id`. Arrays are shared: do not write.
+    the strings `speaker sex emotion corpus_emotion text_id text utterance_id`, whatever the dataset's storage.
+    Arrays are shared: do not write.
     """
 
     def __init__(self, parts: Sequence[Any], fields: tuple[str, ...], cache_bytes: int):
@@ -86,10 +89,14 @@ class SplitSource(Sequence[dict[str, Any]]):
         part = int(np.searchsorted(self._starts, index, side="right")) - 1
         record = self._parts[part][index - int(self._starts[part])]
         return {
-            name: value.decode() if isinstance(value, bytes) else value
-            for name, value in record.items()
-            if not self._fields or name in self._fields
+            name: _decoded(name, value) for name, value in record.items() if not self._fields or name in self._fields
         }
+
+
+def _decoded(name: str, value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode()
+    return _DECODERS[name](value) if name in _DECODERS else value
 
 
 def _open_part(data_dir: str, dataset: str, split: str, fields: tuple[str, ...]):
@@ -177,7 +184,9 @@ def open_speakers(data_dir: epath.PathLike, datasets: str | Sequence[str], split
 def dataset_info(data_dir: epath.PathLike, dataset: str) -> dict[str, Any]:
     """The metadata of one dataset: corpus, licence, audio settings, counts per split and emotion, failures, digest.
 
-    The `digest` changes with the records' features, names and texts; datasets of version 0.1 have none.
+    The `digest` changes with the records' features as they were extracted, names and texts, whatever the `storage` of
+    mel and audio. Older datasets lack keys: `digest` those of version 0.1, `storage` and `max_seconds` all that have
+    float32 and PCM and were made of the whole corpus.
 
     Raises:
       DataError: there is no such dataset.

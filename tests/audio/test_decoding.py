@@ -14,6 +14,7 @@ import soundfile
 from support.golden_features import voice
 
 from evc_jax.audio import io as audio_io
+from evc_jax.audio.decoding import read_blocks, stated_length
 from evc_jax.errors import AudioError, AudioWarning
 
 RATE_HZ = 16000
@@ -164,3 +165,21 @@ def test_no_permission(tmp_path, monkeypatch):
             patched.setattr(f"pathlib.Path.{name}", refuse)
             with pytest.raises(AudioError, match="secret.wav cannot be opened: no permission"):
                 audio_io.load(path, RATE_HZ)
+
+
+@pytest.mark.parametrize("container", FORMATS)
+def test_a_header_states_the_length_that_is_decoded(container, tmp_path):
+    path = tmp_path / "recording"
+    path.write_bytes(encoded(container))
+    samples, rate_hz = stated_length(path)
+    assert rate_hz == RATE_HZ and samples == sum(len(block) for block, _ in read_blocks(path))
+
+
+def test_a_length_that_no_header_states_is_counted(tmp_path):
+    (tmp_path / "open.flac").write_bytes(with_total(encoded("FLAC"), 0))
+    (tmp_path / "crashed.wav").write_bytes(with_sizes(encoded("WAV"), 0, 0))
+    assert stated_length(tmp_path / "open.flac") == (len(TONE), RATE_HZ)
+    with pytest.warns(AudioWarning, match="was not closed"):
+        assert stated_length(tmp_path / "crashed.wav") == (len(TONE), RATE_HZ)
+    with pytest.raises(AudioError, match="does not exist"):
+        stated_length(tmp_path / "gone.wav")

@@ -304,6 +304,22 @@ def test_mistakes_get_one_sentence(evc, tmp_path, arguments, message):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "b.wav"]
 
 
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--max-seconds", "0"], "'0' was given, expected a number from 1 to 1000000000"),
+        (["--max-seconds", "nan"], "'nan' was given, expected a number from 1"),
+        (["--mel-storage", "float8"], "invalid choice: 'float8'"),
+        (["--audio-storage", "mp3"], "invalid choice: 'mp3'"),
+    ],
+)
+def test_mistakes_about_datasets_get_one_sentence(evc, tmp_path, arguments, message):
+    code, _, errors = evc("ravdess", "corpus", "-o", "out", *arguments, command="prepare")
+    assert code == 2
+    assert len(errors) == 1 and message in errors[0]
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("command", ["", "sing"])
 def test_unknown_commands(command, capsys):
     with pytest.raises(SystemExit) as exit:

@@ -22,11 +22,13 @@ import numpy as np
 from etils import epath
 
 from evc_jax.audio.config import AudioConfig
-from evc_jax.config import to_mapping
+from evc_jax.config import from_mapping, to_mapping
 from evc_jax.data.corpora import CORPORA
 from evc_jax.data.corpora.recording import SPLITS, Recording
 from evc_jax.data.dataset import SPEAKERS_FILE, dataset_path
+from evc_jax.data.encoding import Storage
 from evc_jax.data.prepare import storage
+from evc_jax.data.prepare.excerpt import take_excerpt
 from evc_jax.data.prepare.extract import FEATURES_FOLDER, Failure, extract_shard, features_file, gather_results
 from evc_jax.data.prepare.listing import list_corpus
 from evc_jax.data.prepare.local_runner import LOCAL, Runner
@@ -72,6 +74,9 @@ def prepare(
     dataset_name: str | None = None,
     config: AudioConfig | None = None,
     embedder: str | Callable[[np.ndarray], np.ndarray] = "jax",
+    mel_storage: str = "float16",
+    audio_storage: str = "flac",
+    max_seconds: float | None = None,
     workers: int | None = None,
     progress: bool = True,
     runner: str = LOCAL,
@@ -91,34 +96,40 @@ def prepare(
       dataset_name: name of the dataset and prefix of its speakers; the corpus's name if None.
       config: audio settings; the default ones if None.
       embedder: "jax", "resemblyzer", or a function [S] -> [256] that another process can import.
+      mel_storage, audio_storage: how the dataset stores them, see `encoding.Storage`; readers see no difference.
+      max_seconds: of an excerpt, see `excerpt.take_excerpt`; the whole corpus if None.
       workers: processes of the local runner; all cores if None.
       progress: whether the local runner draws a progress bar.
       runner: "local", or the name of one of Apache Beam's runners.
       beam_options: options for Apache Beam, as on a command line.
-      log: called with a sentence on what was found of an earlier run.
+      log: called with a sentence on the excerpt, and on what was found of an earlier run.
 
     Raises:
-      DataError: the corpus cannot be read, more than 5 % of it is unusable, a name is not usable, or work cannot be
-        handed out.
+      DataError: the corpus cannot be read, more than 5 % of it is unusable, a name or value is not usable, or work
+        cannot be handed out.
     """
     start = time.monotonic()
-    dataset, config = dataset_name or name, config or AudioConfig()
+    dataset, config, form = dataset_name or name, config or AudioConfig(), Storage(mel_storage, audio_storage)
     if not _DATASET_NAME.fullmatch(dataset):
         raise DataError(f"The dataset name {dataset!r} is not usable; use letters, digits, hyphens and underscores.")
     storage.check_reachable(source)
     storage.check_reachable(out_dir)
     listing = list_corpus(name, source, dataset)
+    utterances = listing.utterances
+    if max_seconds is not None:
+        utterances = take_excerpt(utterances, max_seconds, config.sample_rate_hz, log)
     target = dataset_path(out_dir, dataset)
     with (
         _disk_errors(out_dir),
         _work_folder(epath.Path(out_dir), dataset) as work,
         _started(runner, workers, progress, beam_options, (source, out_dir)) as started,
     ):
-        plan = write_plan(work, listing.utterances, settings_fingerprint(config, embedder))
+        plan = write_plan(work, utterances, settings_fingerprint(config, embedder))
         extract = functools.partial(extract_shard, work=str(work), root=listing.root, config=config, embedder=embedder)
         found = _extract(work, plan, extract, started, log)
-        counts, usable, failures, digest = gather_results(plan, listing.utterances, work, source)
+        counts, usable, failures, digest = gather_results(plan, utterances, work, source)
         metadata = _describe(name, config, embedder, usable, failures, digest)
+        metadata |= {"storage": to_mapping(form), "max_seconds": max_seconds and float(max_seconds)}
         new = _write(work, plan, counts, started, dataset, metadata)
         storage.put_in_place(new, target, work / "old", _DESCRIPTION_FILE)
     seconds = time.monotonic() - start
@@ -240,10 +251,14 @@ def _write(
     shards = tfds_writer.output_shards(plan.shards, counts)
     written = storage.file_names(storage.make_folder(new))
     pending = [shard for shard in shards if tfds_writer.shard_file(new, shard).name not in written]
-    mel_bands = metadata["audio"]["mel_bands"]
     if pending:
         write = functools.partial(
-            tfds_writer.write_shard, work=str(work), folder=str(new), speakers=str(table), mel_bands=mel_bands
+            tfds_writer.write_shard,
+            work=str(work),
+            folder=str(new),
+            speakers=str(table),
+            config=from_mapping(AudioConfig, metadata["audio"]),
+            form=Storage(**metadata["storage"]),
         )
         done = sum(shard.utterances for shard in shards) - sum(shard.utterances for shard in pending)
         runner(write, pending, done, "dataset")

@@ -30,7 +30,7 @@ MIN_SHARD_UTTERANCES, MAX_SHARD_UTTERANCES, MAX_SHARDS = 8, 512, 4096
 # The fields of a recording that do not depend on where the corpus lies.
 DESCRIPTION = ("utterance_id", "speaker", "sex", "emotion", "corpus_emotion", "text_id", "text", "split")
 # The code whose change changes features: patterns of files in the package.
-CODE = ("audio/**/*.py", "features/**/*.py", "models/*.py", "data/prepare/*.py")
+CODE = ("audio/**/*.py", "features/**/*.py", "models/*.py", "data/prepare/*.py", "data/encoding.py")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,7 +21,9 @@ from etils import epath
 from tensorflow_datasets.core import dataset_info, example_serializer, naming
 from tensorflow_datasets.proto import tf_example_pb2
 
+from evc_jax.audio.config import AudioConfig
 from evc_jax.data.dataset import BUILDER_NAME, VERSION
+from evc_jax.data.encoding import Storage, encode_audio, encode_mel
 from evc_jax.data.prepare import storage
 from evc_jax.data.prepare.extract import ShardFeatures, open_features
 from evc_jax.data.prepare.plan import WorkShard
@@ -76,7 +78,7 @@ def _pieces(members: Sequence[tuple[WorkShard, int]]) -> tuple[Piece, ...]:
     return tuple(Piece(shard, found[0], found[-1] + 1) for shard, found in numbers)
 
 
-def write_shard(shard: OutputShard, work: str, folder: str, speakers: str, mel_bands: int) -> None:
+def write_shard(shard: OutputShard, work: str, folder: str, speakers: str, config: AudioConfig, form: Storage) -> None:
     """Writes one file of the dataset into `folder`, whole or not at all; does nothing where it is already.
 
     Its bytes depend on the examples alone: protocol buffers order the entries of a map anew in each process unless
@@ -85,7 +87,7 @@ def write_shard(shard: OutputShard, work: str, folder: str, speakers: str, mel_b
     path = shard_file(folder, shard)
     if path.exists():
         return
-    features = _features(mel_bands)
+    features = _features(config.mel_bands, form)
     serializer = example_serializer.ExampleSerializer(features.get_serialized_info())
     with storage.atomic_file(path) as local:
         writer = array_record_module.ArrayRecordWriter(os.fsencode(local), "group_size:1")
@@ -94,7 +96,7 @@ def write_shard(shard: OutputShard, work: str, folder: str, speakers: str, mel_b
             for piece in shard.pieces:
                 with open_features(work, piece.shard, download=True) as found:
                     for index in range(piece.start, piece.stop):
-                        example = features.encode_example(_example(found, index, table))
+                        example = features.encode_example(_example(found, index, table, config, form))
                         record = tf_example_pb2.Example.FromString(serializer.serialize_example(example))
                         writer.write(record.SerializeToString(deterministic=True))
             writer.close()
@@ -123,7 +125,7 @@ def write_description(
     info = dataset_info.DatasetInfo(
         builder=identity,
         description="Speech features for emotional voice cloning.",
-        features=_features(metadata["audio"]["mel_bands"]),
+        features=_features(metadata["audio"]["mel_bands"], Storage(**metadata["storage"])),
         license=metadata["licence"],
         metadata=tfds.core.MetadataDict(metadata),
         disable_shuffling=True,
@@ -148,14 +150,19 @@ def _template(folder: epath.PathLike) -> naming.ShardedFileTemplate:
     )
 
 
-def _features(mel_bands: int) -> tfds.features.FeaturesDict:
+def _features(mel_bands: int, form: Storage) -> tfds.features.FeaturesDict:
     # Raw bytes decode 35 times faster than lists of numbers and take half the space.
     array = functools.partial(tfds.features.Tensor, encoding="bytes")
+    mel = (
+        array(shape=(None, mel_bands), dtype=np.float32)
+        if form.mel == "float32"
+        else array(shape=(2, None, mel_bands), dtype=np.uint8, encoding="zlib")
+    )
     return tfds.features.FeaturesDict(
         {
-            "mel": array(shape=(None, mel_bands), dtype=np.float32),
+            "mel": mel,
             "f0_hz": array(shape=(None,), dtype=np.float32),
-            "audio": array(shape=(None,), dtype=np.int16),
+            "audio": array(shape=(None,), dtype=np.int16 if form.audio == "pcm" else np.uint8),
             "speaker_embedding": array(shape=(EMBEDDING_DIM,), dtype=np.float32),
             "utterance_embedding": array(shape=(EMBEDDING_DIM,), dtype=np.float32),
             "log_f0_mean": tfds.features.Scalar(np.float32),
@@ -165,13 +172,15 @@ def _features(mel_bands: int) -> tfds.features.FeaturesDict:
     )
 
 
-def _example(features: ShardFeatures, index: int, speakers: Mapping[str, Speaker]) -> dict[str, Any]:
+def _example(
+    features: ShardFeatures, index: int, speakers: Mapping[str, Speaker], config: AudioConfig, form: Storage
+) -> dict[str, Any]:
     utterance = features.utterances[index]
     speaker = speakers[utterance.speaker]
     return {
-        "mel": features.archive[f"mel/{index}"],
+        "mel": encode_mel(features.archive[f"mel/{index}"], form),
         "f0_hz": features.f0_hz[index],
-        "audio": features.archive[f"audio/{index}"],
+        "audio": encode_audio(features.archive[f"audio/{index}"], config.sample_rate_hz, form),
         "speaker_embedding": speaker.embedding,
         "utterance_embedding": features.embeddings[index],
         "log_f0_mean": np.float32(speaker.log_f0_mean),

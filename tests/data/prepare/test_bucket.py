@@ -8,6 +8,8 @@ from support.tiny_corpora import contents, embed, write_ravdess
 from evc_jax.data.dataset import dataset_info, open_speakers, open_split
 from evc_jax.data.prepare import storage
 from evc_jax.data.prepare.builder import prepare
+from evc_jax.data.prepare.excerpt import take_excerpt
+from evc_jax.data.prepare.listing import list_corpus
 from evc_jax.errors import DataError
 
 pytest.importorskip("gcsfs")
@@ -71,6 +73,14 @@ def test_a_stopped_run_in_a_bucket_is_continued(bucket, monkeypatch):
         dataset_info(DATASETS, "ravdess")
     assert make().found == 25
     assert {**before, **objects} == objects
+
+
+def test_an_excerpt_is_the_local_one(bucket, tmp_path):
+    root = write_ravdess(tmp_path / "ravdess")
+    here, there = (list_corpus("ravdess", source, "ravdess").utterances for source in (root, CORPUS))
+    expected = [utterance.utterance_id for utterance in take_excerpt(here, 5.0, 16000)]
+    assert 5 < len(expected) < len(here)
+    assert [utterance.utterance_id for utterance in take_excerpt(there, 5.0, 16000)] == expected
 
 
 def test_errors_name_the_bucket(bucket):
