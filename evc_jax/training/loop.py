@@ -22,6 +22,7 @@ from evc_jax.training.config import SYSTEMS, TrainConfig
 from evc_jax.training.flops import count_flops, peak_flops_per_s
 from evc_jax.training.metrics_writer import MetricsWriter
 from evc_jax.training.preemption import Preemption
+from evc_jax.training.start_log import log_start
 from evc_jax.training.step_stats import NotFinite, Progress, StepTrace, mean_metrics
 from evc_jax.training.storage import check_writable, machine_errors, replaced_file
 from evc_jax.training.system import build_system
@@ -92,6 +93,7 @@ class Run:
         if jax.process_index() == 0:
             with replaced_file(self.workdir / "config.json") as file:
                 file.write((json.dumps(self.description["config"], indent=2) + "\n").encode())
+        log_start(self.workdir, self.first, self.description["config"])
         local = self.local_batch_size * config.accumulate
         self.batches = iter(self.system.data("train", local, self.samples))
         self.validation = self.system.data("validation", self.local_batch_size)
