@@ -55,7 +55,8 @@ def _parse() -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--config", required=True, help="configs/NAME.py:VARIANT, or the config.json of an earlier run")
+    described = "configs/NAME.py:VARIANT, such as configs/waveglow.py:small, or RUN/config.json"
+    parser.add_argument("--config", required=True, help=described)
     parser.add_argument("--workdir", required=True, help="for checkpoints, metrics and TensorBoard logs; may be gs://")
     how = "on several hosts: auto (TPU pods, Slurm, GKE), or ADDRESS:PORT/COUNT/INDEX on each process"
     parser.add_argument("--distributed", default="", help=how)

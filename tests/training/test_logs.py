@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-# What the libraries do when a training imports JAX after the level is set, and Orbax or another one takes absl's handler.
+# What libraries do when a training imports JAX after the level is set; one of them may install absl's handler.
 PROGRAM = """
 import sys
 from evc_jax.training.logs import set_verbosity
