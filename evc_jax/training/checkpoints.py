@@ -60,6 +60,7 @@ class Checkpoints:
         )
         options = ocp.CheckpointManagerOptions(
             preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(keep), best]),
+            best_fn=best.get_metric_fn,  # without it the metrics are not written, and a later start has no best one
             enable_async_checkpointing=True,
             cleanup_tmp_directories=True,
             create=True,
