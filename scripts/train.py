@@ -27,6 +27,7 @@ def main() -> int:
         import jax
 
         from evc_jax.jax_cache import enable_cache
+        from evc_jax.pretrained.workdir import saved_steps
         from evc_jax.training.loop import train
         from evc_jax.training.parallel import connect
 
@@ -35,6 +36,8 @@ def main() -> int:
         if arguments.profiler_port:
             jax.profiler.start_server(arguments.profiler_port)
         train(config, arguments.workdir)
+        if arguments.stopped_code and saved_steps(arguments.workdir)[-1] < config.steps:
+            return arguments.stopped_code
     except EvcError as error:
         print(f"train: {error}", file=sys.stderr)
         return 2
@@ -60,9 +63,11 @@ def _parse() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--workdir", required=True, help="for checkpoints, metrics and TensorBoard logs; may be gs://")
     how = "on several hosts: auto (TPU pods, Slurm, GKE), or ADDRESS:PORT/COUNT/INDEX on each process"
     parser.add_argument("--distributed", default="", help=how)
+    stopped = "exit code of a training that SIGTERM ended before its last step, for schedulers that then start it again"
+    parser.add_argument("--stopped-code", type=int, default=0, metavar="CODE", help=f"{stopped}; default: 0")
     shown = (
-        "which messages of JAX are shown; from info on those of Orbax and grain too. JAX_LOG_COMPILES=1 and JAX's other "
-        "variables of this kind show theirs in any case but error. Default: %(default)s"
+        "which messages of JAX are shown; from info on, those of Orbax and grain too. What JAX's variables ask for, "
+        "such as JAX_LOG_COMPILES=1, is shown unless it is error. Default: %(default)s"
     )
     parser.add_argument("--verbosity", choices=LEVELS, default="warning", help=shown)
     served = "serves profiles on this port of every host: `tensorboard --logdir` captures them at localhost:PORT"

@@ -1,6 +1,7 @@
 """`scripts/train.py`: what is wrong with a launch is one sentence and exit code 2."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -51,27 +52,42 @@ def launch(tmp_path_factory):
         *often,
     ]
 
-    def run(*words, **variables):
+    def start(*words, **variables):
         words = words if any(word.startswith("--config=") for word in words) else [*first, *words]
         command, environment = [sys.executable, "scripts/train.py", *words], {**os.environ, **variables}
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
 
-    return run
+    return start
+
+
+def finished(process):
+    """Exit code and standard error."""
+    _, errors = process.communicate(timeout=120)
+    return process.returncode, errors
+
+
+def test_a_training_that_is_asked_to_stop_says_so_by_its_exit_code(launch, tmp_path):
+    process = launch(f"--workdir={tmp_path}", "--config.steps=1000000", "--stopped-code=42")
+    while "step 1/" not in process.stdout.readline():
+        assert process.poll() is None, process.stderr.read()
+    process.send_signal(signal.SIGTERM)
+    assert finished(process) == (42, "")
 
 
 def test_a_run_is_repeated_from_its_config(launch, tmp_path):
     run, again = tmp_path / "run", tmp_path / "again"
-    done = launch(f"--workdir={run}", "--config.steps=2", JAX_LOG_COMPILES="1")
-    assert done.returncode == 0, done.stderr
-    assert "Compiling jit(" in done.stderr and ":absl:" not in done.stderr
-    done = launch(f"--config={run / 'config.json'}", f"--workdir={again}", "--config.optimizer.clip_norm=None")
-    assert (done.returncode, done.stderr) == (0, "")
+    code, errors = finished(launch(f"--workdir={run}", "--config.steps=2", "--stopped-code=42", JAX_LOG_COMPILES="1"))
+    assert code == 0, errors
+    assert "Compiling jit(" in errors and ":absl:" not in errors
+    words = [f"--config={run / 'config.json'}", f"--workdir={again}"]
+    assert finished(launch(*words, "--config.optimizer.clip_norm=None")) == (0, "")
     assert records(again) == records(run)
     assert (again / "config.json").read_text() == (run / "config.json").read_text()
     # Orbax logs the traceback of a checkpoint that cannot be read; the sentence is enough.
     for file in (again / "checkpoints").glob("*/state/**/*"):
         if file.is_file():
             file.write_bytes(file.read_bytes()[:3])
-    done = launch(f"--config={again / 'config.json'}", f"--workdir={again}", "--config.steps=3")
-    assert done.returncode == 2
-    assert done.stderr.startswith("train: None of the checkpoints") and done.stderr.count("\n") == 1
+    code, errors = finished(launch(*words, "--config.steps=3"))
+    assert code == 2
+    assert errors.startswith("train: None of the checkpoints") and errors.count("\n") == 1
