@@ -24,8 +24,9 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 
+from evc_jax.config import check_key
 from evc_jax.errors import ConfigError, EvcError
-from evc_jax.training import config as training_config
+from evc_jax.training.settings import leaves, load_settings
 
 
 def commands(config: str, workdir: str, grid: list[str], common: list[str]) -> Iterator[list[str]]:
@@ -35,7 +36,7 @@ def commands(config: str, workdir: str, grid: list[str], common: list[str]) -> I
       ConfigError: an unknown key, or a point that scripts/train.py would refuse.
     """
     shared = [word for word in common if word.startswith("--config.")]
-    known = training_config.leaves(training_config.load_config(config, shared))
+    known = leaves(load_settings(config, shared))
     swept = dict(parse_axis(text, known) for text in grid)
     if len(swept) < len(grid):
         raise ConfigError(f"A key is swept twice in {' '.join(grid)}; give all of its values at once.")
@@ -44,10 +45,8 @@ def commands(config: str, workdir: str, grid: list[str], common: list[str]) -> I
     for point in itertools.product(*swept.values()):
         folder = ",".join(f"{label}={value.replace('/', '_')}" for label, value in zip(labels, point, strict=True))
         values = dict(zip(swept, point, strict=True))
-        # A key that holds None keeps it without a flag.
-        chosen = {key: value for key, value in values.items() if (known[key], value) != (None, "None")}
-        settings = [f"--config.{key}={as_flag(value, known[key])}" for key, value in chosen.items()]
-        training_config.parse(training_config.load_config(config, [*shared, *settings]))
+        settings = [f"--config.{key}={as_flag(value, known[key])}" for key, value in values.items()]
+        load_settings(config, [*shared, *settings])
         place = f"--workdir={workdir.rstrip('/')}/{folder}"
         yield ["python", "scripts/train.py", f"--config={config}", place, *common, *settings]
 
@@ -56,20 +55,15 @@ def parse_axis(text: str, known: dict[str, object]) -> tuple[str, list[str]]:
     """`KEY=VALUE,VALUE` as the key and its values."""
     key, equals, values = text.partition("=")
     key, points = key.removeprefix("config."), values.split(",")
-    training_config.check_key(key, known)
+    check_key(key, known)
     if not equals or not all(points) or len({point.replace("/", "_") for point in points}) < len(points):
         raise ConfigError(f"{text!r} is no axis of a grid; write {key}=VALUE,VALUE,... with different values.")
     return key, points
 
 
 def as_flag(value: str, current: object) -> str:
-    """A value as ml_collections reads it from the command line."""
-    if not isinstance(current, tuple):
-        return value
-    entries = value.split("+")
-    if all(isinstance(entry, str) for entry in current):
-        entries = [f'"{entry}"' for entry in entries]
-    return f"({', '.join(entries)}{',' if len(entries) == 1 else ''})"
+    """A value as scripts/train.py reads it."""
+    return value.replace("+", ",") if isinstance(current, tuple | list) else value
 
 
 def main() -> int:

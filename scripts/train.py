@@ -4,33 +4,39 @@
 
 Every key of the config can be set: `--config=configs/codegan.py:small --config.options.code=pitch
 --config.data.datasets=ravdess,emodb`. Whatever ends a training (a kill, a preemption, Ctrl-C), the same command resumes
-it. On several hosts, start it on each with `--distributed=auto`. `tensorboard --logdir runs` shows the progress.
+it. `--config=RUN/config.json` trains as an earlier run did. On several hosts, start it on each with
+`--distributed=auto`. `tensorboard --logdir runs` shows the progress.
 """
 
 import argparse
 import sys
 
-from absl import logging
-
 from evc_jax.errors import EvcError
-from evc_jax.training import config as training_config
+from evc_jax.training.logs import LEVELS, set_verbosity
+from evc_jax.training.settings import load_settings
 
 INTERRUPTED = 130
 
 
 def main() -> int:
     arguments, settings = _parse()
-    logging.set_verbosity(logging.FATAL)  # Orbax logs each file, and tracebacks of errors that end in a sentence below
+    set_verbosity(arguments.verbosity)
     try:
-        config = training_config.parse(training_config.load_config(arguments.config, settings))
+        config = load_settings(arguments.config, settings)
         # After the config is checked: a wrong key must not cost JAX's start-up.
+        import jax
+
         from evc_jax.jax_cache import enable_cache
         from evc_jax.training.loop import train
         from evc_jax.training.processes import joined
 
         with joined(arguments.distributed, arguments.distributed_timeout):
             enable_cache()
-            train(config, arguments.workdir)
+            if arguments.profiler_port:
+                jax.profiler.start_server(arguments.profiler_port)
+            finished = train(config, arguments.workdir).finished
+        if not finished:
+            return arguments.stopped_code
     except EvcError as error:
         print(f"train: {error}", file=sys.stderr)
         return 2
@@ -40,16 +46,33 @@ def main() -> int:
     return 0
 
 
+def port(text: str) -> int:
+    """A TCP port of the command line."""
+    if not 0 < int(text) < 65536:
+        raise ValueError(text)
+    return int(text)
+
+
 def _parse() -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--config", required=True, help="configs/NAME.py:VARIANT, such as configs/waveglow.py:small")
+    described = "configs/NAME.py:VARIANT, such as configs/waveglow.py:small, or RUN/config.json"
+    parser.add_argument("--config", required=True, help=described)
     parser.add_argument("--workdir", required=True, help="for checkpoints, metrics and TensorBoard logs; may be gs://")
     how = "on several hosts: auto (TPU pods, Slurm, GKE), or ADDRESS:PORT/COUNT/INDEX on each process"
     parser.add_argument("--distributed", default="", help=how)
     gone = "seconds without a sign of life after which a host counts as gone; at the start three times as long"
     parser.add_argument("--distributed-timeout", type=float, default=100.0, metavar="S", help=f"{gone}; default: 100")
+    stopped = "exit code of a training that SIGTERM ended before its last step, for schedulers that then start it again"
+    parser.add_argument("--stopped-code", type=int, default=0, metavar="CODE", help=f"{stopped}; default: 0")
+    shown = (
+        "which messages of JAX are shown; from info on, those of Orbax and grain too. What JAX's variables ask for, "
+        "such as JAX_LOG_COMPILES=1, is shown unless it is error. Default: %(default)s"
+    )
+    parser.add_argument("--verbosity", choices=LEVELS, default="warning", help=shown)
+    served = "serves profiles on this port of every host: `tensorboard --logdir` captures them at localhost:PORT"
+    parser.add_argument("--profiler-port", type=port, default=0, help=served)
     return parser.parse_known_args()
 
 

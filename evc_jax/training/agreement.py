@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import secrets
 import time
@@ -12,14 +11,13 @@ from typing import Any
 from etils import epath
 from flax import traverse_util
 
-import evc_jax
 from evc_jax.config import to_mapping
 from evc_jax.data.dataset import dataset_info
 from evc_jax.errors import ConfigError
 from evc_jax.training.config import TrainConfig
 from evc_jax.training.processes import Group
+from evc_jax.training.start_log import versions
 
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 # Hosts may keep copies of a dataset in different places and read them with different numbers of threads.
 OF_A_HOST = ("config.data.data_dir", "config.data.read_threads")
 # A network file system may show a new file to the other hosts so much later.
@@ -39,13 +37,12 @@ def check_together(config: TrainConfig, workdir: epath.Path, group: Group) -> No
 
 def settings(config: TrainConfig, count: int) -> dict[str, Any]:
     """What must be the same on all processes, flat: the config, versions of packages, digests of datasets."""
-    versions = {"evc_jax": evc_jax.__version__, **{name: importlib.metadata.version(name) for name in PACKAGES}}
     digests = {}
     for name in config.data.datasets:
         info = dataset_info(config.data.data_dir, name)
         # Datasets of version 0.1 have no digest.
         digests[name] = info.get("digest") or f"{zlib.crc32(json.dumps(info, sort_keys=True).encode()):08x}"
-    groups = {"config": to_mapping(config), "version": versions, "digest of dataset": digests}
+    groups = {"config": to_mapping(config), "version": versions(), "digest of dataset": digests}
     flat = traverse_util.flatten_dict(groups, keep_empty_nodes=False, sep=".")
     return {"number of processes": count} | {key: value for key, value in flat.items() if key not in OF_A_HOST}
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import importlib.util
 import math
+import pkgutil
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import ml_collections
-from absl import flags
-from ml_collections import config_flags
 
 from evc_jax.config import from_mapping, to_mapping
 from evc_jax.errors import ConfigError, one_line
@@ -45,10 +43,7 @@ class DataConfig:
     read_threads: int = 4
 
     def __post_init__(self):
-        # The command line gives "a,b" as one name.
-        names = tuple(name for entry in self.datasets for name in entry.split(",") if name)
-        object.__setattr__(self, "datasets", names)
-        if not names:
+        if not self.datasets:
             raise ConfigError("config.data.datasets is empty; name at least one dataset that `evc prepare` wrote.")
 
 
@@ -154,13 +149,8 @@ def inference_config(model: Any) -> dict[str, Any]:
 
 def config_dict(system: str, model: Any, options: Any, **settings: Any) -> ml_collections.ConfigDict:
     """A complete ConfigDict for the launcher, every key present, from the dataclasses that will check it."""
-    without_dtype = {key: value for key, value in to_mapping(model).items() if key != "dtype"}
-    config = TrainConfig(system=system, model=without_dtype, options=to_mapping(options), **settings)
-    found = ml_collections.ConfigDict(_keep_tuples(dataclasses.asdict(config)))
-    for key, kind in (("clip_norm", float), ("decay_from_step", int)):
-        if found.optimizer[key] is None:  # otherwise the command line could not set it
-            found.optimizer[key] = ml_collections.config_dict.placeholder(kind)
-    return found
+    config = TrainConfig(system=system, model=_model_mapping(model), options=to_mapping(options), **settings)
+    return ml_collections.ConfigDict(dataclasses.asdict(config))
 
 
 def load_config_file(file: Path, variant: str = "full") -> ml_collections.ConfigDict:
@@ -183,57 +173,24 @@ def load_config_file(file: Path, variant: str = "full") -> ml_collections.Config
         raise ConfigError(f"The config {file} cannot be run ({reason}); mend the file.") from error
 
 
-def load_config(config: str, settings: Sequence[str] = ()) -> ml_collections.ConfigDict:
-    """The config of a command line.
-
-    Args:
-      config: `FILE` or `FILE:VARIANT`.
-      settings: words such as `--config.batch_size=32`.
-
-    Raises:
-      ConfigError: there is no such file, variant or key, or a value has the wrong type.
-    """
-    path, *variant = config.split(":", 1)
-    found = load_config_file(Path(path), *variant)
-    known = leaves(found)
-    for word in settings:
-        if word.startswith("--config."):
-            check_key(re.split(r"[=\[]", word.removeprefix("--config."))[0], known)
-    values, words = flags.FlagValues(), ["config", *settings]
-    holder = config_flags.DEFINE_config_dict("config", found, flag_values=values, sys_argv=words)
-    try:
-        stray = values(words)[1:]
-    except (flags.Error, TypeError, ValueError) as error:
-        raise ConfigError(f"{one_line(error)}.") from error
-    if stray:
-        raise ConfigError(f"The argument {stray[0]!r} is unexpected; settings are given as --config.KEY=VALUE.")
-    return holder.value.copy_and_resolve_references()
+def system_type(name: str) -> type:
+    """The class of a system; imported when it is asked for, as each brings its networks."""
+    return pkgutil.resolve_name(f"evc_jax.training.systems.{name}:{SYSTEMS[name]}System")
 
 
-def leaves(config: ml_collections.ConfigDict, path: str = "") -> dict[str, Any]:
-    """Every key that holds a value, by its path, such as `optimizer.learning_rate`."""
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        is_group = isinstance(value, ml_collections.ConfigDict)
-        found.update(leaves(value, f"{path}{key}.") if is_group else {path + key: value})
-    return found
-
-
-def check_key(key: str, known: Collection[str]) -> None:
-    """Raises ConfigError, with the most similar ones, unless `key` is one of the `known` paths."""
-    if key not in known:
-        inside = [path for path in known if path.endswith(f".{key}") or path.startswith(f"{key}.")]
-        near = inside or difflib.get_close_matches(key, known, cutoff=0.55) or known
-        raise ConfigError(f"The config has no key {key!r}; name one of {', '.join(near)}.")
-
-
-def parse(config: ml_collections.ConfigDict) -> TrainConfig:
-    """The checked form of what the launcher was given.
+def parse(settings: Any) -> TrainConfig:
+    """The checked form of a mapping or ConfigDict; keys that are left out get their defaults.
 
     Raises:
       ConfigError: an unknown key, a wrong type or an impossible value.
     """
-    return from_mapping(TrainConfig, config.to_dict() if hasattr(config, "to_dict") else config)
+    config = from_mapping(TrainConfig, settings.to_dict() if hasattr(settings, "to_dict") else settings)
+    system: Any = system_type(config.system)
+    return dataclasses.replace(
+        config,
+        model=_model_mapping(config.network_config(system.config_type)),
+        options=to_mapping(from_mapping(system.options_type, config.options, "config.options")),
+    )
 
 
 def pick(variant: str, **choices: Any) -> Any:
@@ -247,8 +204,6 @@ def pick(variant: str, **choices: Any) -> Any:
     raise ConfigError(f"This config has no variant {variant!r}; it has: {', '.join(choices)}.")
 
 
-def _keep_tuples(value: Any) -> Any:
-    # ConfigDict overrides sequences from the command line only when they are tuples.
-    if isinstance(value, Mapping):
-        return {key: _keep_tuples(item) for key, item in value.items()}
-    return tuple(_keep_tuples(item) for item in value) if isinstance(value, list | tuple) else value
+def _model_mapping(model: Any) -> dict[str, Any]:
+    # The type of the arithmetic is a matter of the training.
+    return {key: value for key, value in to_mapping(model).items() if key != "dtype"}

@@ -8,6 +8,7 @@ import json
 import pkgutil
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -25,6 +26,7 @@ from evc_jax.training.config import SYSTEMS, TrainConfig
 from evc_jax.training.flops import count_flops, peak_flops_per_s
 from evc_jax.training.metrics_writer import MetricsWriter
 from evc_jax.training.preemption import Preemption
+from evc_jax.training.start_log import log_start
 from evc_jax.training.step_stats import NotFinite, Progress, StepTrace, weighted_mean
 from evc_jax.training.storage import check_writable, machine_errors, replaced_file
 from evc_jax.training.system import build_system
@@ -32,13 +34,18 @@ from evc_jax.training.system import build_system
 NAMES_SHOWN = 20
 
 
-def train(config: TrainConfig, workdir: epath.PathLike) -> dict[str, float]:
+@dataclass(frozen=True)
+class TrainingResult:
+    """How a training ended: its last validation metrics, and whether it is finished or was asked to stop."""
+
+    metrics: dict[str, float]
+    finished: bool
+
+
+def train(config: TrainConfig, workdir: epath.PathLike) -> TrainingResult:
     """Trains for `config.steps` or `config.minutes`, from the newest checkpoint of `workdir` on when there is one.
 
     On SIGTERM it saves and returns early; the same call resumes later.
-
-    Returns:
-      The last validation metrics.
 
     Raises:
       ConfigError, DataError, CheckpointError, TrainingError: each with one sentence of what to mend.
@@ -48,10 +55,10 @@ def train(config: TrainConfig, workdir: epath.PathLike) -> dict[str, float]:
         run = Run(config, workdir, resources)
         try:
             run.start()
-            run.to_the_end()
+            finished = run.to_the_end()
         except NotFinite as error:
             raise TrainingError(run.explain(error)) from error
-    return run.results
+    return TrainingResult(run.results, finished)
 
 
 class Run:
@@ -98,6 +105,7 @@ class Run:
         if jax.process_index() == 0:
             with replaced_file(self.workdir / "config.json") as file:
                 file.write((json.dumps(self.description["config"], indent=2) + "\n").encode())
+        log_start(self.workdir, self.first, self.description["config"])
         local = self.local_batch_size * config.accumulate
         self.batches = iter(self.system.data("train", local, self.samples))
         self.validation = self.system.data("validation", self.local_batch_size)
@@ -110,8 +118,8 @@ class Run:
             self.writer.print_line(f"resumed {config.system} from step {self.first} of {self.workdir}")
         self.progress = Progress(pending, peak_flops_per_s(jax.devices()[0].device_kind, config.compute_dtype))
 
-    def to_the_end(self) -> None:
-        """All steps that are left, or those until the machine is taken away."""
+    def to_the_end(self) -> bool:
+        """All steps that are left, or those until the machine is taken away; whether it was not."""
         config, step, stopping = self.config, self.first, False
         if self.validated < step and (step == 0 or self._is_due(step, config.validate_every)):
             self.validate(step)
@@ -135,6 +143,7 @@ class Run:
         self.checkpoints.finish()
         resumed = f"asked to stop: saved step {step}; the same command resumes from there"
         self.writer.print_line(resumed if stopping else self.limit.ended(step))
+        return not stopping
 
     def train_steps(self, step: int, count: int) -> None:
         """Dispatches the `count` steps up to `step` in one call."""

@@ -18,7 +18,8 @@ from evc_jax.training.config import TrainConfig
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FULL_SIGNS = ("no space left", "disk quota", "resource_exhausted: error writing")
-_MEMORY_SIGNS = ("resource_exhausted", "out of memory", "bad_alloc", "cannot allocate memory", "can't start new thread")
+_DEVICE_MEMORY_SIGNS = ("resource_exhausted", "out of memory")
+_HOST_MEMORY_SIGNS = ("bad_alloc", "cannot allocate memory", "can't start new thread")
 
 
 @contextlib.contextmanager
@@ -82,11 +83,27 @@ def _explain(error: Exception, config: TrainConfig, workdir: epath.Path) -> str 
     if number in _FULL or any(sign in text for sign in _FULL_SIGNS):
         place = f"{workdir} or {tempfile.gettempdir()}" if file is None else file
         return full_disk(place, workdir, "nothing more can be written")
-    if isinstance(error, MemoryError) or number == errno.ENOMEM or any(sign in text for sign in _MEMORY_SIGNS):
-        return (
-            f"Memory ran out in a training with batch_size {config.batch_size} ({one_line(error)}); lower "
-            "config.batch_size and raise config.accumulate by the same factor, which trains the same in less memory."
-        )
+    is_host = (
+        isinstance(error, MemoryError) or number == errno.ENOMEM or any(sign in text for sign in _HOST_MEMORY_SIGNS)
+    )
+    if is_host or any(sign in text for sign in _DEVICE_MEMORY_SIGNS):
+        return _too_little_memory(is_host or jax.default_backend() == "cpu", one_line(error), config)
     if isinstance(error, OSError) and file is not None:
         return f"{os.fsdecode(file)} cannot be used ({error.strerror}); mend that and give the same command again."
     return None
+
+
+def _too_little_memory(is_host: bool, reason: str, config: TrainConfig) -> str:
+    """The sentence for a memory that is full, with every key that would need less of it."""
+    others = []
+    if config.options.get("remat") is False:
+        others.append("set config.options.remat=True, which computes again what it does not keep")
+    if not is_host and config.compute_dtype != "bfloat16":
+        others.append("set config.compute_dtype=bfloat16")
+    if is_host and config.data.read_threads > 1:
+        others.append(f"lower config.data.read_threads ({config.data.read_threads})")
+    return (
+        f"Memory ran out on the {'host' if is_host else 'device'} in a training with batch_size {config.batch_size} "
+        f"({reason}); lower config.batch_size and raise config.accumulate by the same factor, which trains the same in "
+        f"less memory{''.join(f', or {other}' for other in others)}."
+    )

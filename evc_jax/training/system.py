@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import pkgutil
 from typing import Any, ClassVar
 
 import grain
@@ -12,7 +11,7 @@ import numpy as np
 from etils import epath
 
 from evc_jax.config import from_mapping
-from evc_jax.training.config import SYSTEMS, TrainConfig, inference_config
+from evc_jax.training.config import TrainConfig, inference_config, system_type
 
 Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
@@ -24,9 +23,10 @@ class System(abc.ABC):
     Attributes:
       config: of the training.
       options: settings of the loss and the data, of the class's `options_type`.
-      model: settings of the network that inference needs.
+      model: settings of the network that inference needs, of the class's `config_type`.
     """
 
+    config_type: ClassVar[type]
     options_type: ClassVar[type]
     options: Any
     model: Any
@@ -92,6 +92,4 @@ class System(abc.ABC):
 
 def build_system(config: TrainConfig, workdir: epath.Path) -> System:
     """The system that the configuration names; `workdir` is where it may keep what it computes once."""
-    # Imported when it is built: each brings its networks.
-    name = f"evc_jax.training.systems.{config.system}:{SYSTEMS[config.system]}System"
-    return pkgutil.resolve_name(name)(config, workdir)
+    return system_type(config.system)(config, workdir)

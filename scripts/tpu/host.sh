@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # What scripts/tpu/tpu.sh runs on each host of a slice; of no use elsewhere.
 #
-#   host.sh install           evc_jax[tpu] into ~/evc_venv
-#   host.sh start CACHE ARGS  scripts/train.py ARGS in the background, log and exit code in ~/evc_train
-#   host.sh status            evc-host STATE NAME; the state is running, idle, lost or the exit code
-#   host.sh log | follow      the log's end, or the log as it grows
-#   host.sh stop | kill       has the training save and stop | ends it at once
+#   host.sh install                evc_jax[tpu] into ~/evc_venv
+#   host.sh start CACHE LOGS ARGS  scripts/train.py ARGS in the background, log and exit code in ~/evc_train; when it
+#                                  ends, the log is copied into LOGS
+#   host.sh status                 evc-host STATE NAME; the state is running, idle, lost or the exit code
+#   host.sh failure                the log's end where the training failed, every line behind the host's name
+#   host.sh follow                 the log as it grows
+#   host.sh upload LOGS            copies the log into LOGS
+#   host.sh stop | kill            has the training save and stop | ends it at once
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 venv=$HOME/evc_venv run=$HOME/evc_train
@@ -20,6 +23,7 @@ install() {
 
 start() {
   mkdir -p "$run"
+  [ -f "$run/name" ] || echo "$(hostname)-$(date -u +%Y%m%d-%H%M%S)-$$" >"$run/name"
   rm -f "$run/exit" "$run/ready"
   setsid nohup "$0" train "$@" >>"$run/log" 2>&1 </dev/null &
   echo $! >"$run/pid"
@@ -28,26 +32,51 @@ start() {
 }
 
 train() {
-  local code=0
+  local code=0 logs=$2
   export JAX_COMPILATION_CACHE_DIR=$1
-  shift
+  shift 2
   case " $* " in *" --distributed="*) ;; *) set -- --distributed=auto "$@" ;; esac
   cd "$root"
   # A signal to the whole group is for the training; this shell waits for its exit code.
   trap : TERM
   touch "$run/ready"
   "$venv/bin/python" scripts/train.py "$@" || code=$?
+  upload "$logs"
   echo "$code" >"$run/exit"
 }
 
-status() {
+# The name has the time of the slice's first start: the next slice's hosts may be called the same.
+upload() {
+  [ ! -f "$run/log" ] || timeout 60 gcloud --quiet storage cp "$run/log" "$1/$(cat "$run/name").log" >/dev/null 2>&1 ||
+    echo "the log cannot be copied to $1" >>"$run/log"
+}
+
+state() {
   local state=idle
   if [ -f "$run/exit" ]; then
     state=$(cat "$run/exit")
   elif [ -f "$run/pid" ]; then
     if is_alive; then state=running; else state=lost; fi
   fi
-  echo "evc-host $state $(hostname)"
+  echo "$state"
+}
+
+failure() {
+  local state
+  state=$(state)
+  case $state in running | 0) return ;; esac
+  {
+    case $state in
+      idle) echo "no training was started here" ;;
+      lost) echo "the training is gone without an exit code: the host restarted, or lacked memory for any process" ;;
+      137)
+        echo "exit code 137: killed, as a rule because the host's memory is full; lower --config.data.read_threads," \
+          "or --config.batch_size and raise --config.accumulate by the same factor"
+        ;;
+      *) echo "exit code $state" ;;
+    esac
+    [ ! -f "$run/log" ] || tail -n 40 "$run/log"
+  } | sed "s/^/$(hostname): /"
 }
 
 # After a reboot the number may be another process's.
@@ -66,8 +95,9 @@ case ${1:-} in
   install) install ;;
   start) shift && start "$@" ;;
   train) shift && train "$@" ;;
-  status) status ;;
-  log) tail -n 40 "$run/log" ;;
+  status) echo "evc-host $(state) $(hostname)" ;;
+  failure) failure ;;
+  upload) upload "$2" ;;
   follow) tail -n 100 -F "$run/log" ;;
   stop) signal TERM ;;
   kill) kill_training ;;

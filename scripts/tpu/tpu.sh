@@ -14,6 +14,7 @@
 #   launch   starts scripts/train.py, with what follows --, in the background on every host
 #   status   prints the state of the slice, and of each host: running, idle, lost, or the training's exit code
 #   logs     follows a host's log (--worker=0)
+#   profile  forwards --profiler-port of a host (--worker=0) to this machine until Ctrl-C
 #   stop     has the training save and stop
 #   delete   gives the slice back
 #
@@ -25,13 +26,17 @@
 #   --runtime=VERSION   TPU software version; default: the one that Google recommends for the type
 #   --spot              a preemptible slice, at a fraction of the price; --reserved: from the project's reservation
 #   --create-flag=FLAG  passed on to `gcloud compute tpus queued-resources create`, such as --network=NET; repeatable
+#   --internal-ip       hosts without external addresses: they are made so, and reached over the network that this
+#                       machine shares with them. To install they need Cloud NAT
+#   --profiler-port=N   every host serves profiles on this port (launch, train); `profile` forwards it
 #   --cache=PLACE       for compiled programs, so that a restart need not compile; default: compiled/ beside the workdir
-#   --worker=N          the host whose log is followed; default: 0
+#   --worker=N          the host of logs and profile; default: 0
 #   --poll-s=SECONDS    between two looks at the slice; default: 60
 #   --keep              do not delete the slice after the last step (train)
 #
-# The hosts' service account needs to read and write the bucket. Checkpoints, logs of metrics and data on gs:// outlive
-# the slice; nothing on its own disks does.
+# The hosts' service account needs to read and write the bucket. Checkpoints, logs of metrics and data on gs://
+# outlive the slice. Of what is on its own disks, the hosts' logs do: whenever a training ends, they are copied into
+# logs/ beside the workdir.
 set -euo pipefail
 
 say() { printf 'tpu: %s\n' "$*" >&2; }
@@ -41,8 +46,9 @@ die() {
 }
 usage() { sed -n '2,/^set/{s/^# \{0,1\}//p;}' "$0"; }
 
-name=evc zone='' project='' type='' runtime='' cache='' worker=0 poll_s=60 keep=''
-tier=() create_flags=() training=() seen=''
+name=evc zone='' project='' type='' runtime='' cache='' logs='' worker=0 poll_s=60 keep='' profiler_port=''
+tier=() create_flags=() ssh_flags=() training=() seen=''
+root=$(cd "$(dirname "$0")/../.." && pwd)
 max_failures=3 # in a row: restarts without a new checkpoint, or requests for a slice
 host=evc_jax/scripts/tpu/host.sh
 
@@ -50,7 +56,7 @@ parse() {
   command=${1:-}
   case $command in
     -h | --help | help) usage && exit 0 ;;
-    train | create | install | launch | status | logs | stop | delete) shift ;;
+    train | create | install | launch | status | logs | profile | stop | delete) shift ;;
     '') usage >&2 && exit 2 ;;
     *) die "there is no command '$command'; --help shows those there are." ;;
   esac
@@ -63,6 +69,8 @@ parse() {
       --runtime=*) runtime=${1#*=} ;;
       --cache=*) cache=${1#*=} ;;
       --worker=*) worker=${1#*=} ;;
+      --profiler-port=*) profiler_port=${1#*=} ;;
+      --internal-ip) ssh_flags=(--internal-ip) create_flags+=(--internal-ips) ;;
       --poll-s=*) poll_s=${1#*=} ;;
       --create-flag=*) create_flags+=("${1#*=}") ;;
       --spot | --reserved) tier=("$1") ;;
@@ -77,7 +85,7 @@ parse() {
   [ -z "$type" ] || [ -n "$runtime" ] || runtime=$(runtime_of "$type")
 }
 
-# Sets `workdir` and `cache` from what follows --.
+# Sets `workdir`, `cache` and `logs` from what follows --.
 read_training() {
   local word
   workdir=''
@@ -86,9 +94,13 @@ read_training() {
   done
   [ -n "$workdir" ] || die "no training is given; put --config=... and --workdir=gs://... behind --."
   case $workdir in
-    gs://*/*) : "${cache:=$(dirname "$workdir")/compiled}" ;;
+    gs://*/*)
+      : "${cache:=$(dirname "$workdir")/compiled}"
+      logs=$(dirname "$workdir")/logs/$(basename "$workdir")
+      ;;
     *) die "--workdir is '$workdir'; give a folder on gs://, as the disks of a slice are lost with it." ;;
   esac
+  [ -z "$profiler_port" ] || training+=("--profiler-port=$profiler_port")
 }
 
 # gcloud compute tpus GROUP VERB ARGUMENTS, in the project and zone of the options.
@@ -97,10 +109,10 @@ tpus() {
 }
 
 # on_hosts WORKER COMMAND: runs a command on one host or on all of them.
-on_hosts() { tpus tpu-vm ssh "$name" --worker="$1" --command="$2"; }
+on_hosts() { tpus tpu-vm ssh "$name" --worker="$1" --command="$2" ${ssh_flags[@]+"${ssh_flags[@]}"}; }
 
-# The state of the queued resource, or of its node once that is there. ABSENT: there is no such resource; UNKNOWN: gcloud
-# cannot tell; NODE_UNKNOWN: it can, but not of the node, which may just have been taken away.
+# The state of the queued resource, or of its node once that is there. ABSENT: there is no such resource; UNKNOWN:
+# gcloud cannot tell; NODE_UNKNOWN: it can, but not of the node, which may just have been taken away.
 slice_state() {
   local answer
   if ! answer=$(tpus queued-resources describe "$name" --format='value(state.state)' 2>&1); then
@@ -160,7 +172,7 @@ install() {
   folder=$(mktemp -d)
   say "installing on every host"
   pack "$folder/evc_jax.tar.gz" &&
-    tpus tpu-vm scp "$folder/evc_jax.tar.gz" "$name:" --worker=all >&2 &&
+    tpus tpu-vm scp "$folder/evc_jax.tar.gz" "$name:" --worker=all ${ssh_flags[@]+"${ssh_flags[@]}"} >&2 &&
     on_hosts all 'rm -rf evc_jax && mkdir evc_jax && tar -xzf evc_jax.tar.gz -C evc_jax' >&2 &&
     on_hosts all "$host install" >&2 || return 1
   rm -r "$folder"
@@ -168,18 +180,26 @@ install() {
 
 # The checkout's files as they are, changes included; not what git ignores, nor what was deleted.
 pack() {
-  local root
-  root=$(cd "$(dirname "$0")/../.." && pwd)
   git -C "$root" ls-files -z --cached --others --exclude-standard |
     while IFS= read -r -d '' file; do [ ! -e "$root/$file" ] || printf '%s\0' "$file"; done |
     tar -C "$root" --null -czf "$1" -T -
 }
 
 launch() {
-  local words
-  words=$(printf ' %q' "$cache" "${training[@]}")
+  local words revision
+  words=$(printf ' %q' "$cache" "$logs" "${training[@]}")
+  # The copies have no history; the log of starts shall name the commit all the same.
+  revision=$(git -C "$root" describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null || true)
   say "starting the training on every host"
-  on_hosts all "$host start$words" >&2
+  on_hosts all "${revision:+EVC_REVISION=$revision }$host start$words" >&2
+}
+
+# Until Ctrl-C.
+profile() {
+  [ -n "$profiler_port" ] || die "no port is given; give the training's, such as --profiler-port=9012."
+  say "localhost:$profiler_port is the profiler of host $worker, until Ctrl-C"
+  tpus tpu-vm ssh "$name" --worker="$worker" ${ssh_flags[@]+"${ssh_flags[@]}"} \
+    --ssh-flag=-N --ssh-flag=-L --ssh-flag="$profiler_port:localhost:$profiler_port"
 }
 
 # One line per host with its name: running, idle (nothing was started), lost (it died without a word) or the exit code.
@@ -247,10 +267,11 @@ train() {
   [ -n "$keep" ] || delete_slice
 }
 
-# The log's end, and an end to the hosts that still wait for the one that failed.
+# The logs' ends of the hosts that failed, four at most, and an end to those that still wait for them.
 show_failure() {
-  on_hosts "$worker" "$host log" >&2 || true
-  on_hosts all "$host kill" >&2 || true
+  on_hosts all "$host failure" 2>/dev/null | awk -F': ' '!($1 in seen) { seen[$1] = ++hosts } seen[$1] <= 4' >&2 || true
+  on_hosts all "$host upload $(printf %q "$logs"); $host kill" >&2 || true
+  say "the logs of all hosts are in $logs"
 }
 
 parse "$@"
@@ -264,6 +285,7 @@ case $command in
     host_states || true
     ;;
   logs) on_hosts "$worker" "$host follow" ;;
+  profile) profile ;;
   stop) on_hosts all "$host stop" ;;
   delete) delete_slice ;;
 esac

@@ -86,7 +86,7 @@ def test_missing(tmp_path):
     "changes, message",
     [
         ({"format": FORMAT + 1}, "upgrade evc_jax"),
-        ({"audio": {"sample_rate": 16000}}, "has no key sample_rate"),
+        ({"audio": {"sample_rate": 16000}}, "has no key 'sample_rate'; name one of sample_rate_hz"),
         ({"audio": None}, "no valid 'audio'"),
         ({"emotions": "happy"}, "no valid 'emotions'"),
         ({"code": "timbre"}, "code is 'timbre'"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evc_jax.training import config as training_config
+from evc_jax.training.settings import load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = "configs/codegan.py:small"
@@ -36,7 +36,7 @@ def printed(capsys):
 def parsed(command):
     """The configuration that a printed command would train."""
     settings = [word for word in command if word.startswith("--config.")]
-    return training_config.parse(training_config.load_config(command[2].removeprefix("--config="), settings))
+    return load_settings(command[2].removeprefix("--config="), settings)
 
 
 def test_one_command_per_point_of_the_grid(sweep, capsys):
@@ -78,6 +78,7 @@ def test_a_key_that_holds_none_is_set_like_any_other(sweep, capsys):
     lines = printed(capsys)
     setting = "--config.optimizer.clip_norm=1.0"
     assert lines[0][2:] == ["--config=configs/waveglow.py", "--workdir=runs/clip_norm=1.0", setting]
+    assert lines[1][4:] == ["--config.optimizer.clip_norm=None"]
     assert [parsed(line).optimizer.clip_norm for line in lines] == [1.0, None]
 
 
@@ -94,7 +95,8 @@ def test_a_path_as_a_value_makes_one_folder(sweep, capsys):
         (["optimizer.beta=1,2"], "The config has no key 'optimizer.beta'; name one of optimizer.beta"),
         (["seed=1,2", "--config.sed=3"], "The config has no key 'sed'; name one of seed."),
         (["batch_size=4,0"], "config.batch_size is 0; expected at least 1."),
-        (["batch_size=4,four"], "invalid literal for int"),
+        (["batch_size=4,four"], "config.batch_size is 'four'; expected a whole number."),
+        (["options.code=pitch,melody"], "config.options.code is 'melody'; expected one of content"),
         (["seed="], "'seed=' is no axis of a grid; write seed=VALUE,VALUE,... with different values."),
         (["seed=1,1"], "'seed=1,1' is no axis of a grid"),
         (["options.speechsplit=a/b,a_b"], "is no axis of a grid"),

@@ -1,23 +1,25 @@
 """Configs and settings of the command line, and what is refused."""
 
+import dataclasses
+import json
 import math
+import re
 
 import jax
 import pytest
 from support.tiny_systems import CONFIGS, load_config
 
-from evc_jax.config import from_mapping
+from evc_jax.config import optional_type, to_mapping
 from evc_jax.errors import ConfigError
 from evc_jax.models.network import Network
 from evc_jax.models.waveglow.config import WaveGlowConfig
 from evc_jax.models.waveglow.network import WaveGlow
-from evc_jax.training import config
-from evc_jax.training.config import COMPUTE_DTYPES, inference_config, parse
-from evc_jax.training.systems.codegan import Options
+from evc_jax.training.config import COMPUTE_DTYPES, inference_config
+from evc_jax.training.settings import key_types, leaves, load_settings
 
 
 def load(*settings, name="codegan", variant="tiny"):
-    return parse(config.load_config(f"{CONFIGS / name}.py:{variant}", settings))
+    return load_settings(f"{CONFIGS / name}.py:{variant}", settings)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,8 @@ def load(*settings, name="codegan", variant="tiny"):
         ("model.down_widths=(16,32,64)", "model.down_widths", (16, 32, 64)),
         ("data.datasets=esd,mine", "data.datasets", ("esd", "mine")),
         ("model.residual=False", "model.residual", False),
+        ("data.datasets=('esd', \"mine\",)", "data.datasets", ("esd", "mine")),
+        ("options.emotions=happy,sad", "options.emotions", ("happy", "sad")),
         ("profile_steps=3:5", "profiled", (3, 5)),
     ],
 )
@@ -42,20 +46,121 @@ def test_settings_of_the_command_line(setting, path, value):
 
 
 def test_several_settings_at_once():
-    found = load("--config.options.code=rhythm", "--config.steps", "9", "--config.seed=4", variant="small")
-    assert (found.options["code"], found.steps, found.seed) == ("rhythm", 9, 4)
+    words = ["--config.options.code=rhythm", "--config.steps", "9", "--config.seed=4", "--config.model.residual"]
+    found = load(*words, "--config.seed=5", variant="small")
+    assert (found.options["code"], found.steps, found.seed, found.model["residual"]) == ("rhythm", 9, 5, True)
+
+
+OPTIONAL = [key for key, hint in key_types("codegan").items() if optional_type(hint)[1]]
+
+
+@pytest.mark.parametrize("key", OPTIONAL)
+def test_none_is_a_value_of_every_optional_key(key):
+    def value(*words):
+        return leaves(load_settings(f"{CONFIGS / 'speechsplit'}.py:small", words))[key]
+
+    number, none = f"--config.{key}=7", f"--config.{key}=None"
+    assert value() is not None and value(none) is None
+    assert value(number) == value(none, number) == 7
+    assert value(number, none) is None
+
+
+def test_optional_keys_are_found():
+    assert OPTIONAL == ["optimizer.decay_from_step", "optimizer.clip_norm"]
+
+
+def test_a_config_of_ones_own_may_set_optional_keys(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from evc_jax.training.config import load_config_file\nfrom pathlib import Path\n"
+        "def get_config(variant):\n"
+        f"    config = load_config_file(Path({str(CONFIGS / 'waveglow.py')!r}), variant)\n"
+        "    config.optimizer.clip_norm = 2\n    config.optimizer.decay_from_step = 5\n    return config\n"
+    )
+    optimizer = load_settings(f"{tmp_path / 'mine.py'}:tiny").optimizer
+    assert (optimizer.clip_norm, optimizer.decay_from_step) == (2.0, 5)
+
+
+def write_json(folder, value):
+    file = folder / "config.json"
+    file.write_text(value if isinstance(value, str) else json.dumps(value))
+    return str(file)
+
+
+@pytest.mark.parametrize("name", [path.stem for path in sorted(CONFIGS.glob("*.py"))])
+def test_the_config_of_a_run_is_read_as_it_was_written(name, tmp_path):
+    config = load(name=name, variant="small")
+    file = write_json(tmp_path, to_mapping(config))
+    assert load_settings(file) == config
+    assert load_settings(file, ["--config.steps=3"]) == dataclasses.replace(config, steps=3)
+
+
+def test_keys_that_an_older_run_lacks_get_their_defaults(tmp_path):
+    config = to_mapping(load())
+    for key, group in (("accumulate", config), ("clip_norm", config["optimizer"]), ("residual", config["model"])):
+        del group[key]
+    del config["options"]["overlap_frames"]
+    found = load_settings(write_json(tmp_path, config), ["--config.options.overlap_frames=7"])
+    assert (found.accumulate, found.optimizer.clip_norm, found.model["residual"]) == (1, None, False)
+    assert found.options["overlap_frames"] == 7
+
+
+@pytest.mark.parametrize(
+    "value, message",
+    [
+        ('{"system": "codegan", "mod', "config.json' cannot be read .JSONDecodeError: .*; give RUN/config.json."),
+        ("", "cannot be read .JSONDecodeError"),
+        ([1], r"is no config.json of a training .*config is \[1\]; expected a group of settings"),
+        ({"name": "x"}, "no config.json of a training .* .config has no key 'name'; name one of"),
+        ({}, "config lacks system, model, options, data, best_metric"),
+        ({"batch_siez": 4}, "config has no key 'batch_siez'; name one of batch_size.\\.$"),
+        ({"system": "speach"}, "config.system is 'speach'; expected one of"),
+        ({"model": 3}, "config.model is 3; expected a group of settings"),
+        ({"model": {"widths": 3}}, "config.model has no key 'widths'; name one of "),
+        ({"steps": None}, "config.steps is None; expected a whole number"),
+        ({"data": {"datasets": "ravdess"}}, "config.data.datasets is 'ravdess'; expected a list"),
+    ],
+)
+def test_a_json_that_is_no_config_is_one_sentence(value, message, tmp_path):
+    if isinstance(value, dict) and len(value) == 1 and "name" not in value:
+        value = {**to_mapping(load()), **value}
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_settings(write_json(tmp_path, value))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_json_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="none.json' cannot be read .FileNotFoundError.*; give RUN/config.json"):
+        load_settings(str(tmp_path / "none.json"))
 
 
 def test_without_a_variant_the_full_size_is_meant():
-    assert parse(config.load_config(f"{CONFIGS / 'codegan'}.py")) == load(variant="full")
+    assert load_settings(f"{CONFIGS / 'codegan'}.py") == load(variant="full")
 
 
 @pytest.mark.parametrize(
     "setting, message",
     [
-        ("cod=pitch", "has no key 'cod'; name one of "),
+        ("cod=pitch", "has no key 'cod'; name one of options.code.$"),
         ("emotions=happy", "has no key 'emotions'; name one of .*model.emotions.*options.emotions"),
-        ("steps=many", "invalid literal for int"),
+        ("optimiser.learning_rate=1", "no key 'optimiser.learning_rate'; name one of optimizer.learning_rate.$"),
+        ("optimizer.learning_rat=1", "no key 'optimizer.learning_rat'; name one of optimizer.learning_rate.$"),
+        ("batch_siez=4", "no key 'batch_siez'; name one of batch_size.$"),
+        ("model.up_width=4", "no key 'model.up_width'; name one of model.up_widths"),
+        ("options.zzz=4", "no key 'options.zzz'; name one of options.speechsplit, options.code, options.emotions"),
+        ("zzz=4", "no key 'zzz'; name one of accumulate, .*, model, optimizer, options"),
+        ("optimizer=3", "no key 'optimizer'; name one of optimizer.learning_rate, optimizer.beta1"),
+        ("data.datasets[0]=esd", r"no key 'data.datasets\[0\]'; name one of data.datasets"),
+        ("model.dtype=bfloat16", "no key 'model.dtype'; name one of "),
+        ("=4", "no key ''; name one of "),
+        ("steps=many", "^config.steps is 'many'; expected a whole number.$"),
+        ("steps=1.5", "config.steps is '1.5'; expected a whole number"),
+        ("steps=None", "config.steps is 'None'; expected a whole number"),
+        ("steps", "config.steps is given without a value; write --config.steps=VALUE."),
+        ("optimizer.learning_rate=fast", "config.optimizer.learning_rate is 'fast'; expected a number.$"),
+        ("optimizer.clip_norm=much", "config.optimizer.clip_norm is 'much'; expected a number or None.$"),
+        ("model.residual=maybe", "config.model.residual is 'maybe'; expected True or False.$"),
+        ("model.down_widths=8,b", "config.model.down_widths is 'b'; expected a whole number.$"),
+        ("data.datasets=()", "config.data.datasets is empty; name at least one dataset"),
         ("options.code=melody", "config.options.code is 'melody'; expected one of content"),
         ("compute_dtype=float16", "is 'float16'; expected one of float32, bfloat16, float64"),
         ("ema_decay=1", "config.ema_decay is 1.0; expected at least 0 and less than 1"),
@@ -67,7 +172,23 @@ def test_without_a_variant_the_full_size_is_meant():
 )
 def test_wrong_settings_are_refused(setting, message):
     with pytest.raises(ConfigError, match=message):
-        from_mapping(Options, load(f"--config.{setting}").options, "config.options")
+        load(f"--config.{setting}")
+
+
+@pytest.mark.parametrize(
+    "word, message",
+    [
+        ("--batch_size=4", "'--batch_size=4' is unexpected; did you mean --config.batch_size=VALUE?"),
+        ("--learning_rate=4", "did you mean --config.optimizer.learning_rate=VALUE?"),
+        ("-config.steps=4", "did you mean --config.steps=VALUE?"),
+        ("--configsteps=4", "did you mean --config.steps=VALUE?"),
+        ("--colour=red", "'--colour=red' is unexpected; settings are given as --config.KEY=VALUE."),
+        ("steps=4", "'steps=4' is unexpected; settings are given as --config.KEY=VALUE."),
+    ],
+)
+def test_words_that_are_no_settings_are_refused(word, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load("--config.seed=1", word)
 
 
 def test_every_type_of_arithmetic_that_is_named_is_accepted():
@@ -85,7 +206,7 @@ def test_every_type_of_arithmetic_that_is_named_is_accepted():
 def test_a_config_that_cannot_be_run_is_named(text, message, tmp_path):
     (tmp_path / "mine.py").write_text(text)
     with pytest.raises(ConfigError, match=message):
-        config.load_config(str(tmp_path / "mine.py"))
+        load_settings(str(tmp_path / "mine.py"))
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda path: path.stem)

@@ -2,11 +2,13 @@
 
 import errno
 import os
+import re
 from pathlib import Path
 
 import jax
 import pytest
 from etils import epath
+from support.tiny_systems import load_config
 from support.tiny_voices import train_voices, voices_config, write_voices
 
 from evc_jax.errors import TrainingError
@@ -50,6 +52,7 @@ OUT_OF_MEMORY = [
     jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 8589934592 bytes."),
     jax.errors.JaxRuntimeError("INTERNAL: std::bad_alloc"),
     RuntimeError("can't start new thread"),
+    jax.errors.JaxRuntimeError("Ran out of memory in memory space hbm. Used 18.50G of 15.48G hbm."),
 ]
 
 
@@ -59,6 +62,21 @@ def test_too_little_memory_names_the_settings_that_need_less(error, tmp_path, vo
     message = r"batch_size 512 \(.*\); lower config.batch_size and raise config.accumulate"
     with pytest.raises(TrainingError, match=message), storage.machine_errors(config, epath.Path(tmp_path)):
         raise error
+
+
+@pytest.mark.parametrize(
+    "backend, error, keys",
+    [
+        ("tpu", OUT_OF_MEMORY[-1], ["batch_size", "accumulate", "options.remat=True", "compute_dtype=bfloat16"]),
+        ("tpu", OUT_OF_MEMORY[0], ["batch_size", "accumulate", "options.remat=True", "data.read_threads"]),
+        ("cpu", OUT_OF_MEMORY[2], ["batch_size", "accumulate", "options.remat=True", "data.read_threads"]),
+    ],
+)
+def test_the_keys_are_those_of_the_memory_that_is_full(backend, error, keys, tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    with pytest.raises(TrainingError) as caught, storage.machine_errors(load_config("waveglow"), epath.Path(tmp_path)):
+        raise error
+    assert re.findall(r"config\.([\w.=]+\w)", str(caught.value)) == keys
 
 
 def test_memory_that_runs_out_in_a_step_ends_the_training(voices, tmp_path, monkeypatch):

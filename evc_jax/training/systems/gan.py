@@ -30,7 +30,6 @@ class GanSystem(System):
 
     generator_type: ClassVar[type]
     discriminator_type: ClassVar[type]
-    config_type: ClassVar[type]
 
     def __init__(self, config: TrainConfig, workdir: epath.Path):
         super().__init__(config)

@@ -23,7 +23,6 @@ class SingleNetworkSystem(System):
     """The part of a training that does not depend on the network."""
 
     network_type: ClassVar[type]
-    config_type: ClassVar[type]
 
     def __init__(self, config: TrainConfig, workdir: epath.Path):
         del workdir  # nothing is computed once

@@ -60,6 +60,8 @@ def tpu_vm(verb, words):
         home = HOSTS / host
         if verb == "scp":
             shutil.copy(words[0], home)
+        elif verb == "ssh" and (flags := [word for word in words if word.startswith("--ssh-flag=")]):
+            print(f"host {host}: {' '.join(flag.removeprefix('--ssh-flag=') for flag in flags)}")
         else:
             environment = {**os.environ, "HOME": str(home), "HOST": host}
             command = ["bash", "-c", option(words, "command")]
@@ -67,8 +69,12 @@ def tpu_vm(verb, words):
     sys.exit(max(codes, default=0))
 
 
-def storage(verb, place):
+def storage(verb, place, target=""):
     path = FAKE / "bucket" / place.removeprefix("gs://")
+    if verb == "cp":
+        copy = FAKE / "bucket" / target.removeprefix("gs://")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        return shutil.copy(place, copy)
     if not path.exists():
         fail(f"{place} matched no objects")
     if verb == "cat":
@@ -84,7 +90,7 @@ def main():
         fail("PERMISSION_DENIED: the caller may not")
     words = [word for word in sys.argv[1:] if word != "--quiet" and not word.startswith("--project=")]
     if words[0] == "storage":
-        storage(*words[1:3])
+        storage(*words[1:])
     elif words[:3] == ["compute", "tpus", "queued-resources"]:
         queued_resource(words[3], words[4:])
     elif words[:3] == ["compute", "tpus", "tpu-vm"]:

@@ -28,6 +28,7 @@ class Cloud:
         subprocess.run(["git", "init", "--quiet"], cwd=self.checkout, check=True)
         self.bin.mkdir()
         self._command("gcloud", f'exec "{sys.executable}" -S "{HERE / "fake_gcloud.py"}" "$@"')
+        self._command("hostname", 'echo "t1v-w-$HOST"')
         # `uv venv` makes an environment whose Python trains as planned.
         stand_in = f'exec "{sys.executable}" -S "{HERE / "fake_training.py"}" "$@"'
         self._command("host_python", stand_in)
@@ -52,6 +53,12 @@ class Cloud:
     def starts(self, host=0):
         """Cache and arguments of each training that a host started."""
         return [json.loads(line) for line in (self.folder / f"starts-{host}").read_text().splitlines()]
+
+    def logs(self):
+        """What each log in the bucket holds of the trainings, with the host's name."""
+        files = sorted((self.folder / "bucket" / "bucket" / "runs" / "logs" / "waveglow").glob("*.log"))
+        lines = [[line for line in file.read_text().splitlines() if line.startswith("host ")] for file in files]
+        return [(file.name[:7], held) for file, held in zip(files, lines, strict=True)]
 
     @property
     def slice_is_there(self):
@@ -142,8 +149,56 @@ def test_a_node_that_vanishes_at_the_first_look_is_replaced(cloud):
 def test_settings_that_cannot_be_trained_are_not_tried_again(cloud):
     done = cloud("train", *SLICE, "--", *TRAINING, plan=["refuse"])
     assert done.returncode == 2
-    assert "host 0: refuse" in done.stderr and "stopped over its settings or data, see above" in done.stderr
+    assert "t1v-w-0: host 0: refuse" in done.stderr and "stopped over its settings or data, see above" in done.stderr
     assert cloud.slice_is_there and len(cloud.starts()) == 1
+
+
+def test_the_host_that_failed_shows_its_log_and_all_logs_reach_the_bucket(cloud):
+    done = cloud("train", *SLICE, "--keep", "--", *TRAINING, plan=["crash 20 1", "oom 40 1", "finish 100"])
+    assert done.returncode == 0, done.stderr
+    assert "t1v-w-1: exit code 1\nt1v-w-1: host 1: crash\n" in done.stderr
+    assert "t1v-w-1: exit code 137: killed, as a rule because the host's memory is full; lower --config." in done.stderr
+    assert "t1v-w-0: " not in done.stderr  # which only waited
+    assert "the logs of all hosts are in gs://bucket/runs/logs/waveglow" in done.stderr
+    outcomes = ("crash", "oom", "finish")
+    assert cloud.logs() == [(f"t1v-w-{host}", [f"host {host}: {outcome}" for outcome in outcomes]) for host in "01"]
+
+
+def test_the_logs_of_a_lost_slice_stay_when_the_next_one_writes_its_own(cloud):
+    cloud("train", *SLICE, "--", *TRAINING, plan=["save 40", "preempt 60", "finish 100"])
+    held = [lines for name, lines in cloud.logs() if name == "t1v-w-1"]
+    assert len(held) == 2 and held[0][0] == "host 1: save" and held[1] == ["host 1: finish"]
+
+
+def test_hosts_without_external_addresses_are_reached_by_their_internal_ones(cloud):
+    done = cloud("train", *SLICE, "--internal-ip", "--", *TRAINING, plan=["finish 100"])
+    assert done.returncode == 0, done.stderr
+    assert "--internal-ips" in cloud.calls("create")[0]
+    reached = [*cloud.calls("tpu-vm", "ssh"), *cloud.calls("tpu-vm", "scp")]
+    assert len(reached) > 3 and all("--internal-ip" in call for call in reached)
+    assert not any("--internal-ip" in call for call in cloud.calls("queued-resources"))
+
+
+def test_the_profiler_of_a_host_is_forwarded(cloud):
+    port = "--profiler-port=9012"
+    assert cloud("create", *SLICE).returncode == cloud("install", *SLICE).returncode == 0
+    assert cloud("launch", *SLICE, port, "--", *TRAINING, plan=["wait"]).returncode == 0
+    assert cloud.starts()[0][-1] == port
+    done = cloud("profile", *SLICE, port, "--worker=1")
+    assert done.stdout == "host 1: -N -L 9012:localhost:9012\n"
+    assert "localhost:9012 is the profiler of host 1" in done.stderr
+    assert cloud("delete", *SLICE).returncode == 0  # which ends the training
+    assert "no port is given; give the training's, such as --profiler-port=9012." in cloud("profile", *SLICE).stderr
+
+
+def test_the_commit_of_the_checkout_is_named_on_the_hosts(cloud):
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@y", "-C", str(cloud.checkout)]
+    for words in (["add", "."], ["commit", "--quiet", "-m", "first"]):
+        subprocess.run([*git, *words], check=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    (cloud.checkout / ".gitignore").write_text("other/\n")
+    cloud("train", *SLICE, "--", *TRAINING, plan=["finish 100"])
+    assert (cloud.folder / "revision-1").read_text() == f"{head}-dirty"
 
 
 def test_a_training_that_gets_nowhere_is_given_up(cloud):
@@ -189,7 +244,7 @@ def test_help_says_what_there_is(cloud):
     assert done.returncode == 0
     assert all(
         f"  {word} " in done.stdout
-        for word in ["train", "create", "install", "launch", "status", "logs", "stop", "delete"]
+        for word in ["train", "create", "install", "launch", "status", "logs", "profile", "stop", "delete"]
     )
     assert "set -euo" not in done.stdout
     assert cloud().returncode == 2
