@@ -29,8 +29,6 @@ WORKS: dict[str, tuple[str, list[str], tuple[str, str] | None]] = {
 
 
 def measure(part: Part) -> None:
-    # Whatever of the GPU's memory JAX takes in advance, PyTorch lacks.
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     for name, (benchmark, arguments, original) in WORKS.items():
         part.attempt(name, functools.partial(run, part, benchmark, arguments, original))
         if name == "LSTM":

@@ -98,9 +98,7 @@ def command(part: Part, system: str, variant: str, seconds: float) -> list[str]:
 
 def start(part: Part, system: str, variant: str, seconds: float) -> subprocess.Popen:
     """Starts a training that ends within the time."""
-    # Five processes share the device's memory.
-    environment = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    environment["EVC_LSTM"] = part.of("speed").get("EVC_LSTM", "scan")
+    environment = {**os.environ, "EVC_LSTM": part.of("speed").get("EVC_LSTM", "scan")}
     if part.rehearsal:
         environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
     log = (part.work / f"{system}.log").open("a")

@@ -22,9 +22,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PROCESSES = 4
 
 
-def _start(voices, workdir, steps, count=PROCESSES, of_one=()):
+def _start(voices, workdir, steps, count=PROCESSES, of_one=(), **changes):
     """Starts them; the last one has the arguments `of_one` too."""
-    changes = {"steps": steps, "checkpoint_every": 10, "validate_every": 5, "log_every": 1}
+    changes = {"steps": steps, "checkpoint_every": 10, "validate_every": 5, "log_every": 1, **changes}
     arguments = [f"--config.{key}={value}" for key, value in changes.items()]
     arguments += [f"--config.data.data_dir={voices}", "--config.data.datasets=voices", f"--workdir={workdir}"]
     environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=1", "JAX_PLATFORMS": "cpu"}
@@ -82,15 +82,19 @@ def test_four_processes_write_the_log_of_one_and_any_number_goes_on(tmp_path):
 
 
 @pytest.mark.slow
-def test_when_one_host_is_preempted_all_save_the_same_step(tmp_path):
+def test_when_one_host_is_preempted_all_save_the_same_step_and_go_on_by_the_clock(tmp_path):
     voices, workdir = write_voices(tmp_path / "data"), tmp_path / "run"
-    running = _start(voices, workdir, 100_000)
+    running = _start(voices, workdir, 100_000, count=2)
     _wait_for_steps(running, workdir)
-    running[2].send_signal(signal.SIGTERM)
+    running[1].send_signal(signal.SIGTERM)
     struck_s = time.monotonic()
-    outputs = _finish(running)
+    outputs = _finish(running, (0, 0))
     assert time.monotonic() - struck_s < 30
-    assert f"asked to stop: saved step {saved_steps(workdir)[-1]}" in outputs[0]
+    stopped = saved_steps(workdir)[-1]
+    assert f"asked to stop: saved step {stopped}" in outputs[0]
+    outputs = _finish(_start(voices, workdir, 100_000, count=2, minutes=0.4), (0, 0))
+    ended = saved_steps(workdir)[-1]
+    assert ended > stopped and f"0.4 minutes are over; they became {ended} steps" in outputs[0]
 
 
 @pytest.mark.slow
