@@ -103,10 +103,9 @@ class Run:
         command += ["--rehearsal"] if self._arguments.rehearsal else []
         self._log.write(f"== {' '.join(command)}\n".encode())
         self._log.flush()
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
-        }
+        paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        # What JAX takes of the device's memory in advance, PyTorch and other trainings beside it would lack.
+        environment = {**os.environ, "PYTHONPATH": paths, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
         # A group of its own, as parts start processes themselves.
         process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=self._log, stderr=self._log, start_new_session=True
