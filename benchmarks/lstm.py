@@ -4,7 +4,7 @@
 
 The default is SpeechSplit's decoder: 3 bidirectional layers. A call computes the hidden states of random input and the
 gradients by the input and by all weights; with --forward only the states. On a CUDA GPU cuDNN is one of them, and
-this decides which to use there (EVC_LSTM=scan or cudnn).
+this decides which to use there (EVC_LSTM=scan, paired or cudnn).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks import originals
 from benchmarks.harness import Contender, Work, compare, parser, result, run
-from evc_jax.models.lstm import BiLSTM, run_lstm
+from evc_jax.models.lstm import IMPLEMENTATIONS, BiLSTM, run_lstm
 from evc_jax.models.lstm_cudnn import on_cuda
 from evc_jax.models.network import KeySequence
 
@@ -89,9 +89,8 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     if arguments.quick:
         arguments.batch, arguments.frames, arguments.hidden, arguments.layers = 2, 8, 16, 1
     outputs: dict[str, list[np.ndarray]] = {}
-    contenders = [ours("scan", arguments, outputs)]
-    if on_cuda():
-        contenders.append(ours("cudnn", arguments, outputs))
+    names = [name for name in IMPLEMENTATIONS if name != "cudnn" or on_cuda()]
+    contenders = [ours(name, arguments, outputs) for name in names]
     if arguments.torch:
         contenders.append(theirs(arguments))
     sizes = {name: getattr(arguments, name) for name in ("batch", "frames", "inputs", "hidden", "layers", "dtype")}

@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.harness import number, table
 from evc_jax.evaluation.tables import markdown_table
+from evc_jax.models.lstm import IMPLEMENTATIONS
 
 Results = Mapping[str, Mapping[str, Any]]
 
@@ -77,7 +78,7 @@ def _row(value: Mapping[str, Any], machine: Mapping[str, Any], expected: Mapping
 
 
 def _is_ours(contender: Mapping[str, Any]) -> bool:
-    return contender["name"].startswith("evc_jax") or contender["name"] in ("scan", "cudnn")
+    return contender["name"].startswith("evc_jax") or contender["name"] in IMPLEMENTATIONS
 
 
 def _training(found: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """LSTMs with PyTorch's parametrisation (gates i, f, g, o; two biases), fast on every backend.
 
-`run_lstm` takes one layout of weights and has two implementations: cuDNN's (`lstm_cudnn.py`) and a scan. The scan
+`run_lstm` takes one layout of weights and has three implementations: cuDNN's (`lstm_cudnn.py`) and two scans. A scan
 contains the product with the recurrent weights alone: the input projection is one large product before it, the weight
 gradient one after it. The two biases are separate parameters although only their sum matters, because an optimizer with
 per-parameter step sizes moves two biases twice as far as one.
@@ -24,6 +24,8 @@ from evc_jax.models.lstm_cudnn import Weights, cudnn_lstm, on_cuda
 from evc_jax.models.network import KeySequence, uniform
 
 VARIABLE = "EVC_LSTM"
+# A scan for each direction; one scan for both, with half as many cells that wait for one another; cuDNN's kernels.
+IMPLEMENTATIONS = ("scan", "paired", "cudnn")
 UNROLL = 4
 BACKWARD_UNROLL = 1
 
@@ -142,48 +144,74 @@ def run_lstm(
       layers: of each the direction forwards and, in bidirectional ones, the one backwards.
       frames: T.
       dtype: of the products.
-      implementation: "scan" or "cudnn"; None: `chosen_implementation`.
+      implementation: one of `IMPLEMENTATIONS`; None: `chosen_implementation`.
 
     Returns:
       the last layer's hidden states, its directions side by side, float32 or wider.
     """
-    if (implementation or chosen_implementation()) == "cudnn":
+    implementation = implementation or chosen_implementation()
+    if implementation == "cudnn":
         held = [jnp.repeat(part, frames // part.shape[1], axis=1) for part in parts]
         return cudnn_lstm(jnp.concatenate(held, axis=-1), layers)
     parts = [part.swapaxes(0, 1) for part in parts]
     for directions in layers:
-        outputs = [_run(parts, weights, frames, dtype, reverse=bool(i)) for i, weights in enumerate(directions)]
-        parts = [jnp.concatenate(outputs, axis=-1)]
+        run = _run_together if implementation == "paired" else _run_apart
+        parts = [jnp.concatenate(run(parts, directions, frames, dtype), axis=-1)]
     return parts[0].swapaxes(0, 1)
 
 
 def chosen_implementation() -> str:
-    """The value of $EVC_LSTM: scan (the default) or cudnn.
+    """The value of $EVC_LSTM, one of `IMPLEMENTATIONS`; scan by default.
 
     Raises:
       ConfigError: it is something else, or cudnn where JAX has no CUDA GPU.
     """
     requested = os.environ.get(VARIABLE, "scan")
-    if requested not in ("scan", "cudnn"):
-        raise ConfigError(f"${VARIABLE} is {requested!r}; expected scan or cudnn.")
+    if requested not in IMPLEMENTATIONS:
+        raise ConfigError(f"${VARIABLE} is {requested!r}; expected one of {', '.join(IMPLEMENTATIONS)}.")
     if requested == "cudnn" and not on_cuda():
         raise ConfigError(f"${VARIABLE} is cudnn and JAX runs on {jax.default_backend()}; use scan there.")
     return requested
 
 
-def _run(
-    parts: Sequence[Array], weights: Weights, frames: int, dtype: jnp.dtype, reverse: bool
-) -> Float[Array, "T B H"]:
-    """One direction of a layer on parts [N, B, C]."""
-    input_kernel, hidden_kernel, input_bias, hidden_bias = weights
+def _run_apart(
+    parts: Sequence[Array], directions: Sequence[Weights], frames: int, dtype: jnp.dtype
+) -> list[Float[Array, "T B H"]]:
+    """The directions of a layer, one after the other or at once as the compiler likes it."""
+    return [
+        lstm_scan(_project(parts, weights, frames, dtype), *_recurrent(weights, dtype), bool(reverse))
+        for reverse, weights in enumerate(directions)
+    ]
+
+
+def _run_together(
+    parts: Sequence[Array], directions: Sequence[Weights], frames: int, dtype: jnp.dtype
+) -> list[Float[Array, "T B H"]]:
+    """The directions of a layer in one scan, the one backwards over reversed frames."""
+    projected = [_project(parts, weights, frames, dtype) for weights in directions]
+    projected[1:] = [jnp.flip(each, axis=0) for each in projected[1:]]
+    bias, kernel = (
+        jnp.stack(each) for each in zip(*(_recurrent(weights, dtype) for weights in directions), strict=True)
+    )
+    forwards, *backwards = jax.vmap(lambda *of_one: lstm_scan(*of_one, False))(jnp.stack(projected), bias, kernel)
+    return [forwards, *(jnp.flip(each, axis=0) for each in backwards)]
+
+
+def _recurrent(weights: Weights, dtype: jnp.dtype) -> tuple[Array, Array]:
+    """What the recurrence takes: the sum of the biases, and the kernel in the type of the products."""
+    return weights.input_bias + weights.hidden_bias, weights.hidden_kernel.astype(dtype)
+
+
+def _project(parts: Sequence[Array], weights: Weights, frames: int, dtype: jnp.dtype) -> Float[Array, "T B G"]:
+    """The input projection of one direction of parts [N, B, C], without its bias."""
     sums = jnp.promote_types(dtype, jnp.float32)
     products, first = [], 0
     for part in parts:
-        rows = input_kernel[first : first + part.shape[-1]].astype(dtype)
+        rows = weights.input_kernel[first : first + part.shape[-1]].astype(dtype)
         product = jnp.dot(part.astype(dtype), rows, preferred_element_type=sums)
         products.append(jnp.repeat(product, frames // part.shape[0], axis=0))
         first += part.shape[-1]
-    return lstm_scan(sum(products), input_bias + hidden_bias, hidden_kernel.astype(dtype), reverse)
+    return sum(products)
 
 
 class Direction(nnx.Module):

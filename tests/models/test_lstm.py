@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from jax.experimental import rnn
 
+from benchmarks.step_costs import count_loop_iterations
 from evc_jax.errors import ConfigError
 from evc_jax.models import lstm
-from evc_jax.models.lstm import LSTM, VARIABLE, BiLSTM, chosen_implementation, run_lstm
+from evc_jax.models.lstm import IMPLEMENTATIONS, LSTM, VARIABLE, BiLSTM, chosen_implementation, run_lstm
 from evc_jax.models.network import KeySequence
 
 lstm.UNROLL = 1  # compiles twice as fast, and computes the same
@@ -42,15 +43,16 @@ def values_and_gradients(layers, parts, implementation):
     return jax.jit(jax.grad(total, argnums=(0, 1), has_aux=True))(layers, parts)
 
 
+@pytest.mark.parametrize("implementation", ["paired", "cudnn"])
 @pytest.mark.parametrize(("kind", "layers"), [(LSTM, 1), (LSTM, 2), (BiLSTM, 1), (BiLSTM, 3)])
-def test_cudnn_is_given_the_weights_of_the_scan(kind, layers, cudnn):
+def test_others_compute_what_the_scan_computes(kind, layers, implementation, cudnn):
     parts = [jax.random.normal(jax.random.key(1), (BATCH, FRAMES, INPUTS))]
     weights = some_layers(kind, layers)
-    got, expected = (values_and_gradients(weights, parts, name) for name in ("cudnn", "scan"))
+    got, expected = (values_and_gradients(weights, parts, name) for name in (implementation, "scan"))
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), got, expected)
 
 
-@pytest.mark.parametrize("implementation", ["scan", "cudnn"])
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 def test_held_inputs_are_repeated_ones(implementation, cudnn):
     whole = jax.random.normal(jax.random.key(1), (BATCH, FRAMES // 4, 2))
     voice = jax.random.normal(jax.random.key(2), (BATCH, 1, 2))
@@ -66,6 +68,16 @@ def test_held_inputs_are_repeated_ones(implementation, cudnn):
         return jax.jit(jax.grad(total, argnums=(0, 1)))(some_layers(BiLSTM, 2), [whole, voice, frame])
 
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), gradient(list), gradient(hold))
+
+
+def test_paired_directions_halve_the_cells_that_wait_for_one_another():
+    parts = [jnp.zeros((BATCH, FRAMES, INPUTS))]
+    layers = some_layers(BiLSTM, 2)
+
+    def run(implementation):
+        return lambda parts: run_lstm(parts, layers, FRAMES, FLOAT32, implementation)
+
+    assert [count_loop_iterations(run(name), parts) for name in ("scan", "paired")] == [4 * FRAMES, 2 * FRAMES]
 
 
 def test_backwards_is_forwards_on_the_reversed_sequence():
@@ -84,10 +96,10 @@ def test_backwards_is_forwards_on_the_reversed_sequence():
 def test_the_setting(monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
     assert chosen_implementation() == "scan"
-    monkeypatch.setenv(VARIABLE, "scan")
-    assert chosen_implementation() == "scan"
+    monkeypatch.setenv(VARIABLE, "paired")
+    assert chosen_implementation() == "paired"
     monkeypatch.setenv(VARIABLE, "fast")
-    with pytest.raises(ConfigError, match="EVC_LSTM is 'fast'; expected scan or cudnn"):
+    with pytest.raises(ConfigError, match="EVC_LSTM is 'fast'; expected one of scan, paired, cudnn"):
         chosen_implementation()
     monkeypatch.setenv(VARIABLE, "cudnn")
     monkeypatch.setattr(lstm, "on_cuda", lambda: False)
