@@ -124,8 +124,9 @@ def trim_silences(audio: Float[np.ndarray, " S"]) -> Float[np.ndarray, " S2"]:
 
     detector = webrtcvad.Vad(VAD_MODE)
     audio = audio[: len(audio) // VAD_WINDOW_SAMPLES * VAD_WINDOW_SAMPLES]
-    pcm = np.round(np.clip(audio, -1, 1) * INT16_MAX).astype("<i2").reshape(-1, VAD_WINDOW_SAMPLES)
-    speech = np.array([detector.is_speech(window.tobytes(), SAMPLE_RATE_HZ) for window in pcm], dtype=bool)
+    pcm, size = np.round(np.clip(audio, -1, 1) * INT16_MAX).astype("<i2").tobytes(), 2 * VAD_WINDOW_SAMPLES
+    windows = (pcm[start : start + size] for start in range(0, len(pcm), size))
+    speech = np.array([detector.is_speech(window, SAMPLE_RATE_HZ) for window in windows], dtype=bool)
     before = (VAD_SMOOTHING_WINDOWS - 1) // 2
     padded = np.pad(speech.astype(np.float64), (before, VAD_SMOOTHING_WINDOWS - 1 - before))
     smoothed = np.convolve(padded, np.full(VAD_SMOOTHING_WINDOWS, 1 / VAD_SMOOTHING_WINDOWS), mode="valid")
