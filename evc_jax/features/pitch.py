@@ -31,10 +31,9 @@ LOWEST_F0_HZ = 62.0
 HIGHPASS_FACTOR = 0.7
 STEPS_PER_FRAME = 4
 EDGE_S = 0.1  # of silence, in which the filter's answer to one end fades before the other end
-# The rate that DIO works at, over the highest F0 that it looks for.
+# The rates that DIO and StoneMask work at, over the highest F0 that is looked for; StoneMask uses six harmonics.
 DIO_RATE_FACTOR = 6
-# StoneMask's, which looks at F0 and at most five of its harmonics.
-STONEMASK_RATE_HZ = 8000
+STONEMASK_RATE_FACTOR = 15
 LARGEST_DIVISOR = 16  # of the recording's rate; a power of two
 # With WORLD's two, the second harmonic of an open vowel at 400 to 500 Hz passes the filter that should leave the first.
 DIO_CHANNELS_PER_OCTAVE = 4.0
@@ -159,7 +158,7 @@ def _track(
     import pyworld
 
     period_ms = 1000 * config.hop_samples / recording.rate_hz / STEPS_PER_FRAME
-    coarse, fine = recording.divisor(DIO_RATE_FACTOR * high_hz), recording.divisor(STONEMASK_RATE_HZ)
+    coarse, fine = recording.divisor(DIO_RATE_FACTOR * high_hz), recording.divisor(STONEMASK_RATE_FACTOR * high_hz)
     range_hz = {"f0_floor": low_hz, "f0_ceil": high_hz, "channels_in_octave": DIO_CHANNELS_PER_OCTAVE}
     samples = recording.above(HIGHPASS_FACTOR * low_hz, coarse).astype(np.float64)
     f0_hz, times_s = pyworld.dio(samples, recording.rate_hz // coarse, **range_hz, frame_period=period_ms)

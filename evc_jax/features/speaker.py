@@ -37,8 +37,8 @@ MIN_COVERAGE = 0.75
 # The encoder is compiled for these numbers of partials only, whatever the length of the recording. Five rows are what
 # XLA multiplies at once on a CPU: a sixth takes as long as five more.
 BATCH_SIZES = (1, 3, 5)
-# Of several recordings at once; faster a partial than five.
-GROUP_BATCH_SIZES = (12,)
+# Of several recordings at once; a partial takes less time than in a batch of five.
+GROUP_BATCH_SIZES = (16, 24)
 
 WEIGHTS = ASSETS / "voice_encoder.npz"
 
@@ -75,8 +75,8 @@ def embed(audio: Float[np.ndarray, " S"]) -> Float[np.ndarray, " E"]:
 def embed_group(recordings: Sequence[Float[np.ndarray, "_N T F"]]) -> list[Float[np.ndarray, " E"]]:
     """`embed` of several recordings, from their `partial_mels`.
 
-    Batches have one size and their rows are computed alike, so that an embedding does not depend on the recordings
-    beside it. It differs from `embed`'s by rounding.
+    All rows of these batches are computed alike, so that an embedding does not depend on the recordings beside it. It
+    differs from `embed`'s by rounding.
     """
     embeddings = encode(np.concatenate(recordings), GROUP_BATCH_SIZES)
     ends = np.cumsum([len(partials) for partials in recordings])
