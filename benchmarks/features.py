@@ -33,19 +33,33 @@ FEMALE_FROM_HZ = 165.0
 ALL, MEL, F0, EMBEDDING = "mel, F0 and embedding", "mel", "F0", "embedding"
 
 Analysis = Callable[[np.ndarray], Any]
+GroupAnalysis = Callable[[Sequence[np.ndarray]], Any]
 
 
-def ours(config: AudioConfig) -> dict[str, Analysis]:
-    """What each subject is here."""
+def ours(config: AudioConfig) -> dict[str, GroupAnalysis]:
+    """What each subject is here, of several recordings as in a worker of `evc prepare`."""
+
+    def everything(recordings: Sequence[np.ndarray]) -> Any:
+        analyses = [extraction.analyse(samples, config.sample_rate_hz, config) for samples in recordings]
+        return analyses, embed([analysis.voice for analysis in analyses])
+
+    def embed(recordings: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return speaker.embed_group([speaker.partial_mels(samples) for samples in recordings])
+
     return {
-        ALL: lambda samples: extraction.extract(samples, config.sample_rate_hz, config),
-        MEL: lambda samples: log_mel(samples, config),
-        F0: lambda samples: pitch.estimate_f0(samples, config),
-        EMBEDDING: speaker.embed,
+        ALL: everything,
+        MEL: each(lambda samples: log_mel(samples, config)),
+        F0: each(lambda samples: pitch.estimate_f0(samples, config)),
+        EMBEDDING: embed,
     }
 
 
-def theirs(reference: Path, ranges_hz: dict[int, tuple[int, int]]) -> dict[str, Analysis]:
+def each(analyse: Analysis) -> GroupAnalysis:
+    """One recording after the other."""
+    return lambda recordings: [analyse(samples) for samples in recordings]
+
+
+def theirs(reference: Path, ranges_hz: dict[int, tuple[int, int]]) -> dict[str, GroupAnalysis]:
     """The same by the original, without writing files; `ranges_hz` of F0 by the length of the recording.
 
     Raises:
@@ -90,15 +104,11 @@ def theirs(reference: Path, ranges_hz: dict[int, tuple[int, int]]) -> dict[str, 
         return mel(conditioned), f0(conditioned), embed(samples)
 
     return {
-        ALL: everything,
-        MEL: lambda samples: mel(condition(samples)),
-        F0: lambda samples: f0(condition(samples)),
-        EMBEDDING: embed,
+        ALL: each(everything),
+        MEL: each(lambda samples: mel(condition(samples))),
+        F0: each(lambda samples: f0(condition(samples))),
+        EMBEDDING: each(embed),
     }
-
-
-def contender(name: str, analyse: Analysis, recordings: Sequence[np.ndarray], original: bool = False) -> Contender:
-    return Contender(name, lambda: lambda: [analyse(samples) for samples in recordings], original)
 
 
 def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -112,7 +122,8 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     results = []
     for subject in (ALL, MEL, F0, EMBEDDING):
         contenders = [
-            contender(name, each[subject], recordings, original=name != "evc_jax") for name, each in analyses.items()
+            Contender(name, lambda work=of[subject]: lambda: work(recordings), original=name != "evc_jax")
+            for name, of in analyses.items()
         ]
         work = Work(f"{subject} of {len(recordings)} recordings, one core", seconds, "s of sound")
         results.append(result(work, compare(contenders, arguments.seconds / 4)))

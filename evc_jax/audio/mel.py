@@ -38,16 +38,19 @@ def frame_blocks(frames: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def highpass(audio: Float[np.ndarray, " S"], config: AudioConfig) -> Float[np.ndarray, " S"]:
-    """`remove_below` of the settings."""
-    return remove_below(audio, HIGHPASS_ORDER, config.highpass_hz, config.sample_rate_hz)
-
-
-def remove_below(audio: Float[np.ndarray, " S"], order: int, corner_hz: float, rate_hz: int) -> Float[np.ndarray, " S"]:
-    """Zero-phase Butterworth high-pass; float64."""
+    """Zero-phase Butterworth high-pass of the settings; float64."""
     from scipy import signal
 
-    sections = signal.butter(order, corner_hz, "highpass", fs=rate_hz, output="sos")
-    return signal.sosfiltfilt(sections, audio.astype(np.float64), padlen=min(3 * (order + 1), len(audio) - 1))
+    sections = _highpass_sections(config.highpass_hz, config.sample_rate_hz)
+    padding = min(3 * (HIGHPASS_ORDER + 1), len(audio) - 1)
+    return signal.sosfiltfilt(sections, audio.astype(np.float64), padlen=padding)
+
+
+@functools.cache
+def _highpass_sections(corner_hz: float, rate_hz: int) -> np.ndarray:
+    from scipy import signal
+
+    return signal.butter(HIGHPASS_ORDER, corner_hz, "highpass", fs=rate_hz, output="sos")
 
 
 def condition(audio: Float[np.ndarray, " S"], config: AudioConfig) -> Float[np.ndarray, " S"]:
@@ -70,9 +73,9 @@ def mel_of_conditioned(samples: Float[np.ndarray, " S"], config: AudioConfig) ->
     """`log_mel` of a recording that `condition` has been through already."""
     from scipy import fft  # in float32 more than twice as fast as NumPy's
 
-    frames = frame_signal(samples, config.window_samples, config.hop_samples)
-    window, filters = hann_window(config.window_samples, np.float64), mel_filters(config).T
-    spectra = (fft.rfft((block * window).astype(np.float32), axis=1) for block in frame_blocks(frames))
+    frames = frame_signal(samples.astype(np.float32), config.window_samples, config.hop_samples)
+    window, filters = hann_window(config.window_samples), mel_filters(config).T
+    spectra = (fft.rfft(block * window, axis=1) for block in frame_blocks(frames))
     mel = np.concatenate([np.abs(spectrum) @ filters for spectrum in spectra])
     decibels = 20 * np.log10(np.maximum(config.mel_floor, mel)) - config.reference_db
     return ((decibels + config.range_db) / config.range_db).astype(np.float32)
@@ -85,9 +88,9 @@ def mel_to_magnitude(mel: Float[np.ndarray, "T F"], config: AudioConfig) -> Floa
 
 
 @functools.cache
-def hann_window(samples: int, dtype: type[np.floating] = np.float32) -> Float[np.ndarray, " samples"]:
-    """The periodic Hann window."""
-    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(samples) / samples)).astype(dtype)
+def hann_window(samples: int) -> Float[np.ndarray, " samples"]:
+    """The periodic Hann window; float32."""
+    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(samples) / samples)).astype(np.float32)
     window.setflags(write=False)
     return window
 

@@ -39,6 +39,17 @@ class Features:
     level_gain: float
 
 
+@dataclass(frozen=True)
+class Analysis:
+    """`Features` of a recording before it is embedded, and the samples for the embedder, at its rate."""
+
+    audio: Float[np.ndarray, " S"]
+    mel: Float[np.ndarray, "T F"]
+    f0_hz: Float[np.ndarray, " T"]
+    voice: Float[np.ndarray, " S2"]
+    level_gain: float
+
+
 def extract(
     audio: np.ndarray,
     rate_hz: int,
@@ -65,8 +76,16 @@ def extract(
     Raises:
       AudioError: the recording is malformed, too short or silent.
     """
+    analysis = analyse(audio, rate_hz, config, level_gain)
+    embedding = (embedder or speaker.embed)(analysis.voice)
+    return Features(analysis.audio, analysis.mel, analysis.f0_hz, embedding, analysis.level_gain)
+
+
+def analyse(
+    audio: np.ndarray, rate_hz: int, config: AudioConfig | None = None, level_gain: float | None = None
+) -> Analysis:
+    """`extract` but for the embedding, so that the embeddings of several recordings can be computed at once."""
     config = config or AudioConfig()
-    embedder = embedder or speaker.embed
     recorded = audio_io.to_mono(audio, rate_hz, config.sample_rate_hz)
     filtered = highpass(recorded, config)
     level_dbfs = loudness.active_level_dbfs(filtered, config)
@@ -75,12 +94,12 @@ def extract(
     gain = float(10 ** ((target_dbfs - level_dbfs) / 20)) if level_gain is None else level_gain
     samples = _without_rumble(recorded, filtered, level_dbfs) * np.float32(gain)
     conditioned = add_dither(filtered * gain, config)
-    return Features(
+    return Analysis(
         audio=samples,
         mel=np.clip(mel_of_conditioned(conditioned, config), 0, 1),
         f0_hz=pitch.f0_of_conditioned(conditioned, config),
         # Resemblyzer has a level rule of its own; after another one it tells speakers apart less well.
-        embedding=embedder(_for_embedder(filtered, level_dbfs, config)),
+        voice=_for_embedder(filtered, level_dbfs, config),
         level_gain=gain,
     )
 

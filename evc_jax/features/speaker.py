@@ -37,6 +37,8 @@ MIN_COVERAGE = 0.75
 # The encoder is compiled for these numbers of partials only, whatever the length of the recording. Five rows are what
 # XLA multiplies at once on a CPU: a sixth takes as long as five more.
 BATCH_SIZES = (1, 3, 5)
+# Of several recordings at once; a partial takes less time than in a batch of five.
+GROUP_BATCH_SIZES = (16, 24)
 
 WEIGHTS = ASSETS / "voice_encoder.npz"
 
@@ -67,12 +69,27 @@ def embed(audio: Float[np.ndarray, " S"]) -> Float[np.ndarray, " E"]:
     Returns:
       float32 [256], non-negative, of unit length.
     """
+    return _unit(encode(partial_mels(audio)).mean(axis=0))
+
+
+def embed_group(recordings: Sequence[Float[np.ndarray, "_N T F"]]) -> list[Float[np.ndarray, " E"]]:
+    """`embed` of several recordings, from their `partial_mels`.
+
+    All rows of these batches are computed alike, so that an embedding does not depend on the recordings beside it. It
+    differs from `embed`'s by rounding.
+    """
+    embeddings = encode(np.concatenate(recordings), GROUP_BATCH_SIZES)
+    ends = np.cumsum([len(partials) for partials in recordings])
+    return [_unit(each.mean(axis=0)) for each in np.split(embeddings, ends[:-1])]
+
+
+def partial_mels(audio: Float[np.ndarray, " S"]) -> Float[np.ndarray, "N T F"]:
+    """The power mel-spectrograms of a recording's partial utterances, N >= 1; samples at 16 kHz."""
     speech = preprocess(audio)
     starts = partial_starts(len(speech))
     missing = (starts[-1] + PARTIAL_FRAMES) * MEL_HOP_SAMPLES - len(speech)
     mel = power_mel(np.pad(speech, (0, max(missing, 0))))
-    partials = np.stack([mel[start : start + PARTIAL_FRAMES] for start in starts])
-    return _unit(encode(partials).mean(axis=0))
+    return np.stack([mel[start : start + PARTIAL_FRAMES] for start in starts])
 
 
 def embed_speaker(embeddings: Sequence[np.ndarray]) -> Float[np.ndarray, " E"]:
@@ -107,8 +124,9 @@ def trim_silences(audio: Float[np.ndarray, " S"]) -> Float[np.ndarray, " S2"]:
 
     detector = webrtcvad.Vad(VAD_MODE)
     audio = audio[: len(audio) // VAD_WINDOW_SAMPLES * VAD_WINDOW_SAMPLES]
-    pcm = np.round(np.clip(audio, -1, 1) * INT16_MAX).astype("<i2").reshape(-1, VAD_WINDOW_SAMPLES)
-    speech = np.array([detector.is_speech(window.tobytes(), SAMPLE_RATE_HZ) for window in pcm], dtype=bool)
+    pcm, size = np.round(np.clip(audio, -1, 1) * INT16_MAX).astype("<i2").tobytes(), 2 * VAD_WINDOW_SAMPLES
+    windows = (pcm[start : start + size] for start in range(0, len(pcm), size))
+    speech = np.array([detector.is_speech(window, SAMPLE_RATE_HZ) for window in windows], dtype=bool)
     before = (VAD_SMOOTHING_WINDOWS - 1) // 2
     padded = np.pad(speech.astype(np.float64), (before, VAD_SMOOTHING_WINDOWS - 1 - before))
     smoothed = np.convolve(padded, np.full(VAD_SMOOTHING_WINDOWS, 1 / VAD_SMOOTHING_WINDOWS), mode="valid")
@@ -129,21 +147,23 @@ def partial_starts(samples: int) -> np.ndarray:
 
 def power_mel(audio: Float[np.ndarray, " S"]) -> Float[np.ndarray, "T F"]:
     """Power mel spectrogram (no logarithm), 25 ms windows every 10 ms, zero padded at both ends; float32."""
-    padded = np.pad(audio, MEL_WINDOW_SAMPLES // 2)
+    from scipy import fft
+
+    padded = np.pad(audio.astype(np.float32, copy=False), MEL_WINDOW_SAMPLES // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, MEL_WINDOW_SAMPLES)[::MEL_HOP_SAMPLES]
     window = hann_window(MEL_WINDOW_SAMPLES)
     filters = slaney_filters(SAMPLE_RATE_HZ, MEL_WINDOW_SAMPLES, MEL_BANDS, 0.0, SAMPLE_RATE_HZ / 2)
-    spectra = (np.fft.rfft(block * window, axis=1) for block in frame_blocks(frames))
-    return np.concatenate([np.abs(spectrum) ** 2 @ filters.T for spectrum in spectra]).astype(np.float32)
+    spectra = (fft.rfft(block * window, axis=1) for block in frame_blocks(frames))
+    return np.concatenate([(spectrum.real**2 + spectrum.imag**2) @ filters.T for spectrum in spectra])
 
 
-def encode(partials: Float[np.ndarray, "N T F"]) -> Float[np.ndarray, "N E"]:
-    """The embedding of each partial utterance's power mel spectrogram."""
+def encode(partials: Float[np.ndarray, "N T F"], sizes: Sequence[int] = BATCH_SIZES) -> Float[np.ndarray, "N E"]:
+    """The embedding of each partial utterance's power mel spectrogram, in batches of these sizes (ascending)."""
     encoder = _compiled_encoder()
     embeddings = []
-    for start in range(0, len(partials), BATCH_SIZES[-1]):
-        batch = partials[start : start + BATCH_SIZES[-1]]
-        size = next(size for size in BATCH_SIZES if size >= len(batch))
+    for start in range(0, len(partials), sizes[-1]):
+        batch = partials[start : start + sizes[-1]]
+        size = next(size for size in sizes if size >= len(batch))
         padded = np.pad(batch, ((0, size - len(batch)), (0, 0), (0, 0)))
         embeddings.append(np.asarray(encoder(padded))[: len(batch)])
     return np.concatenate(embeddings)

@@ -111,6 +111,23 @@ def test_a_partial_does_not_depend_on_its_batch():
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
+def test_an_embedding_does_not_depend_on_the_recordings_beside_it():
+    mels = [
+        np.random.default_rng(partials).uniform(0, 0.05, (partials, 160, 40)).astype(np.float32)
+        for partials in (1, 9, 30, 2)
+    ]
+    together = speaker.embed_group(mels)
+    for mel, embedding in zip(mels, together, strict=True):
+        np.testing.assert_array_equal(speaker.embed_group([mel])[0], embedding)
+    np.testing.assert_array_equal(np.stack(speaker.embed_group(mels[::-1])), np.stack(together[::-1]))
+
+
+def test_embeddings_of_a_group_are_those_of_its_recordings(golden_dir, data_dir):
+    recordings = [conditioned(golden.samples) for golden in golden_features.read(golden_dir, data_dir)]
+    group = speaker.embed_group([speaker.partial_mels(samples) for samples in recordings])
+    np.testing.assert_allclose(group, [speaker.embed(samples) for samples in recordings], atol=1e-5)
+
+
 def test_a_speaker_is_the_normalized_mean():
     first, second = np.eye(256, dtype=np.float32)[:2]
     np.testing.assert_allclose(speaker.embed_speaker([first, second])[:3], [0.5**0.5, 0.5**0.5, 0], atol=1e-6)

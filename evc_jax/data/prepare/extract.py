@@ -30,6 +30,8 @@ from evc_jax.files import printable
 
 FEATURES_FOLDER = "features"
 MAX_FAILED_FRACTION = 0.05
+# Of voices that wait to be embedded together: five minutes of speech.
+GROUP_BYTES = 1 << 23
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +57,10 @@ def extract_shard(shard: WorkShard, work: str, root: str, config: AudioConfig, e
     if file.exists():
         return
     tracks = [np.zeros(0, np.float32)]
+    voices: list[np.ndarray] = []
     embeddings: list[np.ndarray] = []
     failures: list[tuple[str, str]] = []
+    to_voice, to_embeddings = _embedder_functions(embedder)
     digest = hashlib.sha256()
     with storage.atomic_file(file) as local, zipfile.ZipFile(local, "w") as archive:
 
@@ -67,16 +71,21 @@ def extract_shard(shard: WorkShard, work: str, root: str, config: AudioConfig, e
                 np.lib.format.write_array(member, array, allow_pickle=False)
 
         for utterance in read_utterances(work, shard):
-            outcome = _extract(utterance, config, embedder)
+            outcome = _extract(utterance, config, to_voice)
             if isinstance(outcome, str):
                 reason = outcome.replace(root.rstrip("/") + "/", "")
                 failures.append((utterance.utterance_id, printable(reason)))
                 continue
             # Written at once, as a shard of audiobook chapters does not fit into memory.
-            add(f"mel/{len(embeddings)}", outcome.mel.astype(np.float32))
-            add(f"audio/{len(embeddings)}", to_pcm(outcome.audio))
-            tracks.append(outcome.f0_hz.astype(np.float32))
-            embeddings.append(outcome.embedding.astype(np.float32))
+            analysis, voice = outcome
+            add(f"mel/{len(tracks) - 1}", analysis.mel.astype(np.float32))
+            add(f"audio/{len(tracks) - 1}", to_pcm(analysis.audio))
+            tracks.append(analysis.f0_hz.astype(np.float32))
+            voices.append(voice)
+            if sum(each.nbytes for each in voices) >= GROUP_BYTES:
+                embeddings += to_embeddings(voices)
+                voices.clear()
+        embeddings += to_embeddings(voices) if voices else []
         add("frames", np.array([len(track) for track in tracks[1:]], np.int64))
         add("f0_hz", np.concatenate(tracks))
         add("embedding", np.array(embeddings, np.float32))
@@ -84,18 +93,25 @@ def extract_shard(shard: WorkShard, work: str, root: str, config: AudioConfig, e
         add("failures", np.array(json.dumps(failures)))
 
 
-def _extract(utterance: Recording, config: AudioConfig, embedder: str | Callable):
-    """The features of a recording, or why it cannot be used."""
-    from evc_jax.audio import io as audio_io
-    from evc_jax.features.extract import extract
-    from evc_jax.features.speaker import get_embedder
+def _embedder_functions(embedder: str | Callable) -> tuple[Callable, Callable]:
+    """What of a recording's samples waits to be embedded, and what gives the embeddings of several recordings."""
+    from evc_jax.features import speaker
 
-    embedder = get_embedder(embedder) if isinstance(embedder, str) else embedder
+    embedder = speaker.get_embedder(embedder) if isinstance(embedder, str) else embedder
+    return (speaker.partial_mels, speaker.embed_group) if embedder is speaker.embed else (embedder, list)
+
+
+def _extract(utterance: Recording, config: AudioConfig, to_voice: Callable):
+    """The analysis of a recording and what is to be embedded, or why it cannot be used."""
+    from evc_jax.audio import io as audio_io
+    from evc_jax.features.extract import analyse
+
     try:
         with storage.local_copy(utterance.path) as file:
             try:
                 samples = audio_io.load(file, config.sample_rate_hz)
-                return extract(samples, config.sample_rate_hz, config, embedder=embedder)
+                analysis = analyse(samples, config.sample_rate_hz, config)
+                return analysis, to_voice(analysis.voice)
             except EvcError as error:
                 return str(error).replace(str(file), os.fspath(utterance.path))
     except DataError:  # of the disk for temporary files, not of the recording

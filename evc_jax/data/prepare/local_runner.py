@@ -29,6 +29,9 @@ WORKER_ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "NUMBA_NUM_THREADS": "1",
+    # glibc's: arrays of one recording take the place of the last one's; new pages cost more than a filter's pass.
+    "MALLOC_MMAP_THRESHOLD_": "33554432",
+    "MALLOC_TRIM_THRESHOLD_": "268435456",
 }
 
 # Calls a function on every item (with a number of `utterances`); so many utterances were done before, the label is for
