@@ -7,6 +7,7 @@ the recording itself, so that the sex need not be known. WORLD: Morise et al. 20
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -159,7 +160,7 @@ def _track(
 
     period_ms = 1000 * config.hop_samples / recording.rate_hz / STEPS_PER_FRAME
     coarse, fine = recording.divisor(DIO_RATE_FACTOR * high_hz), recording.divisor(STONEMASK_RATE_FACTOR * high_hz)
-    range_hz = {"f0_floor": low_hz, "f0_ceil": high_hz, "channels_in_octave": DIO_CHANNELS_PER_OCTAVE}
+    range_hz: dict[str, Any] = {"f0_floor": low_hz, "f0_ceil": high_hz, "channels_in_octave": DIO_CHANNELS_PER_OCTAVE}
     samples = recording.above(HIGHPASS_FACTOR * low_hz, coarse).astype(np.float64)
     f0_hz, times_s = pyworld.dio(samples, recording.rate_hz // coarse, **range_hz, frame_period=period_ms)
     f0_hz, times_s = _at_frames(f0_hz, len(loud)), _at_frames(times_s, len(loud))

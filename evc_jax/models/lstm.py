@@ -211,7 +211,7 @@ def _project(parts: Sequence[Array], weights: Weights, frames: int, dtype: jnp.d
         product = jnp.dot(part.astype(dtype), rows, preferred_element_type=sums)
         products.append(jnp.repeat(product, frames // part.shape[0], axis=0))
         first += part.shape[-1]
-    return sum(products)
+    return functools.reduce(jnp.add, products)
 
 
 class Direction(nnx.Module):

@@ -9,7 +9,7 @@ from support.fake_store import FakeStore
 from support.tiny_voices import voices_config, write_voices
 
 from evc_jax.errors import ConfigError
-from evc_jax.training import agreement
+from evc_jax.training import agreement, start_log
 from evc_jax.training.processes import Group
 
 
@@ -65,9 +65,9 @@ def test_other_data_and_packages_are_named_but_copies_of_data_may_lie_elsewhere(
     assert agreement.settings(voices_config(copy), 2) == own
     metadata = next(copy.rglob("metadata.json"))
     metadata.write_text(json.dumps({**json.loads(metadata.read_text()), "digest": "other"}))
-    monkeypatch.setattr(agreement.importlib.metadata, "version", lambda name: "0.1")
+    monkeypatch.setattr(start_log.metadata, "version", lambda name: "0.1")
     other = agreement.settings(voices_config(copy), 2)
-    expected = {"digest of dataset.voices", *(f"version.{name}" for name in agreement.PACKAGES)}
+    expected = {"digest of dataset.voices", *(f"version.{name}" for name in start_log.PACKAGES)}
     assert {key for key in own if own[key] != other[key]} == expected
 
 

@@ -146,7 +146,10 @@ def test_without_a_variant_the_full_size_is_meant():
         ("optimizer.learning_rat=1", "no key 'optimizer.learning_rat'; name one of optimizer.learning_rate.$"),
         ("batch_siez=4", "no key 'batch_siez'; name one of batch_size.$"),
         ("model.up_width=4", "no key 'model.up_width'; name one of model.up_widths"),
-        ("options.zzz=4", "no key 'options.zzz'; name one of options.speechsplit, options.code, options.emotions"),
+        (
+            "options.zzz=4",
+            "no key 'options.zzz'; name one of options.speechsplit, options.speechsplit_checkpoint, options.code",
+        ),
         ("zzz=4", "no key 'zzz'; name one of accumulate, .*, model, optimizer, options"),
         ("optimizer=3", "no key 'optimizer'; name one of optimizer.learning_rate, optimizer.beta1"),
         ("data.datasets[0]=esd", r"no key 'data.datasets\[0\]'; name one of data.datasets"),

@@ -80,10 +80,10 @@ def test_the_keys_are_those_of_the_memory_that_is_full(backend, error, keys, tmp
 
 
 def test_memory_that_runs_out_in_a_step_ends_the_training(voices, tmp_path, monkeypatch):
-    def fail(self, step):
+    def fail(self, step, count):
         raise OUT_OF_MEMORY[2]
 
-    monkeypatch.setattr(loop.Run, "train_step", fail)
+    monkeypatch.setattr(loop.Run, "train_steps", fail)
     with pytest.raises(TrainingError, match="Memory ran out"):
         train_voices(voices, tmp_path)
 
