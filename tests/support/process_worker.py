@@ -1,4 +1,4 @@
-"""One of several processes that train all systems together: `process_worker.py ADDRESS:PORT/COUNT/INDEX STEPS OUT`."""
+"""One of several processes that train together: `process_worker.py ADDRESS:PORT/COUNT/INDEX STEPS OUT SYSTEM...`."""
 
 import sys
 from pathlib import Path
@@ -10,14 +10,14 @@ import jax
 import numpy as np
 
 from evc_jax.training import parallel, processes
-from support.tiny_systems import BATCH, SYSTEMS, exact_enough, make_system, quick_compilation, run_steps
+from support.tiny_systems import BATCH, exact_enough, make_system, quick_compilation, run_steps
 
 
-def main(address, steps, out):
+def main(address, steps, out, *systems):
     processes.connect(address)
     share = BATCH // jax.process_count()
     own = slice(jax.process_index() * share, (jax.process_index() + 1) * share)
-    for name in SYSTEMS:
+    for name in systems:
         with exact_enough(name), quick_compilation():
             params, metrics = run_steps(make_system(name), parallel.device_mesh(), int(steps), own)
         if jax.process_index() == 0:

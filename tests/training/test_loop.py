@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from support.tiny_systems import load_config
+from support.tiny_systems import load_config, quick_compilation
 
 from evc_jax.data.prepare.builder import prepare
 from evc_jax.errors import CheckpointError, ConfigError, DataError
@@ -12,8 +12,17 @@ from evc_jax.pretrained.workdir import load_for_inference
 from evc_jax.training.loop import train
 
 
+BRIEFLY = {"steps": 100, "validate_every": 50}  # half of the tiny configs' steps
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick():
+    with quick_compilation():
+        yield
+
+
 def _link(source, target, names):
-    target.mkdir(parents=True)
+    target.mkdir(parents=True, exist_ok=True)
     for name in names:
         (target / name).symlink_to(source / name)
 
@@ -26,9 +35,13 @@ def datasets(data_dir, tmp_path_factory):
         source = data_dir / "ravdess" / f"Actor_{actor:02d}"
         first = sorted(path.name for path in source.glob("*-01-0?.flac") if path.name[18:20] == f"{actor:02d}")
         _link(source, root / "ravdess" / source.name, [name for name in first if name[12:14] == "01"])
-    shutil.copytree(data_dir / "librispeech" / "test-other", root / "librispeech" / "train-clean-100")
+    for chapter in (data_dir / "librispeech" / "test-other").glob("*/*"):
+        target = root / "librispeech" / "train-clean-100" / chapter.relative_to(chapter.parents[1])
+        _link(chapter, target, [path.name for path in sorted(chapter.glob("*.flac"))[:4]])
     shutil.copy(data_dir / "librispeech" / "SPEAKERS.TXT", root / "librispeech")
-    _link(data_dir / "ljspeech", root / "ljspeech", ["metadata.csv", "wavs"])
+    clips = [path.name for path in sorted((data_dir / "ljspeech" / "wavs").glob("*.flac"))[:24]]
+    _link(data_dir / "ljspeech" / "wavs", root / "ljspeech" / "wavs", clips)
+    _link(data_dir / "ljspeech", root / "ljspeech", ["metadata.csv"])
     for name in ("ravdess", "librispeech", "ljspeech"):
         prepare(name, root / name, root / "datasets", progress=False)
     return root / "datasets"
@@ -49,7 +62,7 @@ def _metrics(workdir, split="validation"):
 def speechsplit(datasets, tmp_path_factory):
     """A work directory with a trained tiny SpeechSplit."""
     workdir = tmp_path_factory.mktemp("speechsplit")
-    train(_config("speechsplit", datasets), workdir)
+    train(_config("speechsplit", datasets, **BRIEFLY), workdir)
     return workdir
 
 
@@ -63,7 +76,7 @@ def test_speechsplit_learns(speechsplit):
 @pytest.mark.slow
 @pytest.mark.parametrize("name, fall", [("f0_converter", 0.8), ("waveglow", 0.0)])
 def test_tiny_config_lowers_its_validation_loss(name, fall, datasets, tmp_path):
-    train(_config(name, datasets), tmp_path)
+    train(_config(name, datasets, **BRIEFLY), tmp_path)
     first, *_, last = _metrics(tmp_path)
     # WaveGlow's loss is a log-likelihood and starts at about 0.
     assert last["loss"] < fall * first["loss"] - (1.0 if name == "waveglow" else 0.0)
