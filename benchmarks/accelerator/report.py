@@ -49,7 +49,7 @@ def _correctness(found: Mapping[str, Any]) -> str:
     for name, value in found.items():
         if isinstance(value, dict):
             verdict = "failed to run" if "failed" in value else "ok" if value.get("passed") else "DIFFERS"
-            detail = value.get("failed") or value.get("largest") or value.get("difference") or value.get("report")
+            detail = next((value[key] for key in ("failed", "largest", "difference", "report") if key in value), "")
             rows.append([name, verdict, f"{detail:.2g}" if isinstance(detail, float) else str(detail)])
     return markdown_table(["what", "", "largest relative error"], rows)
 

@@ -86,7 +86,9 @@ def command(part: Part, system: str, variant: str, seconds: float) -> list[str]:
         "log_every": 100,
         "show_every": 0,
     }
-    if system == "waveglow":
+    if part.rehearsal:
+        settings["validation_samples"] = 8
+    elif system == "waveglow":
         settings["compute_dtype"] = "bfloat16"
     if system == "codegan":
         settings["options.speechsplit"] = part.work / "speechsplit"
