@@ -162,7 +162,7 @@ def _track(
     coarse, fine = recording.divisor(DIO_RATE_FACTOR * high_hz), recording.divisor(STONEMASK_RATE_FACTOR * high_hz)
     range_hz: dict[str, Any] = {"f0_floor": low_hz, "f0_ceil": high_hz, "channels_in_octave": DIO_CHANNELS_PER_OCTAVE}
     samples = recording.above(HIGHPASS_FACTOR * low_hz, coarse).astype(np.float64)
-    f0_hz, times_s = pyworld.dio(samples, recording.rate_hz // coarse, **range_hz, frame_period=period_ms)
+    f0_hz, times_s = pyworld.dio(samples, recording.rate_hz // coarse, **range_hz, frame_period=period_ms, speed=1)
     f0_hz, times_s = _at_frames(f0_hz, len(loud)), _at_frames(times_s, len(loud))
     samples = recording.above(HIGHPASS_FACTOR * low_hz, fine).astype(np.float64)
     return pyworld.stonemask(samples, np.where(loud, f0_hz, 0), times_s, recording.rate_hz // fine), times_s
