@@ -11,7 +11,6 @@ from evc_jax.errors import CheckpointError, ConfigError, DataError
 from evc_jax.pretrained.workdir import load_for_inference
 from evc_jax.training.loop import train
 
-
 BRIEFLY = {"steps": 100, "validate_every": 50}  # half of the tiny configs' steps
 
 
