@@ -7,6 +7,7 @@ another; the second to CodeGAN, on the codes of that SpeechSplit, while WaveGlow
 from __future__ import annotations
 
 import functools
+import json
 import os
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from benchmarks.step_costs import step_cost
 from benchmarks.systems import load_config
 from evc_jax.data.dataset import BUILDER_NAME, dataset_info
 from evc_jax.errors import DataError
-from evc_jax.pretrained.workdir import logged_metrics, saved_steps
+from evc_jax.pretrained.workdir import CHECKPOINTS, logged_metrics, saved_steps
 from evc_jax.training.config import SYSTEMS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,8 +77,10 @@ def waveglow_variant(part: Part, seconds: float) -> str:
 
 def command(part: Part, system: str, variant: str, seconds: float) -> list[str]:
     """The command line of a training that ends within the time."""
+    # A training of an earlier run goes on, and its clock with it.
+    seconds = max(1.0, seconds - START_S) + elapsed_s(part.work / system)
     settings = {
-        "minutes": round(max(1.0, seconds - START_S) / 60, 3),
+        "minutes": round(seconds / 60, 3),
         "steps_per_call": 1 if part.rehearsal else STEPS_PER_CALL.get(system, 1),
         "data.data_dir": part.datasets,
         "data.datasets": ",".join(chosen_datasets(part.datasets, system)),
@@ -96,6 +99,15 @@ def command(part: Part, system: str, variant: str, seconds: float) -> list[str]:
         settings["profile_steps"] = "3:4" if part.rehearsal else TRACED_STEPS
     made = [sys.executable, str(ROOT / "scripts" / "train.py"), f"--config={ROOT}/configs/{system}.py:{variant}"]
     return [*made, f"--workdir={part.work / system}", *(f"--config.{key}={value}" for key, value in settings.items())]
+
+
+def elapsed_s(workdir: Path) -> float:
+    """What the clock of a training stood at in its last checkpoint; 0 where there is none."""
+    steps = saved_steps(workdir)
+    if not steps:
+        return 0.0
+    progress = json.loads((workdir / CHECKPOINTS / str(steps[-1]) / "progress" / "metadata").read_text())
+    return progress.get("elapsed_s", 0.0)
 
 
 def start(part: Part, system: str, variant: str, seconds: float) -> subprocess.Popen:

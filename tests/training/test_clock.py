@@ -10,6 +10,7 @@ import pytest
 from support.tiny_systems import BATCH, make_system, quick_compilation, trained_params
 from support.tiny_voices import records, train_voices, voices_config, write_voices
 
+from benchmarks.accelerator.training import elapsed_s
 from benchmarks.fake_data import synthetic_batch
 from evc_jax.errors import ConfigError
 from evc_jax.pretrained.workdir import saved_steps
@@ -39,6 +40,7 @@ def test_the_last_validation_and_checkpoint_fit_into_the_time(voices, tmp_path, 
     assert last["split"] == "validation" and last["step"] == step
     assert results == {key: value for key, value in last.items() if key not in ("split", "step")}
     assert f"0.2 minutes are over; they became {step} steps" in capsys.readouterr().out
+    assert elapsed_s(tmp_path) == SECONDS and elapsed_s(tmp_path / "none") == 0
     # Given again, there is nothing left to do; with more minutes, the clock goes on.
     assert _by_the_clock(voices, tmp_path, SECONDS / 60)[0] == results and saved_steps(tmp_path)[-1] == step
     _, took_s = _by_the_clock(voices, tmp_path, SECONDS / 60 + 0.1)
