@@ -15,7 +15,7 @@ import numpy as np
 from evc_jax.audio.config import AudioConfig
 from evc_jax.config import from_mapping
 from evc_jax.errors import BundleError, ConfigError, one_line
-from evc_jax.files import ASSETS, atomic_dir
+from evc_jax.files import ASSETS, atomic_dir, printable
 
 FORMAT = 1
 DESCRIPTION_FILE = "bundle.json"
@@ -144,8 +144,7 @@ def save_bundle(
       BundleError: `path` is something other than a bundle, or description and parameters do not belong together.
     """
     path = Path(path)
-    if path.exists() and not (path / DESCRIPTION_FILE).is_file() and not (path.is_dir() and not any(path.iterdir())):
-        raise BundleError(f"{path} exists and is not a bundle; choose another output directory.")
+    check_replaceable(path)
     if storage_dtype not in STORAGE_DTYPES:
         raise BundleError(f"storage_dtype is {storage_dtype!r}; expected one of {', '.join(STORAGE_DTYPES)}.")
     complete = {"format": FORMAT, **description, "storage_dtype": storage_dtype}
@@ -160,6 +159,12 @@ def save_bundle(
             write_params(folder / "params" / name, tree, storage_dtype)
         (folder / DESCRIPTION_FILE).write_text(json.dumps(complete, indent=2) + "\n")
     return path
+
+
+def check_replaceable(path: Path) -> None:
+    """Raises BundleError where `path` is something other than a bundle or an empty folder."""
+    if path.exists() and not (path / DESCRIPTION_FILE).is_file() and not (path.is_dir() and not any(path.iterdir())):
+        raise BundleError(f"{printable(path)} exists and is not a bundle; choose another output directory.")
 
 
 def write_params(folder: Path, tree: Any, storage_dtype: str = "float32") -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from evc_jax.errors import BundleError
 from evc_jax.files import atomic_dir, atomic_file, printable
-from evc_jax.pretrained.bundle import DESCRIPTION_FILE, load_bundle
+from evc_jax.pretrained.bundle import check_replaceable, load_bundle
 
 BYTES_PER_MEGABYTE = 1_000_000
 _DIGEST_CHARACTERS = 16
@@ -59,12 +59,7 @@ def join_bundle(pieces: Sequence[str | os.PathLike], output: str | os.PathLike) 
       BundleError: a piece is missing, of another bundle, or damaged, or `output` is something else than a bundle.
     """
     target = Path(output)
-    if (
-        target.exists()
-        and not (target / DESCRIPTION_FILE).is_file()
-        and not (target.is_dir() and not any(target.iterdir()))
-    ):
-        raise BundleError(f"{printable(target)} exists and is not a bundle; choose another output directory.")
+    check_replaceable(target)
     digest, files = _in_order([file for piece in map(Path, pieces) for file in _files(piece)])
     archive = b"".join(_read(file) for file in files)
     if hashlib.sha256(archive).hexdigest()[:_DIGEST_CHARACTERS] != digest:
