@@ -56,11 +56,11 @@ def main() -> int:
     if arguments.rehearsal and "speed" in parts:
         parts.remove("speed")  # of tiny networks, it says nothing
     with tempfile.TemporaryDirectory() as temporary:
-        run = Run(arguments, parts, arguments.work or Path(temporary))
+        run = Run(arguments, parts, (arguments.work or Path(temporary)).resolve())
         for name in (name for name in PARTS if name in parts):
             run.part(name)
     print((arguments.out / "report.md").read_text())
-    return 0 if all(run.ended_well.values()) else 1
+    return 1 if any("ended" in found for found in run.results.values()) else 0
 
 
 class Run:
@@ -71,11 +71,11 @@ class Run:
     def __init__(self, arguments: argparse.Namespace, parts: list[str], work: Path):
         self._arguments, self._work = arguments, work
         self._end_s = time.monotonic() + 60 * arguments.minutes
-        self._shares = {name: share for name, share in _shares(arguments.rehearsal).items() if name in parts}
+        shares = REHEARSAL_SHARES if arguments.rehearsal else SHARES
+        self._shares = {name: share for name, share in shares.items() if name in parts}
         (work / "parts").mkdir(parents=True, exist_ok=True)
         self._log = (arguments.out / "log.txt").open("ab")
         self.results: dict[str, Any] = {}
-        self.ended_well: dict[str, bool] = {}
 
     def part(self, name: str) -> None:
         """Runs a part within its share of the time."""
@@ -87,10 +87,10 @@ class Run:
             seconds = min(seconds, 60 * self._arguments.minutes * self._shares[name])
         print(f"{name}: {max(0.0, seconds):.0f} of {left_s:.0f} s", flush=True)
         file = self._work / "parts" / f"{name}.json"
+        file.unlink(missing_ok=True)  # of an earlier run
         ended = self._process(name, file, seconds) if seconds > 0 else "had no time"
         found = json.loads(file.read_text()) if file.exists() else {}
         self.results[name] = {**found, **({"ended": ended} if ended else {})}
-        self.ended_well[name] = not ended
         write_json(self._arguments.out / "results.json", self.results)
         (self._arguments.out / "report.md").write_text(report(self.results))
 
@@ -121,10 +121,6 @@ class Run:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         return f"ended with {code}, see log.txt" if code else ""
-
-
-def _shares(rehearsal: bool) -> dict[str, float]:
-    return REHEARSAL_SHARES if rehearsal else SHARES
 
 
 def _refuse(sentence: str) -> int:

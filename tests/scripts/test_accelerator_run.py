@@ -57,7 +57,11 @@ def test_a_part_that_hangs_or_breaks_ends_no_other(script, monkeypatch, datasets
     monkeypatch.setenv("PYTHONPATH", str(package.parent))
     monkeypatch.setattr(script.Run, "package", "fake_parts")
     begin_s = time.monotonic()
-    parts = ("--parts", ",".join(FAKE_PARTS))
+    # A folder for work that was used before, from another folder than the script's.
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "work" / "parts").mkdir(parents=True)
+    (tmp_path / "work" / "parts" / "machine.json").write_text('{"of an earlier run": 1}')
+    parts = ("--parts", ",".join(FAKE_PARTS), "--work", "work")
     assert _run(script, monkeypatch, "--minutes", "0.5", "--datasets", datasets, "--out", tmp_path / "out", *parts) == 1
     assert time.monotonic() - begin_s < 30
     results = json.loads((tmp_path / "out" / "results.json").read_text())
