@@ -7,7 +7,6 @@ another; the second to CodeGAN, on the codes of that SpeechSplit, while WaveGlow
 from __future__ import annotations
 
 import functools
-import json
 import os
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from benchmarks.step_costs import step_cost
 from benchmarks.systems import load_config
 from evc_jax.data.dataset import BUILDER_NAME, dataset_info
 from evc_jax.errors import DataError
-from evc_jax.pretrained.workdir import CHECKPOINTS, logged_metrics, saved_steps
+from evc_jax.pretrained.workdir import CHECKPOINTS, logged_metrics, read_item, saved_steps
 from evc_jax.training.config import SYSTEMS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,8 +105,7 @@ def elapsed_s(workdir: Path) -> float:
     steps = saved_steps(workdir)
     if not steps:
         return 0.0
-    progress = json.loads((workdir / CHECKPOINTS / str(steps[-1]) / "progress" / "metadata").read_text())
-    return progress.get("elapsed_s", 0.0)
+    return read_item(workdir / CHECKPOINTS / str(steps[-1]), "progress").get("elapsed_s", 0.0)
 
 
 def start(part: Part, system: str, variant: str, seconds: float) -> subprocess.Popen:

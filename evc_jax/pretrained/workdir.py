@@ -55,7 +55,7 @@ def load_for_inference(workdir: epath.PathLike, checkpoint: str | int = "last") 
     step = choose_step(workdir, checkpoint)
     folder = absolute(epath.Path(workdir) / CHECKPOINTS / str(step))
     try:
-        description = _description(folder)
+        description = read_item(folder, "description")
         params = read_arrays(folder / INFERENCE_ITEM)
     except Exception as error:  # Orbax and TensorStore raise many kinds for a file that is cut short
         raise CheckpointError(
@@ -88,7 +88,8 @@ def choose_step(workdir: epath.PathLike, checkpoint: str | int) -> int:
             raise CheckpointError(f"{workdir} has no checkpoint {checkpoint!r}; name best, last or one of {there}.")
         return int(checkpoint)
     try:
-        metric = _description(epath.Path(workdir) / CHECKPOINTS / str(steps[-1]))["config"].get("best_metric")
+        newest = epath.Path(workdir) / CHECKPOINTS / str(steps[-1])
+        metric = read_item(newest, "description")["config"].get("best_metric")
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{workdir} names no best_metric ({one_line(error)}); name one of {there}.") from error
     scores = {step: validation_metrics(workdir, step).get(metric, math.nan) for step in steps}
@@ -101,8 +102,9 @@ def choose_step(workdir: epath.PathLike, checkpoint: str | int) -> int:
     return min(finite, key=lambda step: scores[step])
 
 
-def _description(checkpoint: epath.Path) -> dict[str, Any]:
-    return json.loads((checkpoint / "description" / "metadata").read_text())
+def read_item(checkpoint: epath.PathLike, item: str) -> dict[str, Any]:
+    """What a checkpoint's folder holds as JSON: its `description` or its `progress`."""
+    return json.loads((epath.Path(checkpoint) / item / "metadata").read_text())
 
 
 def read_arrays(folder: epath.PathLike) -> dict[str, Any]:

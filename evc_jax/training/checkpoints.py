@@ -22,7 +22,7 @@ from flax import traverse_util
 from orbax.checkpoint import checkpoint_managers as policies
 
 from evc_jax.errors import CheckpointError, TrainingError, one_line
-from evc_jax.pretrained.workdir import CHECKPOINTS, INFERENCE_ITEM, absolute
+from evc_jax.pretrained.workdir import CHECKPOINTS, INFERENCE_ITEM, absolute, read_item
 from evc_jax.training import processes
 from evc_jax.training.agreement import first_failure
 from evc_jax.training.storage import full_disk
@@ -162,9 +162,10 @@ class Checkpoints:
                 unfinished.rmtree(missing_ok=True)
 
     def _read(self, step: int, like: Any, description: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        stored = self._together(step, "description", lambda: self._read_json(step, "description"))
+        folder = self._folder / str(step)
+        stored = self._together(step, "description", lambda: read_item(folder, "description"))
         _check_resumable(stored, description, self.workdir)
-        progress = self._together(step, "progress", lambda: self._read_json(step, "progress"))
+        progress = self._together(step, "progress", lambda: read_item(folder, "progress"))
         state = self._together(step, "state", lambda: self._read_state(step, like))
         self._together(step, "values", lambda: _check_values(state, progress["fingerprint"]))
         return state, progress
@@ -179,9 +180,6 @@ class Checkpoints:
         if reason := first_failure(self._group, f"checkpoint {step} {part}", reason):
             raise _Damaged(reason)
         return found
-
-    def _read_json(self, step: int, item: str) -> dict[str, Any]:
-        return json.loads((self._folder / str(step) / item / "metadata").read_text())
 
     def _read_state(self, step: int, like: Any) -> Any:
         # Without the manager, in which processes wait for one that fails.
