@@ -71,8 +71,8 @@ def test_many_clients_then_sigterm(server, tiny_bundle, tmp_path):
         answers = list(pool.map(send_until_accepted, range(CLIENTS)))
     assert {answer.status_code for each in answers for answer in each} == {200, 429}
     for number, each in enumerate(answers):
-        # Networks round otherwise in a batch with others; then a 16-bit sample may be the next one.
-        assert difference_db(each[-1].content, expected[number % len(pairs)]) < -75
+        # Networks round otherwise in a batch with others, by how much depends on the processor: a thousandth at most.
+        assert difference_db(each[-1].content, expected[number % len(pairs)]) < -60
     assert not list(server.folder.iterdir())
 
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
