@@ -40,6 +40,7 @@ def plan_chunks(frames: int, size: int, before: int, after: int, step: int = 1) 
         first = end
 
 
+_SAME_LIKENESS = 1e-6  # rounding
 WINDOW_FRAMES = 192
 OVERLAP_FRAMES = 64
 
@@ -76,8 +77,12 @@ def join_windows(
 
 
 def delay_in_phase(sound: Float[np.ndarray, " S"], tail: Float[np.ndarray, " n"], most: int) -> int:
-    """The number of samples, from 0 to `most`, by which the end of `sound` is delayed when it is most like `tail`."""
+    """The number of samples, from 0 to `most`, by which the end of `sound` is delayed when it is most like `tail`.
+
+    Of equally good ones, as in a tone that repeats itself, the smallest: where both are one sound it is 0.
+    """
     candidates = sound[-(len(tail) + most) :].astype(np.float64)
     energies = np.convolve(np.square(candidates), np.ones(len(tail)), "valid")
     likeness = np.correlate(candidates, tail, "valid") / np.sqrt(np.maximum(energies, 1e-12))
-    return most - int(likeness.argmax())
+    best = likeness.max()
+    return most - int(np.flatnonzero(likeness >= best - _SAME_LIKENESS * abs(best))[-1])

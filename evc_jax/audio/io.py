@@ -23,6 +23,7 @@ RESAMPLING_QUALITY = "HQ"
 # Beyond 4 GB a WAV file needs 64-bit sizes.
 MAX_WAV_BYTES = 2**32 - 2**16
 _DECODED_S = 8.0  # at once, of samples in memory
+_STEPS_16_BIT = 32768  # from 0 to full scale, as libsndfile reads 16-bit samples
 # Full scale of the 16-bit audio that datasets hold.
 PCM_SCALE = 32767.0
 
@@ -243,7 +244,9 @@ def write_blocks(
     place = os.fsencode(file) if isinstance(file, Path) else file  # soundfile refuses names that are no text
     with soundfile.SoundFile(place, "w", rate_hz, 1, subtype="PCM_16", format=container.upper()) as sound:
         for block in blocks:
-            sound.write(block / peak if peak > 1 else block)
+            # libsndfile would write loud samples one step lower than it reads them.
+            pcm = np.rint((block / peak if peak > 1 else block) * np.float32(_STEPS_16_BIT))
+            sound.write(np.clip(pcm, -_STEPS_16_BIT, _STEPS_16_BIT - 1).astype(np.int16))
 
 
 def check_output(path: str | os.PathLike) -> Path:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from evc_jax.conversion.options import ConversionOptions
 from evc_jax.features.f0_codes import LogF0Statistics
 
 SEMITONES_PER_OCTAVE = 12
+FAKE_NEUTRAL_GAIN = 0.1  # emo-clone's demo multiplies the pitch code with it
 # Voices closer than this angle are one: the great circle between them is not defined.
 _SMALLEST_ANGLE = 1e-4
 
@@ -29,6 +31,11 @@ def change_pitch(
     log_f0 = np.log(np.where(voiced, f0_hz, 1.0).astype(np.float64))
     moved = statistics.mean + factor * (log_f0 - statistics.mean) + semitones * np.log(2) / SEMITONES_PER_OCTAVE
     return np.where(voiced, np.exp(moved), 0).astype(np.float32)
+
+
+def remaining_range(options: ConversionOptions) -> float:
+    """What `flatten_pitch` leaves of the pitch code and of the melody's width: 1 to a tenth."""
+    return 1 - (1 - FAKE_NEUTRAL_GAIN) * options.flatten_pitch
 
 
 def blend_voices(

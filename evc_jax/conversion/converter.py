@@ -1,8 +1,9 @@
 """Recording and options in, recording out: another emotion, another voice, any length.
 
-The path: features -> controls of rate and melody -> F0 normalized over the recording -> windows of 192 frames ->
+By the decoder: features -> controls of rate and melody -> F0 normalized over the recording -> windows of 192 frames ->
 SpeechSplit codes -> CodeGAN on some of them -> SpeechSplit decoder with a speaker embedding -> cross-faded mel ->
-vocoder.
+vocoder. From the source: what two decoded mels differ by, and the controls, make a change (`changes`) that the
+recording is rendered with (`rendering`).
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from evc_jax.audio import pauses
 from evc_jax.audio.chunking import join_windows, split_windows
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import AudioReader
-from evc_jax.audio.mel import frame_count
-from evc_jax.conversion import controls
+from evc_jax.audio.mel import frame_count, log_mel
+from evc_jax.conversion import changes, controls
 from evc_jax.conversion.engine import ConversionEngine, WindowInputs
 from evc_jax.conversion.options import ConversionOptions, TransferAspects, options_from
-from evc_jax.conversion.transfer import transfer_mel
+from evc_jax.conversion.rendering import Change, render
+from evc_jax.conversion.transfer import check_durations, transfer_mel
 from evc_jax.conversion.voices import Voices
 from evc_jax.features import extract as extraction
 from evc_jax.features import pitch, time_warp
@@ -33,19 +35,17 @@ from evc_jax.features.harmonics import move_harmonics
 from evc_jax.pretrained.bundle import Bundle, load_bundle
 from evc_jax.vocoders import Vocoder, make_vocoder
 
-FAKE_NEUTRAL_GAIN = 0.1  # emo-clone's demo multiplies the pitch code with it
-
 
 @dataclass(frozen=True, eq=False)
 class Conversion:
     """A converted recording.
 
     Attributes:
-      audio: float32 [S], as long as the source divided by the requested rate, at the source's level, and silent in
+      audio: float32 [S], as long as the source divided by the requested rate, at the source's level, and as silent in
         its pauses (see `audio.pauses`).
       sample_rate_hz: its rate.
-      mel: the mel-spectrogram it was synthesized from, in [0, 1].
-      embedding: the voice it was decoded with.
+      mel: the mel-spectrogram it was synthesized from, or its own where it was rendered from the source; in [0, 1].
+      embedding: the requested voice.
       source: features of the source.
       config: the settings of the mel.
     """
@@ -141,17 +141,65 @@ class Converter:
           statistics: of the whole recording's F0; None takes those of the features.
         """
         options.check(self.bundle)
+        statistics = statistics or log_f0_statistics(features.f0_hz)
+        embedding = self.requested_voice(features.embedding, options)
         samples = time_warp.samples_at_rate(len(features.audio), options.rate)
+        if options.rendering_of(self.bundle) == "source":
+            change = self.requested_change(features, options, statistics, embedding)
+            return Conversion(*self._rendered(features, change, samples), embedding, features, self.bundle.audio)
         frames = frame_count(samples, self.bundle.audio)
         mel = time_warp.at_rate(features.mel, options.rate, frames)
         f0_hz = time_warp.f0_at_rate(features.f0_hz, options.rate, frames)
-        embedding = self.requested_voice(features.embedding, options)
-        statistics = statistics or log_f0_statistics(features.f0_hz)
         inputs = self.window_inputs(split_windows(mel), split_windows(f0_hz), embedding, statistics, options)
         converted = np.clip(join_windows(self.engine.convert(inputs), frames), 0, 1)
         sound = self.requested_vocoder(options)(converted, samples, options.seed) / np.float32(features.level_gain)
         sound = pauses.restore_pauses(sound, features.audio, self.bundle.audio, options.rate)
         return Conversion(sound, self.sample_rate_hz, converted, embedding, features, self.bundle.audio)
+
+    def requested_change(
+        self,
+        features: Features,
+        options: ConversionOptions,
+        statistics: LogF0Statistics,
+        embedding: Float[np.ndarray, " C"],
+    ) -> Change:
+        """What the options change in a recording that is rendered from the source; arguments as elsewhere.
+
+        Networks are read and called for an emotion or another voice only.
+        """
+        samples = time_warp.samples_at_rate(len(features.audio), options.rate)
+        change = Change.neutral(frame_count(samples, self.bundle.audio), self.bundle.audio, options.rate)
+        is_other = not np.array_equal(embedding, features.embedding)
+        register = self.bundle.register if is_other else None
+        voice = changes.register_change(register, features.embedding, embedding)
+        change = changes.melody(features, change, statistics, options, voice)
+        if not is_other and (options.emotion is None or options.strength == 0):
+            return change
+        filter_db = self._decoded_filter(features, embedding, statistics, options)
+        return change.with_filter(time_warp.warp(filter_db, change.positions))
+
+    def _decoded_filter(
+        self,
+        features: Features,
+        embedding: Float[np.ndarray, " C"],
+        statistics: LogF0Statistics,
+        options: ConversionOptions,
+    ) -> Float[np.ndarray, "T F"]:
+        """What another voice and an emotion change in the spectrum of a recording, at its own rate and melody."""
+        windows = split_windows(features.mel), split_windows(features.f0_hz)
+        emotion = ConversionOptions(emotion=options.emotion, strength=options.strength)
+        as_is = self.window_inputs(*windows, features.embedding, statistics, ConversionOptions())
+        wished = self.window_inputs(*windows, embedding, statistics, emotion)
+        return changes.decoded_filter(self.engine, as_is, wished, len(features.mel), self.bundle.audio)
+
+    def _rendered(
+        self, features: Features, change: Change, samples: int
+    ) -> tuple[Float[np.ndarray, " S"], int, Float[np.ndarray, "T F"]]:
+        """Sound at the source's level, its rate, and its mel-spectrogram."""
+        config = self.bundle.audio
+        sound = render(features, change, samples, config)
+        mel = features.mel if sound is features.audio else np.clip(log_mel(sound, config), 0, 1)
+        return sound / np.float32(features.level_gain), self.sample_rate_hz, mel
 
     def transfer(
         self,
@@ -168,7 +216,7 @@ class Converter:
           source, target: [S] or [S, channels], float or integer samples.
           source_rate_hz, target_rate_hz: their rates; the output has the bundle's.
           aspects: what comes from the target: letters of R (rhythm), F (pitch) and U (timbre).
-          **options: seed, vocoder, sigma, denoise; see `ConversionOptions`.
+          **options: seed, rendering, vocoder, sigma, denoise; see `ConversionOptions`.
 
         Raises:
           EvcError: a recording, the aspects, an option or the bundle does not allow it; the message says what to do.
@@ -182,7 +230,7 @@ class Converter:
     def check_transfer(self, aspects: TransferAspects, options: ConversionOptions) -> None:
         """Raises BundleError unless the bundle can do it; reads no parameters."""
         options.check(self.bundle)
-        if aspects.needs_f0_converter:
+        if aspects.needs_f0_converter and options.rendering_of(self.bundle) == "decoder":
             self.bundle.require("f0_converter")
 
     def transfer_features(
@@ -190,10 +238,19 @@ class Converter:
     ) -> Transfer:
         """`transfer` for recordings whose features are at hand; of the options those count that make sound of a mel."""
         self.check_transfer(aspects, options)
-        mel = transfer_mel(source, target, aspects, self.engine, self.bundle.audio)
+        check_durations(source, target, self.bundle.audio)
         samples = len((target if aspects.rhythm else source).audio)
-        sound = self.requested_vocoder(options)(mel, samples, options.seed) / np.float32(source.level_gain)
         embedding = (target if aspects.timbre else source).embedding
+        if options.rendering_of(self.bundle) == "source":
+            filter_db = np.zeros_like(source.mel)
+            if aspects.timbre:
+                statistics = log_f0_statistics(source.f0_hz)
+                filter_db = self._decoded_filter(source, embedding, statistics, ConversionOptions())
+            change = changes.transferred(source, target, aspects, filter_db)
+            rendered = self._rendered(source, change, samples)
+            return Transfer(*rendered, embedding, source, self.bundle.audio, target, aspects)
+        mel = transfer_mel(source, target, aspects, self.engine, self.bundle.audio)
+        sound = self.requested_vocoder(options)(mel, samples, options.seed) / np.float32(source.level_gain)
         return Transfer(sound, self.sample_rate_hz, mel, embedding, source, self.bundle.audio, target, aspects)
 
     def requested_voice(self, source: Float[np.ndarray, " C"], options: ConversionOptions) -> Float[np.ndarray, " C"]:
@@ -219,7 +276,7 @@ class Converter:
         """
         count = len(mel)
         target_f0_hz = controls.change_pitch(f0_hz, statistics, options.pitch_range, options.pitch_shift)
-        pitch_gain = 1 - (1 - FAKE_NEUTRAL_GAIN) * options.flatten_pitch
+        pitch_gain = controls.remaining_range(options)
         mel_f0_hz = controls.change_pitch(f0_hz, statistics, options.pitch_range * pitch_gain, options.pitch_shift)
         mel = move_harmonics(mel, f0_hz, mel_f0_hz, self.bundle.audio)
         normalized = normalize_f0(target_f0_hz.reshape(-1), statistics).reshape(f0_hz.shape)

@@ -17,7 +17,7 @@ import numpy as np
 
 from evc_jax.conversion import voice_store
 from evc_jax.errors import BundleError, ConfigError
-from evc_jax.pretrained.bundle import Bundle
+from evc_jax.pretrained.bundle import RENDERINGS, Bundle
 from evc_jax.vocoders import DEFAULT_SIGMA, VOCODERS
 
 SEXES = ("male", "female")  # in the order of VoiceGAN's one-hot vector
@@ -55,6 +55,13 @@ class ConversionOptions:
     # A tenth of the pitch code is left.
     flatten_pitch: float = _option(0.0, "1 is the reference's fake neutral", low=0, high=1, aliases=("flatten",))
     seed: int = _option(0, "of everything random", synthesis=True, low=0, high=MAX_SEED)
+    rendering: str | None = _option(
+        None,
+        "source: the recording itself, changed; decoder: sound of the decoder's mel, also where a vocoder is given; "
+        "default: the bundle's better one",
+        synthesis=True,
+        choices=RENDERINGS,
+    )
     vocoder: str | None = _option(None, "default: the bundle's better one", synthesis=True, choices=VOCODERS)
     sigma: float = _option(DEFAULT_SIGMA, "WaveGlow's noise, best between 0.6 and 1", synthesis=True, low=0, high=2)
     denoise: float = _option(0.0, "how much of WaveGlow's hum to take out, such as 0.1", synthesis=True, low=0, high=1)
@@ -77,13 +84,18 @@ class ConversionOptions:
         """The requested voices; more than one are averaged."""
         return (self.voice,) if isinstance(self.voice, str | os.PathLike | np.ndarray) else tuple(self.voice)
 
+    def rendering_of(self, bundle: Bundle) -> str:
+        """How the bundle makes the sound: as asked for, by the decoder where a vocoder is given, else as it does."""
+        return self.rendering or ("decoder" if self.vocoder else bundle.default_rendering)
+
     def check(self, bundle: Bundle) -> None:
         """Raises BundleError unless the bundle has the networks for them; reads no parameters."""
         if self.emotion is not None:
             bundle.require("codegan")
             if self.emotion not in bundle.emotions:
                 raise BundleError(f"There is no emotion {self.emotion!r}; choose one of {', '.join(bundle.emotions)}.")
-        if (self.vocoder or bundle.default_vocoder) == "waveglow":
+        decoded = self.rendering_of(bundle) == "decoder"
+        if (self.vocoder or (decoded and bundle.default_vocoder)) == "waveglow":
             bundle.require("waveglow")
         if any(isinstance(voice, str) and voice.startswith(SAMPLED_VOICE) for voice in self.voices):
             bundle.require("voicegan")

@@ -33,6 +33,14 @@ from evc_jax.features.harmonics import move_harmonics
 MAX_TRANSFER_S = 600.0
 
 
+def check_durations(source: Features, target: Features, config: AudioConfig) -> None:
+    """Raises AudioError where a recording is longer than `MAX_TRANSFER_S`."""
+    for name, features in (("source", source), ("target", target)):
+        duration_s = len(features.audio) / config.sample_rate_hz
+        if duration_s > MAX_TRANSFER_S:
+            raise AudioError(f"The {name} lasts {duration_s:.0f} s; a transfer takes up to {MAX_TRANSFER_S:.0f} s.")
+
+
 def transfer_mel(
     source: Features, target: Features, aspects: TransferAspects, engine: ConversionEngine, config: AudioConfig
 ) -> Float[np.ndarray, "T F"]:
@@ -48,13 +56,8 @@ def transfer_mel(
       as many frames as the rhythm's owner has, in [0, 1].
 
     Raises:
-      AudioError: a recording is longer than `MAX_TRANSFER_S`.
       BundleError: the F0 converter is needed and the bundle has none.
     """
-    for name, features in (("source", source), ("target", target)):
-        duration_s = len(features.audio) / config.sample_rate_hz
-        if duration_s > MAX_TRANSFER_S:
-            raise AudioError(f"The {name} lasts {duration_s:.0f} s; a transfer takes up to {MAX_TRANSFER_S:.0f} s.")
     clock, pitch, timbre = (target if moves else source for moves in (aspects.rhythm, aspects.pitch, aspects.timbre))
     other = target if clock is source else source
     needs_other = clock is not source or pitch is not clock

@@ -53,7 +53,7 @@ def move_harmonics(
     moved = (from_hz > 0) & (to_hz > 0) & (from_hz != to_hz)
     if not moved.any():
         return mel
-    frames, smooth = mel[moved], _envelope_filter(config.mel_bands)
+    frames, smooth = mel[moved], envelope_filter(config.mel_bands)
     envelope = frames @ smooth
     share = np.minimum(1, np.abs(np.log2(to_hz[moved] / from_hz[moved])) * _OCTAVES_TO_REDRAW)[:, None]
     fine, old, new = frames - envelope, _combs(from_hz[moved], config), _combs(to_hz[moved], config)
@@ -82,7 +82,7 @@ def _comb_table(config: AudioConfig) -> Float[np.ndarray, "N F"]:
     filters = mel_filters(config)
     magnitudes = [_comb_magnitude(_LOWEST_HZ * 2 ** (i / _STEPS_PER_OCTAVE), config) for i in range(steps)]
     mels = 20 / config.range_db * np.log10(np.maximum(np.array(magnitudes) @ filters.T, 1e-9))
-    return (mels - mels @ _envelope_filter(config.mel_bands)).astype(np.float32)
+    return (mels - mels @ envelope_filter(config.mel_bands)).astype(np.float32)
 
 
 def _comb_magnitude(f0_hz: float, config: AudioConfig) -> Float[np.ndarray, " bins"]:
@@ -105,8 +105,8 @@ def _hann_response(distance_bins: np.ndarray) -> np.ndarray:
 
 
 @functools.cache
-def _envelope_filter(bands: int) -> Float[np.ndarray, "F F"]:
+def envelope_filter(bands: int, cepstra: int = _ENVELOPE_CEPSTRA) -> Float[np.ndarray, "F F"]:
     """Projection of log-mels onto their first cepstral coefficients."""
-    cosines = np.cos(np.pi * np.outer(np.arange(_ENVELOPE_CEPSTRA), np.arange(bands) + 0.5) / bands)
+    cosines = np.cos(np.pi * np.outer(np.arange(cepstra), np.arange(bands) + 0.5) / bands)
     cosines /= np.linalg.norm(cosines, axis=1, keepdims=True)
     return (cosines.T @ cosines).astype(np.float32)

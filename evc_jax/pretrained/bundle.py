@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,10 +17,14 @@ from evc_jax.config import from_mapping
 from evc_jax.errors import BundleError, ConfigError, one_line
 from evc_jax.files import ASSETS, atomic_dir, printable
 
+if TYPE_CHECKING:
+    from evc_jax.features.register import Register
+
 FORMAT = 1
 DESCRIPTION_FILE = "bundle.json"
 CODES = ("content", "pitch", "rhythm", "pitch_rhythm")
 STORAGE_DTYPES = ("float16", "float32")
+RENDERINGS = ("source", "decoder")
 
 # Of the GANs only the generator is released. Named here, not imported: reading a description must not pay for JAX.
 _NETWORKS = {
@@ -80,6 +84,26 @@ class Bundle:
     def default_vocoder(self) -> str:
         """The vocoder that measured better when the bundle was made."""
         return self.description.get("default_vocoder", "griffin-lim")
+
+    @property
+    def default_rendering(self) -> str:
+        """The one of `RENDERINGS` that measured better when the bundle was made; "decoder" in older bundles."""
+        return self.description.get("default_rendering", "decoder")
+
+    @property
+    def register(self) -> Register | None:
+        """How high a voice speaks; None where the bundle does not know it.
+
+        Raises:
+          BundleError: what it knows is damaged.
+        """
+        from evc_jax.features.register import Register  # the command line's help must not pay for it
+
+        stored = self.description.get("register")
+        try:
+            return None if stored is None else Register.from_mapping(stored)
+        except (TypeError, ValueError, KeyError) as error:
+            raise _damaged(self.path, f"its register holds no weights ({one_line(error)})") from error
 
     def network(self, name: str) -> TrainedNetwork:
         """The network with its parameters, read on the first call.
@@ -226,6 +250,8 @@ def _check_description(description: Any, folder: Path) -> None:
         raise _damaged(folder, "a network has no configuration")
     if description["code"] not in CODES:
         raise _damaged(folder, f"code is {description['code']!r}, expected one of {', '.join(CODES)}")
+    if (rendering := description.get("default_rendering", "decoder")) not in RENDERINGS:
+        raise _damaged(folder, f"default_rendering is {rendering!r}, expected one of {', '.join(RENDERINGS)}")
     expected = networks.get("codegan", {}).get("config", {}).get("emotions", len(description["emotions"]))
     if expected != len(description["emotions"]):
         raise _damaged(folder, f"CodeGAN has {expected} emotions but {len(description['emotions'])} are named")

@@ -1,0 +1,132 @@
+"""What the options ask for, and what the networks make of it, as a `rendering.Change` of the recording."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from evc_jax.audio.chunking import join_windows
+from evc_jax.audio.config import AudioConfig
+from evc_jax.conversion.controls import SEMITONES_PER_OCTAVE, remaining_range
+from evc_jax.conversion.engine import ConversionEngine, WindowInputs
+from evc_jax.conversion.options import ConversionOptions, TransferAspects
+from evc_jax.conversion.rendering import Change
+from evc_jax.features import dtw, time_warp
+from evc_jax.features.extract import Features
+from evc_jax.features.f0_codes import LogF0Statistics, log_f0_statistics
+from evc_jax.features.harmonics import envelope_filter
+from evc_jax.features.register import Register
+
+# What the autoencoder blurs is the same in both decoded mels; finer differences than these are its errors.
+FILTER_CEPSTRA = 10
+FILTER_FRAMES = 7
+LARGEST_FILTER_DB = 15.0
+# Of the ratio of two voices' deviations of log F0, either way.
+LARGEST_RANGE_FACTOR = 2.0
+
+SAME_MELODY = LogF0Statistics(0.0, 1.0)
+
+
+def melody(
+    features: Features,
+    change: Change,
+    statistics: LogF0Statistics,
+    options: ConversionOptions,
+    voice: LogF0Statistics = SAME_MELODY,
+) -> Change:
+    """The change with that of F0, which needs no network.
+
+    Args:
+      features: of the recording.
+      change: on whose clock it is.
+      statistics: of the whole recording's F0; the range changes about their mean.
+      options: `pitch_shift`, `pitch_range` and `flatten_pitch` of them.
+      voice: what another voice adds to the mean, and the factor of the deviation; see `register_change`.
+    """
+    factor = voice.std * options.pitch_range * remaining_range(options)
+    shift = voice.mean + options.pitch_shift * np.log(2) / SEMITONES_PER_OCTAVE
+    log_f0 = np.full(len(change.positions), shift)
+    if factor != 1:
+        log_f0 += (factor - 1) * (_log_f0(features, change.positions, statistics.mean) - statistics.mean)
+    return change.with_log_f0(log_f0)
+
+
+def register_change(
+    register: Register | None, source: Float[np.ndarray, " C"], wished: Float[np.ndarray, " C"]
+) -> LogF0Statistics:
+    """How the mean of log F0 moves from one voice to another, and by which factor its deviation does.
+
+    Both voices' registers are predicted, so that one and the same voice changes nothing; without a register nothing
+    does, either.
+    """
+    if register is None:
+        return SAME_MELODY
+    ours, theirs = register.predict(source), register.predict(wished)
+    factor = np.clip(theirs.std / ours.std, 1 / LARGEST_RANGE_FACTOR, LARGEST_RANGE_FACTOR)
+    return LogF0Statistics(theirs.mean - ours.mean, float(factor))
+
+
+def decoded_filter(
+    engine: ConversionEngine, as_is: WindowInputs, wished: WindowInputs, frames: int, config: AudioConfig
+) -> Float[np.ndarray, "T F"]:
+    """The change of the spectrum in decibels by which two decoded mels differ.
+
+    Smoothed over cepstra and frames, and bounded by `LARGEST_FILTER_DB`.
+
+    Args:
+      engine: the networks.
+      as_is, wished: windows of the same frames of one recording, as they are and as they are to be.
+      frames: of the recording.
+      config: of the mel.
+    """
+    before, after = (np.clip(join_windows(engine.convert(each), frames), 0, 1) for each in (as_is, wished))
+    difference_db = config.range_db * (after - before) @ envelope_filter(config.mel_bands, FILTER_CEPSTRA)
+    return (LARGEST_FILTER_DB * np.tanh(_smooth(difference_db) / LARGEST_FILTER_DB)).astype(np.float32)
+
+
+def _smooth(x: Float[np.ndarray, "T F"]) -> Float[np.ndarray, "T F"]:
+    """Means over `FILTER_FRAMES` frames, of which the outer ones count less."""
+    weights = np.hanning(FILTER_FRAMES + 2)[1:-1]
+    padded = np.pad(x, ((FILTER_FRAMES // 2, FILTER_FRAMES // 2), (0, 0)), mode="edge")
+    return sum(w * padded[i : i + len(x)] for i, w in enumerate(weights / weights.sum()))
+
+
+def transferred(
+    source: Features, target: Features, aspects: TransferAspects, source_filter_db: Float[np.ndarray, "T F"]
+) -> Change:
+    """The change by which the source gets aspects of another recording of the same sentence.
+
+    As in `transfer`, the register of F0 belongs to the owner of the timbre.
+
+    Args:
+      source, target: of one sentence, of any lengths.
+      aspects: what comes from the target.
+      source_filter_db: what the target's voice changes in the spectrum, at the source's frames; zeros without timbre.
+    """
+    frames = len((target if aspects.rhythm else source).mel)
+    positions, of_target = np.arange(frames, dtype=np.float64), np.arange(frames, dtype=np.float64)
+    if aspects.rhythm:
+        positions = _rising(dtw.align(target.mel, source.mel), len(source.mel))
+    elif aspects.pitch:
+        of_target = _rising(dtw.align(source.mel, target.mel), len(target.mel))
+    log_f0 = np.zeros(frames)
+    pitch, timbre = (target if moves else source for moves in (aspects.pitch, aspects.timbre))
+    if (pitch is target or timbre is target) and (source.f0_hz > 0).any() and (target.f0_hz > 0).any():
+        ours, theirs, register = (log_f0_statistics(each.f0_hz) for each in (source, pitch, timbre))
+        before = _log_f0(source, positions, ours.mean)
+        melody = _log_f0(target, of_target, theirs.mean) if pitch is target else before
+        log_f0 = (melody - theirs.mean) * register.std / theirs.std + register.mean - before
+    return Change(positions, log_f0, time_warp.warp(source_filter_db, positions))
+
+
+def _rising(positions: np.ndarray, frames: int) -> np.ndarray:
+    return np.clip(np.maximum.accumulate(positions.astype(np.float64)), 0, frames - 1)
+
+
+def _log_f0(features: Features, positions: np.ndarray, default: float) -> Float[np.ndarray, " T"]:
+    """Log F0 at positions of a recording, without gaps: interpolated where it is unvoiced, `default` if it all is."""
+    f0_hz = time_warp.warp_f0(features.f0_hz, positions).astype(np.float64)
+    voiced = np.flatnonzero(f0_hz)
+    if not len(voiced):
+        return np.full(len(positions), default)
+    return np.interp(np.arange(len(positions)), voiced, np.log(f0_hz[voiced]))
