@@ -60,6 +60,7 @@ class ConversionEngine:
         self._params: dict[str, Any] = {}
         self._convert = jax.jit(self._trace_conversion, static_argnames="emotional")
         self._move_pitch = jax.jit(self._trace_pitch)
+        self._change_prosody = jax.jit(self._trace_prosody)
 
     @property
     def f0_classes(self) -> int:
@@ -101,6 +102,15 @@ class ConversionEngine:
         arrays = {"mel": rhythm_mel, "voiced": voiced, "f0": f0}
         return self._in_batches(arrays, lambda batch: self._move_pitch(params, **batch))
 
+    def change_prosody(
+        self, track: Float[np.ndarray, "N T I"], summary: Float[np.ndarray, " S"], emotion: Float[np.ndarray, " K"]
+    ) -> Float[np.ndarray, "N T O"]:
+        """The prosody network on the windows of one recording; see `models.prosody`."""
+        params = self._device_params(("prosody",))
+        rows = {"summary": summary, "emotion": emotion}
+        arrays = {"track": track, **{name: np.repeat(row[None], len(track), axis=0) for name, row in rows.items()}}
+        return self._in_batches(arrays, lambda batch: self._change_prosody(params, **batch))
+
     def _in_batches(self, arrays: dict[str, np.ndarray], apply: Any) -> np.ndarray:
         out = []
         for part, size in batches(len(arrays["mel"])):
@@ -132,6 +142,9 @@ class ConversionEngine:
             codes = replace_codes(codes, self._bundle.code, jnp.where(strength == 0, source, moved))
         codes = scale_pitch(codes, inputs["pitch_gain"])
         return autoencoder.apply(params["speechsplit"], codes, inputs["embedding"], method="decode")
+
+    def _trace_prosody(self, params: dict[str, Any], track: Array, summary: Array, emotion: Array) -> Array:
+        return self._bundle.network("prosody").network.apply(params["prosody"], track, summary, emotion)
 
     def _trace_pitch(self, params: dict[str, Any], mel: Array, voiced: Array, f0: Array) -> Array:
         logits = self._bundle.network("f0_converter").network.apply(params["f0_converter"], mel, f0)

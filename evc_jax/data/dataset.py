@@ -59,8 +59,9 @@ class SplitSource(Sequence[dict[str, Any]]):
     """Random access to the records of one split; a grain data source.
 
     A record is a dict: `mel [T, F]`, `f0_hz [T]` (0 = unvoiced), `speaker_embedding [256]`, `utterance_embedding
-    [256]` float32; `audio [S]` int16 (full scale `audio.io.PCM_SCALE`); `log_f0_mean`, `log_f0_std` float; and
-    the strings `speaker sex emotion corpus_emotion text_id text utterance_id`, whatever the dataset's storage.
+    [256]` float32; `audio [S]` int16 (full scale `audio.io.PCM_SCALE`); `log_f0_mean`, `log_f0_std`,
+    `level_gain` (see `features.extract.Features`; datasets of version 0.1 lack it) float; and the strings `speaker sex
+    emotion corpus_emotion text_id text utterance_id`, whatever the dataset's storage.
     Arrays are shared: do not write.
     """
 

@@ -32,6 +32,7 @@ _NETWORKS = {
     "f0_converter": ("evc_jax.models.speechsplit.network", "F0Converter", "F0ConverterConfig"),
     "voicegan": ("evc_jax.models.gan.voicegan", "VoiceGenerator", "VoiceGANConfig"),
     "codegan": ("evc_jax.models.gan.codegan", "CodeGenerator", "CodeGANConfig"),
+    "prosody": ("evc_jax.models.prosody", "ProsodyNetwork", "ProsodyConfig"),
     "waveglow": ("evc_jax.models.waveglow.network", "WaveGlow", "WaveGlowConfig"),
 }
 NETWORKS = tuple(_NETWORKS)

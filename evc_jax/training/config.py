@@ -23,6 +23,7 @@ SYSTEMS = {
     "f0_converter": "F0Converter",
     "voicegan": "VoiceGAN",
     "codegan": "CodeGAN",
+    "prosody": "Prosody",
     "waveglow": "WaveGlow",
 }
 COMPUTE_DTYPES = ("float32", "bfloat16", "float64")

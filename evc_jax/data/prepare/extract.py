@@ -59,6 +59,7 @@ def extract_shard(shard: WorkShard, work: str, root: str, config: AudioConfig, e
     tracks = [np.zeros(0, np.float32)]
     voices: list[np.ndarray] = []
     embeddings: list[np.ndarray] = []
+    gains: list[float] = []
     failures: list[tuple[str, str]] = []
     to_voice, to_embeddings = _embedder_functions(embedder)
     digest = hashlib.sha256()
@@ -81,6 +82,7 @@ def extract_shard(shard: WorkShard, work: str, root: str, config: AudioConfig, e
             add(f"mel/{len(tracks) - 1}", analysis.mel.astype(np.float32))
             add(f"audio/{len(tracks) - 1}", to_pcm(analysis.audio))
             tracks.append(analysis.f0_hz.astype(np.float32))
+            gains.append(analysis.level_gain)
             voices.append(voice)
             if sum(each.nbytes for each in voices) >= GROUP_BYTES:
                 embeddings += to_embeddings(voices)
@@ -89,6 +91,7 @@ def extract_shard(shard: WorkShard, work: str, root: str, config: AudioConfig, e
         add("frames", np.array([len(track) for track in tracks[1:]], np.int64))
         add("f0_hz", np.concatenate(tracks))
         add("embedding", np.array(embeddings, np.float32))
+        add("level_gain", np.array(gains, np.float32))
         add("digest", np.array(digest.hexdigest()))
         add("failures", np.array(json.dumps(failures)))
 
@@ -127,6 +130,7 @@ class ShardFeatures:
     utterances: list[Recording]
     f0_hz: list[np.ndarray]  # of each [T] float32, 0 where unvoiced
     embeddings: np.ndarray  # [N, 256] float32
+    level_gains: np.ndarray  # [N] float32
     archive: np.lib.npyio.NpzFile  # `mel/I` [T, F] float32 and `audio/I` [S] int16, read anew at each access
 
 
@@ -140,7 +144,7 @@ def open_features(work: epath.PathLike, shard: WorkShard, download: bool = False
         failed = {failure.utterance_id for failure in _failures(archive)}
         usable = [utterance for utterance in read_utterances(work, shard) if utterance.utterance_id not in failed]
         tracks = np.split(archive["f0_hz"], np.cumsum(archive["frames"])[:-1])
-        yield ShardFeatures(usable, tracks, archive["embedding"], archive)
+        yield ShardFeatures(usable, tracks, archive["embedding"], archive["level_gain"], archive)
 
 
 def gather_results(

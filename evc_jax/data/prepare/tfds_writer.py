@@ -167,6 +167,7 @@ def _features(mel_bands: int, form: Storage) -> tfds.features.FeaturesDict:
             "utterance_embedding": array(shape=(EMBEDDING_DIM,), dtype=np.float32),
             "log_f0_mean": tfds.features.Scalar(np.float32),
             "log_f0_std": tfds.features.Scalar(np.float32),
+            "level_gain": tfds.features.Scalar(np.float32),
             **{name: tfds.features.Text() for name in TEXT_FIELDS},
         }
     )
@@ -185,5 +186,6 @@ def _example(
         "utterance_embedding": features.embeddings[index],
         "log_f0_mean": np.float32(speaker.log_f0_mean),
         "log_f0_std": np.float32(speaker.log_f0_std),
+        "level_gain": np.float32(features.level_gains[index]),
         **{name: getattr(utterance, name) for name in TEXT_FIELDS},
     }

@@ -1,0 +1,78 @@
+"""What an emotion changes in a recording that is rendered from the source: see `models.prosody`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from evc_jax.audio.chunking import join_windows, split_windows
+from evc_jax.audio.config import AudioConfig
+from evc_jax.conversion.engine import ConversionEngine
+from evc_jax.features import prosody
+from evc_jax.features.extract import Features
+from evc_jax.features.prosody import CEPSTRA, ProsodyReference
+
+# Beyond these the change of a frame is an error of the network, at any strength.
+LARGEST_SEMITONES, LARGEST_DB, LARGEST_DURATION = 18.0, 30.0, 2.0
+SMOOTHING_FRAMES = 5
+
+
+@dataclass(frozen=True, eq=False)
+class ProsodyChange:
+    """At the source's frames.
+
+    Attributes:
+      semitones: on F0.
+      filter_db: on each mel band.
+      log_duration: natural logarithm of how much longer each frame lasts; 0 in pauses.
+    """
+
+    semitones: Float[np.ndarray, " T"]
+    filter_db: Float[np.ndarray, "T F"]
+    log_duration: Float[np.ndarray, " T"]
+
+
+def reference_of(features: Features, config: AudioConfig) -> ProsodyReference:
+    """What the prosody of a recording is relative to: the recording as a whole."""
+    return prosody.reference_of(_prosody(features, config))
+
+
+def prosody_change(
+    engine: ConversionEngine,
+    features: Features,
+    reference: ProsodyReference,
+    emotion: Float[np.ndarray, " K"],
+    strength: float,
+    config: AudioConfig,
+) -> ProsodyChange:
+    """The change towards an emotion.
+
+    Args:
+      engine: the networks.
+      features: of the recording, or of a segment of it.
+      reference: of the whole recording.
+      emotion: weights of the bundle's emotions.
+      strength: factor of the change.
+      config: of the features.
+    """
+    measured = _prosody(features, config)
+    track, summary = prosody.network_inputs(measured, reference)
+    windows = engine.change_prosody(split_windows(track), summary, emotion)
+    change = strength * _smooth(join_windows(windows, len(track)))
+    semitones = np.clip(change[:, 0], -LARGEST_SEMITONES, LARGEST_SEMITONES)
+    filter_db = prosody.filter_of(change[:, 1 : 1 + CEPSTRA], config.mel_bands)
+    longest = np.log(LARGEST_DURATION)
+    log_duration = np.clip(change[:, -1], -longest, longest) * measured.active
+    return ProsodyChange(semitones, np.clip(filter_db, -LARGEST_DB, LARGEST_DB), log_duration)
+
+
+def _prosody(features: Features, config: AudioConfig) -> prosody.Prosody:
+    return prosody.measure(features.mel, features.f0_hz, features.level_gain, config)
+
+
+def _smooth(change: Float[np.ndarray, "T O"]) -> Float[np.ndarray, "T O"]:
+    weights = np.hanning(SMOOTHING_FRAMES + 2)[1:-1]
+    padded = np.pad(change, ((SMOOTHING_FRAMES // 2,) * 2, (0, 0)), mode="edge")
+    return sum(w * padded[i : i + len(change)] for i, w in enumerate(weights / weights.sum()))

@@ -1,0 +1,120 @@
+"""Prosody: the melody, loudness and spectral shape of a recording, relative to the recording itself.
+
+What an emotion changes and a rendering from the source can change: F0 in semitones, and the log-mel spectrum in
+decibels as a few cosines over its bands (cepstra), of which the first is the loudness and the next are its tilt.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from evc_jax.audio.config import AudioConfig
+from evc_jax.features.f0_codes import DEFAULT_LOG_F0, MIN_VOICED_FRAMES
+
+CEPSTRA = 13
+TRACK_CHANNELS = 2 + CEPSTRA  # F0, voicing, cepstra
+CHANGE_CHANNELS = 2 + CEPSTRA  # F0, cepstra, logarithm of the local duration
+SUMMARY_CEPSTRA = 8
+SUMMARY_CHANNELS = 2 + SUMMARY_CEPSTRA
+# Frames this far below the loudest one are pauses.
+ACTIVE_RANGE_DB = 30.0
+SEMITONES_PER_NEPER = 12 / np.log(2)
+# Typical sizes, to bring what the network reads to about 1.
+_TYPICAL_SEMITONES, _TYPICAL_CEPSTRA_DB, _TYPICAL_LOUDNESS_DB = 4.0, 4.0, 15.0
+_MIDDLE_VOICE, _VOICES_SEMITONES, _TYPICAL_DEVIATION = 88.0, 6.0, 3.0  # 88 semitones above 1 Hz are 161 Hz
+_TYPICAL_VOICE_CEPSTRA_DB = 6.0
+
+
+@dataclass(frozen=True, eq=False)
+class Prosody:
+    """Of a recording of T frames.
+
+    Attributes:
+      semitones: F0 in semitones above 1 Hz, interpolated where unvoiced.
+      cepstra_db: cosines over the bands of the log-mel spectrum, at the recording's own level.
+      loudness_db: of all bands together.
+      voiced: where F0 was found.
+      active: where there is speech; elsewhere are pauses.
+    """
+
+    semitones: Float[np.ndarray, " T"]
+    cepstra_db: Float[np.ndarray, "T {CEPSTRA}"]
+    loudness_db: Float[np.ndarray, " T"]
+    voiced: Bool[np.ndarray, " T"]
+    active: Bool[np.ndarray, " T"]
+
+
+@dataclass(frozen=True, eq=False)
+class ProsodyReference:
+    """What a recording's track is relative to: the recording as a whole.
+
+    Attributes:
+      semitones, deviation: mean and standard deviation over voiced frames.
+      cepstra_db: means over active frames.
+      loudest_db: the 90th percentile of loudness.
+    """
+
+    semitones: float
+    deviation: float
+    cepstra_db: Float[np.ndarray, " {CEPSTRA}"]
+    loudest_db: float
+
+
+def measure(
+    mel: Float[np.ndarray, "T F"], f0_hz: Float[np.ndarray, " T"], level_gain: float, config: AudioConfig
+) -> Prosody:
+    """The prosody of a recording; arguments are those of `extract.Features`."""
+    mel_db = mel.astype(np.float64) * config.range_db - 20 * np.log10(max(level_gain, 1e-9))
+    voiced = f0_hz > 0
+    semitones = np.full(len(f0_hz), DEFAULT_LOG_F0[0] * SEMITONES_PER_NEPER)
+    if voiced.any():
+        known = SEMITONES_PER_NEPER * np.log(f0_hz[voiced].astype(np.float64))
+        semitones = np.interp(np.arange(len(f0_hz)), np.flatnonzero(voiced), known)
+    loudness_db = 10 * np.log10((10 ** (mel_db / 10)).sum(axis=1))
+    active = loudness_db > loudness_db.max() - ACTIVE_RANGE_DB
+    cepstra_db = mel_db @ _analysis(config.mel_bands)
+    arrays = (array.astype(np.float32) for array in (semitones, cepstra_db, loudness_db))
+    return Prosody(*arrays, voiced, active)
+
+
+def reference_of(prosody: Prosody) -> ProsodyReference:
+    """The recording as a whole; without enough voiced frames its deviation of F0 is a typical one."""
+    known = prosody.semitones[prosody.voiced].astype(np.float64)
+    middle = float(known.mean()) if len(known) else DEFAULT_LOG_F0[0] * SEMITONES_PER_NEPER
+    deviation = float(known.std()) if len(known) >= MIN_VOICED_FRAMES else _TYPICAL_DEVIATION
+    cepstra_db = prosody.cepstra_db[prosody.active].mean(axis=0)
+    return ProsodyReference(middle, deviation, cepstra_db, float(np.percentile(prosody.loudness_db, 90)))
+
+
+def network_inputs(
+    prosody: Prosody, reference: ProsodyReference
+) -> tuple[Float[np.ndarray, "T {TRACK_CHANNELS}"], Float[np.ndarray, " {SUMMARY_CHANNELS}"]]:
+    """What `models.prosody` reads: the track relative to the reference, and the reference; all about 1 in size."""
+    melody = np.where(prosody.voiced, prosody.semitones - reference.semitones, 0) / _TYPICAL_SEMITONES
+    loudness = (prosody.loudness_db - reference.loudest_db) / _TYPICAL_LOUDNESS_DB
+    shape = (prosody.cepstra_db[:, 1:] - reference.cepstra_db[1:]) / _TYPICAL_CEPSTRA_DB
+    track = np.column_stack([melody, prosody.voiced, loudness, shape]).astype(np.float32)
+    height = (reference.semitones - _MIDDLE_VOICE) / _VOICES_SEMITONES
+    spread = (reference.deviation - _TYPICAL_DEVIATION) / 2
+    voice = reference.cepstra_db[1 : 1 + SUMMARY_CEPSTRA] / _TYPICAL_VOICE_CEPSTRA_DB
+    return track, np.concatenate([[height, spread], voice]).astype(np.float32)
+
+
+def filter_of(cepstra_db: Float[np.ndarray, "T {CEPSTRA}"], bands: int) -> Float[np.ndarray, "T F"]:
+    """The change in decibels of each mel band that a change of the cepstra is."""
+    return (cepstra_db @ _cosines(bands)).astype(np.float32)
+
+
+@functools.cache
+def _cosines(bands: int) -> Float[np.ndarray, "K F"]:
+    return np.cos(np.pi * np.outer(np.arange(CEPSTRA), np.arange(bands) + 0.5) / bands)
+
+
+@functools.cache
+def _analysis(bands: int) -> Float[np.ndarray, "F K"]:
+    """The inverse of `_cosines`, by projection."""
+    return (_cosines(bands) * np.where(np.arange(CEPSTRA) == 0, 1, 2)[:, None] / bands).T
