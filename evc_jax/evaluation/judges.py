@@ -58,12 +58,18 @@ def require_recogniser() -> None:
 
 
 def dnsmos(audio: Samples) -> float:
-    """Predicted overall rating of listeners, 1 to 5, by DNSMOS (Reddy et al. 2022); samples at 16 kHz."""
+    """Predicted overall rating of listeners, 1 to 5, by DNSMOS (Reddy et al. 2022); samples at 16 kHz.
+
+    NOTE: a short recording is repeated to the network's 9 s. The package doubles it, and rates up to ten windows of the
+    same sound.
+    """
     if not is_installed("speechmos"):
         return float("nan")
     from speechmos import dnsmos as package
 
-    return float(package.run(np.clip(audio, -1, 1).astype(np.float32), RATE_HZ)["ovrl_mos"])
+    window = int(package.INPUT_LENGTH * RATE_HZ)
+    repeated = np.resize(audio, window) if len(audio) < window else audio
+    return float(package.run(np.clip(repeated, -1, 1).astype(np.float32), RATE_HZ)["ovrl_mos"])
 
 
 def phonemes(audio: Samples) -> list[str]:

@@ -1,7 +1,7 @@
 """The rules: an emotion as a page of statistics, applied with WORLD. A learned conversion must beat them.
 
-Of each training speaker the takes in an emotion are compared with the same speaker's neutral ones; the rule is the median
-over the speakers of a dataset. Takes of the stronger intensity count where the corpus has intensities.
+Of each training speaker the takes in an emotion are compared with the same speaker's neutral ones; the rule is the
+median over the speakers of a dataset. Takes of the stronger intensity count where the corpus has intensities.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from evc_jax.audio.io import from_pcm
 from evc_jax.audio.mel import mel_filters
 from evc_jax.evaluation.metrics import Record
 from evc_jax.evaluation.speech import NEUTRAL, by_speaker, strong_takes
+from evc_jax.evaluation.takes import speech_frames
 from evc_jax.evaluation.world import WorldAnalysis
 from evc_jax.features.f0_codes import MIN_VOICED_FRAMES
 
 SPECTRUM_CEPSTRA = 12
 LARGEST_CHANGE_DB = 18.0
-SILENCE_DB = 35.0
 FADE_FRAMES = 5
 
 
@@ -131,13 +131,6 @@ def _compare(neutral: Sequence[_Take], takes: Sequence[_Take]) -> Rule:
         length=float(np.exp(np.mean(np.log(ratios)))) if ratios else 1.0,
         spectrum_db=next(spectra_db) - next(spectra_db),
     )
-
-
-def speech_frames(mel: Float[np.ndarray, "T F"], config: AudioConfig) -> int:
-    """Frames from the first to the last one that is within 35 dB of the loudest."""
-    level_db = 10 * np.log10((10 ** (config.range_db * mel / 10)).sum(axis=1))
-    active = np.flatnonzero(level_db > level_db.max() - SILENCE_DB)
-    return int(active[-1] - active[0] + 1)
 
 
 def _smooth(spectrum_db: np.ndarray) -> np.ndarray:

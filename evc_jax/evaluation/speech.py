@@ -1,4 +1,4 @@
-"""The recordings of an evaluation: those that are judged, and those that the baselines and the recogniser learn from."""
+"""The recordings of an evaluation: those that are judged, and those that baselines and recogniser learn from."""
 
 from __future__ import annotations
 

@@ -8,11 +8,13 @@ import numpy as np
 from jaxtyping import Float
 
 from evc_jax.audio.config import AudioConfig
-from evc_jax.evaluation.rules import SILENCE_DB, speech_frames
 from evc_jax.features import dtw
 from evc_jax.features.f0_codes import MIN_VOICED_FRAMES
 
 CEPSTRA = 13
+# Frames are speech down to this far below the level that one in twenty passes; a pop does not count.
+LOUD_PERCENTILE = 95
+SPEECH_RANGE_DB = 35.0
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class TakeDistance:
 
     Attributes:
       f0_semitones: mean absolute difference of log-F0 over aligned frames that are voiced in both.
-      energy_db: mean absolute difference of the levels of aligned frames of speech, each below its own maximum.
+      energy_db: mean absolute difference of the levels of aligned frames of speech, each relative to its recording's loud ones.
       length: absolute logarithm of the ratio of durations; 0.1 is 10 %.
       mel_cepstral_db: mel-cepstral distortion of aligned frames of speech.
     """
@@ -49,7 +51,7 @@ def take_distance(
     if both.sum() >= MIN_VOICED_FRAMES:
         f0_semitones = float(12 * np.abs(np.log2(a_hz[both] / b_hz[both])).mean())
     a_db, b_db = (_level_db(x, config) for x in (mel, other_mel))
-    speech = (a_db[rows] > -SILENCE_DB) & (b_db[columns] > -SILENCE_DB)
+    speech = (a_db[rows] > -SPEECH_RANGE_DB) & (b_db[columns] > -SPEECH_RANGE_DB)
     # Cepstra of the natural logarithm of the bands' amplitudes, without the level.
     cepstra = [
         fft.dct(x * config.range_db / 20 * np.log(10), norm="ortho")[:, 1 : CEPSTRA + 1] / np.sqrt(x.shape[1] / 2)
@@ -59,13 +61,23 @@ def take_distance(
     distortion_db = 10 / np.log(10) * np.sqrt(2 * np.square(difference).sum(axis=1))
     return TakeDistance(
         f0_semitones,
-        float(np.abs(a_db[rows] - b_db[columns])[speech].mean()),
+        _mean(np.abs(a_db[rows] - b_db[columns])[speech]),
         float(abs(np.log(speech_frames(mel, config) / speech_frames(other_mel, config)))),
-        float(distortion_db[speech].mean()),
+        _mean(distortion_db[speech]),
     )
 
 
+def speech_frames(mel: Float[np.ndarray, "T F"], config: AudioConfig) -> int:
+    """Frames from the first to the last one of speech."""
+    active = np.flatnonzero(_level_db(mel, config) > -SPEECH_RANGE_DB)
+    return int(active[-1] - active[0] + 1)
+
+
 def _level_db(mel: np.ndarray, config: AudioConfig) -> np.ndarray:
-    """Level of each frame below the loudest one."""
+    """Level of each frame relative to the loud ones."""
     level_db = 10 * np.log10((10 ** (config.range_db * mel / 10)).sum(axis=1))
-    return level_db - level_db.max()
+    return level_db - np.percentile(level_db, LOUD_PERCENTILE)
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else float("nan")
