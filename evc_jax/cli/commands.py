@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from evc_jax.cli import pipes
+from evc_jax.cli import evaluate, pipes
 from evc_jax.cli.parser import FAILED, build_parser
 from evc_jax.conversion import voice_store
 from evc_jax.conversion.options import OPTIONS, ORIGINAL_VOICE, TransferAspects, check_voice, options_from
@@ -289,6 +289,7 @@ _COMMANDS = {
     "similarity": _similarity,
     "prepare": _prepare,
     "bundle": _bundle,
+    "evaluate": lambda arguments: evaluate.run(arguments, _given(arguments), _converter),
     "serve": _serve,
 }
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from evc_jax import __version__
+from evc_jax.cli import evaluate
 from evc_jax.conversion.options import MAX_SEED, OPTIONS, SEXES, Option
 from evc_jax.data.corpora import CORPORA
 from evc_jax.data.encoding import AUDIO_STORAGES, MEL_STORAGES
@@ -33,6 +34,7 @@ from a corpus to a bundle of your own:
   python scripts/train.py --config=configs/speechsplit.py:small --workdir=runs/ss
   evc bundle --speechsplit runs/ss --codegan runs/cg --voicegan runs/vg -o my_bundle
   evc convert hello.wav --bundle my_bundle --emotion happy -o happy.wav
+  evc evaluate my_bundle --data datasets --datasets ravdess,emodb
 
 `evc COMMAND --help` explains each command."""
 
@@ -120,6 +122,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_similarity(commands)
     _add_prepare(commands)
     _add_bundle(commands)
+    _add_evaluate(commands)
     _add_serve(commands)
     return parser
 
@@ -274,6 +277,14 @@ def _add_bundle(commands) -> None:
     parser.add_argument(
         "--storage", choices=STORAGE_DTYPES, default="float32", help="float16 halves the size; default: float32"
     )
+
+
+def _add_evaluate(commands) -> None:
+    parser = _add(commands, "evaluate", "measure a bundle beside real speech and rules", evaluate.EPILOG)
+    evaluate.add_arguments(parser, _number)
+    for option in OPTIONS:
+        if option.synthesis or option.name == "rendering":
+            _add_option(parser, option)
 
 
 def _add_serve(commands) -> None:

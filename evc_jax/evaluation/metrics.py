@@ -1,45 +1,20 @@
-"""Distances between recordings: mel-spectrogram, F0, voice, timing; and the choice of recordings to measure."""
+"""Distances between recordings: mel-spectrogram, F0, voice, timing."""
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from evc_jax.audio import io as audio_io
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.mel import frame_count, log_mel
-from evc_jax.data.sampling import spread_evenly
-from evc_jax.errors import DataError
 from evc_jax.features import dtw
 from evc_jax.features.f0_codes import MIN_VOICED_FRAMES
 
-PESQ_RATE_HZ = 16_000
-WORST_PESQ = 1.0
-
 Record = Mapping[str, Any]  # one utterance of a prepared dataset, see `data.dataset.SplitSource`
-
-
-def choose_records(records: Sequence[Record], count: int) -> list[Record]:
-    """At most `count` records, spread evenly over them.
-
-    Raises:
-      DataError: there are none.
-    """
-    chosen = spread_evenly(records, count)
-    if not chosen:
-        raise DataError("There are no recordings to measure; give a dataset with a test split that is not empty.")
-    return chosen
-
-
-def over_finite(statistic: Callable[[np.ndarray], Any], rows: Sequence[Sequence[float]]) -> list[float]:
-    """The statistic of each column's finite values; NaN for a column without any."""
-    columns = (column[np.isfinite(column)] for column in np.asarray(rows, float).T)
-    return [float(statistic(column)) if len(column) else float("nan") for column in columns]
 
 
 def mel_l1(reference: Float[np.ndarray, " Sa"], other: Float[np.ndarray, " Sb"], config: AudioConfig) -> float:
@@ -50,30 +25,6 @@ def mel_l1(reference: Float[np.ndarray, " Sa"], other: Float[np.ndarray, " Sb"],
     frames = min(frame_count(len(reference), config), frame_count(len(other), config))
     mels = [np.clip(log_mel(x, config)[:frames], 0, 1) for x in (reference, other)]
     return float(np.abs(mels[0] - mels[1]).mean())
-
-
-def pesq_is_installed() -> bool:
-    """Whether `pesq` can be measured; its package has to be compiled, so it is no dependency of evc_jax."""
-    return importlib.util.find_spec("pesq") is not None
-
-
-def pesq(reference: Float[np.ndarray, " Sa"], other: Float[np.ndarray, " Sb"], rate_hz: int) -> float:
-    """Predicted listeners' rating of the other recording: wide-band PESQ (ITU-T P.862.2), from about 1 to 4.64.
-
-    The longer one is cut, and the level does not count. `WORST_PESQ` where PESQ finds too little speech. Needs the
-    package: see `pesq_is_installed`.
-    """
-    from pesq import PesqError
-    from pesq import pesq as measure
-
-    samples = min(len(reference), len(other))
-    sounds = [audio_io.to_mono(x[:samples], rate_hz, PESQ_RATE_HZ) for x in (reference, other)]
-    if not all(map(np.any, sounds)):  # the package fails on digital silence
-        return WORST_PESQ
-    try:
-        return float(measure(PESQ_RATE_HZ, *sounds, "wb"))
-    except PesqError:
-        return WORST_PESQ
 
 
 @dataclass(frozen=True)

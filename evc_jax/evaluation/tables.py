@@ -1,32 +1,10 @@
-"""Reports: rows of measurements as a Markdown table that is also readable as plain text."""
+"""Measurements as a Markdown table that is also readable as plain text."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
-
-
-@dataclass(frozen=True)
-class Report:
-    """Measurements and the sentences below them; as text a Markdown table.
-
-    Attributes:
-      header: of the columns.
-      specs: of the columns, as format specifications, e.g. "+.1f"; an empty one is for text.
-      rows: a value per column; NaN is what could not be measured.
-      note: what the numbers are.
-    """
-
-    header: Sequence[str]
-    specs: Sequence[str]
-    rows: Sequence[Sequence[Any]]
-    note: str
-
-    def __str__(self) -> str:
-        cells = [list(map(cell, row, self.specs)) for row in self.rows]
-        return f"{markdown_table(self.header, cells)}\n\n{self.note}"
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
