@@ -36,7 +36,7 @@ def warp_sound(
     margin = piece + reach + step
     # Reflected, so that a piece at the recording's ends is sound as well.
     padded = np.pad(sound, margin, mode="symmetric" if len(sound) else "constant")
-    starts = np.clip(np.rint(wanted), 0, len(sound) - 1).astype(int) + margin - step
+    starts = (np.clip(np.rint(wanted), 0, len(sound) - 1).astype(int) + margin - step).tolist()
     pieces = np.empty((count, piece), np.float32)
     before = None
     for i, start in enumerate(starts):

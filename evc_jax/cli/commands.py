@@ -240,8 +240,10 @@ def _bundle(arguments: argparse.Namespace) -> int:
         datasets=datasets,
         licence=arguments.licence,
         storage_dtype=arguments.storage,
+        rendering=arguments.rendering,
     )
-    print(f"{arguments.output}: {', '.join(description['networks'])}; default vocoder {description['default_vocoder']}")
+    defaults = f"{description['default_rendering']}, {description['default_vocoder']}"
+    print(f"{arguments.output}: {', '.join(description['networks'])}; default rendering and vocoder {defaults}")
     for key, value in description["evaluation"].items():
         print(f"  {key}: {value}")
     return 0

@@ -15,7 +15,7 @@ from evc_jax.data.corpora import CORPORA
 from evc_jax.data.encoding import AUDIO_STORAGES, MEL_STORAGES
 from evc_jax.data.prepare.local_runner import BEAM_RUNNERS, LOCAL
 from evc_jax.errors import EvcError
-from evc_jax.pretrained.bundle import NETWORKS, STORAGE_DTYPES, embedded_path, load_bundle
+from evc_jax.pretrained.bundle import NETWORKS, RENDERINGS, STORAGE_DTYPES, embedded_path, load_bundle
 from evc_jax.serving import settings
 
 FAILED = 2
@@ -40,7 +40,8 @@ from a corpus to a bundle of your own:
 
 _CONVERT_EPILOG = """\
 examples:
-  evc convert hello.wav -o same.wav                          the source, rebuilt
+  evc convert hello.wav -o same.wav                          the source, rebuilt; with --rendering source itself
+  evc convert hello.wav --rendering source --pitch-shift 3 -o higher.wav
   evc convert hello.wav --emotion angry -o angry.wav
   evc convert hello.wav --emotion sad --strength 0.5 --plot -o out.wav
   evc convert hello.mp3 --voice reference.wav -o cloned.wav  another person's voice
@@ -273,6 +274,9 @@ def _add_bundle(commands) -> None:
     parser.add_argument("--checkpoint", default="last", metavar="WHICH", help=which)
     parser.add_argument("--data", default="datasets", metavar="DIR", help="folder of the datasets; default: datasets")
     parser.add_argument("--datasets", help="names, joined by commas, whose test split chooses the default vocoder")
+    parser.add_argument(
+        "--rendering", choices=RENDERINGS, default="decoder", help="how the bundle renders by default; default: decoder"
+    )
     parser.add_argument("--licence", help="of the bundle; default: named after the data's licences")
     parser.add_argument(
         "--storage", choices=STORAGE_DTYPES, default="float32", help="float16 halves the size; default: float32"

@@ -54,3 +54,11 @@ def fit_register(
     x = embeddings - centre
     slopes = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ (wanted - middle))
     return Register(np.concatenate([slopes, (middle - centre @ slopes)[None]]))
+
+
+def mean_error_semitones(
+    register: Register, embeddings: Float[np.ndarray, "N 256"], log_f0_mean: Float[np.ndarray, " N"]
+) -> float:
+    """Root mean square error of the predicted means of speakers."""
+    errors = [register.predict(each).mean - mean for each, mean in zip(embeddings, log_f0_mean, strict=True)]
+    return float(12 / np.log(2) * np.sqrt(np.mean(np.square(errors))))

@@ -12,6 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from evc_jax import __version__
 from evc_jax.conversion.options import ASPECT_NAMES, OPTIONS, ORIGINAL_VOICE
 from evc_jax.errors import EvcError
+from evc_jax.pretrained.bundle import RENDERINGS
 from evc_jax.serving.metrics import count_answer
 from evc_jax.serving.recordings import Container, TooLongError
 from evc_jax.serving.routes import router
@@ -71,6 +72,8 @@ async def info(request: Request) -> dict[str, Any]:
         "aspects": ASPECT_NAMES,
         "vocoders": [name for name in VOCODERS if name != "waveglow" or bundle.has("waveglow")],
         "default_vocoder": bundle.default_vocoder,
+        "renderings": RENDERINGS,
+        "default_rendering": bundle.default_rendering,
         "formats": get_args(Container),
         "sample_rate_hz": service.converter.sample_rate_hz,
         "networks": list(bundle.description["networks"]),

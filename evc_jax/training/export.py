@@ -14,10 +14,11 @@ import numpy as np
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import from_pcm
 from evc_jax.config import from_mapping, to_mapping
-from evc_jax.data.dataset import audio_config, dataset_info, open_split
+from evc_jax.data.dataset import audio_config, dataset_info, open_speakers, open_split
 from evc_jax.data.sampling import spread_evenly
 from evc_jax.errors import ConfigError, DataError
 from evc_jax.evaluation.vocoders import copy_synthesis
+from evc_jax.features.register import Register, fit_register, mean_error_semitones
 from evc_jax.pretrained import bundle as bundles
 from evc_jax.pretrained.bundle import Bundle, TrainedNetwork
 from evc_jax.pretrained.workdir import Trained, load_for_inference
@@ -25,6 +26,8 @@ from evc_jax.training.checkpoints import fingerprint
 
 TEST_RECORDINGS = 32
 MAX_TEST_SECONDS = 5.0
+# With fewer the register of a voice cannot be told from its embedding.
+MIN_REGISTER_SPEAKERS = 20
 
 
 def export_bundle(
@@ -36,6 +39,7 @@ def export_bundle(
     datasets: Sequence[str] = (),
     licence: str | None = None,
     storage_dtype: str = "float32",
+    rendering: str = "decoder",
 ) -> dict[str, Any]:
     """Writes a bundle from a checkpoint of each work directory.
 
@@ -47,6 +51,7 @@ def export_bundle(
       datasets: the vocoders are compared on the test split of these; without any Griffin-Lim is the default.
       licence: of the bundle; None names those of the data.
       storage_dtype: see `bundle.save_bundle`.
+      rendering: the bundle's default, one of `bundle.RENDERINGS`.
 
     Returns:
       The description that was stored.
@@ -64,6 +69,7 @@ def export_bundle(
         "emotions": list(_codegan_options(trained).get("emotions", ())),
         "code": _codegan_options(trained).get("code", "pitch_rhythm"),
         "default_vocoder": "griffin-lim",
+        "default_rendering": rendering,
         "networks": {
             name: {"config": run.networks[name], "steps": run.step, "validation": run.metrics}
             for name, run in trained.items()
@@ -75,6 +81,9 @@ def export_bundle(
     params = {name: run.params[name] for name, run in trained.items()}
     loaded = _in_memory(description, params)
     _check_codes(loaded)
+    if (register := _fit_register(trained, data_dir)) is not None:
+        description["register"] = register[0].to_mapping()
+        description["evaluation"]["register_error_semitones"] = register[1]
     if datasets:
         errors = copy_synthesis(loaded, _test_recordings(data_dir, datasets, loaded.audio))
         description["evaluation"]["copy_synthesis_mel_l1"] = errors
@@ -143,6 +152,25 @@ def _audio(trained: Mapping[str, Trained], data_dir: str) -> AudioConfig:
                 "bundle must share them."
             )
     return config
+
+
+def _fit_register(trained: Mapping[str, Trained], data_dir: str) -> tuple[Register, float | None] | None:
+    """The register of voices, of the speakers that were trained on, and its error on those of the validation split.
+
+    None where there are fewer than `MIN_REGISTER_SPEAKERS`.
+    """
+    names = sorted({name for run in trained.values() for name in run.config["data"]["datasets"]})
+    if not names:
+        return None
+    speakers = open_speakers(data_dir, names, "train")
+    if len(speakers.names) < MIN_REGISTER_SPEAKERS:
+        return None
+    register = fit_register(speakers.embeddings, speakers.log_f0_mean, speakers.log_f0_std)
+    try:
+        others = open_speakers(data_dir, names, "validation")
+    except DataError:  # small corpora have no speakers to spare
+        return register, None
+    return register, round(mean_error_semitones(register, others.embeddings, others.log_f0_mean), 2)
 
 
 def _in_memory(description: Mapping[str, Any], params: Mapping[str, Any]) -> Bundle:

@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float
 
 PERIOD_S = 0.005  # between the frames
 # Aperiodicity changes slowly and takes longest: it is measured at every so many frames, and interpolated.
-APERIODICITY_STEP = 2
+APERIODICITY_STEP = 4
 LOWEST_HZ, HIGHEST_HZ = 50.0, 1500.0  # of the output's F0
 # Frames that are synthesized on both sides of a voiced stretch, and in which it is faded.
-FADE_FRAMES = 4
+FADE_FRAMES = 2
 
 
 def resynthesize(
