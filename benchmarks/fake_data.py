@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
+from evc_jax.features import prosody
 from evc_jax.models.speechsplit.config import SpeechSplitConfig
 from evc_jax.training.config import TrainConfig
 from evc_jax.training.system import System, build_system
@@ -75,6 +76,11 @@ def _sample_shapes(system: System) -> dict[str, tuple[int, ...]]:
             return {"embedding": (model.embedding_dim,), "sex": ()}
         case "codegan":
             return {"codes": (CODE_WINDOW_FRAMES, model.code_channels), "emotion": ()}
+        case "prosody":
+            change = (CODE_WINDOW_FRAMES, prosody.CHANGE_CHANNELS)
+            track, summary = (CODE_WINDOW_FRAMES, prosody.TRACK_CHANNELS), (prosody.SUMMARY_CHANNELS,)
+            labels: dict[str, tuple[int, ...]] = {"emotion": (), "aligned": (), "pair_weight": ()}
+            return {"track": track, "summary": summary, "change": change, "mask": change, **labels}
         case _:
             frames = model.resampling.padded_frames
             return {"mel": (frames, 80), "f0": (frames,), "length": (), "speaker_embedding": (256,)}
@@ -84,7 +90,11 @@ def _draw(name: str, shape: tuple[int, ...], system: System, draw: np.random.Gen
     match name:
         case "mel":
             return draw.random(shape)
-        case "codes":
+        case "aligned" | "mask":
+            return draw.integers(0, 1, shape, endpoint=True)
+        case "pair_weight":
+            return draw.uniform(0.5, 1.5, shape)
+        case "codes" | "track" | "summary" | "change":
             return draw.normal(size=shape)
         case "audio":
             return 0.1 * draw.normal(size=shape)

@@ -113,7 +113,7 @@ class ConversionEngine:
 
     def _in_batches(self, arrays: dict[str, np.ndarray], apply: Any) -> np.ndarray:
         out = []
-        for part, size in batches(len(arrays["mel"])):
+        for part, size in batches(len(next(iter(arrays.values())))):
             batch = {name: values[part] for name, values in arrays.items()}
             count = len(batch["mel"])
             padded = {

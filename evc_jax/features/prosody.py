@@ -42,7 +42,7 @@ class Prosody:
     """
 
     semitones: Float[np.ndarray, " T"]
-    cepstra_db: Float[np.ndarray, "T {CEPSTRA}"]
+    cepstra_db: Float[np.ndarray, "T K"]
     loudness_db: Float[np.ndarray, " T"]
     voiced: Bool[np.ndarray, " T"]
     active: Bool[np.ndarray, " T"]
@@ -60,7 +60,7 @@ class ProsodyReference:
 
     semitones: float
     deviation: float
-    cepstra_db: Float[np.ndarray, " {CEPSTRA}"]
+    cepstra_db: Float[np.ndarray, " K"]
     loudest_db: float
 
 
@@ -92,7 +92,7 @@ def reference_of(prosody: Prosody) -> ProsodyReference:
 
 def network_inputs(
     prosody: Prosody, reference: ProsodyReference
-) -> tuple[Float[np.ndarray, "T {TRACK_CHANNELS}"], Float[np.ndarray, " {SUMMARY_CHANNELS}"]]:
+) -> tuple[Float[np.ndarray, "T I"], Float[np.ndarray, " S"]]:
     """What `models.prosody` reads: the track relative to the reference, and the reference; all about 1 in size."""
     melody = np.where(prosody.voiced, prosody.semitones - reference.semitones, 0) / _TYPICAL_SEMITONES
     loudness = (prosody.loudness_db - reference.loudest_db) / _TYPICAL_LOUDNESS_DB
@@ -104,7 +104,7 @@ def network_inputs(
     return track, np.concatenate([[height, spread], voice]).astype(np.float32)
 
 
-def filter_of(cepstra_db: Float[np.ndarray, "T {CEPSTRA}"], bands: int) -> Float[np.ndarray, "T F"]:
+def filter_of(cepstra_db: Float[np.ndarray, "T K"], bands: int) -> Float[np.ndarray, "T F"]:
     """The change in decibels of each mel band that a change of the cepstra is."""
     return (cepstra_db @ _cosines(bands)).astype(np.float32)
 

@@ -90,11 +90,11 @@ class ProsodyNetwork(nnx.Module):
 
     def __call__(
         self,
-        track: Float[Array, "B T {TRACK_CHANNELS}"],
-        summary: Float[Array, "B {SUMMARY_CHANNELS}"],
+        track: Float[Array, "B T I"],
+        summary: Float[Array, "B S"],
         emotion: Float[Array, "B K"],
         key: Array | None = None,
-    ) -> Float[Array, "B T {CHANGE_CHANNELS}"]:
+    ) -> Float[Array, "B T O"]:
         """The change in semitones, in decibels of each cepstrum, and of the logarithm of duration.
 
         Args:

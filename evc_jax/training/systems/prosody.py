@@ -100,7 +100,7 @@ class ProsodySystem(SingleNetworkSystem):
         metrics = {"f0_semitones": mean[0], "loudness_db": mean[1], "shape_db": shape, "log_duration": mean[-1]}
         return loss, {"loss": loss, **metrics}
 
-    @functools.cached_property
+    @property
     def _weights(self) -> jax.Array:
         options = self.options
         shape = [options.shape_weight] * (CEPSTRA - 1)
