@@ -94,7 +94,7 @@ def test_the_bundle_chooses_and_a_vocoder_means_the_decoder():
     with pytest.raises(BundleError, match="default_rendering is 'tape'"):
         bundle_with(default_rendering="tape")
     with pytest.raises(BundleError, match="its register holds no weights"):
-        bundle_with(register=[1]).register
+        assert bundle_with(register=[1]).register
 
 
 @pytest.mark.parametrize("options", [{}, {"pitch_shift": 4}, {"rate": 0.8}])
