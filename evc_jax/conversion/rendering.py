@@ -27,6 +27,8 @@ from evc_jax.features import time_warp
 from evc_jax.features.extract import Features
 from evc_jax.vocoders import world
 
+INAUDIBLE_LOG_F0 = 1e-4  # a five-hundredth of a semitone; rounding is below
+
 
 @dataclass(frozen=True, eq=False)
 class Change:
@@ -96,7 +98,7 @@ def render(features: Features, change: Change, samples: int, config: AudioConfig
     if not keeps_clock:
         centres = np.clip(change.positions * config.hop_samples, 0, len(sound) - 1)
         sound = warp_sound(sound, centres, config.hop_samples, samples, config.sample_rate_hz)
-    if change.log_f0.any():
+    if np.abs(change.log_f0).max() > INAUDIBLE_LOG_F0:
         sound = _replace_voice(sound, features, change, config)
     return filter_bands(sound, change.filter_db, config)
 

@@ -200,6 +200,18 @@ def test_similarity(evc, tmp_path):
         assert code == 2 and len(errors) == 1 and message in errors[0]
 
 
+def test_rendering_from_the_source(evc, tmp_path):
+    for name in ("a.wav", "b.wav"):
+        write(tmp_path / name, seconds=0.6 if name == "a.wav" else 0.8)
+    assert evc("a.wav", "--rendering", "source", "--plot", "-o", "same.wav")[0] == 0
+    samples = [soundfile.read(tmp_path / name, dtype="int16")[0] for name in ("a.wav", "same.wav")]
+    np.testing.assert_array_equal(*samples)
+    code, _, errors = evc(
+        "a.wav", "b.wav", "--aspects", "rf", "--rendering", "source", "-o", "c.wav", command="transfer"
+    )
+    assert (code, errors) == (0, []) and soundfile.info(tmp_path / "c.wav").frames == round(0.8 * 16000)
+
+
 def test_transfer(evc, tmp_path):
     write(tmp_path / "a.wav", seconds=0.5, rate_hz=8000)
     write(tmp_path / "b.flac", seconds=0.9, rate_hz=44100, channels=2)

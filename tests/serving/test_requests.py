@@ -52,6 +52,14 @@ def test_answers_are_those_of_the_converter(client, tmp_path):
         assert_within_rounding(answer.content, wanted)
 
 
+def test_rendering_from_the_source_with_nothing_asked_answers_with_the_recording_itself(client):
+    pcm = np.round(32768 * np.clip(tone(0.8, level=0.5), -1, 0.99)).astype(np.int16)
+    answer = client.convert(as_bytes(pcm), rendering="source")
+    assert answer.status_code == 200, answer.text
+    np.testing.assert_array_equal(soundfile.read(io.BytesIO(answer.content), dtype="int16")[0], pcm)
+    assert client.get("/info").json()["default_rendering"] == "decoder"
+
+
 def test_voices_of_uploads(client, tmp_path):
     data, voices = recording(), [recording(1.0, f0_hz=210.0), recording(1.2, f0_hz=230.0)]
     paths = [tmp_path / f"{i}.wav" for i in range(2)]

@@ -8,6 +8,7 @@ from support.tiny_bundles import CONFIGS, EMOTIONS, random_params, tone
 
 from evc_jax.audio.config import AudioConfig
 from evc_jax.config import to_mapping
+from evc_jax.data.dataset import SpeakerTable
 from evc_jax.errors import ConfigError, DataError
 from evc_jax.pretrained.bundle import load_bundle
 from evc_jax.pretrained.workdir import Trained
@@ -33,6 +34,16 @@ def trainings(monkeypatch):
     monkeypatch.setattr(export, "dataset_info", lambda _, name: {"corpus": name, "licence": LICENCES[name]})
     monkeypatch.setattr(export, "audio_config", lambda _, names: AudioConfig())
     monkeypatch.setattr(export, "open_split", lambda *_, **__: records)
+    monkeypatch.setattr(export, "open_speakers", lambda *_: speakers(3))
+
+
+def speakers(count):
+    """A table of speakers whose embeddings tell nothing."""
+    random = np.random.default_rng(count)
+    names = tuple(f"s{i}" for i in range(count))
+    embeddings = np.abs(random.normal(size=(count, 256))).astype(np.float32)
+    statistics = 5 + 0.2 * random.normal(size=count), np.full(count, 0.2)
+    return SpeakerTable(names, names, np.ones(count, int), embeddings, *statistics)
 
 
 def assemble(path, names, **options):
@@ -75,6 +86,22 @@ def test_everything_that_was_trained_is_in_the_bundle(tmp_path):
     used = {entry["name"]: entry["networks"] for entry in bundle.description["data"]}
     assert used["read"] == ["speechsplit"] and "codegan" in used["acted"]
     assert bundle.default_vocoder == "griffin-lim"
+
+
+def test_the_default_rendering_and_the_register_of_the_trained_voices(tmp_path, monkeypatch):
+    assemble(tmp_path / "b", CONFIGS)
+    bundle = load_bundle(tmp_path / "b")
+    assert bundle.default_rendering == "decoder" and bundle.register is None  # three speakers are too few
+    asked = []
+    monkeypatch.setattr(export, "open_speakers", lambda *given: asked.append(given) or speakers(40))
+    description = assemble(tmp_path / "b", CONFIGS, rendering="source", data_dir="there")
+    bundle = load_bundle(tmp_path / "b")
+    assert bundle.default_rendering == "source"
+    assert asked == [("there", ["acted", "read"], split) for split in ("train", "validation")]
+    first = speakers(40)
+    predicted = bundle.register.predict(first.embeddings[0])
+    assert abs(predicted.mean - first.log_f0_mean[0]) < 0.2 and predicted.std == pytest.approx(0.2, rel=1e-3)
+    assert 0 < description["evaluation"]["register_error_semitones"] < 5
 
 
 def test_the_better_vocoder_is_the_default(tmp_path):
