@@ -12,6 +12,7 @@ import numpy as np
 
 DRAWS = 1000
 LEVEL = 0.95
+NAN = float("nan")
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,9 @@ class Estimate:
     speakers: int
 
 
-def estimate(values: Sequence[float], speakers: Sequence[str], draws: int = DRAWS, seed: int = 0) -> Estimate:
+def estimate(
+    values: Sequence[float] | np.ndarray, speakers: Sequence[str], draws: int = DRAWS, seed: int = 0
+) -> Estimate:
     """The mean over recordings with its interval.
 
     Args:
@@ -39,7 +42,7 @@ def estimate(values: Sequence[float], speakers: Sequence[str], draws: int = DRAW
     names = np.asarray(speakers, dtype=str)[kept]
     numbers = numbers[kept]
     if not len(numbers):
-        return Estimate(*[float("nan")] * 3, 0, 0)
+        return Estimate(NAN, NAN, NAN, 0, 0)
     groups = [numbers[names == name] for name in np.unique(names)]
     generator = np.random.default_rng(seed)
     # Sums and counts of each speaker's own draws, then of the speakers drawn.

@@ -25,7 +25,7 @@ def draw_trade_off(
     axes = figure.subplots()
     for color, (name, places) in zip(_COLORS, curves.items()):
         if places:
-            x, y = ([each[i].mean for each in places] for i in (1, 2))
+            x, y = [voice.mean for _, voice, _ in places], [recall.mean for *_, recall in places]
             axes.plot(x, y, "o-", color=color, label=name)
             for label, voice, recall in places:
                 _cross(axes, voice, recall, color)

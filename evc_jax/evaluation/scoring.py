@@ -120,10 +120,11 @@ class Scorer:
         if key not in self._of_sources:
             # Analysed like the samples: the dataset's embedding is of the recording before it was stored.
             analysis = analyse(from_pcm(source["audio"]), self.config.sample_rate_hz, self.config)
-            self._of_sources[key] = found = {"embedding": speaker.embed(analysis.voice)}
+            found: Row = {"embedding": speaker.embed(analysis.voice)}
             if self.with_judges:
                 found["phonemes"], found["dnsmos"] = judges.phonemes(analysis.audio), judges.dnsmos(analysis.audio)
                 found["verifier"] = judges.verifier_embedding(analysis.audio)
+            self._of_sources[key] = found
         return self._of_sources[key]
 
     def _own_distance(self, analysis: Analysis, sample: Sample) -> Row:

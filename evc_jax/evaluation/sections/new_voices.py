@@ -42,9 +42,9 @@ def new_voices_table(context: Context) -> Table:
     ]
     header = ("", "Fréchet distance", "coverage", "sex right", "nearest speaker's cosine", "highest such cosine")
     note = (
-        f"{len(voices)} voices, {len(real)} training speakers. Coverage: share of the speakers that have a voice as near "
-        f"as their {NEIGHBOURS}rd nearest fellow. Sex: of the nearest speaker. A highest cosine of nearly 1 would be a "
-        "speaker learned by heart."
+        f"{len(voices)} voices, {len(real)} speakers. Coverage: share of the speakers that have a voice as "
+        f"near as their {NEIGHBOURS}rd nearest fellow. Sex: of the nearest speaker. A highest cosine of nearly 1 would "
+        "be a speaker learned by heart."
     )
     return Table("New voices", header, (".3f", ".2f", ".2f", ".2f", ".2f"), lines, note)
 
