@@ -19,7 +19,7 @@ from evc_jax.evaluation.sections.new_voices import new_voices_table
 from evc_jax.evaluation.speech import NEUTRAL, by_speaker
 from evc_jax.evaluation.systems import system_rows
 
-PAIRS, QUICK_PAIRS = 24, 6
+PAIRS, QUICK_PAIRS = 24, 4
 TAKES = 4  # of each speaker, for the scale
 NAN = float("nan")
 
