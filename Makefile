@@ -36,11 +36,11 @@ $(VENV)/installed: setup.cfg $(CONSTRAINTS)
 	touch $@
 
 # Resemblyzer comes without its dependencies: the webrtcvad it asks for needs a compiler, and the wheels that evc_jax
-# depends on provide the same module.
+# depends on provide the same module. ViSQOL's libsvm needs one too, and serves music only.
 $(VENV)/installed-dev: $(VENV)/installed
-	$(INSTALL) --editable '.[dev,cloud,serve]'
+	$(INSTALL) --editable '.[dev,cloud,evaluation,serve]'
 	$(if $(NEWER),,$(INSTALL) --editable '.[beam]')
-	$(INSTALL) --no-deps resemblyzer
+	$(INSTALL) --no-deps resemblyzer visqol-python
 	touch $@
 
 clean:

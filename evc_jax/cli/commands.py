@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from evc_jax.cli import evaluate, pipes
-from evc_jax.cli.parser import FAILED, build_parser
+from evc_jax.cli.argument_types import FAILED
+from evc_jax.cli.parser import build_parser
 from evc_jax.conversion import voice_store
 from evc_jax.conversion.options import OPTIONS, ORIGINAL_VOICE, TransferAspects, check_voice, options_from
 from evc_jax.errors import AudioWarning, ConfigError, EvcError

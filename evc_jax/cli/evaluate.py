@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from evc_jax.cli.argument_types import number
 from evc_jax.errors import ConfigError
 from evc_jax.evaluation.settings import QUICK_SECTIONS, SECTIONS, SPLITS, EvaluationSettings
 from evc_jax.files import printable
@@ -28,8 +29,8 @@ is kept in the output folder: an evaluation that was interrupted goes on. The ju
 QUICK_STRENGTHS, QUICK_RECORDINGS = (1.0,), 1
 
 
-def add_arguments(parser: argparse.ArgumentParser, number: Callable[..., Callable[[str], float]]) -> None:
-    """The command's own arguments; `number` makes types of numbers within bounds."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments."""
     parser.add_argument("bundle", nargs="?", metavar="BUNDLE", help="default: the bundle that comes with the package")
     parser.add_argument("--data", default="datasets", metavar="DIR", help="folder of the datasets; default: datasets")
     parser.add_argument("--datasets", default="ravdess,emodb", help="names joined by commas; default: ravdess,emodb")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
-from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 from evc_jax import __version__
 from evc_jax.cli import evaluate
+from evc_jax.cli.argument_types import OneLineParser, number
 from evc_jax.conversion.options import MAX_SEED, OPTIONS, SEXES, Option
 from evc_jax.data.corpora import CORPORA
 from evc_jax.data.encoding import AUDIO_STORAGES, MEL_STORAGES
@@ -17,8 +16,6 @@ from evc_jax.data.prepare.local_runner import BEAM_RUNNERS, LOCAL
 from evc_jax.errors import EvcError
 from evc_jax.pretrained.bundle import NETWORKS, RENDERINGS, STORAGE_DTYPES, embedded_path, load_bundle
 from evc_jax.serving import settings
-
-FAILED = 2
 
 _EPILOG = """\
 from a recording to another one:
@@ -100,23 +97,16 @@ where files travel in pieces:
   evc bundle join pieces -o my_bundle"""
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one sentence."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(FAILED, f"{self.prog}: {message.rstrip('.')}; see `{self.prog} --help`.\n")
-
-
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    parser = _Parser(
+    parser = OneLineParser(
         prog="evc",
         description="Emotional voice cloning: the same sentence with another emotion and another voice.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"evc_jax {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=OneLineParser)
     _add_convert(commands)
     _add_transfer(commands)
     _add_voices(commands)
@@ -190,7 +180,7 @@ def _add_option(parser: argparse.ArgumentParser, option: Option) -> None:
         if option.name == "emotion":
             settings["help"] = f"one of the bundle's emotions{_embedded_emotions()}; default: as it is"
     else:
-        settings |= {"type": _number(option.kind, option.low, option.high), "metavar": "N"}
+        settings |= {"type": number(option.kind, option.low, option.high), "metavar": "N"}
         settings["help"] += f"; {option.range_text}, default: {option.default:g}"
     parser.add_argument(*flags, **settings)
 
@@ -202,9 +192,9 @@ def _add_voices(commands) -> None:
         "--from", dest="recordings", nargs="+", metavar="RECORDING", help="recordings and folders of one speaker"
     )
     parser.add_argument("--sex", choices=SEXES, help="sample voices of this sex")
-    parser.add_argument("-n", "--number", type=_number(int, 1, 10_000), default=1, help="how many; default: 1")
+    parser.add_argument("-n", "--number", type=number(int, 1, 10_000), default=1, help="how many; default: 1")
     parser.add_argument(
-        "--seed", type=_number(int, 0, MAX_SEED), default=0, help="another seed, other voices; default: 0"
+        "--seed", type=number(int, 0, MAX_SEED), default=0, help="another seed, other voices; default: 0"
     )
     parser.add_argument("--list", action="store_true", help="list the voices that --voice finds by name")
     parser.add_argument(
@@ -230,7 +220,7 @@ def _add_prepare(commands) -> None:
     parser.add_argument("--embedder", choices=("jax", "resemblyzer"), default="jax", help="default: jax")
     parser.add_argument(
         "--max-seconds",
-        type=_number(float, 1, 1e9),
+        type=number(float, 1, 1e9),
         metavar="N",
         help="at most so much speech, spread evenly over speakers and emotions; reads the headers of about as many "
         "recordings as it takes, and from a bucket these recordings; default: the whole corpus",
@@ -241,7 +231,7 @@ def _add_prepare(commands) -> None:
     ):
         text = f"{help_text}; default: {choices[0]}"
         parser.add_argument(f"--{field}-storage", choices=choices, default=choices[0], help=text)
-    parser.add_argument("--workers", type=_number(int, 1, 4096), help="processes of this machine; default: all cores")
+    parser.add_argument("--workers", type=number(int, 1, 4096), help="processes of this machine; default: all cores")
     parser.add_argument(
         "--progress", action=argparse.BooleanOptionalAction, help="draw a bar; default: where a terminal watches"
     )
@@ -262,7 +252,8 @@ def _add_bundle(commands) -> None:
         option = "--" + name.replace("_", "-")
         parser.add_argument(option, metavar="WORKDIR", help=f"{name}'s training")
     parser.add_argument("-o", "--output", help="the bundle's directory; a bundle there is replaced")
-    actions = parser.add_subparsers(dest="action", metavar="split, join", parser_class=_Parser, title="other than that")
+    title = "other than that"
+    actions = parser.add_subparsers(dest="action", metavar="split, join", parser_class=OneLineParser, title=title)
     split = _add(actions, "split", "write a bundle as files of limited size", "")
     split.add_argument("parts", nargs=1, metavar="BUNDLE", help="its directory")
     split.add_argument("--max-megabytes", type=float, default=15.0, help="millions of bytes a file; default: 15")
@@ -285,7 +276,7 @@ def _add_bundle(commands) -> None:
 
 def _add_evaluate(commands) -> None:
     parser = _add(commands, "evaluate", "measure a bundle beside real speech and rules", evaluate.EPILOG)
-    evaluate.add_arguments(parser, _number)
+    evaluate.add_arguments(parser)
     for option in OPTIONS:
         if option.synthesis or option.name == "rendering":
             _add_option(parser, option)
@@ -294,12 +285,12 @@ def _add_evaluate(commands) -> None:
 def _add_serve(commands) -> None:
     parser = _add(commands, "serve", "answer conversions over HTTP", settings.EPILOG)
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for all of this machine's; default: 127.0.0.1")
-    parser.add_argument("--port", type=_number(int, 0, 65535), default=8000, help="0 is any free one; default: 8000")
+    parser.add_argument("--port", type=number(int, 0, 65535), default=8000, help="0 is any free one; default: 8000")
     for entry in dataclasses.fields(settings.ServerSettings):
         option = "--" + entry.name.removesuffix("_s").replace("_", "-")
-        number = _number(type(entry.default), entry.metadata["low"], entry.metadata["high"])
+        kind = number(type(entry.default), entry.metadata["low"], entry.metadata["high"])
         text = f"{entry.metadata['help']}; default: {entry.default:g}"
-        parser.add_argument(option, dest=entry.name, metavar="N", type=number, default=entry.default, help=text)
+        parser.add_argument(option, dest=entry.name, metavar="N", type=kind, default=entry.default, help=text)
     parser.add_argument("--exact", action=argparse.BooleanOptionalAction, help=argparse.SUPPRESS)  # of version 0.1
     _add_shared(parser, "--bundle")
 
@@ -310,18 +301,3 @@ def _embedded_emotions() -> str:
         return f" ({', '.join(load_bundle().emotions)})" if embedded_path().is_dir() else ""
     except EvcError:
         return ""
-
-
-def _number(kind: type, low: float | None, high: float | None) -> Callable[[str], float]:
-    """What argparse converts a number with: `kind` is int or float."""
-    assert low is not None and high is not None
-
-    def convert(text: str) -> float:
-        with contextlib.suppress(ValueError):
-            value = kind(text)
-            if low <= value <= high:
-                return value
-        words = "a whole number" if kind is int else "a number"
-        raise argparse.ArgumentTypeError(f"{text!r} was given, expected {words} from {low:.10g} to {high:.10g}")
-
-    return convert

@@ -40,9 +40,12 @@ def functionals(
     Returns:
       D names, and as many finite numbers; 0 stands for what the recording has no frames for.
     """
+    from scipy import fft
+
     frames = frame_signal(audio, config.window_samples, config.hop_samples)
     window = hann_window(config.window_samples)
-    power = np.square(np.abs(np.fft.rfft(frames * window, axis=1))).astype(np.float64) + TINY
+    spectra = fft.rfft((frames * window).astype(np.float32), axis=1)  # of float32 twice as fast as NumPy's
+    power = (spectra.real**2 + spectra.imag**2).astype(np.float64) + TINY
     hz = np.fft.rfftfreq(config.window_samples, 1 / config.sample_rate_hz)
     total_db = 10 * np.log10(power.sum(axis=1))
     active = total_db > total_db.max() - ACTIVE_RANGE_DB

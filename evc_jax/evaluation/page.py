@@ -17,7 +17,8 @@ td small { display: block; opacity: .65; white-space: nowrap }
 .wide { overflow-x: auto }
 .players { display: flex; flex-wrap: wrap; gap: .5rem 1rem }
 .players label { font-size: .85rem } audio { display: block; width: 15rem; height: 2rem }
-img { max-width: 100%; background: white } figure { margin: 1rem 0 } figcaption, .note { opacity: .75; font-size: .9rem }
+img { max-width: 100%; background: white } figure { margin: 1rem 0 }
+figcaption, .note { opacity: .75; font-size: .9rem }
 """
 
 

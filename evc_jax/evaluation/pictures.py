@@ -12,7 +12,6 @@ from evc_jax.evaluation.bootstrap import Estimate
 from evc_jax.files import atomic_file
 
 _COLORS = ("#0969da", "#cf222e", "#8250df", "#1a7f37", "#9a6700")
-_SHORT = 0.02  # between a point and its label
 
 
 def draw_trade_off(
@@ -25,7 +24,7 @@ def draw_trade_off(
     axes = figure.subplots()
     for color, (name, places) in zip(_COLORS, curves.items()):
         if places:
-            x, y = ([each[i].mean for each in places] for i in (1, 2))
+            x, y = [voice.mean for _, voice, _ in places], [recall.mean for *_, recall in places]
             axes.plot(x, y, "o-", color=color, label=name)
             for label, voice, recall in places:
                 _cross(axes, voice, recall, color)
@@ -33,10 +32,12 @@ def draw_trade_off(
     for name, (voice, recall) in points.items():
         axes.plot(voice.mean, recall.mean, "s", color=DARK_INK)
         _cross(axes, voice, recall, DARK_INK)
-        axes.annotate(name, (voice.mean, recall.mean), (5, -10), textcoords="offset points", fontsize=8)
+        # Names on the right would leave the picture.
+        place = {"xytext": (-5, -10), "ha": "right"} if voice.mean > 0.8 else {"xytext": (5, -10), "ha": "left"}
+        axes.annotate(name, (voice.mean, recall.mean), textcoords="offset points", fontsize=8, **place)
     axes.set_xlabel("voice kept: cosine with the source", color=DARK_INK)
     axes.set_ylabel("emotion recognised: mean of happy, sad, angry", color=DARK_INK)
-    axes.set_ylim(-0.03, 1.03)
+    axes.set_ylim(-0.06, 1.03)
     axes.grid(alpha=0.2)
     axes.legend(frameon=False)
     _save(path, figure)
@@ -44,9 +45,9 @@ def draw_trade_off(
 
 def draw_confusions(path: str | os.PathLike, matrices: Mapping[str, tuple[Sequence[str], np.ndarray]]) -> None:
     """Shares [asked, recognised] of each matrix, side by side; a row without recordings is NaN."""
-    figure = new_figure(4.2 * len(matrices), 4.2)
+    figure = new_figure(4.0 * len(matrices), 4.4)
     for axes, (name, (labels, shares)) in zip(np.atleast_1d(figure.subplots(1, len(matrices))), matrices.items()):
-        axes.imshow(shares, "Blues", vmin=0, vmax=1)
+        axes.imshow(shares, "Blues", vmin=0, vmax=1, aspect="auto")
         axes.set_xticks(range(len(labels)), labels, rotation=60, ha="right", fontsize=8)
         axes.set_yticks(range(len(labels)), labels, fontsize=8)
         axes.set_title(name, fontsize=9, color=DARK_INK, parse_math=False)

@@ -6,6 +6,7 @@ is one for each dataset, as corpora act emotions differently; the classifier is 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -143,7 +144,7 @@ def _relative(values: Vector, neutral: Vector, scale: Vector) -> Vector:
     return np.clip((values - neutral) / scale, -LARGEST_DEVIATION, LARGEST_DEVIATION)
 
 
-def _neutral_means(records: Sequence[Record], values: Sequence[Vector]) -> dict[str, Vector]:
+def _neutral_means(records: Sequence[Record], values: Float[np.ndarray, "N D"]) -> dict[str, Vector]:
     found: dict[str, list[Vector]] = {}
     for record, value in zip(records, values, strict=True):
         if record["emotion"] == NEUTRAL:
@@ -151,7 +152,7 @@ def _neutral_means(records: Sequence[Record], values: Sequence[Vector]) -> dict[
     return {speaker: np.mean(each, axis=0) for speaker, each in found.items()}
 
 
-def _candidates() -> dict[str, Callable[[], Any]]:
+def _candidates() -> Mapping[str, Callable[[], Any]]:
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -161,12 +162,12 @@ def _candidates() -> dict[str, Callable[[], Any]]:
         width = {"gamma": 0.004, "C": cost, "class_weight": "balanced", "decision_function_shape": "ovr"}
         return make_pipeline(StandardScaler(), SVC(**width))
 
-    machines = {f"support vectors, C={c:g}": lambda c=c: machine(c) for c in (1.0, 3.0, 10.0)}
+    machines = {f"support vectors, C={c:g}": functools.partial(machine, c) for c in (1.0, 3.0, 10.0)}
     linear = {
-        f"discriminants, shrinkage {s:g}": lambda s=s: LinearDiscriminantAnalysis(solver="lsqr", shrinkage=s)
+        f"discriminants, shrinkage {s:g}": functools.partial(LinearDiscriminantAnalysis, solver="lsqr", shrinkage=s)
         for s in (0.1, 0.3)
     }
-    return machines | linear
+    return {**machines, **linear}
 
 
 def _fit(

@@ -41,7 +41,7 @@ def evaluate(
       EvcError: the datasets cannot be used; the message says what to do.
     """
     lacking = [
-        f"not measured: {judge.measures}, as {judge.package} is not installed; {judges.INSTALL}"
+        f"not measured: {judge.measures}, as {judge.package} is not installed; {judge.install}"
         for judge in judges.missing()
     ]
     for line in lacking:

@@ -120,10 +120,11 @@ class Scorer:
         if key not in self._of_sources:
             # Analysed like the samples: the dataset's embedding is of the recording before it was stored.
             analysis = analyse(from_pcm(source["audio"]), self.config.sample_rate_hz, self.config)
-            self._of_sources[key] = found = {"embedding": speaker.embed(analysis.voice)}
+            found: Row = {"embedding": speaker.embed(analysis.voice)}
             if self.with_judges:
                 found["phonemes"], found["dnsmos"] = judges.phonemes(analysis.audio), judges.dnsmos(analysis.audio)
                 found["verifier"] = judges.verifier_embedding(analysis.audio)
+            self._of_sources[key] = found
         return self._of_sources[key]
 
     def _own_distance(self, analysis: Analysis, sample: Sample) -> Row:
@@ -176,17 +177,15 @@ class Scorer:
 
 def summarise(rows: Sequence[Row]) -> dict[str, Estimate]:
     """Each measure's mean with its interval; recalls are means over the emotions, however often each was recorded."""
-    speakers = [row["speaker"] for row in rows]
+    speakers, labels = [row["speaker"] for row in rows], np.array([row["emotion"] for row in rows], dtype=str)
     result = {}
     for name, _, _ in MEASURES:
         values = np.array([row[name] for row in rows], float)
+        weights = np.ones(len(rows))
         if name.startswith("recall"):
-            counted = np.isfinite(values)
-            labels = np.array([row["emotion"] for row in rows])
-            names, counts = np.unique(labels[counted], return_counts=True)
-            share = dict(zip(names.tolist(), counted.sum() / (len(names) * counts) if len(names) else []))
-            values = values * np.array([share.get(label, 1.0) for label in labels.tolist()])
-        result[name] = estimate(values, speakers)
+            for label in np.unique(labels):
+                weights[labels == label] = 1 / max(1, np.isfinite(values[labels == label]).sum())
+        result[name] = estimate(values, speakers, weights)
     return result
 
 

@@ -58,7 +58,8 @@ class Speech:
           DataError: a dataset, the split or a speaker does not exist, or nothing is left to judge.
         """
         config = audio_config(data_dir, datasets)
-        training, judged = [], []
+        training: list[Record] = []
+        judged: list[Record] = []
         for name in dataset_names(datasets):
             for each in SPLITS if speakers else dict.fromkeys(("train", split)):
                 for record in open_split(data_dir, name, each, FIELDS, cache_bytes=0):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping
 
+import numpy as np
+
 from evc_jax.audio.io import from_pcm
 from evc_jax.evaluation.context import RENDERING, Context
 from evc_jax.evaluation.metrics import Record
@@ -81,10 +83,10 @@ def _real(context: Context) -> dict[str, list[Row]]:
         if emotion in context.emotions or emotion in HEADLINE
         for number, take in enumerate(speech.own_takes(speaker, text_id, emotion))
     }
-    for name, make in (
-        (REAL, lambda take: from_pcm(take["audio"])),
-        (REAL_COPY, lambda take: world_copy(take, context.config)),
-    ):
+    kinds: dict[str, Callable[[Record], np.ndarray]] = {REAL: lambda take: from_pcm(take["audio"])}
+    if not context.settings.quick:
+        kinds[REAL_COPY] = lambda take: world_copy(take, context.config)
+    for name, make in kinds.items():
         found: list[Row] = []
         for number in range(1 + max((key[2] for key in takes), default=-1)):
             requests = [

@@ -23,7 +23,7 @@ class TakeDistance:
 
     Attributes:
       f0_semitones: mean absolute difference of log-F0 over aligned frames that are voiced in both.
-      energy_db: mean absolute difference of the levels of aligned frames of speech, each relative to its recording's loud ones.
+      energy_db: mean absolute difference of the levels of aligned frames of speech, relative to the loud frames.
       length: absolute logarithm of the ratio of durations; 0.1 is 10 %.
       mel_cepstral_db: mel-cepstral distortion of aligned frames of speech.
     """

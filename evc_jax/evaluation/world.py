@@ -42,5 +42,6 @@ class WorldAnalysis:
 
         period_ms = 1000 * self.config.hop_samples / self.config.sample_rate_hz
         f0_hz = np.where(self.f0_hz > 0, np.clip(self.f0_hz, LOWEST_F0_HZ, HIGHEST_F0_HZ), 0)
-        arrays = (np.ascontiguousarray(x) for x in (f0_hz, self.envelope, self.aperiodicity))
-        return pyworld.synthesize(*arrays, self.config.sample_rate_hz, period_ms).astype(np.float32)
+        f0_hz, envelope, aperiodicity = map(np.ascontiguousarray, (f0_hz, self.envelope, self.aperiodicity))
+        rate_hz = self.config.sample_rate_hz
+        return pyworld.synthesize(f0_hz, envelope, aperiodicity, rate_hz, period_ms).astype(np.float32)

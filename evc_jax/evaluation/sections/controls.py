@@ -56,8 +56,8 @@ def controls_section(context: Context) -> Section:
         lines.append((name, [estimate([row[measure] for row in rows], speakers) for measure in MEASURES]))
     header = ("control", "F0 shift", "times the F0 range", "times the duration", "towards the other voice")
     note = (
-        f"Against the rebuilt recording, means of {len(sources)} recordings; shift in semitones, the last column is the "
-        "gain of the cosine with another speaker's voice."
+        f"Against the rebuilt recording, means of {len(sources)} recordings; shift in semitones, the last column is "
+        "the gain of the cosine with another speaker's voice."
     )
     table = Table("Effect of each control", header, ("+.1f", ".2f", ".2f", "+.2f"), lines, note)
     return Section("controls", "Controls", tables=[table])

@@ -16,12 +16,16 @@ from evc_jax.evaluation.systems import (
     COPIES,
     REAL,
     REAL_COPY,
+    REBUILT,
     UNCHANGED,
+    WORLD,
     bundle_name,
     rules_name,
     system_rows,
 )
 
+# What is neutral beside the emotions of a system.
+_COPIES = {rules_name: WORLD, bundle_name: REBUILT}
 # A recogniser that finds a class in less than this share of real recordings does not tell it apart.
 RECOGNISED = 0.4
 OWN_TAKE = (
@@ -122,10 +126,17 @@ def _trade_off(context: Context, rows: Mapping[str, Sequence[Row]]) -> tuple[str
 def _confusions(context: Context, rows: Mapping[str, Sequence[Row]]) -> tuple[str, str]:
     labels = [NEUTRAL, *HEADLINE]
     middle = min(context.strengths, key=lambda strength: abs(strength - 1))
-    shown = [name for name in (REAL, rules_name(middle), bundle_name(middle)) if name in rows]
-    matrices = {name: (labels, confusion(rows[name], "of_four", labels)) for name in shown}
+    every = system_rows(context)
+    shown = {name: copy for name, copy in _COPIES.items() if name(middle) in rows}
+    matrices = {REAL: (labels, confusion(rows.get(REAL, []), "of_four", labels))}
+    for name, copy in shown.items():
+        with_neutral = [*rows[name(middle)], *every.get(copy, [])]
+        matrices[name(middle)] = (labels, confusion(with_neutral, "of_four", labels))
     draw_confusions(context.picture("confusions.png"), matrices)
-    return "confusions.png", "Of 100 recordings that were asked to be an emotion, how many are recognised as each."
+    return (
+        "confusions.png",
+        "Of 100 recordings that were asked to be an emotion, how many are recognised as each; neutral are copies.",
+    )
 
 
 def _players(context: Context, rows: Mapping[str, Sequence[Row]]) -> list[Players]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -36,7 +37,7 @@ def transfer_section(context: Context) -> Section:
     for one, two in context.bar(pairs, "transfer"):
         for each in aspects:
             key = f"transfer|{each}|{one['dataset']}|{one['utterance_id']}|{two['utterance_id']}"
-            row = context.store.get(key, lambda one=one, two=two, each=each: _measured(context, one, two, each))
+            row = context.store.get(key, functools.partial(_measured, context, one, two, each))
             measured[each].append(row["values"])
     speakers = [one["speaker"] for one, _ in pairs]
     lines = [
@@ -78,7 +79,7 @@ def _measured(context: Context, one: Record, two: Record, aspects: TransferAspec
 def closeness(
     x: Features, source: Features, target: Features, aspects: TransferAspects, config: AudioConfig
 ) -> tuple[float, float, float]:
-    """F0 correlation, voice cosine and timing distance in ms of a recording and the owners of pitch, timbre and rhythm."""
+    """F0 correlation with the pitch's owner, cosine with the timbre's, timing distance in ms to the rhythm's."""
     pitch, timbre, rhythm = (target if moved else source for moved in (aspects.pitch, aspects.timbre, aspects.rhythm))
     return (
         f0_correlation(pitch.mel, pitch.f0_hz, x.mel, x.f0_hz),

@@ -19,7 +19,7 @@ from evc_jax.evaluation.sections.new_voices import new_voices_table
 from evc_jax.evaluation.speech import NEUTRAL, by_speaker
 from evc_jax.evaluation.systems import system_rows
 
-PAIRS, QUICK_PAIRS = 24, 6
+PAIRS, QUICK_PAIRS = 24, 4
 TAKES = 4  # of each speaker, for the scale
 NAN = float("nan")
 
@@ -67,17 +67,19 @@ def _neutral_takes(context: Context) -> dict[str, list[Record]]:
 
 def _scale_table(context: Context) -> Table:
     takes = {name: records[:TAKES] for name, records in _neutral_takes(context).items()}
-    same, strangers = [], []
+    same: list[tuple[str, float, float]] = []
+    strangers: list[tuple[str, float, float]] = []
     everyone = [record for records in takes.values() for record in records]
     known = [(record, _embedded(context, record)) for record in context.bar(everyone, "voices")]
     for (a, of_a), (b, of_b) in itertools.combinations(known, 2):
         if a["dataset"] == b["dataset"]:
             values = compare(of_a, of_b)
             (same if a["speaker"] == b["speaker"] else strangers).append((a["speaker"], *values))
-    lines = [
-        (name, [estimate([p[i] for p in pairs], [p[0] for p in pairs]) for i in (1, 2)])
-        for name, pairs in (("two recordings of one speaker", same), ("strangers", strangers))
-    ]
+    lines = []
+    for name, pairs in (("two recordings of one speaker", same), ("strangers", strangers)):
+        speakers = [speaker for speaker, *_ in pairs]
+        columns = np.array([values for _, *values in pairs], float).reshape(-1, 2).T
+        lines.append((name, [estimate(column, speakers) for column in columns]))
     note = "Neutral recordings of one dataset."
     return Table("The scale", ("", "voice encoder", "second verifier"), (".2f", ".2f"), lines, note)
 
@@ -137,8 +139,8 @@ def _cloning(context: Context) -> tuple[Table | None, list[Players]]:
         *(f"{what}, {name}" for name in judge_names for what in ("to source", "to target", "nearer to target")),
     )
     note = (
-        f"{len(pairs)} pairs of speakers. The target is another recording of the reference's speaker. The voice encoder "
-        "also chooses the voice, so that the second verifier's opinion counts more."
+        f"{len(pairs)} pairs of speakers. The target is another recording of the reference's speaker. The voice "
+        "encoder also chooses the voice, so that the second verifier's opinion counts more."
     )
     return Table("Voice of a reference", header, (".2f",) * 6, lines, note), players
 
