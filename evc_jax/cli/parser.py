@@ -182,6 +182,8 @@ def _add_option(parser: argparse.ArgumentParser, option: Option) -> None:
     else:
         settings |= {"type": number(option.kind, option.low, option.high), "metavar": "N"}
         settings["help"] += f"; {option.range_text}, default: {option.default:g}"
+        if option.bare is not None:
+            settings |= {"nargs": "?", "const": option.bare}
     parser.add_argument(*flags, **settings)
 
 

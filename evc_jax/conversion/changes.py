@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Float
 
 from evc_jax.audio.chunking import join_windows
 from evc_jax.audio.config import AudioConfig
+from evc_jax.audio.mel import frame_count
 from evc_jax.conversion.controls import SEMITONES_PER_OCTAVE, remaining_range
+from evc_jax.conversion.emotion import ProsodyChange
 from evc_jax.conversion.engine import ConversionEngine, WindowInputs
 from evc_jax.conversion.options import ConversionOptions, TransferAspects
 from evc_jax.conversion.rendering import Change
@@ -15,6 +19,7 @@ from evc_jax.features import dtw, time_warp
 from evc_jax.features.extract import Features
 from evc_jax.features.f0_codes import LogF0Statistics, log_f0_statistics
 from evc_jax.features.harmonics import envelope_filter
+from evc_jax.features.prosody import SEMITONES_PER_NEPER
 from evc_jax.features.register import Register
 
 # What the autoencoder blurs is the same in both decoded mels; finer differences than these are its errors.
@@ -25,6 +30,35 @@ LARGEST_FILTER_DB = 15.0
 LARGEST_RANGE_FACTOR = 2.0
 
 SAME_MELODY = LogF0Statistics(0.0, 1.0)
+
+
+def clock(
+    samples: int, rate: float, log_duration: Float[np.ndarray, " T"] | None, config: AudioConfig
+) -> tuple[Change, int]:
+    """The change of timing alone, and how many samples the output has.
+
+    Args:
+      samples: of the source.
+      rate: by which the output is faster as a whole.
+      log_duration: how much longer each of the source's frames lasts, if not all as long; natural logarithm.
+      config: of the recording.
+    """
+    if log_duration is None or not log_duration.any():
+        samples = time_warp.samples_at_rate(samples, rate)
+        return Change.neutral(frame_count(samples, config), config, rate), samples
+    durations = np.exp(log_duration.astype(np.float64)) / rate
+    times = np.concatenate([[0], np.cumsum((durations[1:] + durations[:-1]) / 2)])  # in frames of the output
+    rest = samples - (len(durations) - 1) * config.hop_samples
+    samples = round(times[-1] * config.hop_samples + rest / rate)
+    frames = frame_count(samples, config)
+    positions = np.interp(np.arange(frames), times, np.arange(len(times)))
+    return replace(Change.neutral(frames, config), positions=positions), samples
+
+
+def with_prosody(change: Change, prosody: ProsodyChange) -> Change:
+    """The change with that of an emotion's melody and spectrum; its clock already has the durations."""
+    log_f0 = np.interp(change.positions, np.arange(len(prosody.semitones)), prosody.semitones / SEMITONES_PER_NEPER)
+    return change.with_log_f0(log_f0).with_filter(time_warp.warp(prosody.filter_db, change.positions))
 
 
 def melody(

@@ -2,15 +2,15 @@
 
 By the decoder: features -> controls of rate and melody -> F0 normalized over the recording -> windows of 192 frames ->
 SpeechSplit codes -> CodeGAN on some of them -> SpeechSplit decoder with a speaker embedding -> cross-faded mel ->
-vocoder. From the source: what two decoded mels differ by, and the controls, make a change (`changes`) that the
-recording is rendered with (`rendering`).
+vocoder. From the source: the emotion's prosody (`emotion`), what two decoded mels differ by, and the controls make a
+change (`changes`) that the recording is rendered with (`rendering`).
 """
 
 from __future__ import annotations
 
 import functools
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from evc_jax.audio.chunking import join_windows, split_windows
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import AudioReader
 from evc_jax.audio.mel import frame_count, log_mel
-from evc_jax.conversion import changes, controls
+from evc_jax.conversion import changes, controls, emotion
 from evc_jax.conversion.engine import ConversionEngine, WindowInputs
 from evc_jax.conversion.options import ConversionOptions, TransferAspects, options_from
 from evc_jax.conversion.rendering import Change, render
@@ -32,6 +32,7 @@ from evc_jax.features import pitch, time_warp
 from evc_jax.features.extract import Features
 from evc_jax.features.f0_codes import LogF0Statistics, log_f0_statistics, normalize_f0, quantize_f0
 from evc_jax.features.harmonics import move_harmonics
+from evc_jax.features.prosody import ProsodyReference
 from evc_jax.pretrained.bundle import Bundle, load_bundle
 from evc_jax.vocoders import Vocoder, make_vocoder
 
@@ -48,6 +49,7 @@ class Conversion:
       embedding: the requested voice.
       source: features of the source.
       config: the settings of the mel.
+      positions: the source's frame, with a fraction, of each frame of the output; None where the rate alone says it.
     """
 
     audio: Float[np.ndarray, " S"]
@@ -56,6 +58,7 @@ class Conversion:
     embedding: Float[np.ndarray, " C"]
     source: Features
     config: AudioConfig
+    positions: Float[np.ndarray, " T"] | None = None
 
     @functools.cached_property
     def f0_hz(self) -> Float[np.ndarray, " T"]:
@@ -72,8 +75,8 @@ class Transfer(Conversion):
       aspects: which they are.
     """
 
-    target: Features
-    aspects: TransferAspects
+    target: Features = field(kw_only=True)
+    aspects: TransferAspects = field(kw_only=True)
 
 
 class Converter:
@@ -102,7 +105,7 @@ class Converter:
     @property
     def emotions(self) -> tuple[str, ...]:
         """The names that `emotion` takes."""
-        return self.bundle.emotions if self.bundle.has("codegan") else ()
+        return self.bundle.emotions if self.bundle.has("codegan") or self.bundle.has("prosody") else ()
 
     @property
     def sample_rate_hz(self) -> int:
@@ -131,7 +134,11 @@ class Converter:
         return extraction.extract(audio, rate_hz, self.bundle.audio)
 
     def convert_features(
-        self, features: Features, options: ConversionOptions, statistics: LogF0Statistics | None = None
+        self,
+        features: Features,
+        options: ConversionOptions,
+        statistics: LogF0Statistics | None = None,
+        reference: ProsodyReference | None = None,
     ) -> Conversion:
         """Converts a recording whose features are known; saves time when it is converted more than once.
 
@@ -139,14 +146,17 @@ class Converter:
           features: of the recording, or of a segment of it.
           options: what to change.
           statistics: of the whole recording's F0; None takes those of the features.
+          reference: the whole recording's prosody; None takes that of the features.
         """
         options.check(self.bundle)
         statistics = statistics or log_f0_statistics(features.f0_hz)
         embedding = self.requested_voice(features.embedding, options)
-        samples = time_warp.samples_at_rate(len(features.audio), options.rate)
         if options.rendering_of(self.bundle) == "source":
-            change = self.requested_change(features, options, statistics, embedding)
-            return Conversion(*self._rendered(features, change, samples), embedding, features, self.bundle.audio)
+            change, samples = self.requested_change(features, options, statistics, embedding, reference)
+            rendered = self._rendered(features, change, samples)
+            positions = None if change.keeps_rate else change.positions
+            return Conversion(*rendered, embedding, features, self.bundle.audio, positions)
+        samples = time_warp.samples_at_rate(len(features.audio), options.rate)
         frames = frame_count(samples, self.bundle.audio)
         mel = time_warp.at_rate(features.mel, options.rate, frames)
         f0_hz = time_warp.f0_at_rate(features.f0_hz, options.rate, frames)
@@ -162,21 +172,35 @@ class Converter:
         options: ConversionOptions,
         statistics: LogF0Statistics,
         embedding: Float[np.ndarray, " C"],
-    ) -> Change:
-        """What the options change in a recording that is rendered from the source; arguments as elsewhere.
+        reference: ProsodyReference | None = None,
+    ) -> tuple[Change, int]:
+        """What the options change in a recording that is rendered from the source, and the output's samples.
 
-        Networks are read and called for an emotion or another voice only.
+        Arguments as elsewhere. Networks are read and called for an emotion or another voice only.
         """
-        samples = time_warp.samples_at_rate(len(features.audio), options.rate)
-        change = Change.neutral(frame_count(samples, self.bundle.audio), self.bundle.audio, options.rate)
+        config, prosody = self.bundle.audio, None
+        decoded = ConversionOptions()
+        if options.emotion is not None and options.strength:
+            if self.bundle.has("prosody"):
+                weights = self._emotion_weights(options.emotion)
+                reference = reference or emotion.reference_of(features, config)
+                prosody = emotion.prosody_change(
+                    self.engine, features, reference, weights, options.strength, 1 - options.keep_timing, config
+                )
+            else:
+                decoded = ConversionOptions(emotion=options.emotion, strength=options.strength)
+        log_duration = None if prosody is None else prosody.log_duration
+        change, samples = changes.clock(len(features.audio), options.rate, log_duration, config)
         is_other = not np.array_equal(embedding, features.embedding)
         register = self.bundle.register if is_other else None
         voice = changes.register_change(register, features.embedding, embedding)
         change = changes.melody(features, change, statistics, options, voice)
-        if not is_other and (options.emotion is None or options.strength == 0):
-            return change
-        filter_db = self._decoded_filter(features, embedding, statistics, options)
-        return change.with_filter(time_warp.warp(filter_db, change.positions))
+        if prosody is not None:
+            change = changes.with_prosody(change, prosody)
+        if is_other or decoded.emotion is not None:
+            filter_db = self._decoded_filter(features, embedding, statistics, decoded)
+            change = change.with_filter(time_warp.warp(filter_db, change.positions))
+        return change, samples
 
     def _decoded_filter(
         self,
@@ -185,11 +209,10 @@ class Converter:
         statistics: LogF0Statistics,
         options: ConversionOptions,
     ) -> Float[np.ndarray, "T F"]:
-        """What another voice and an emotion change in the spectrum of a recording, at its own rate and melody."""
+        """What another voice and CodeGAN's emotion change in the spectrum, at the recording's own rate and melody."""
         windows = split_windows(features.mel), split_windows(features.f0_hz)
-        emotion = ConversionOptions(emotion=options.emotion, strength=options.strength)
         as_is = self.window_inputs(*windows, features.embedding, statistics, ConversionOptions())
-        wished = self.window_inputs(*windows, embedding, statistics, emotion)
+        wished = self.window_inputs(*windows, embedding, statistics, options)
         return changes.decoded_filter(self.engine, as_is, wished, len(features.mel), self.bundle.audio)
 
     def _rendered(
@@ -248,10 +271,10 @@ class Converter:
                 filter_db = self._decoded_filter(source, embedding, statistics, ConversionOptions())
             change = changes.transferred(source, target, aspects, filter_db)
             rendered = self._rendered(source, change, samples)
-            return Transfer(*rendered, embedding, source, self.bundle.audio, target, aspects)
+            return Transfer(*rendered, embedding, source, self.bundle.audio, target=target, aspects=aspects)
         mel = transfer_mel(source, target, aspects, self.engine, self.bundle.audio)
         sound = self.requested_vocoder(options)(mel, samples, options.seed) / np.float32(source.level_gain)
-        return Transfer(sound, self.sample_rate_hz, mel, embedding, source, self.bundle.audio, target, aspects)
+        return Transfer(sound, self.sample_rate_hz, mel, embedding, source, self.bundle.audio, target=target, aspects=aspects)
 
     def requested_voice(self, source: Float[np.ndarray, " C"], options: ConversionOptions) -> Float[np.ndarray, " C"]:
         """The speaker embedding to decode with, given the source's own."""
@@ -281,13 +304,16 @@ class Converter:
         mel = move_harmonics(mel, f0_hz, mel_f0_hz, self.bundle.audio)
         normalized = normalize_f0(target_f0_hz.reshape(-1), statistics).reshape(f0_hz.shape)
         f0 = np.asarray(quantize_f0(normalized, self.engine.f0_classes))
-        emotion = np.zeros((count, self.engine.emotion_classes), np.float32)
+        wished = np.zeros((count, self.engine.emotion_classes), np.float32)
         strength = np.zeros(count, np.float32)
         if options.emotion is not None:
-            emotion[:, self.emotions.index(options.emotion)] = 1
+            wished[:] = self._emotion_weights(options.emotion)
             strength[:] = options.strength
         voice = np.repeat(embedding[None], count, axis=0)
-        return WindowInputs(mel, mel, f0, voice, emotion, strength, np.full(count, pitch_gain, np.float32))
+        return WindowInputs(mel, mel, f0, voice, wished, strength, np.full(count, pitch_gain, np.float32))
+
+    def _emotion_weights(self, name: str) -> Float[np.ndarray, " K"]:
+        return np.eye(len(self.emotions), dtype=np.float32)[self.emotions.index(name)]
 
     def requested_vocoder(self, options: ConversionOptions) -> Vocoder:
         """The requested vocoder, or the bundle's default."""

@@ -45,6 +45,7 @@ def prosody_change(
     reference: ProsodyReference,
     emotion: Float[np.ndarray, " K"],
     strength: float,
+    timing: float,
     config: AudioConfig,
 ) -> ProsodyChange:
     """The change towards an emotion.
@@ -55,6 +56,7 @@ def prosody_change(
       reference: of the whole recording.
       emotion: weights of the bundle's emotions.
       strength: factor of the change.
+      timing: factor of its durations besides; 0 keeps the source's.
       config: of the features.
     """
     measured = _prosody(features, config)
@@ -64,7 +66,7 @@ def prosody_change(
     semitones = np.clip(change[:, 0], -LARGEST_SEMITONES, LARGEST_SEMITONES)
     filter_db = prosody.filter_of(change[:, 1 : 1 + CEPSTRA], config.mel_bands)
     longest = np.log(LARGEST_DURATION)
-    log_duration = np.clip(change[:, -1], -longest, longest) * measured.active
+    log_duration = timing * np.clip(change[:, -1], -longest, longest) * measured.active
     return ProsodyChange(semitones, np.clip(filter_db, -LARGEST_DB, LARGEST_DB), log_duration)
 
 

@@ -115,7 +115,7 @@ class ConversionEngine:
         out = []
         for part, size in batches(len(next(iter(arrays.values())))):
             batch = {name: values[part] for name, values in arrays.items()}
-            count = len(batch["mel"])
+            count = len(next(iter(batch.values())))
             padded = {
                 name: np.pad(values, [(0, size - count), *[(0, 0)] * (values.ndim - 1)])
                 for name, values in batch.items()

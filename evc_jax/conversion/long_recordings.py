@@ -29,11 +29,13 @@ from evc_jax.audio.decoding import naming_errors
 from evc_jax.audio.io import AudioReader
 from evc_jax.audio.mel import frame_powers, frame_signal, highpass
 from evc_jax.audio.pauses import Segment, cut_at_pauses
+from evc_jax.conversion import emotion
 from evc_jax.conversion.converter import Conversion, Converter
 from evc_jax.conversion.options import ConversionOptions
 from evc_jax.errors import AudioError
 from evc_jax.features import extract as extraction
 from evc_jax.features.f0_codes import LogF0Statistics, log_f0_statistics
+from evc_jax.features.prosody import ProsodyReference
 from evc_jax.features.time_warp import samples_at_rate
 
 WHOLE_S = 120.0  # a recording up to this is one segment
@@ -56,6 +58,7 @@ class RecordingStats:
       segments: they tile the recording.
       level_gain, embedding: see `features.extract.Features`; of the excerpt.
       statistics: of the excerpt's F0.
+      reference: the excerpt's prosody.
     """
 
     active: Bool[np.ndarray, " T"]
@@ -63,6 +66,7 @@ class RecordingStats:
     level_gain: float
     embedding: Float[np.ndarray, " E"]
     statistics: LogF0Statistics
+    reference: ProsodyReference
 
 
 def stream_convert(
@@ -168,6 +172,7 @@ def _convert_segments(
         spool = _spool(reader, rate_hz, folder)
         stats = analyse(spool, config)
     context, tail = round(CONTEXT_S * rate_hz / config.hop_samples) * config.hop_samples, np.zeros(0, np.float32)
+    written = 0
     for segment in tqdm(stats.segments, desc="converting", unit="segment", leave=False, disable=not progress):
         first = max(0, segment.first - context)
         samples = _read(spool, first, segment.end + context)
@@ -175,8 +180,10 @@ def _convert_segments(
         # Frames that are not loud beside the whole recording are unvoiced.
         active = stats.active[first // config.hop_samples :][: len(features.f0_hz)]
         features = replace(features, f0_hz=np.where(active, features.f0_hz, np.float32(0)))
-        conversion = converter.convert_features(features, options, stats.statistics)
-        conversion, tail = _join(conversion, segment, first, tail, segment is stats.segments[-1], options.rate)
+        conversion = converter.convert_features(features, options, stats.statistics, stats.reference)
+        last = segment is stats.segments[-1]
+        conversion, tail = _join(conversion, segment, first, tail, written, last, options.rate)
+        written += len(conversion.audio)
         yield conversion
 
 
@@ -230,21 +237,34 @@ def analyse(spool: io.IOBase, config: AudioConfig) -> RecordingStats:
     starts = [piece * piece_frames * hop for piece in chosen if speech[piece]]
     excerpt = np.concatenate([_read(spool, start, start + piece_frames * hop) for start in starts])
     features = extraction.extract(excerpt, config.sample_rate_hz, config)
-    known = features.level_gain, features.embedding, log_f0_statistics(features.f0_hz)
+    reference = emotion.reference_of(features, config)
+    known = features.level_gain, features.embedding, log_f0_statistics(features.f0_hz), reference
     return RecordingStats(active, segments, *known)
 
 
+def _output_sample(conversion: Conversion, first: int, sample: int, rate: float) -> int:
+    """Where in a conversion, which begins at sample `first` of the source, another of the source's samples is."""
+    if conversion.positions is None:
+        return samples_at_rate(sample, rate) - (samples_at_rate(first, rate) if first else 0) if sample else 0
+    hop = conversion.config.hop_samples
+    if sample - first >= len(conversion.source.audio):
+        return len(conversion.audio)
+    frame = np.interp((sample - first) / hop, conversion.positions, np.arange(len(conversion.positions)))
+    return min(round(frame * hop), len(conversion.audio))
+
+
 def _join(
-    conversion: Conversion, segment: Segment, first: int, tail: np.ndarray, last: bool, rate: float
+    conversion: Conversion, segment: Segment, first: int, tail: np.ndarray, written: int, last: bool, rate: float
 ) -> tuple[Conversion, Float[np.ndarray, " s"]]:
     """Drops the context and fades the segment in over `tail`, with which the previous one continues for `FADE_S`.
 
-    `conversion` begins at sample `first` of the source. Returns that of the segment alone, and the tail for the next.
+    `conversion` begins at sample `first` of the source, and `written` samples of the output are there already. Returns
+    that of the segment alone, and the tail for the next.
     """
     hop, fade = conversion.config.hop_samples, round(FADE_S * conversion.sample_rate_hz)
-    begin = samples_at_rate(segment.first, rate) - fade // 2 if segment.first else 0
-    end = samples_at_rate(segment.end, rate) - (0 if last else fade // 2)
-    offset = begin - (samples_at_rate(first, rate) if first else 0)
+    offset = _output_sample(conversion, first, segment.first, rate) - (fade // 2 if segment.first else 0)
+    begin, end = written, written - offset + _output_sample(conversion, first, segment.end, rate)
+    end -= 0 if last else fade // 2
     if segment.forced:
         reach = round(LOWEST_PERIOD_S * conversion.sample_rate_hz)
         offset -= delay_in_phase(conversion.audio[: offset + fade], tail, reach)

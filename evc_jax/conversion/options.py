@@ -52,6 +52,7 @@ class ConversionOptions:
     pitch_range: float = _option(1.0, "width of the melody: 0 is flat, 1 neutral", low=0, high=3)
     pitch_shift: float = _option(0.0, "semitones up; 0 is neutral", low=-12, high=12)
     rate: float = _option(1.0, "1 is neutral, 1.2 is faster and shorter by that factor", low=0.5, high=2)
+    keep_timing: float = _option(0.0, "1 keeps the source's timing whatever the emotion", low=0, high=1, bare=1.0)
     # A tenth of the pitch code is left.
     flatten_pitch: float = _option(0.0, "1 is the reference's fake neutral", low=0, high=1, aliases=("flatten",))
     seed: int = _option(0, "of everything random", synthesis=True, low=0, high=MAX_SEED)
@@ -91,7 +92,8 @@ class ConversionOptions:
     def check(self, bundle: Bundle) -> None:
         """Raises BundleError unless the bundle has the networks for them; reads no parameters."""
         if self.emotion is not None:
-            bundle.require("codegan")
+            if not (self.rendering_of(bundle) == "source" and bundle.has("prosody")):
+                bundle.require("codegan")
             if self.emotion not in bundle.emotions:
                 raise BundleError(f"There is no emotion {self.emotion!r}; choose one of {', '.join(bundle.emotions)}.")
         decoded = self.rendering_of(bundle) == "decoder"
@@ -113,6 +115,7 @@ class Option:
       low, high: bounds of a number.
       choices: of a string, where they do not depend on the bundle.
       synthesis: whether it belongs to the making of sound, which a transfer has, too.
+      bare: the value where the command line gives the name alone; None where it has to give one.
       aliases: other names that the command line, the server and `Converter.convert` take.
     """
 
@@ -124,6 +127,7 @@ class Option:
     high: float | None = None
     choices: tuple[str, ...] = ()
     synthesis: bool = False
+    bare: float | None = None
     aliases: tuple[str, ...] = ()
 
     def check(self, value: Any) -> None:

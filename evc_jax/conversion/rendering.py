@@ -56,6 +56,11 @@ class Change:
         return bool((self.positions == np.arange(len(self.positions))).all())
 
     @property
+    def keeps_rate(self) -> bool:
+        """Whether the output is everywhere as much faster than the source."""
+        return bool(np.abs(np.diff(self.positions, n=2)).max(initial=0) < 1e-9)
+
+    @property
     def is_neutral(self) -> bool:
         """Whether nothing changes at all."""
         return self.keeps_clock and not self.log_f0.any() and not self.filter_db.any()

@@ -38,7 +38,7 @@ class Repeater(Converter):
     def extract(self, audio, rate_hz):
         raise AssertionError("a recording of several segments is extracted segment by segment")
 
-    def convert_features(self, features, options, statistics=None):
+    def convert_features(self, features, options, statistics=None, reference=None):
         self.received.append((features, statistics))
         samples = round(len(features.audio) / options.rate)
         if self.f0_hz is None:
