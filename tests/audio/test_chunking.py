@@ -57,3 +57,10 @@ def test_the_delay_that_continues_a_sound_in_phase(delay):
     sound = np.sin(2 * np.pi * np.arange(3000) / 170).astype(np.float32)
     tail = 0.5 * sound[2000 - delay : 2400 - delay]
     assert delay_in_phase(sound[:2400], tail, 160) == delay
+
+
+def test_sound_that_goes_on_as_it_is_is_not_delayed():
+    """Also where it repeats itself within the reach, or is silent."""
+    tone = np.sin(2 * np.pi * 400 * np.arange(2400) / 16000).astype(np.float32)
+    for sound in (tone, np.zeros(2400, np.float32)):
+        assert delay_in_phase(sound, sound[-480:], 160) == 0
