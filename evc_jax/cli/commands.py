@@ -226,8 +226,8 @@ def _prepare(arguments: argparse.Namespace) -> int:
 def _bundle(arguments: argparse.Namespace) -> int:
     if arguments.action:
         return _bundle_in_pieces(arguments)
-    if not (arguments.speechsplit and arguments.output):
-        raise ConfigError("A bundle needs a SpeechSplit and a place; give --speechsplit WORKDIR and -o DIR.")
+    if not ((arguments.speechsplit or arguments.base) and arguments.output):
+        raise ConfigError("A bundle needs a SpeechSplit and a place; give --speechsplit WORKDIR or --base, and -o DIR.")
     from evc_jax.training import export
 
     logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns of unused metadata
@@ -242,6 +242,7 @@ def _bundle(arguments: argparse.Namespace) -> int:
         licence=arguments.licence,
         storage_dtype=arguments.storage,
         rendering=arguments.rendering,
+        base=arguments.base,
     )
     defaults = f"{description['default_rendering']}, {description['default_vocoder']}"
     print(f"{arguments.output}: {', '.join(description['networks'])}; default rendering and vocoder {defaults}")

@@ -92,6 +92,8 @@ example:
 With --datasets both vocoders resynthesize recordings of the test split, and the one whose mel-spectrogram comes closer
 becomes the bundle's default.
 
+  evc bundle --base my_bundle --prosody runs/prosody --rendering source -o my_other_bundle
+
 where files travel in pieces:
   evc bundle split my_bundle --max-megabytes 15 -o pieces
   evc bundle join pieces -o my_bundle"""
@@ -253,6 +255,7 @@ def _add_bundle(commands) -> None:
     for name in NETWORKS:
         option = "--" + name.replace("_", "-")
         parser.add_argument(option, metavar="WORKDIR", help=f"{name}'s training")
+    parser.add_argument("--base", metavar="BUNDLE", help="a bundle that gives the networks that are not named")
     parser.add_argument("-o", "--output", help="the bundle's directory; a bundle there is replaced")
     title = "other than that"
     actions = parser.add_subparsers(dest="action", metavar="split, join", parser_class=OneLineParser, title=title)
@@ -268,7 +271,7 @@ def _add_bundle(commands) -> None:
     parser.add_argument("--data", default="datasets", metavar="DIR", help="folder of the datasets; default: datasets")
     parser.add_argument("--datasets", help="names, joined by commas, whose test split chooses the default vocoder")
     parser.add_argument(
-        "--rendering", choices=RENDERINGS, default="decoder", help="how the bundle renders by default; default: decoder"
+        "--rendering", choices=RENDERINGS, help="how the bundle renders by default; default: as the base, else decoder"
     )
     parser.add_argument("--licence", help="of the bundle; default: named after the data's licences")
     parser.add_argument(

@@ -2,8 +2,7 @@
 
 By the decoder: features -> controls of rate and melody -> F0 normalized over the recording -> windows of 192 frames ->
 SpeechSplit codes -> CodeGAN on some of them -> SpeechSplit decoder with a speaker embedding -> cross-faded mel ->
-vocoder. From the source: the emotion's prosody (`emotion`), what two decoded mels differ by, and the controls make a
-change (`changes`) that the recording is rendered with (`rendering`).
+vocoder. From the source: see `source`.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from evc_jax.audio import pauses
 from evc_jax.audio.chunking import join_windows, split_windows
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import AudioReader
-from evc_jax.audio.mel import frame_count, log_mel
-from evc_jax.conversion import changes, controls, emotion
+from evc_jax.audio.mel import frame_count
+from evc_jax.conversion import controls
 from evc_jax.conversion.engine import ConversionEngine, WindowInputs
 from evc_jax.conversion.options import ConversionOptions, TransferAspects, options_from
-from evc_jax.conversion.rendering import Change, render
+from evc_jax.conversion.source import SourceRenderer
 from evc_jax.conversion.transfer import check_durations, transfer_mel
 from evc_jax.conversion.voices import Voices
 from evc_jax.features import extract as extraction
@@ -92,6 +91,7 @@ class Converter:
         self.bundle = bundle
         self.voices = voices or Voices(bundle)
         self.engine = engine or ConversionEngine(bundle)
+        self._source = SourceRenderer(bundle, self.engine, self.window_inputs)
 
     @classmethod
     def load(cls, bundle: str | os.PathLike | Bundle | None = None) -> Converter:
@@ -152,10 +152,8 @@ class Converter:
         statistics = statistics or log_f0_statistics(features.f0_hz)
         embedding = self.requested_voice(features.embedding, options)
         if options.rendering_of(self.bundle) == "source":
-            change, samples = self.requested_change(features, options, statistics, embedding, reference)
-            rendered = self._rendered(features, change, samples)
-            positions = None if change.keeps_rate else change.positions
-            return Conversion(*rendered, embedding, features, self.bundle.audio, positions)
+            sound, mel, positions = self._source.convert(features, options, statistics, embedding, reference)
+            return Conversion(sound, self.sample_rate_hz, mel, embedding, features, self.bundle.audio, positions)
         samples = time_warp.samples_at_rate(len(features.audio), options.rate)
         frames = frame_count(samples, self.bundle.audio)
         mel = time_warp.at_rate(features.mel, options.rate, frames)
@@ -165,64 +163,6 @@ class Converter:
         sound = self.requested_vocoder(options)(converted, samples, options.seed) / np.float32(features.level_gain)
         sound = pauses.restore_pauses(sound, features.audio, self.bundle.audio, options.rate)
         return Conversion(sound, self.sample_rate_hz, converted, embedding, features, self.bundle.audio)
-
-    def requested_change(
-        self,
-        features: Features,
-        options: ConversionOptions,
-        statistics: LogF0Statistics,
-        embedding: Float[np.ndarray, " C"],
-        reference: ProsodyReference | None = None,
-    ) -> tuple[Change, int]:
-        """What the options change in a recording that is rendered from the source, and the output's samples.
-
-        Arguments as elsewhere. Networks are read and called for an emotion or another voice only.
-        """
-        config, prosody = self.bundle.audio, None
-        decoded = ConversionOptions()
-        if options.emotion is not None and options.strength:
-            if self.bundle.has("prosody"):
-                weights = self._emotion_weights(options.emotion)
-                reference = reference or emotion.reference_of(features, config)
-                prosody = emotion.prosody_change(
-                    self.engine, features, reference, weights, options.strength, 1 - options.keep_timing, config
-                )
-            else:
-                decoded = ConversionOptions(emotion=options.emotion, strength=options.strength)
-        log_duration = None if prosody is None else prosody.log_duration
-        change, samples = changes.clock(len(features.audio), options.rate, log_duration, config)
-        is_other = not np.array_equal(embedding, features.embedding)
-        register = self.bundle.register if is_other else None
-        voice = changes.register_change(register, features.embedding, embedding)
-        change = changes.melody(features, change, statistics, options, voice)
-        if prosody is not None:
-            change = changes.with_prosody(change, prosody)
-        if is_other or decoded.emotion is not None:
-            filter_db = self._decoded_filter(features, embedding, statistics, decoded)
-            change = change.with_filter(time_warp.warp(filter_db, change.positions))
-        return change, samples
-
-    def _decoded_filter(
-        self,
-        features: Features,
-        embedding: Float[np.ndarray, " C"],
-        statistics: LogF0Statistics,
-        options: ConversionOptions,
-    ) -> Float[np.ndarray, "T F"]:
-        """What another voice and CodeGAN's emotion change in the spectrum, at the recording's own rate and melody."""
-        windows = split_windows(features.mel), split_windows(features.f0_hz)
-        as_is = self.window_inputs(*windows, features.embedding, statistics, ConversionOptions())
-        wished = self.window_inputs(*windows, embedding, statistics, options)
-        return changes.decoded_filter(self.engine, as_is, wished, len(features.mel), self.bundle.audio)
-
-    def _rendered(
-        self, features: Features, change: Change, samples: int
-    ) -> tuple[Float[np.ndarray, " S"], int, Float[np.ndarray, "T F"]]:
-        """Sound at the source's level, its rate, and its mel-spectrogram."""
-        config = self.bundle.audio
-        sound = render(features, change, samples, config)
-        mel = features.mel if sound is features.audio else np.clip(log_mel(sound, config), 0, 1)
-        return sound / np.float32(features.level_gain), self.sample_rate_hz, mel
 
     def transfer(
         self,
@@ -262,19 +202,15 @@ class Converter:
         """`transfer` for recordings whose features are at hand; of the options those count that make sound of a mel."""
         self.check_transfer(aspects, options)
         check_durations(source, target, self.bundle.audio)
-        samples = len((target if aspects.rhythm else source).audio)
-        embedding = (target if aspects.timbre else source).embedding
         if options.rendering_of(self.bundle) == "source":
-            filter_db = np.zeros_like(source.mel)
-            if aspects.timbre:
-                statistics = log_f0_statistics(source.f0_hz)
-                filter_db = self._decoded_filter(source, embedding, statistics, ConversionOptions())
-            change = changes.transferred(source, target, aspects, filter_db)
-            rendered = self._rendered(source, change, samples)
-            return Transfer(*rendered, embedding, source, self.bundle.audio, target=target, aspects=aspects)
-        mel = transfer_mel(source, target, aspects, self.engine, self.bundle.audio)
-        sound = self.requested_vocoder(options)(mel, samples, options.seed) / np.float32(source.level_gain)
-        return Transfer(sound, self.sample_rate_hz, mel, embedding, source, self.bundle.audio, target=target, aspects=aspects)
+            sound, mel = self._source.transfer(source, target, aspects)
+        else:
+            mel = transfer_mel(source, target, aspects, self.engine, self.bundle.audio)
+            samples = len((target if aspects.rhythm else source).audio)
+            sound = self.requested_vocoder(options)(mel, samples, options.seed) / np.float32(source.level_gain)
+        embedding = (target if aspects.timbre else source).embedding
+        made = (sound, self.sample_rate_hz, mel, embedding, source, self.bundle.audio)
+        return Transfer(*made, target=target, aspects=aspects)
 
     def requested_voice(self, source: Float[np.ndarray, " C"], options: ConversionOptions) -> Float[np.ndarray, " C"]:
         """The speaker embedding to decode with, given the source's own."""
@@ -307,13 +243,10 @@ class Converter:
         wished = np.zeros((count, self.engine.emotion_classes), np.float32)
         strength = np.zeros(count, np.float32)
         if options.emotion is not None:
-            wished[:] = self._emotion_weights(options.emotion)
+            wished[:, self.emotions.index(options.emotion)] = 1
             strength[:] = options.strength
         voice = np.repeat(embedding[None], count, axis=0)
         return WindowInputs(mel, mel, f0, voice, wished, strength, np.full(count, pitch_gain, np.float32))
-
-    def _emotion_weights(self, name: str) -> Float[np.ndarray, " K"]:
-        return np.eye(len(self.emotions), dtype=np.float32)[self.emotions.index(name)]
 
     def requested_vocoder(self, options: ConversionOptions) -> Vocoder:
         """The requested vocoder, or the bundle's default."""

@@ -77,8 +77,8 @@ def measure(
     loudness_db = 10 * np.log10((10 ** (mel_db / 10)).sum(axis=1))
     active = loudness_db > loudness_db.max() - ACTIVE_RANGE_DB
     cepstra_db = mel_db @ _analysis(config.mel_bands)
-    arrays = (array.astype(np.float32) for array in (semitones, cepstra_db, loudness_db))
-    return Prosody(*arrays, voiced, active)
+    tracks = semitones.astype(np.float32), cepstra_db.astype(np.float32), loudness_db.astype(np.float32)
+    return Prosody(*tracks, voiced, active)
 
 
 def reference_of(prosody: Prosody) -> ProsodyReference:

@@ -51,8 +51,8 @@ class ProsodyConfig:
     def __post_init__(self):
         if min(self.emotions, self.width, self.layers) < 1 or self.kernel % 2 == 0:
             raise ConfigError(
-                f"The prosody network has emotions {self.emotions}, width {self.width}, layers {self.layers} and kernel "
-                f"{self.kernel}; expected at least 1 of each and an odd kernel."
+                f"The prosody network has emotions {self.emotions}, width {self.width}, layers {self.layers} and "
+                f"kernel {self.kernel}; expected at least 1 of each and an odd kernel."
             )
         if not (0 <= self.dropout < 1 and 0 <= self.summary_dropout <= 1):
             raise ConfigError(

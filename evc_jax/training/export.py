@@ -14,7 +14,7 @@ import numpy as np
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import from_pcm
 from evc_jax.config import from_mapping, to_mapping
-from evc_jax.data.dataset import audio_config, dataset_info, open_speakers, open_split
+from evc_jax.data.dataset import audio_config, dataset_info, dataset_path, open_speakers, open_split
 from evc_jax.data.sampling import spread_evenly
 from evc_jax.errors import ConfigError, DataError
 from evc_jax.evaluation.vocoders import copy_synthesis
@@ -39,7 +39,8 @@ def export_bundle(
     datasets: Sequence[str] = (),
     licence: str | None = None,
     storage_dtype: str = "float32",
-    rendering: str = "decoder",
+    rendering: str | None = None,
+    base: str | os.PathLike | None = None,
 ) -> dict[str, Any]:
     """Writes a bundle from a checkpoint of each work directory.
 
@@ -51,7 +52,8 @@ def export_bundle(
       datasets: the vocoders are compared on the test split of these; without any Griffin-Lim is the default.
       licence: of the bundle; None names those of the data.
       storage_dtype: see `bundle.save_bundle`.
-      rendering: the bundle's default, one of `bundle.RENDERINGS`.
+      rendering: the bundle's default, one of `bundle.RENDERINGS`; None is that of the base, else "decoder".
+      base: a bundle that gives what no work directory does.
 
     Returns:
       The description that was stored.
@@ -60,28 +62,34 @@ def export_bundle(
       EvcError: a work directory holds something else, or the trainings do not belong together.
     """
     trained = {name: _load(name, workdir, checkpoint) for name, workdir in workdirs.items()}
-    _check_origin(trained)
-    data = _data(trained, data_dir)
+    given = None if base is None else bundles.load_bundle(base)
+    before = given.description if given else {}
+    kept = [name for name in before.get("networks", {}) if name not in trained]
+    params = {name: given.network(name).params for name in kept if given}
+    params |= {name: run.params[name] for name, run in trained.items()}
+    _check_origin(trained, params)
+    data = _joined_data(_data(trained, data_dir), before.get("data", ()), kept)
+    networks = {name: before["networks"][name] for name in kept} | {
+        name: {"config": run.networks[name], "steps": run.step, "validation": run.metrics}
+        for name, run in trained.items()
+    }
     description = {
+        **before,
         "format": bundles.FORMAT,
         "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
-        "audio": to_mapping(_audio(trained, data_dir)),
-        "emotions": list(_codegan_options(trained).get("emotions", ())),
-        "code": _codegan_options(trained).get("code", "pitch_rhythm"),
-        "default_vocoder": "griffin-lim",
-        "default_rendering": rendering,
-        "networks": {
-            name: {"config": run.networks[name], "steps": run.step, "validation": run.metrics}
-            for name, run in trained.items()
-        },
+        "audio": to_mapping(_audio(trained, data_dir, given)),
+        "emotions": _emotions(trained, before),
+        "code": _options_of("codegan", trained).get("code", before.get("code", "pitch_rhythm")),
+        "default_vocoder": before.get("default_vocoder", "griffin-lim"),
+        "default_rendering": rendering or before.get("default_rendering", "decoder"),
+        "networks": networks,
         "data": data,
         "licence": licence or " and ".join(sorted({entry["licence"] for entry in data})),
-        "evaluation": {},
+        "evaluation": dict(before.get("evaluation", {})),
     }
-    params = {name: run.params[name] for name, run in trained.items()}
     loaded = _in_memory(description, params)
     _check_codes(loaded)
-    if (register := _fit_register(trained, data_dir)) is not None:
+    if (register := _fit_register(data, data_dir)) is not None:
         description["register"] = register[0].to_mapping()
         description["evaluation"]["register_error_semitones"] = register[1]
     if datasets:
@@ -99,20 +107,40 @@ def _load(name: str, workdir: str, checkpoint: str) -> Trained:
     return run
 
 
-def _codegan_options(trained: Mapping[str, Trained]) -> Mapping[str, Any]:
-    return trained["codegan"].config["options"] if "codegan" in trained else {}
+def _options_of(name: str, trained: Mapping[str, Trained]) -> Mapping[str, Any]:
+    return trained[name].config["options"] if name in trained else {}
 
 
-def _check_origin(trained: Mapping[str, Trained]) -> None:
+def _emotions(trained: Mapping[str, Trained], before: Mapping[str, Any]) -> list[str]:
+    """The emotions that all networks with emotions share, in their order.
+
+    Raises:
+      ConfigError: they differ.
+    """
+    known = {name: _options_of(name, trained).get("emotions") for name in ("codegan", "prosody")}
+    if any(name in before.get("networks", {}) and name not in trained for name in known):
+        known["the base"] = before["emotions"]
+    lists = {name: list(emotions) for name, emotions in known.items() if emotions}
+    (first, emotions), *others = lists.items() or [("", [])]
+    for name, other in others:
+        if other != emotions:
+            raise ConfigError(
+                f"The emotions of {first} are {', '.join(emotions)} and those of {name} {', '.join(other)}; networks of "
+                "one bundle must share them, in one order."
+            )
+    return emotions
+
+
+def _check_origin(trained: Mapping[str, Trained], params: Mapping[str, Any]) -> None:
     """Raises ConfigError where CodeGAN is known to be trained on the codes of another SpeechSplit."""
-    options = _codegan_options(trained)
+    options = _options_of("codegan", trained)
     origin, checkpoint = options.get("speechsplit"), options.get("speechsplit_checkpoint", "last")
     if not origin or not Path(origin).is_dir():
         return
-    runs = (_load("speechsplit", origin, checkpoint), trained["speechsplit"])
-    if len({fingerprint(run.params["speechsplit"]) for run in runs}) > 1:
+    run = _load("speechsplit", origin, checkpoint)
+    if "speechsplit" in params and fingerprint(run.params["speechsplit"]) != fingerprint(params["speechsplit"]):
         raise ConfigError(
-            f"CodeGAN was trained on the codes of checkpoint {runs[0].step} of {origin}; give that training as "
+            f"CodeGAN was trained on the codes of checkpoint {run.step} of {origin}; give that training as "
             "--speechsplit, and that --checkpoint."
         )
 
@@ -136,10 +164,24 @@ def _data(trained: Mapping[str, Trained], data_dir: str) -> list[dict[str, Any]]
     return entries
 
 
-def _audio(trained: Mapping[str, Trained], data_dir: str) -> AudioConfig:
-    """The settings that all share: those of the trainings' data, and those of converted checkpoints."""
+def _joined_data(
+    ours: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]], kept: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The training data of the trainings, and of the networks that are kept of a base."""
+    entries = {entry["name"]: dict(entry) for entry in ours}
+    for entry in before:
+        if networks := [name for name in entry["networks"] if name in kept]:
+            joined = entries.setdefault(entry["name"], {**entry, "networks": []})
+            joined["networks"] = sorted({*joined["networks"], *networks})
+    return list(entries.values())
+
+
+def _audio(trained: Mapping[str, Trained], data_dir: str, base: Bundle | None) -> AudioConfig:
+    """The settings that all share: those of the trainings' data, of a base, and those of converted checkpoints."""
     names = sorted({name for run in trained.values() for name in run.config["data"]["datasets"]})
     configs = {"the datasets": audio_config(data_dir, names)} if names else {}
+    if base is not None:
+        configs["the base"] = base.audio
     for name, run in trained.items():
         if "audio" in run.config:
             configs[name] = from_mapping(AudioConfig, run.config["audio"], f"{name}: audio")
@@ -154,12 +196,12 @@ def _audio(trained: Mapping[str, Trained], data_dir: str) -> AudioConfig:
     return config
 
 
-def _fit_register(trained: Mapping[str, Trained], data_dir: str) -> tuple[Register, float | None] | None:
+def _fit_register(data: Sequence[Mapping[str, Any]], data_dir: str) -> tuple[Register, float | None] | None:
     """The register of voices, of the speakers that were trained on, and its error on those of the validation split.
 
-    None where there are fewer than `MIN_REGISTER_SPEAKERS`.
+    None where there are fewer than `MIN_REGISTER_SPEAKERS`, or the data of a base is not at hand.
     """
-    names = sorted({name for run in trained.values() for name in run.config["data"]["datasets"]})
+    names = sorted(entry["name"] for entry in data if dataset_path(data_dir, entry["name"]).exists())
     if not names:
         return None
     speakers = open_speakers(data_dir, names, "train")

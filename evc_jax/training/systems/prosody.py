@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
+from evc_jax.config import from_mapping
 from evc_jax.data import pipeline
 from evc_jax.data.dataset import audio_config, open_split, utterance_ids
 from evc_jax.errors import ConfigError
@@ -63,7 +64,7 @@ class ProsodySystem(SingleNetworkSystem):
     model: ProsodyConfig
 
     def __init__(self, config: TrainConfig, workdir: epath.Path):
-        options = self.options_type(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.options.items()})
+        options = from_mapping(Options, config.options, "config.options")
         model = {**config.model, "emotions": len(options.emotions)}
         super().__init__(dataclasses.replace(config, model=model), workdir)
 

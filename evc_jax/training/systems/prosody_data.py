@@ -22,7 +22,7 @@ from evc_jax.data.sampling import spread_evenly
 from evc_jax.errors import DataError
 from evc_jax.features import dtw
 from evc_jax.features import prosody as prosody_features
-from evc_jax.features.prosody import CEPSTRA, CHANGE_CHANNELS, Prosody, ProsodyReference
+from evc_jax.features.prosody import CEPSTRA, Prosody, ProsodyReference
 
 FIELDS = ("mel", "f0_hz", "level_gain", "speaker", "emotion", "corpus_emotion", "text_id")
 NEUTRAL, STRONG = "neutral", "strong"
@@ -135,7 +135,7 @@ def change_between(
         shift = target.reference.semitones - source.reference.semitones
         means = [shift, *(target.reference.cepstra_db - source.reference.cepstra_db), 0]
         mask = np.column_stack([ours.voiced, *[ours.active] * CEPSTRA, np.zeros(frames)])
-        return np.tile(np.float32(means), (frames, 1)), mask.astype(np.float32)
+        return np.tile(np.asarray(means, np.float32), (frames, 1)), mask.astype(np.float32)
     rows, columns = dtw.find_path(source.mel, target.mel)
 
     def at_source(values: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
