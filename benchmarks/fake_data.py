@@ -79,7 +79,7 @@ def _sample_shapes(system: System) -> dict[str, tuple[int, ...]]:
         case "prosody":
             change = (CODE_WINDOW_FRAMES, prosody.CHANGE_CHANNELS)
             track, summary = (CODE_WINDOW_FRAMES, prosody.TRACK_CHANNELS), (prosody.SUMMARY_CHANNELS,)
-            labels: dict[str, tuple[int, ...]] = {"emotion": (), "aligned": (), "pair_weight": ()}
+            labels: dict[str, tuple[int, ...]] = {"emotion": (), "aligned": (), "from_neutral": (), "pair_weight": ()}
             return {"track": track, "summary": summary, "change": change, "mask": change, **labels}
         case _:
             frames = model.resampling.padded_frames
@@ -90,7 +90,7 @@ def _draw(name: str, shape: tuple[int, ...], system: System, draw: np.random.Gen
     match name:
         case "mel":
             return draw.random(shape)
-        case "aligned" | "mask":
+        case "aligned" | "from_neutral" | "mask":
             return draw.integers(0, 1, shape, endpoint=True)
         case "pair_weight":
             return draw.uniform(0.5, 1.5, shape)

@@ -278,5 +278,11 @@ def _join(
     source, kept = conversion.source, slice(segment.first - first, segment.end - first)
     of_source = slice(kept.start // hop, kept.stop // hop + last)  # the frame at the end is the last segment's only
     source = replace(source, audio=source.audio[kept], mel=source.mel[of_source], f0_hz=source.f0_hz[of_source])
-    mel = conversion.mel[mel_first : mel_first + frames]
-    return replace(conversion, audio=sound[: end - begin], mel=mel, source=source), sound[end - begin :]
+    of_output = slice(mel_first, mel_first + frames)
+    positions = conversion.positions
+    if positions is not None:
+        positions = np.clip(positions[of_output] - of_source.start, 0, max(0, len(source.mel) - 1))
+    made = replace(
+        conversion, audio=sound[: end - begin], mel=conversion.mel[of_output], source=source, positions=positions
+    )
+    return made, sound[end - begin :]

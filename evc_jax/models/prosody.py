@@ -26,6 +26,32 @@ FRAMES_PER_STEP = 2
 TYPICAL_CHANGE = (4.0, 6.0, *[2.0] * (CEPSTRA - 1), 0.2)
 
 
+STATISTICS = 2 * (CHANGE_CHANNELS - 1) + 1
+
+
+def change_statistics(
+    track: Float[Array, "B T I"], change: Float[Array, "B T O"], mask: Float[Array, "B T O"]
+) -> Float[Array, "B S"]:
+    """What a change does to a recording as a whole: means, and how much more melody and spectrum vary; about 1 in size.
+
+    Args:
+      track: of the source.
+      change: as `ProsodyNetwork` makes it.
+      mask: 1 in the frames that count.
+    """
+    counts = jnp.maximum(mask.sum(axis=1), 1)
+    scaled = change / jnp.asarray(TYPICAL_CHANGE)
+    means = (scaled * mask).sum(axis=1) / counts
+
+    def deviation(values: Array) -> Array:
+        mean = (values * mask[..., :-1]).sum(axis=1) / counts[:, :-1]
+        squares = (((values - mean[:, None]) * mask[..., :-1]) ** 2).sum(axis=1) / counts[:, :-1]
+        return jnp.sqrt(squares + 1e-3)
+
+    source = jnp.concatenate([track[..., :1], track[..., 2:]], axis=-1)
+    return jnp.concatenate([means, jnp.log(deviation(source + scaled[..., :-1]) / deviation(source))], axis=-1)
+
+
 @dataclass(frozen=True)
 class ProsodyConfig:
     """Sizes of the prosody network.
@@ -87,6 +113,7 @@ class ProsodyNetwork(nnx.Module):
         self.hidden = Linear(conditions, width, dtype=dtype, keys=keys)
         self.mean = Linear(width, CHANGE_CHANNELS, dtype=dtype, keys=keys)
         self.emotions = Linear(config.emotions, CHANGE_CHANNELS, dtype=dtype, keys=keys)
+        self.recogniser = Stack([Linear(STATISTICS, width, keys=keys), Linear(width, config.emotions, keys=keys)])
 
     def __call__(
         self,
@@ -118,6 +145,11 @@ class ProsodyNetwork(nnx.Module):
         return jax.image.resize(change, (len(x), change.shape[1] * FRAMES_PER_STEP, CHANGE_CHANNELS), "linear")[
             :, :frames
         ]
+
+    def recognise(self, statistics: Float[Array, "B S"]) -> Float[Array, "B K"]:
+        """Logits of the emotion that a change leads to, for training; see `change_statistics`."""
+        hidden, output = self.recogniser
+        return output(jnp.tanh(hidden(statistics)))
 
     def _kept(self, key: Array | None, batch: int) -> Array:
         """Factors of each layer's channels [layers, B, 1, C]: 0 for what is left out."""

@@ -14,7 +14,7 @@ import numpy as np
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import from_pcm
 from evc_jax.config import from_mapping, to_mapping
-from evc_jax.data.dataset import audio_config, dataset_info, dataset_path, open_speakers, open_split
+from evc_jax.data.dataset import audio_config, dataset_info, open_speakers, open_split
 from evc_jax.data.sampling import spread_evenly
 from evc_jax.errors import ConfigError, DataError
 from evc_jax.evaluation.vocoders import copy_synthesis
@@ -125,8 +125,8 @@ def _emotions(trained: Mapping[str, Trained], before: Mapping[str, Any]) -> list
     for name, other in others:
         if other != emotions:
             raise ConfigError(
-                f"The emotions of {first} are {', '.join(emotions)} and those of {name} {', '.join(other)}; networks of "
-                "one bundle must share them, in one order."
+                f"The emotions of {first} are {', '.join(emotions)} and those of {name} {', '.join(other)}; networks "
+                "of one bundle must share them, in one order."
             )
     return emotions
 
@@ -201,10 +201,13 @@ def _fit_register(data: Sequence[Mapping[str, Any]], data_dir: str) -> tuple[Reg
 
     None where there are fewer than `MIN_REGISTER_SPEAKERS`, or the data of a base is not at hand.
     """
-    names = sorted(entry["name"] for entry in data if dataset_path(data_dir, entry["name"]).exists())
+    names = sorted(entry["name"] for entry in data if entry["corpus"] != "unknown")
     if not names:
         return None
-    speakers = open_speakers(data_dir, names, "train")
+    try:
+        speakers = open_speakers(data_dir, names, "train")
+    except DataError:
+        return None
     if len(speakers.names) < MIN_REGISTER_SPEAKERS:
         return None
     register = fit_register(speakers.embeddings, speakers.log_f0_mean, speakers.log_f0_std)

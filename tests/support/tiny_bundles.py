@@ -45,6 +45,13 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
     "waveglow": {"flows": 2, "wn_layers": 2, "wn_channels": 8, "early_every": 1},
 }
+# Beside those: an emotion by prosody instead of codes.
+PROSODY = {"emotions": len(EMOTIONS), "width": 8, "layers": 2}
+
+
+def config_of(name: str) -> dict[str, Any]:
+    """A network's settings."""
+    return PROSODY if name == "prosody" else CONFIGS[name]
 
 
 def description(names=tuple(CONFIGS)) -> dict[str, Any]:
@@ -55,7 +62,7 @@ def description(names=tuple(CONFIGS)) -> dict[str, Any]:
         "emotions": list(EMOTIONS),
         "code": "pitch_rhythm",
         "default_vocoder": "griffin-lim",
-        "networks": {name: {"config": CONFIGS[name], "steps": 0, "validation": {}} for name in names},
+        "networks": {name: {"config": config_of(name), "steps": 0, "validation": {}} for name in names},
         "data": [],
         "licence": "none",
         "evaluation": {},
@@ -67,7 +74,7 @@ def random_params(names=tuple(CONFIGS), seed: int = 0) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     params = {}
     for name in names:
-        network = build_network(name, CONFIGS[name])
+        network = build_network(name, config_of(name))
         params[name] = jax.tree_util.tree_map_with_path(lambda path, leaf: _draw(rng, path, leaf), network.shapes())
     return params
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from support.tiny_bundles import CONFIGS, EMOTIONS, random_params, tone
+from support.tiny_bundles import CONFIGS, EMOTIONS, config_of, random_params, tone
 
 from evc_jax.audio.config import AudioConfig
 from evc_jax.config import to_mapping
@@ -19,14 +19,14 @@ LICENCES = {"acted": "CC BY-NC-SA 4.0", "read": "CC BY 4.0"}
 
 @pytest.fixture(autouse=True)
 def trainings(monkeypatch):
-    params = random_params()
+    params = random_params((*CONFIGS, "prosody"))
 
     def load(workdir, checkpoint):
         name = str(workdir).removeprefix("runs/")
-        options = {"emotions": list(EMOTIONS), "code": "pitch_rhythm"} if name == "codegan" else {}
+        options = {"emotions": list(EMOTIONS), "code": "pitch_rhythm"} if name in ("codegan", "prosody") else {}
         data = {"datasets": ["acted", "read"] if name == "speechsplit" else ["acted"]}
         return Trained(
-            name, {"options": options, "data": data}, {name: CONFIGS[name]}, {name: params[name]}, 7, {"loss": 0.5}
+            name, {"options": options, "data": data}, {name: config_of(name)}, {name: params[name]}, 7, {"loss": 0.5}
         )
 
     records = [{"audio": np.int16(20000 * tone(0.5, seed=i))} for i in range(3)]
@@ -129,3 +129,29 @@ def test_test_recordings_with_other_settings(tmp_path, monkeypatch):
     monkeypatch.setattr(export, "audio_config", lambda _, names: settings.get(",".join(names), AudioConfig()))
     with pytest.raises(DataError, match="have other audio settings than the trainings"):
         assemble(tmp_path / "b", ("speechsplit", "waveglow"), datasets=("acted",))
+
+
+def test_a_base_gives_what_no_training_does(tmp_path):
+    export.export_bundle({name: f"runs/{name}" for name in ("speechsplit", "codegan")}, tmp_path / "base")
+    made = export.export_bundle(
+        {"prosody": "runs/prosody"}, tmp_path / "made", base=tmp_path / "base", rendering="source"
+    )
+    bundle = load_bundle(tmp_path / "made")
+    assert bundle.default_rendering == "source" and bundle.emotions == EMOTIONS and bundle.has("codegan")
+    params = [each.network("speechsplit").params for each in (load_bundle(tmp_path / "base"), bundle)]
+    np.testing.assert_array_equal(*(each["decoder"]["projection"]["bias"] for each in params))
+    entries = {entry["name"]: entry["networks"] for entry in made["data"]}
+    assert entries == {"acted": ["codegan", "prosody", "speechsplit"], "read": ["speechsplit"]}
+
+
+def test_emotions_that_differ(tmp_path, monkeypatch):
+    export.export_bundle({"speechsplit": "runs/speechsplit", "codegan": "runs/codegan"}, tmp_path / "base")
+    load = export.load_for_inference
+
+    def with_others(workdir, checkpoint):
+        run = load(workdir, checkpoint)
+        return dataclasses.replace(run, config={**run.config, "options": {"emotions": ["sad", "happy", "neutral"]}})
+
+    monkeypatch.setattr(export, "load_for_inference", with_others)
+    with pytest.raises(ConfigError, match="must share them"):
+        export.export_bundle({"prosody": "runs/prosody"}, tmp_path / "made", base=tmp_path / "base")

@@ -15,6 +15,7 @@ import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from etils import epath
 
 from evc_jax.config import from_mapping
@@ -22,7 +23,7 @@ from evc_jax.data import pipeline
 from evc_jax.data.dataset import audio_config, open_split, utterance_ids
 from evc_jax.errors import ConfigError
 from evc_jax.features.prosody import CEPSTRA
-from evc_jax.models.prosody import ProsodyConfig, ProsodyNetwork
+from evc_jax.models.prosody import ProsodyConfig, ProsodyNetwork, change_statistics
 from evc_jax.training.config import TrainConfig
 from evc_jax.training.system import Batch, Metrics
 from evc_jax.training.systems.prosody_data import FIELDS, PairedSplit, pair_split, read_utterances
@@ -38,6 +39,8 @@ class Options:
       other_sources: pairs for each target that start from another emotion than neutral.
       loudness_weight, shape_weight: of a decibel of the first and of each other cepstrum, beside a semitone's 1.
       duration_weight: of the logarithm of the local duration.
+      recognition_weight: of the cross-entropy of changes being recognised as the wished emotion, by a recogniser that
+        learns on the speakers' own changes from neutral. NOTE: CodeGAN's classification loss without its critic.
       noise: deviation of what is added to the network's inputs.
     """
 
@@ -46,13 +49,14 @@ class Options:
     loudness_weight: float = 0.5
     shape_weight: float = 0.6
     duration_weight: float = 6.0
+    recognition_weight: float = 2.0
     noise: float = 0.1
 
     def __post_init__(self):
         if len(set(self.emotions)) < 2:
             raise ConfigError(f"config.options.emotions is {self.emotions}; name at least two different ones.")
-        sizes = (self.loudness_weight, self.shape_weight, self.duration_weight, self.noise, self.other_sources)
-        if min(sizes) < 0:
+        sizes = (self.loudness_weight, self.shape_weight, self.duration_weight, self.recognition_weight, self.noise)
+        if min(*sizes, self.other_sources) < 0:
             raise ConfigError("config.options has a negative weight, noise or number of sources; give 0 or more.")
 
 
@@ -79,12 +83,27 @@ class ProsodySystem(SingleNetworkSystem):
             return self.network.apply(params, *inputs, key=jax.random.fold_in(key, 2))[0]
 
         change = jax.vmap(change_of)(batch["track"], batch["summary"], self._emotion(batch), keys)
-        return self._score(change, batch)
+        loss, metrics = self._score(change, batch)
+        recognition, known = self._recognition(params, change, batch)
+        return loss + self.options.recognition_weight * recognition, {**metrics, **known}
 
     def evaluate(self, state: Any, batch: Batch, key: jax.Array) -> Metrics:
         params = self.evaluation_params(state)
         change = self.network.apply(params, batch["track"], batch["summary"], self._emotion(batch))
-        return self._score(change, batch)[1]
+        return {**self._score(change, batch)[1], **self._recognition(params, change, batch)[1]}
+
+    def _recognition(self, params: Any, change: jax.Array, batch: Batch) -> tuple[jax.Array, Metrics]:
+        """Cross-entropies of the speakers' own changes, which the recogniser learns, and of the network's."""
+        fixed = {**params, "recogniser": jax.lax.stop_gradient(params["recogniser"])}
+        weight = batch["pair_weight"] * batch["from_neutral"]
+
+        def entropy(parameters, values):
+            statistics = change_statistics(batch["track"], values, batch["mask"])
+            logits = self.network.apply(parameters, statistics, method="recognise")
+            return jnp.mean(weight * optax.softmax_cross_entropy_with_integer_labels(logits, batch["emotion"]))
+
+        real, made = entropy(params, batch["change"]), entropy(fixed, change)
+        return real + made, {"real_recognition": real, "recognition": made}
 
     def _emotion(self, batch: Batch) -> jax.Array:
         return jax.nn.one_hot(batch["emotion"], self.model.emotions)

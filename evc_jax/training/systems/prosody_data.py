@@ -56,6 +56,7 @@ class PairedSplit:
       mask: 1 where the change is known.
       emotion: the number of the target's emotion.
       aligned: 1 where the sentence is the same.
+      from_neutral: 1 where the source is neutral and the sentence the same.
       pair_weight: of each window; every emotion of every dataset weighs the same, and the mean is 1.
       source: the number of the source's utterance.
     """
@@ -66,6 +67,7 @@ class PairedSplit:
     mask: Float[np.ndarray, "N T O"]
     emotion: Int[np.ndarray, " N"]
     aligned: Float[np.ndarray, " N"]
+    from_neutral: Float[np.ndarray, " N"]
     pair_weight: Float[np.ndarray, " N"]
     source: Int[np.ndarray, " N"]
 
@@ -174,7 +176,7 @@ def pair_split(
       DataError: an emotion has no pair.
     """
     rows: dict[str, list[np.ndarray]] = defaultdict(list)
-    labels: list[tuple[int, str, float, int]] = []
+    labels: list[tuple[int, str, float, float, int]] = []
     quiet = not sys.stderr.isatty()
     for source, target, aligned in tqdm(choose_pairs(utterances, emotions, others), "aligning pairs", disable=quiet):
         ours = utterances[source]
@@ -183,15 +185,19 @@ def pair_split(
             rows[name].append(split_windows(values, WINDOW_FRAMES))
         count = len(rows["track"][-1])
         rows["summary"].append(np.repeat(ours.summary[None], count, axis=0))
-        labels += [(emotions.index(utterances[target].emotion), groups[target], float(aligned), source)] * count
+        neutral = float(aligned and ours.emotion == NEUTRAL)
+        labels += [
+            (emotions.index(utterances[target].emotion), groups[target], float(aligned), neutral, source)
+        ] * count
     found = {label for label, *_ in labels}
     if missing := [name for i, name in enumerate(emotions) if i not in found]:
         raise DataError(f"No speaker recorded {', '.join(missing)} beside another emotion; leave it out.")
-    numbers, of_group, aligned_windows, sources = zip(*labels, strict=True)
+    numbers, of_group, aligned_windows, neutral_sources, sources = zip(*labels, strict=True)
     return PairedSplit(
         **{name: np.concatenate(values) for name, values in rows.items()},
         emotion=np.asarray(numbers, np.int32),
         aligned=np.asarray(aligned_windows, np.float32),
+        from_neutral=np.asarray(neutral_sources, np.float32),
         pair_weight=_weights(list(zip(numbers, of_group, strict=True))),
         source=np.asarray(sources, np.int64),
     )

@@ -1,0 +1,84 @@
+"""Emotions by the prosody network: what changes, by how much, and in long recordings."""
+
+import numpy as np
+import pytest
+from support.tiny_bundles import write_bundle
+from support.vowels import sung_vowel
+
+from evc_jax.audio import pauses
+from evc_jax.audio.io import AudioReader
+from evc_jax.conversion import emotion, long_recordings
+from evc_jax.conversion.converter import Converter
+from evc_jax.conversion.long_recordings import convert_segments
+from evc_jax.conversion.options import ConversionOptions
+from evc_jax.errors import BundleError
+from evc_jax.features.f0_codes import log_f0_statistics
+
+RATE_HZ = 16000
+
+
+@pytest.fixture(scope="module")
+def converter(tmp_path_factory):
+    return Converter.load(write_bundle(tmp_path_factory.mktemp("bundles") / "prosody", ("speechsplit", "prosody")))
+
+
+@pytest.fixture(scope="module")
+def vowel():
+    return np.pad(sung_vowel(150.0, seconds=1.5), 4000)
+
+
+def change(converter, features, **options):
+    options = ConversionOptions(**options, rendering="source")
+    statistics = log_f0_statistics(features.f0_hz)
+    return converter._source.requested_change(features, options, statistics, features.embedding)
+
+
+def test_melody_spectrum_and_timing_change(converter, vowel):
+    result = converter.convert(vowel, RATE_HZ, emotion="happy", rendering="source")
+    assert converter.emotions and len(result.audio) != len(vowel)
+    assert np.isfinite(result.audio).all() and len(result.mel) == len(result.audio) // 256 + 1
+    assert len(result.positions) == len(result.mel) and (np.diff(result.positions) >= 0).all()
+
+
+def test_kept_timing_and_no_strength(converter, vowel):
+    kept = converter.convert(vowel, RATE_HZ, emotion="happy", rendering="source", keep_timing=1)
+    assert len(kept.audio) == len(vowel) and np.abs(kept.audio - vowel).max() > 0.01
+    none = converter.convert(vowel, RATE_HZ, emotion="happy", rendering="source", strength=0)
+    np.testing.assert_allclose(none.audio, vowel, atol=1e-6)
+
+
+def test_the_change_grows_with_the_strength(converter, vowel):
+    features = converter.extract(vowel, RATE_HZ)
+    half, whole = (change(converter, features, emotion="sad", strength=s, keep_timing=1)[0] for s in (0.05, 0.1))
+    np.testing.assert_allclose(whole.log_f0, 2 * half.log_f0, atol=1e-5)
+    np.testing.assert_allclose(whole.filter_db, 2 * half.filter_db, atol=1e-3)
+    most = change(converter, features, emotion="sad", strength=3)[0]
+    assert np.abs(most.filter_db).max() <= emotion.LARGEST_DB + 1e-3
+
+
+def test_rate_and_timing_multiply(converter, vowel):
+    features = converter.extract(vowel, RATE_HZ)
+    (_, plain), (_, faster) = (change(converter, features, emotion="sad", rate=rate) for rate in (1, 1.5))
+    assert faster == pytest.approx(plain / 1.5, abs=300)
+
+
+def test_segments_of_a_long_recording_continue_each_other(converter, monkeypatch):
+    monkeypatch.setattr(long_recordings, "WHOLE_S", 4.0)
+    monkeypatch.setattr(long_recordings, "EXCERPT_PIECE_S", 0.5)
+    monkeypatch.setattr(pauses, "SEGMENT_S", (1.0, 3.0))
+    sound = np.concatenate([np.pad(sung_vowel(150.0, seconds=1.0), (0, 8000)) for _ in range(5)])
+    options = ConversionOptions(emotion="sad", strength=0.3, rendering="source")
+    parts = list(convert_segments(converter, AudioReader(sound, RATE_HZ), options))
+    assert len(parts) > 1 and all(part.positions is not None for part in parts)
+    joined = np.concatenate([part.audio for part in parts])
+    assert len(joined) != len(sound)
+    assert sum(len(part.mel) for part in parts) == len(joined) // 256 + 1
+    # No step at the joins that the sound itself does not have.
+    edges = np.cumsum([len(part.audio) for part in parts])[:-1]
+    steps = np.abs(np.diff(joined))
+    assert all(steps[edge - 2 : edge + 2].max() <= np.percentile(steps, 99.9) for edge in edges)
+
+
+def test_the_decoder_still_needs_codegan(converter, vowel):
+    with pytest.raises(BundleError, match="codegan"):
+        converter.convert(vowel, RATE_HZ, emotion="happy", rendering="decoder")
