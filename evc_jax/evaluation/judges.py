@@ -1,6 +1,6 @@
 """Judges from other projects, none of which anything here is trained with: quality, phonemes, a second verifier.
 
-All but ViSQOL belong to the extra `evaluation`. A measure whose package is missing is NaN, and `missing` names the packages.
+All but ViSQOL belong to the extra `evaluation`. A measure whose package is missing is NaN; `missing` names those.
 """
 
 from __future__ import annotations
