@@ -106,7 +106,7 @@ def verifier_embedding(audio: Samples) -> Float[np.ndarray, " E"] | None:
     return verifier._dvec  # the package offers no other way to it
 
 
-def visqol(reference: Samples, other: Samples) -> float:
+def visqol(reference: Float[np.ndarray, " Sa"], other: Float[np.ndarray, " Sb"]) -> float:
     """Predicted rating of listeners beside the reference, 1 to 5, by ViSQOL for speech; samples at 16 kHz."""
     if not is_installed("visqol"):
         return float("nan")

@@ -54,7 +54,7 @@ def test_the_page_its_figures_and_a_second_run(settings, without_judges, monkeyp
     tables = {table["title"]: table["rows"] for part in figures["sections"].values() for table in part["tables"]}
     recognised = {name: row[0]["mean"] for name, row in tables["Emotion recognised"].items()}
     assert recognised["real emotional speech"] == 1 and recognised["the recording itself"] == 0
-    assert recognised["rules, strength 1"] == 1 and 0 <= recognised["bundle, strength 1"] <= 1
+    assert recognised["rules, strength 1"] >= 0.5 and 0 <= recognised["bundle, strength 1"] <= 1
     assert tables["Voice kept"]["the recording itself"][0]["mean"] == pytest.approx(1, abs=1e-4)
     assert tables["Voice kept"]["WORLD copy"][1]["mean"] is None  # the second verifier is not installed
     assert tables["Effect of each control"]["--rate 1.25"][2]["mean"] == pytest.approx(0.8, abs=1e-3)
