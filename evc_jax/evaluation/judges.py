@@ -1,6 +1,6 @@
 """Judges from other projects, none of which anything here is trained with: quality, phonemes, a second verifier.
 
-All but ViSQOL belong to the extra `evaluation`. A measure whose package is missing is NaN, and `missing` names the packages.
+All but ViSQOL belong to the extra `evaluation`. A measure whose package is missing is NaN; `missing` names those.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def verifier_embedding(audio: Samples) -> Float[np.ndarray, " E"] | None:
     return verifier._dvec  # the package offers no other way to it
 
 
-def visqol(reference: Samples, other: Samples) -> float:
+def visqol(reference: Float[np.ndarray, " Sa"], other: Float[np.ndarray, " Sb"]) -> float:
     """Predicted rating of listeners beside the reference, 1 to 5, by ViSQOL for speech; samples at 16 kHz."""
     if not is_installed("visqol"):
         return float("nan")

@@ -96,7 +96,7 @@ class Scorer:
         row |= {"of_four": recognised.of_four, "of_all": recognised.of_all, "certainty": recognised.certainty}
         row["recall"] = float(recognised.of_four == asked) if asked in HEADLINE else float("nan")
         row["recall_all"] = float(recognised.of_all == asked) if asked != NEUTRAL else float("nan")
-        row["voice"] = cosine(speaker.embed(analysis.voice), self._of_source(source)["embedding"])
+        row["voice"] = cosine(speaker.embed(analysis.audio), self._of_source(source)["embedding"])
         row |= self._judged(analysis.audio, source)
         return row | self._own_distance(analysis, sample)
 
@@ -118,9 +118,9 @@ class Scorer:
         """What the judges find in the source, once."""
         key = source["utterance_id"]
         if key not in self._of_sources:
-            # Analysed like the samples: the dataset's embedding is of the recording before it was stored.
+            # Embedded at the samples' level: an embedding depends on it, and the dataset's is of the original one.
             analysis = analyse(from_pcm(source["audio"]), self.config.sample_rate_hz, self.config)
-            found: Row = {"embedding": speaker.embed(analysis.voice)}
+            found: Row = {"embedding": speaker.embed(analysis.audio)}
             if self.with_judges:
                 found["phonemes"], found["dnsmos"] = judges.phonemes(analysis.audio), judges.dnsmos(analysis.audio)
                 found["verifier"] = judges.verifier_embedding(analysis.audio)

@@ -78,9 +78,9 @@ class Speech:
         """Neutral recordings to convert: at most `limit` of each judged speaker, of different sentences first."""
         chosen = []
         for records in by_speaker([record for record in self.judged if record["emotion"] == NEUTRAL]).values():
-            first = {record["text_id"]: record for record in reversed(records)}.values()
-            ordered = [*first, *(record for record in records if all(record is not other for other in first))]
-            chosen += spread_evenly(ordered, limit) if len(first) >= limit else ordered[:limit]
+            first = list({record["text_id"]: record for record in reversed(records)}.values())
+            others = [record for record in records if all(record is not other for other in first)]
+            chosen += spread_evenly(first, limit) + others[: max(0, limit - len(first))]
         return chosen
 
     def own_takes(self, speaker: str, text_id: str, emotion: str) -> list[Record]:

@@ -29,13 +29,6 @@ def test_f0_summary():
     assert np.isnan(metrics.f0_summary(np.zeros(4, np.float32)).median_hz)
 
 
-@pytest.mark.filterwarnings("error")
-def test_statistics_leave_out_what_is_not_finite():
-    rows = [(1.0, np.nan, np.nan), (2.0, 4.0, np.nan), (6.0, np.inf, np.nan)]
-    *measured, missing = metrics.over_finite(np.median, rows)
-    assert measured == [2.0, 4.0] and np.isnan(missing)
-
-
 def test_cosine():
     a, b = np.eye(2, dtype=np.float32)
     assert metrics.cosine(a, 3 * a) == pytest.approx(1)

@@ -74,7 +74,7 @@ def _copy(context: Context, name: str, record: Record, vocoders: Mapping[str, Vo
     return vocoders[name](record["mel"], len(record["audio"]), context.settings.options.get("seed", 0))
 
 
-def compare(recording: Float[np.ndarray, " S"], copy: Float[np.ndarray, " S"], context: Context) -> dict[str, float]:
+def compare(recording: Float[np.ndarray, " Sa"], copy: Float[np.ndarray, " Sb"], context: Context) -> dict[str, float]:
     """Distances of a copy from its recording, and ratings of its sound."""
     config = context.config
     one, two = (estimate_f0(x, config) for x in (recording, copy))
