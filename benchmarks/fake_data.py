@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
+from evc_jax.audio.config import AudioConfig
+from evc_jax.features.speaker import MEL_BANDS
 from evc_jax.models.speechsplit.config import SpeechSplitConfig
 from evc_jax.training.config import TrainConfig
 from evc_jax.training.system import System, build_system
@@ -75,6 +77,17 @@ def _sample_shapes(system: System) -> dict[str, tuple[int, ...]]:
             return {"embedding": (model.embedding_dim,), "sex": ()}
         case "codegan":
             return {"codes": (CODE_WINDOW_FRAMES, model.code_channels), "emotion": ()}
+        case "timbre_converter":
+            frames = system.sampling.mel_frames(AudioConfig())
+            return {
+                "mel": (frames, model.mel_bands),
+                "voiced": (frames,),
+                "log_power": (system.options.window_frames, MEL_BANDS),
+                "source": (model.embedding_dim,),
+                "target": (model.embedding_dim,),
+                "register_shift": (),
+                "spectrum_db": (model.mel_bands,),
+            }
         case _:
             frames = model.resampling.padded_frames
             return {"mel": (frames, 80), "f0": (frames,), "length": (), "speaker_embedding": (256,)}
@@ -84,8 +97,14 @@ def _draw(name: str, shape: tuple[int, ...], system: System, draw: np.random.Gen
     match name:
         case "mel":
             return draw.random(shape)
-        case "codes":
+        case "codes" | "spectrum_db":
             return draw.normal(size=shape)
+        case "voiced":
+            return np.ones(shape)
+        case "log_power":
+            return draw.uniform(-6, -2, shape)
+        case "register_shift":
+            return draw.uniform(-0.5, 0.5, shape)
         case "audio":
             return 0.1 * draw.normal(size=shape)
         case "f0":  # a contour for each sample

@@ -29,6 +29,7 @@ _NETWORKS = {
     "voicegan": ("evc_jax.models.gan.voicegan", "VoiceGenerator", "VoiceGANConfig"),
     "codegan": ("evc_jax.models.gan.codegan", "CodeGenerator", "CodeGANConfig"),
     "waveglow": ("evc_jax.models.waveglow.network", "WaveGlow", "WaveGlowConfig"),
+    "timbre_converter": ("evc_jax.models.timbre_converter", "TimbreConverter", "TimbreConverterConfig"),
 }
 NETWORKS = tuple(_NETWORKS)
 

@@ -24,6 +24,7 @@ SYSTEMS = {
     "voicegan": "VoiceGAN",
     "codegan": "CodeGAN",
     "waveglow": "WaveGlow",
+    "timbre_converter": "TimbreConverter",
 }
 COMPUTE_DTYPES = ("float32", "bfloat16", "float64")
 
