@@ -54,7 +54,7 @@ class TimbreConverterConfig:
     width: int = 128
     blocks: int = 4
     mel_range_db: float = 100.0
-    warp_per_register: float = 0.3
+    warp_per_register: float = 0.4
     largest_warp: float = 0.15
     largest_constant_db: float = 12.0
     largest_varying_db: float = 4.0

@@ -20,10 +20,10 @@ from etils import epath
 from jaxtyping import Array, Float
 
 from evc_jax.audio.config import AudioConfig
-from evc_jax.audio.mel import slaney_centres_hz
 from evc_jax.data import pipeline
 from evc_jax.data.dataset import audio_config, dataset_info, open_split, utterance_ids
 from evc_jax.features import speaker
+from evc_jax.features.timbre_critic import band_widths_hz, changed_power, distances, from_db
 from evc_jax.models import voice_encoder
 from evc_jax.models.network import Network
 from evc_jax.models.timbre_converter import TimbreChange, TimbreConverter, TimbreConverterConfig, cosines
@@ -32,7 +32,6 @@ from evc_jax.training.system import Batch, Metrics
 from evc_jax.training.systems.single_network import SingleNetworkSystem
 from evc_jax.training.systems.timbre_data import FIELDS, Excerpts, Sampling, draw_sample, load_excerpts
 
-NEAR_MARGIN, NEAR_SHARPNESS = 0.1, 10.0
 MIN_VOICED_FRAMES = 10
 FILTER_COSINES = 8
 LOUDEST_NOISE_DB, SOFTEST_NOISE_DB = -25.0, -60.0
@@ -91,6 +90,7 @@ class TimbreConverterSystem(SingleNetworkSystem):
     def __init__(self, config: TrainConfig, workdir: epath.Path):
         super().__init__(config, workdir)
         self._workdir = workdir
+        self._excerpts = functools.cache(self._load_excerpts)
         self._critic = Network(voice_encoder.VoiceEncoder, voice_encoder.VoiceEncoderConfig(dtype=config.compute_dtype))
         self._critic_params = voice_encoder.load_params(speaker.WEIGHTS)
 
@@ -100,22 +100,22 @@ class TimbreConverterSystem(SingleNetworkSystem):
         change, weights = self.network.apply(params, *inputs), self.options.weights
         power = jax.vmap(self._perturb)(keys, changed_power(batch["log_power"], change.db))
         embedding = self._critic.apply(self._critic_params, power)
-        to_target, to_source = (jnp.sum(embedding * batch[name], axis=-1) for name in ("target", "source"))
-        nearness = jax.nn.softplus((to_source - to_target + NEAR_MARGIN) * NEAR_SHARPNESS) / NEAR_SHARPNESS
+        distance, nearness = distances(embedding, batch["source"], batch["target"])
         spectrum, size = self._spectrum_error_db(change, batch), jnp.mean(change.db**2, axis=(1, 2))
         loss = (
-            1 - to_target
+            distance
             + weights.nearness * nearness
             + weights.spectrum * spectrum
             + weights.size * size
             + weights.varying * jnp.mean(change.varying_db**2, axis=(1, 2))
             + weights.smoothness * jnp.mean(jnp.diff(change.varying_db, axis=1) ** 2, axis=(1, 2))
         )  # fmt: skip
+        to_source = jnp.sum(embedding * batch["source"], axis=-1)
         metrics = {
             "loss": loss,
-            "to_target": to_target,
+            "to_target": 1 - distance,
             "to_source": to_source,
-            "nearer": (to_target > to_source).astype(jnp.float32),
+            "nearer": (1 - distance > to_source).astype(jnp.float32),
             "spectrum_db": spectrum,
             "change_db": jnp.sqrt(size),
             "warp": jnp.abs(change.warp),
@@ -167,7 +167,7 @@ class TimbreConverterSystem(SingleNetworkSystem):
     def _audio(self) -> AudioConfig:
         return audio_config(self.config.data.data_dir, self.config.data.datasets)
 
-    def _excerpts(self, split: str) -> Excerpts:
+    def _load_excerpts(self, split: str) -> Excerpts:
         data, options = self.config.data, self.options
         origin = {
             "data": [split, [[name, dataset_info(data.data_dir, name)] for name in data.datasets]],
@@ -178,36 +178,3 @@ class TimbreConverterSystem(SingleNetworkSystem):
         return load_excerpts(
             source, self._audio, self.sampling, *sizes, self._workdir / "excerpts" / f"{split}.npz", origin
         )
-
-
-def changed_power(log_power: Float[Array, "B P K"], db: Float[Array, "B T F"]) -> Float[Array, "B P K"]:
-    """The encoder's power mel-spectrogram after a change in dB of our mel bands and frames; the level is kept."""
-    config = AudioConfig()
-    centres_hz = slaney_centres_hz(config.mel_bands, config.mel_min_hz, config.mel_max_hz)
-    bands = interpolation(centres_hz, encoder_centres_hz())
-    times = np.arange(log_power.shape[1]) * speaker.MEL_HOP_SAMPLES / config.hop_samples
-    frames = interpolation(np.arange(db.shape[1]), times)
-    before = 10.0**log_power
-    after = before * from_db(jnp.einsum("pt,btf,kf->bpk", frames, db, bands))
-    total, new_total = (jnp.sum(power * band_widths_hz(), axis=(1, 2), keepdims=True) for power in (before, after))
-    return after * (total / new_total)
-
-
-def interpolation(known: np.ndarray, wanted: np.ndarray) -> Float[np.ndarray, "W K"]:
-    """The matrix that interpolates values at `known` places linearly at `wanted` ones, and holds those at the ends."""
-    return np.stack([np.interp(wanted, known, row) for row in np.eye(len(known))], axis=1).astype(np.float32)
-
-
-def encoder_centres_hz() -> Float[np.ndarray, " K"]:
-    """Centres of the voice encoder's mel bands."""
-    return slaney_centres_hz(speaker.MEL_BANDS, 0.0, speaker.SAMPLE_RATE_HZ / 2)
-
-
-def band_widths_hz() -> Float[np.ndarray, " K"]:
-    """What the encoder's mel bands, which are of unit area, are weighted with to sum to the power."""
-    return np.gradient(encoder_centres_hz()).astype(np.float32)
-
-
-def from_db(decibels: Array) -> Array:
-    """Factor of power."""
-    return 10.0 ** (decibels / 10)
