@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
+from evc_jax.audio.config import AudioConfig
 from evc_jax.features import prosody
+from evc_jax.features.speaker import MEL_BANDS
 from evc_jax.models.speechsplit.config import SpeechSplitConfig
 from evc_jax.training.config import TrainConfig
 from evc_jax.training.system import System, build_system
@@ -81,6 +83,17 @@ def _sample_shapes(system: System) -> dict[str, tuple[int, ...]]:
             track, summary = (CODE_WINDOW_FRAMES, prosody.TRACK_CHANNELS), (prosody.SUMMARY_CHANNELS,)
             labels: dict[str, tuple[int, ...]] = {"emotion": (), "aligned": (), "from_neutral": (), "pair_weight": ()}
             return {"track": track, "summary": summary, "change": change, "mask": change, **labels}
+        case "timbre_converter":
+            frames = system.sampling.mel_frames(AudioConfig())
+            return {
+                "mel": (frames, model.mel_bands),
+                "voiced": (frames,),
+                "log_power": (system.options.window_frames, MEL_BANDS),
+                "source": (model.embedding_dim,),
+                "target": (model.embedding_dim,),
+                "register_shift": (),
+                "spectrum_db": (model.mel_bands,),
+            }
         case _:
             frames = model.resampling.padded_frames
             return {"mel": (frames, 80), "f0": (frames,), "length": (), "speaker_embedding": (256,)}
@@ -94,8 +107,14 @@ def _draw(name: str, shape: tuple[int, ...], system: System, draw: np.random.Gen
             return draw.integers(0, 1, shape, endpoint=True)
         case "pair_weight":
             return draw.uniform(0.5, 1.5, shape)
-        case "codes" | "track" | "summary" | "change":
+        case "codes" | "track" | "summary" | "change" | "spectrum_db":
             return draw.normal(size=shape)
+        case "voiced":
+            return np.ones(shape)
+        case "log_power":
+            return draw.uniform(-6, -2, shape)
+        case "register_shift":
+            return draw.uniform(-0.5, 0.5, shape)
         case "audio":
             return 0.1 * draw.normal(size=shape)
         case "f0":  # a contour for each sample

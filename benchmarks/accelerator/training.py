@@ -41,7 +41,8 @@ def measure(part: Part) -> None:
     if not part.rehearsal:
         variants["waveglow"] = waveglow_variant(part, seconds)
     part.add("variants", variants)
-    running = {name: start(part, name, variants[name], first_s) for name in ("speechsplit", "f0_converter", "voicegan")}
+    first = ("speechsplit", "f0_converter", "voicegan", "timbre_converter")
+    running = {name: start(part, name, variants[name], first_s) for name in first}
     running["waveglow"] = start(part, "waveglow", variants["waveglow"], seconds)
     end(part, {name: process for name, process in running.items() if name != "waveglow"}, first_s + GRACE_S)
     left_s = part.left_s() - GRACE_S

@@ -112,14 +112,23 @@ def slaney_filters(
     Bit by bit those of `librosa.filters.mel`. librosa compiles functions when it is imported, and fails where the
     compiler's cache cannot be written, as in a container without a home.
     """
-    low_mel, high_mel = _hz_to_mel(np.array([min_hz, max_hz]))
-    edges_hz = _mel_to_hz(np.linspace(low_mel, high_mel, bands + 2))
+    edges_hz = _slaney_edges_hz(bands, min_hz, max_hz)
     ramps_hz = np.subtract.outer(edges_hz, np.fft.rfftfreq(window_samples, 1 / rate_hz))
     widths_hz = np.diff(edges_hz)[:, None]
     rising, falling = -ramps_hz[:-2] / widths_hz[:-1], ramps_hz[2:] / widths_hz[1:]
     filters = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
     filters *= (2 / (edges_hz[2:] - edges_hz[:-2]))[:, None]
     return filters
+
+
+def slaney_centres_hz(bands: int, min_hz: float, max_hz: float) -> Float[np.ndarray, " bands"]:
+    """Frequencies at which `slaney_filters` are largest."""
+    return _slaney_edges_hz(bands, min_hz, max_hz)[1:-1]
+
+
+def _slaney_edges_hz(bands: int, min_hz: float, max_hz: float) -> np.ndarray:
+    low_mel, high_mel = _hz_to_mel(np.array([min_hz, max_hz]))
+    return _mel_to_hz(np.linspace(low_mel, high_mel, bands + 2))
 
 
 def _hz_to_mel(hz: np.ndarray) -> np.ndarray:

@@ -34,6 +34,7 @@ _NETWORKS = {
     "codegan": ("evc_jax.models.gan.codegan", "CodeGenerator", "CodeGANConfig"),
     "prosody": ("evc_jax.models.prosody", "ProsodyNetwork", "ProsodyConfig"),
     "waveglow": ("evc_jax.models.waveglow.network", "WaveGlow", "WaveGlowConfig"),
+    "timbre_converter": ("evc_jax.models.timbre_converter", "TimbreConverter", "TimbreConverterConfig"),
 }
 NETWORKS = tuple(_NETWORKS)
 

@@ -1,1 +1,1 @@
-"""One training loop and five systems."""
+"""One training loop and six systems."""

@@ -25,6 +25,7 @@ SYSTEMS = {
     "codegan": "CodeGAN",
     "prosody": "Prosody",
     "waveglow": "WaveGlow",
+    "timbre_converter": "TimbreConverter",
 }
 COMPUTE_DTYPES = ("float32", "bfloat16", "float64")
 

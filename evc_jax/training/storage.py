@@ -6,10 +6,13 @@ import contextlib
 import errno
 import os
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
 import jax
+import numpy as np
 from etils import epath
 
 from evc_jax.errors import EvcError, TrainingError, one_line
@@ -33,6 +36,19 @@ def replaced_file(path: epath.Path) -> Iterator[BinaryIO]:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def read_cache(cache: epath.Path, fingerprint: str) -> dict[str, np.ndarray] | None:
+    """The arrays of an `.npz` file beside `fingerprint`; None where there are none of this one that can be read."""
+    if not cache.exists():
+        return None
+    try:
+        with cache.open("rb") as file, np.load(file) as stored:
+            if str(stored["fingerprint"]) == fingerprint:
+                return {name: stored[name] for name in stored.files if name != "fingerprint"}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):  # cut short, or a bit changed
+        pass
+    return None
 
 
 def check_writable(workdir: epath.Path) -> None:

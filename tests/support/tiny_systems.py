@@ -1,4 +1,4 @@
-"""The six systems at their `tiny` sizes, without data on disk, and training them."""
+"""The seven systems at their `tiny` sizes, without data on disk, and training them."""
 
 import contextlib
 from pathlib import Path
@@ -14,7 +14,7 @@ lstm.UNROLL = 1  # compiles twice as fast, and computes the same
 BATCH = 8
 CODE_CHANNELS = 10
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-SYSTEMS = ("speechsplit", "f0_converter", "waveglow", "voicegan", "codegan", "prosody")
+SYSTEMS = ("speechsplit", "f0_converter", "waveglow", "voicegan", "codegan", "prosody", "timbre_converter")
 
 
 def load_config(name, variant="tiny", **changes):

@@ -153,6 +153,7 @@ def decode(summary):
 EXPECTED = {
     "speechsplit": (["aspects"], ["recording", "griffin-lim", *VARIANTS]),
     "f0_converter": (["f0"], []),
+    "timbre_converter": (["mel"], []),
     "waveglow": (["mel"], ["recording", "griffin-lim", "waveglow"]),
     "codegan": (["codes", "mel"], ["recording", "unconverted", *EMOTIONS]),
 }

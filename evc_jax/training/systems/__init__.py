@@ -1,1 +1,1 @@
-"""The five systems: a config, a data pipeline, a loss and a step each."""
+"""The six systems: a config, a data pipeline, a loss and a step each."""

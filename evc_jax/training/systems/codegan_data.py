@@ -6,8 +6,6 @@ import dataclasses
 import hashlib
 import json
 import sys
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,7 +25,7 @@ from evc_jax.models.speechsplit.codes import select_codes
 from evc_jax.models.speechsplit.config import SpeechSplitConfig
 from evc_jax.models.speechsplit.network import SpeechSplit
 from evc_jax.pretrained.workdir import Trained
-from evc_jax.training.storage import replaced_file
+from evc_jax.training.storage import read_cache, replaced_file
 
 BATCH_WINDOWS = 32
 CODE_FIELDS = ("mel", "f0_hz", "log_f0_mean", "log_f0_std", "emotion")
@@ -104,9 +102,9 @@ def encode_split(
       DataError: no utterance has one of the emotions.
     """
     fingerprint = hashlib.sha256(json.dumps(dict(origin), sort_keys=True).encode()).hexdigest()
-    stored = _read_cache(cache, fingerprint)
+    stored = read_cache(cache, fingerprint)
     if stored is not None:
-        return stored
+        return EncodedSplit(**stored)
     codes, labels, utterances = [], [], []
     quiet = not sys.stderr.isatty()
     for number in tqdm(range(len(source)), desc=f"encoding {cache.stem}", unit="utterance", disable=quiet):
@@ -121,18 +119,5 @@ def encode_split(
     split = EncodedSplit(np.concatenate(codes), np.asarray(labels, np.int32), np.asarray(utterances, np.int64))
     cache.parent.mkdir(parents=True, exist_ok=True)
     with replaced_file(cache) as file:
-        np.savez(file, fingerprint=fingerprint, **dataclasses.asdict(split))
+        np.savez(file, fingerprint=fingerprint, **vars(split))
     return split
-
-
-def _read_cache(cache: epath.Path, fingerprint: str) -> EncodedSplit | None:
-    """The stored codes; None where there are none of this fingerprint that can be read whole."""
-    if not cache.exists():
-        return None
-    try:
-        with cache.open("rb") as file, np.load(file) as stored:
-            if str(stored["fingerprint"]) == fingerprint:
-                return EncodedSplit(stored["codes"], stored["emotion"], stored["utterance"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):  # cut short, or a bit changed
-        pass
-    return None
