@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,15 +23,14 @@ from evc_jax.audio.mel import frame_count
 from evc_jax.conversion import controls
 from evc_jax.conversion.engine import ConversionEngine, WindowInputs
 from evc_jax.conversion.options import ConversionOptions, TransferAspects, options_from
-from evc_jax.conversion.source import SourceRenderer
+from evc_jax.conversion.source import SourceRenderer, WholeRecording
 from evc_jax.conversion.transfer import check_durations, transfer_mel
 from evc_jax.conversion.voices import Voices
 from evc_jax.features import extract as extraction
 from evc_jax.features import pitch, time_warp
 from evc_jax.features.extract import Features
-from evc_jax.features.f0_codes import LogF0Statistics, log_f0_statistics, normalize_f0, quantize_f0
+from evc_jax.features.f0_codes import LogF0Statistics, normalize_f0, quantize_f0
 from evc_jax.features.harmonics import move_harmonics
-from evc_jax.features.prosody import ProsodyReference
 from evc_jax.pretrained.bundle import Bundle, load_bundle
 from evc_jax.vocoders import Vocoder, make_vocoder
 
@@ -91,7 +90,7 @@ class Converter:
         self.bundle = bundle
         self.voices = voices or Voices(bundle)
         self.engine = engine or ConversionEngine(bundle)
-        self._source = SourceRenderer(bundle, self.engine, self.window_inputs)
+        self.source = SourceRenderer(bundle, self.engine, self.window_inputs)
 
     @classmethod
     def load(cls, bundle: str | os.PathLike | Bundle | None = None) -> Converter:
@@ -133,32 +132,36 @@ class Converter:
         """The features that every conversion of this recording shares."""
         return extraction.extract(audio, rate_hz, self.bundle.audio)
 
+    def whole_recording(self, excerpt: Features, options: ConversionOptions) -> WholeRecording:
+        """What the segments of a long recording share in a conversion, from a part that stands for the recording."""
+        whole = WholeRecording.of(excerpt, self.bundle.audio)
+        embedding = self.requested_voice(excerpt.embedding, options)
+        return replace(whole, match_db=self.source.matching_filter_db(excerpt, options, embedding, whole))
+
     def convert_features(
         self,
         features: Features,
         options: ConversionOptions,
-        statistics: LogF0Statistics | None = None,
-        reference: ProsodyReference | None = None,
+        whole: WholeRecording | None = None,
     ) -> Conversion:
         """Converts a recording whose features are known; saves time when it is converted more than once.
 
         Args:
           features: of the recording, or of a segment of it.
           options: what to change.
-          statistics: of the whole recording's F0; None takes those of the features.
-          reference: the whole recording's prosody; None takes that of the features.
+          whole: what is known of the whole recording; None where the features are of it.
         """
         options.check(self.bundle)
-        statistics = statistics or log_f0_statistics(features.f0_hz)
+        whole = whole or WholeRecording.of(features, self.bundle.audio)
         embedding = self.requested_voice(features.embedding, options)
         if options.rendering_of(self.bundle) == "source":
-            sound, mel, positions = self._source.convert(features, options, statistics, embedding, reference)
+            sound, mel, positions = self.source.convert(features, options, embedding, whole)
             return Conversion(sound, self.sample_rate_hz, mel, embedding, features, self.bundle.audio, positions)
         samples = time_warp.samples_at_rate(len(features.audio), options.rate)
         frames = frame_count(samples, self.bundle.audio)
         mel = time_warp.at_rate(features.mel, options.rate, frames)
         f0_hz = time_warp.f0_at_rate(features.f0_hz, options.rate, frames)
-        inputs = self.window_inputs(split_windows(mel), split_windows(f0_hz), embedding, statistics, options)
+        inputs = self.window_inputs(split_windows(mel), split_windows(f0_hz), embedding, whole.statistics, options)
         converted = np.clip(join_windows(self.engine.convert(inputs), frames), 0, 1)
         sound = self.requested_vocoder(options)(converted, samples, options.seed) / np.float32(features.level_gain)
         sound = pauses.restore_pauses(sound, features.audio, self.bundle.audio, options.rate)
@@ -203,7 +206,7 @@ class Converter:
         self.check_transfer(aspects, options)
         check_durations(source, target, self.bundle.audio)
         if options.rendering_of(self.bundle) == "source":
-            sound, mel = self._source.transfer(source, target, aspects)
+            sound, mel = self.source.transfer(source, target, aspects)
         else:
             mel = transfer_mel(source, target, aspects, self.engine, self.bundle.audio)
             samples = len((target if aspects.rhythm else source).audio)

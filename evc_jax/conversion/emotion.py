@@ -17,6 +17,8 @@ from evc_jax.features.prosody import CEPSTRA, ProsodyReference
 # Beyond these the change of a frame is an error of the network, at any strength.
 LARGEST_SEMITONES, LARGEST_DB, LARGEST_DURATION = 18.0, 30.0, 2.0
 SMOOTHING_FRAMES = 5
+# Whoever speaks louder does not make the room louder: frames so far below the loudest one change wholly, and not at all.
+LEAST_SPEECH_DB, MOST_NOISE_DB = 35.0, 50.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,10 +66,12 @@ def prosody_change(
     windows = engine.change_prosody(split_windows(track), summary, emotion)
     change = strength * _smooth(join_windows(windows, len(track)))
     semitones = np.clip(change[:, 0], -LARGEST_SEMITONES, LARGEST_SEMITONES)
-    filter_db = prosody.filter_of(change[:, 1 : 1 + CEPSTRA], config.mel_bands)
+    above_noise_db = measured.loudness_db - (reference.loudest_db - MOST_NOISE_DB)
+    speech = _smooth(np.clip(above_noise_db / (MOST_NOISE_DB - LEAST_SPEECH_DB), 0, 1)[:, None])
+    filter_db = speech * prosody.filter_of(change[:, 1 : 1 + CEPSTRA], config.mel_bands)
     longest = np.log(LARGEST_DURATION)
     log_duration = timing * np.clip(change[:, -1], -longest, longest) * measured.active
-    return ProsodyChange(semitones, np.clip(filter_db, -LARGEST_DB, LARGEST_DB), log_duration)
+    return ProsodyChange(semitones, np.clip(filter_db, -LARGEST_DB, LARGEST_DB).astype(np.float32), log_duration)
 
 
 def _prosody(features: Features, config: AudioConfig) -> prosody.Prosody:

@@ -29,13 +29,11 @@ from evc_jax.audio.decoding import naming_errors
 from evc_jax.audio.io import AudioReader
 from evc_jax.audio.mel import frame_powers, frame_signal, highpass
 from evc_jax.audio.pauses import Segment, cut_at_pauses
-from evc_jax.conversion import emotion
 from evc_jax.conversion.converter import Conversion, Converter
 from evc_jax.conversion.options import ConversionOptions
 from evc_jax.errors import AudioError
 from evc_jax.features import extract as extraction
-from evc_jax.features.f0_codes import LogF0Statistics, log_f0_statistics
-from evc_jax.features.prosody import ProsodyReference
+from evc_jax.features.extract import Features
 from evc_jax.features.time_warp import samples_at_rate
 
 WHOLE_S = 120.0  # a recording up to this is one segment
@@ -56,17 +54,12 @@ class RecordingStats:
     Attributes:
       active: frames within `loudness.ACTIVE_RANGE_DB` of the loudest one.
       segments: they tile the recording.
-      level_gain, embedding: see `features.extract.Features`; of the excerpt.
-      statistics: of the excerpt's F0.
-      reference: the excerpt's prosody.
+      excerpt: features of evenly spread pieces, whose level and embedding are those of all segments.
     """
 
     active: Bool[np.ndarray, " T"]
     segments: list[Segment]
-    level_gain: float
-    embedding: Float[np.ndarray, " E"]
-    statistics: LogF0Statistics
-    reference: ProsodyReference
+    excerpt: Features
 
 
 def stream_convert(
@@ -172,15 +165,18 @@ def _convert_segments(
         spool = _spool(reader, rate_hz, folder)
         stats = analyse(spool, config)
     context, tail = round(CONTEXT_S * rate_hz / config.hop_samples) * config.hop_samples, np.zeros(0, np.float32)
-    written = 0
+    shared, written = stats.excerpt, 0
+    known = converter.whole_recording(shared, options)
     for segment in tqdm(stats.segments, desc="converting", unit="segment", leave=False, disable=not progress):
         first = max(0, segment.first - context)
         samples = _read(spool, first, segment.end + context)
-        features = extraction.extract(samples, rate_hz, config, lambda _: stats.embedding, stats.level_gain)
+        features = extraction.extract(
+            samples, rate_hz, config, lambda _: stats.excerpt.embedding, stats.excerpt.level_gain
+        )
         # Frames that are not loud beside the whole recording are unvoiced.
         active = stats.active[first // config.hop_samples :][: len(features.f0_hz)]
         features = replace(features, f0_hz=np.where(active, features.f0_hz, np.float32(0)))
-        conversion = converter.convert_features(features, options, stats.statistics, stats.reference)
+        conversion = converter.convert_features(features, options, known)
         last = segment is stats.segments[-1]
         conversion, tail = _join(conversion, segment, first, tail, written, last, options.rate)
         written += len(conversion.audio)
@@ -237,9 +233,7 @@ def analyse(spool: io.IOBase, config: AudioConfig) -> RecordingStats:
     starts = [piece * piece_frames * hop for piece in chosen if speech[piece]]
     excerpt = np.concatenate([_read(spool, start, start + piece_frames * hop) for start in starts])
     features = extraction.extract(excerpt, config.sample_rate_hz, config)
-    reference = emotion.reference_of(features, config)
-    known = features.level_gain, features.embedding, log_f0_statistics(features.f0_hz), reference
-    return RecordingStats(active, segments, *known)
+    return RecordingStats(active, segments, features)
 
 
 def _output_sample(conversion: Conversion, first: int, sample: int, rate: float) -> int:

@@ -1,8 +1,8 @@
-"""The timbre of another speaker: a change in dB of a recording's spectrum, from two embeddings.
+"""The timbre of a wished voice: what changes in the spectrum of a recording, from two embeddings.
 
-The timbre converter proposes a change. A few steps of gradient descent then choose a constant filter on top of it, for
-the voice encoder's embedding of the changed recording to come nearer to the target's: what the network has learnt of
-speakers in general is adapted to this pair.
+The timbre converter proposes a change of the source. Once it is rendered, a few steps of gradient descent choose a
+constant filter on top, for the voice encoder's embedding of the sound to come nearer to the wished voice: what the
+network has learnt of speakers in general is adapted to this recording.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+from evc_jax.audio.band_filter import filter_bands
 from evc_jax.audio.config import AudioConfig
+from evc_jax.audio.mel import frame_count
 from evc_jax.features import speaker
 from evc_jax.features.extract import Features
 from evc_jax.features.timbre_critic import changed_power, distances
@@ -24,9 +26,8 @@ from evc_jax.models.network import Network, Params
 from evc_jax.models.timbre_converter import cosines
 from evc_jax.pretrained.bundle import TrainedNetwork
 
-# The change is of the network's own size times this.
-STRENGTH = 1.0
-REFINEMENTS = 12
+REFINEMENTS = 8
+COSINES = 24
 WINDOWS = 3
 LARGEST_STEP_DB = 1.5
 # Higher cosines are changed less, as adversarial patterns are fine.
@@ -38,35 +39,49 @@ MIN_POWER = 1e-10
 BLOCK_FRAMES = 256
 
 
-def timbre_change_db(
-    features: Features,
-    target: Float[np.ndarray, " E"],
-    register_shift: float,
-    converter: TrainedNetwork,
-    config: AudioConfig,
-    refinements: int = REFINEMENTS,
+def proposed_change_db(
+    features: Features, target: Float[np.ndarray, " E"], register_shift: float, converter: TrainedNetwork
 ) -> Float[np.ndarray, "T F"]:
-    """What is to change in the spectrum of a recording for it to sound like the target.
+    """What the timbre converter changes in the spectrum of a recording for it to sound like the target.
 
     Args:
       features: of the recording.
       target: embedding of the speaker it shall sound like.
       register_shift: what is added to the recording's log F0.
       converter: the trained timbre converter.
-      config: of the features.
-      refinements: steps of gradient descent; 0 leaves the change as the network made it.
     """
     frames = len(features.mel)
     mel = np.pad(features.mel, ((0, -frames % BLOCK_FRAMES), (0, 0)))
     inputs = (mel[None], features.embedding[None], target[None], np.array([register_shift], np.float32))
-    change_db = STRENGTH * np.asarray(_propose(converter)(*inputs))[0, :frames]
-    if not refinements:
-        return change_db
-    log_power, windows_db = _windows(features, change_db, config)
-    voices = features.embedding, target
-    cosines_used = converter.network.config.cosines
-    constant_db = _refine(_encoder_params(), log_power, windows_db, *voices, cosines_used, refinements)
-    return change_db + np.asarray(constant_db)
+    return np.asarray(_propose(converter)(*inputs))[0, :frames]
+
+
+def matching_filter_db(
+    sound: Float[np.ndarray, " S"],
+    source: Float[np.ndarray, " E"],
+    wished: Float[np.ndarray, " E"],
+    config: AudioConfig,
+) -> Float[np.ndarray, " F"]:
+    """The constant filter in dB of each mel band that brings a sound nearer to a voice.
+
+    Args:
+      sound: rendered, with the change that the network proposed.
+      source: embedding of the voice it shall not sound like.
+      wished: embedding of the voice it shall sound like.
+      config: whose mel bands they are.
+    """
+    windows = _windows(sound, config)
+    return np.asarray(_refine(_encoder_params(), windows, source, wished, config.mel_bands, REFINEMENTS))
+
+
+def filtered(
+    sound: Float[np.ndarray, " S"], filter_db: Float[np.ndarray, " F"], config: AudioConfig
+) -> Float[np.ndarray, " S"]:
+    """The sound with a constant filter, at its own level."""
+    frames = frame_count(len(sound), config)
+    changed = filter_bands(sound, np.repeat(filter_db[None].astype(np.float32), frames, axis=0), config)
+    before, after = (float(np.mean(np.square(x, dtype=np.float64))) for x in (sound, changed))
+    return changed * np.float32(np.sqrt(before / after)) if after else changed
 
 
 @functools.lru_cache(maxsize=2)
@@ -81,46 +96,38 @@ def _encoder_params() -> Params:
     return jax.device_put(voice_encoder.load_params(speaker.WEIGHTS))
 
 
-def _windows(
-    features: Features, change_db: Float[np.ndarray, "T F"], config: AudioConfig
-) -> tuple[Float[np.ndarray, "W P K"], Float[np.ndarray, "W t F"]]:
-    """Stretches of the encoder's log power with speech in them, and the change there."""
-    hop, encoder_hop = config.hop_samples, speaker.MEL_HOP_SAMPLES
-    length = -(-speaker.PARTIAL_FRAMES * encoder_hop // hop) + 1
-    missing = max(0, length - len(change_db))
-    change_db = np.pad(change_db, ((0, missing), (0, 0)), mode="edge")
-    audio = np.pad(features.audio, (0, (missing + 1) * hop))
-    log_power = np.log10(np.maximum(speaker.power_mel(audio), MIN_POWER))
-    loudness = np.convolve(np.pad(features.mel.mean(axis=1), (0, missing)), np.ones(length), "valid")
+def _windows(sound: Float[np.ndarray, " S"], config: AudioConfig) -> Float[np.ndarray, "W P K"]:
+    """Stretches of the encoder's log power with speech in them."""
+    if config.sample_rate_hz != speaker.SAMPLE_RATE_HZ:
+        from evc_jax.audio.io import to_mono
+
+        sound = to_mono(sound, config.sample_rate_hz, speaker.SAMPLE_RATE_HZ)
+    length = speaker.PARTIAL_FRAMES
+    sound = np.pad(sound, (0, max(0, length * speaker.MEL_HOP_SAMPLES - len(sound))))
+    log_power = np.log10(np.maximum(speaker.power_mel(sound), MIN_POWER))
+    loudness = np.convolve(log_power.mean(axis=1), np.ones(length), "valid")
     places = np.array_split(np.arange(len(loudness)), WINDOWS) if len(loudness) >= WINDOWS else [np.arange(1)] * WINDOWS
     starts = [int(part[np.argmax(loudness[part])]) for part in places]
-    encoder_starts = [round(start * hop / encoder_hop) for start in starts]
-    return (
-        np.stack([log_power[start : start + speaker.PARTIAL_FRAMES] for start in encoder_starts]),
-        np.stack([change_db[start : start + length] for start in starts]),
-    )
+    return np.stack([log_power[start : start + length] for start in starts])
 
 
-@functools.partial(jax.jit, static_argnames=("count", "steps"))
+@functools.partial(jax.jit, static_argnames=("bands", "steps"))
 def _refine(
     encoder_params: Params,
     log_power: Float[Array, "W P K"],
-    change_db: Float[Array, "W t F"],
     source: Float[Array, " E"],
-    target: Float[Array, " E"],
-    count: int,
+    wished: Float[Array, " E"],
+    bands: int,
     steps: int,
 ) -> Float[Array, " F"]:
-    """A filter in dB that brings the embedding of the changed windows nearer to the target."""
     encoder = Network(voice_encoder.VoiceEncoder, voice_encoder.VoiceEncoderConfig())
-    bands = change_db.shape[-1]
-    basis = cosines(count, np.arange(bands), bands)
-    step_sizes = LARGEST_STEP_DB / (1 + STEP_FALL * jnp.arange(count))
+    basis = cosines(COSINES, np.arange(bands), bands)
+    step_sizes = LARGEST_STEP_DB / (1 + STEP_FALL * jnp.arange(COSINES))
 
     def loss(heights_db):
-        power = changed_power(log_power, change_db + heights_db @ basis)
-        mean = jnp.mean(encoder.apply(encoder_params, power), axis=0)
-        distance, nearness = distances(mean / optax.safe_norm(mean, 1e-12), source, target)
+        filter_db = jnp.broadcast_to(heights_db @ basis, (len(log_power), 2, bands))
+        mean = jnp.mean(encoder.apply(encoder_params, changed_power(log_power, filter_db)), axis=0)
+        distance, nearness = distances(mean / optax.safe_norm(mean, 1e-12), source, wished)
         return distance + NEARNESS_WEIGHT * nearness + SIZE_WEIGHT / 2 * jnp.sum(heights_db[1:] ** 2)
 
     optimizer = optax.adam(1.0)
@@ -130,6 +137,7 @@ def _refine(
         updates, moments = optimizer.update(jax.grad(loss)(heights_db), moments)
         return heights_db + step_sizes * updates, moments
 
-    start = jnp.zeros(count)
+    start = jnp.zeros(COSINES)
     heights_db, _ = jax.lax.fori_loop(0, steps, step, (start, optimizer.init(start)))
-    return heights_db @ basis
+    # The first is a gain, which the loss does not depend on.
+    return heights_db.at[0].set(0) @ basis

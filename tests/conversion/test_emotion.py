@@ -11,8 +11,8 @@ from evc_jax.conversion import emotion, long_recordings
 from evc_jax.conversion.converter import Converter
 from evc_jax.conversion.long_recordings import convert_segments
 from evc_jax.conversion.options import ConversionOptions
+from evc_jax.conversion.source import WholeRecording
 from evc_jax.errors import BundleError
-from evc_jax.features.f0_codes import log_f0_statistics
 
 RATE_HZ = 16000
 
@@ -29,8 +29,8 @@ def vowel():
 
 def change(converter, features, **options):
     options = ConversionOptions(**options, rendering="source")
-    statistics = log_f0_statistics(features.f0_hz)
-    return converter._source.requested_change(features, options, statistics, features.embedding)
+    whole = WholeRecording.of(features, converter.bundle.audio)
+    return converter.source.requested_change(features, options, features.embedding, whole)
 
 
 def test_melody_spectrum_and_timing_change(converter, vowel):

@@ -22,7 +22,9 @@ from evc_jax.conversion import long_recordings
 from evc_jax.conversion.converter import Conversion, Converter
 from evc_jax.conversion.long_recordings import analyse, convert_file, convert_recording, stream_convert
 from evc_jax.conversion.options import ConversionOptions
+from evc_jax.conversion.source import WholeRecording
 from evc_jax.errors import AudioError, BundleError
+from evc_jax.features.f0_codes import log_f0_statistics
 
 CONFIG = AudioConfig()
 RATE_HZ = 16000
@@ -38,8 +40,11 @@ class Repeater(Converter):
     def extract(self, audio, rate_hz):
         raise AssertionError("a recording of several segments is extracted segment by segment")
 
-    def convert_features(self, features, options, statistics=None, reference=None):
-        self.received.append((features, statistics))
+    def whole_recording(self, excerpt, options):
+        return WholeRecording.of(excerpt, CONFIG)
+
+    def convert_features(self, features, options, whole=None):
+        self.received.append((features, whole))
         samples = round(len(features.audio) / options.rate)
         if self.f0_hz is None:
             sound = np.interp(np.arange(samples) * options.rate, np.arange(len(features.audio)), features.audio)
@@ -151,14 +156,15 @@ def test_segments_share_level_statistics_and_voice():
     sound = np.concatenate(list(stream_convert(converter, AudioReader(source, RATE_HZ))))
     stats = analyse(io.BytesIO(source.tobytes()), CONFIG)
     assert len(converter.received) > 3
-    for features, statistics in converter.received:
-        assert features.level_gain == stats.level_gain and statistics == stats.statistics
-        np.testing.assert_array_equal(features.embedding, stats.embedding)
+    statistics = log_f0_statistics(stats.excerpt.f0_hz)
+    for features, known in converter.received:
+        assert features.level_gain == stats.excerpt.level_gain and known.statistics == statistics
+        np.testing.assert_array_equal(features.embedding, stats.excerpt.embedding)
     np.testing.assert_allclose(sound, source, atol=1e-5)
-    assert np.exp(stats.statistics.mean) == pytest.approx(190, rel=0.1) and stats.statistics.std > 0.2
+    assert np.exp(statistics.mean) == pytest.approx(190, rel=0.1) and statistics.std > 0.2
     whole = long_recordings.extraction.extract(source, RATE_HZ, CONFIG)
-    assert whole.embedding @ stats.embedding > 0.98
-    assert 0.8 < stats.level_gain / whole.level_gain < 1.25
+    assert whole.embedding @ stats.excerpt.embedding > 0.98
+    assert 0.8 < stats.excerpt.level_gain / whole.level_gain < 1.25
 
 
 def test_noise_in_a_long_pause_is_not_voiced():
@@ -239,6 +245,7 @@ _MEASURE = """
 import functools, json, sys
 from evc_jax.conversion.converter import Converter
 from evc_jax.conversion.long_recordings import convert_file
+from evc_jax.conversion.source import WholeRecording
 from evc_jax.conversion.options import ConversionOptions
 from evc_jax.vocoders import griffin_lim
 
