@@ -26,7 +26,7 @@ from evc_jax.pretrained.bundle import TrainedNetwork
 
 # The change is of the network's own size times this.
 STRENGTH = 1.0
-REFINEMENTS = 12
+REFINEMENTS = 8
 WINDOWS = 3
 LARGEST_STEP_DB = 1.5
 # Higher cosines are changed less, as adversarial patterns are fine.

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from support import tiny_bundles
 from support.vowels import sung_vowel
 
 from evc_jax.audio.config import AudioConfig
@@ -13,7 +14,7 @@ from evc_jax.features import speaker
 from evc_jax.features.extract import extract
 from evc_jax.models.network import Network
 from evc_jax.models.timbre_converter import TimbreConverter, TimbreConverterConfig
-from evc_jax.pretrained.bundle import TrainedNetwork
+from evc_jax.pretrained.bundle import TrainedNetwork, load_bundle, save_bundle
 
 CONFIG = AudioConfig()
 
@@ -57,3 +58,12 @@ def test_any_length_passes(seconds, converter):
     source = extract(sung_vowel(150.0, seconds=seconds), 16000, CONFIG)
     change_db = timbre_change_db(source, np.roll(source.embedding, 1), 0.1, converter, CONFIG, refinements=1)
     assert change_db.shape == source.mel.shape and np.isfinite(change_db).all()
+
+
+def test_a_bundle_holds_the_network(converter, tmp_path):
+    config = {"width": 8, "blocks": 1, "cosines": 12}
+    description = tiny_bundles.description(()) | {"networks": {"timbre_converter": {"config": config}}}
+    save_bundle(tmp_path / "bundle", description, {"timbre_converter": converter.params})
+    loaded = load_bundle(tmp_path / "bundle").network("timbre_converter")
+    assert loaded.network.config == converter.network.config
+    jax.tree.map(np.testing.assert_array_equal, loaded.params, converter.params)
