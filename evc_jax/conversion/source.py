@@ -1,11 +1,11 @@
 """Conversions that are rendered from the source: what the options ask for becomes a change of the recording.
 
 An emotion changes prosody (`emotion`), or the spectrum where the bundle has CodeGAN only. Another voice changes the
-register, and the spectrum as the timbre converter proposes, or by what two decoded mels differ by; then the sound is
-filtered to match the wished voice (`timbre`). Controls of pitch and rate need no network (`changes`).
+register, and the spectrum as the timbre converter proposes, or by what two decoded mels differ by; then the sound
+is filtered to match the wished voice (`timbre`). Controls of pitch and rate need no network (`changes`).
 
 NOTE: an emotion's F0 moves the voice encoder's embedding away from the speaker's, and the same filter would bring it
-back: cosine 0.72 to 0.78 on 36 conversions of validation speakers. A verifier that the filter was not chosen by says the
+back: cosine 0.72 to 0.78 on 36 conversions of validation speakers. A verifier that it was not chosen by says the
 opposite (0.71 to 0.67), and the emotion is recognised less often (0.64 to 0.56). So it is for other voices only.
 """
 

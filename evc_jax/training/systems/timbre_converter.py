@@ -49,9 +49,9 @@ class TimbreWeights:
       smoothness: squared difference of neighbouring frames, per dB².
     """
 
-    nearness: float = 0.5
+    nearness: float = 1.0
     spectrum: float = 0.03
-    size: float = 0.0008
+    size: float = 0.0004
     varying: float = 0.003
     smoothness: float = 0.01
 
