@@ -16,7 +16,7 @@ from evc_jax.features.prosody import CEPSTRA, ProsodyReference
 
 # Beyond these the change of a frame is an error of the network, at any strength.
 LARGEST_SEMITONES, LARGEST_DB, LARGEST_DURATION = 18.0, 30.0, 2.0
-SMOOTHING_FRAMES = 5
+SMOOTHING_FRAMES = 11
 # Who speaks louder does not make the room louder: frames so far below the loudest one change wholly, and not at all.
 LEAST_SPEECH_DB, MOST_NOISE_DB = 35.0, 50.0
 

@@ -15,18 +15,14 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from evc_jax.errors import ConfigError
-from evc_jax.features.prosody import CEPSTRA, CHANGE_CHANNELS, SUMMARY_CHANNELS, TRACK_CHANNELS
 from evc_jax.models.conv_matmul import Conv1d
 from evc_jax.models.layers import Linear, Stack
 from evc_jax.models.network import KeySequence
 
 # The network works at half the frame rate: prosody is slow.
 FRAMES_PER_STEP = 2
-# Of a semitone, a decibel of loudness and of the spectrum's shape, and of the logarithm of duration.
-TYPICAL_CHANGE = (4.0, 6.0, *[2.0] * (CEPSTRA - 1), 0.2)
-
-
-STATISTICS = 2 * (CHANGE_CHANNELS - 1) + 1
+# A semitone's change, a decibel's of loudness and of each other cepstrum, and the logarithm's of duration.
+_SEMITONES, _LOUDNESS_DB, _SHAPE_DB, _LOG_DURATION = 4.0, 6.0, 2.0, 0.2
 
 
 def change_statistics(
@@ -40,7 +36,7 @@ def change_statistics(
       mask: 1 in the frames that count.
     """
     counts = jnp.maximum(mask.sum(axis=1), 1)
-    scaled = change / jnp.asarray(TYPICAL_CHANGE)
+    scaled = change / _typical_change(change.shape[-1])
     means = (scaled * mask).sum(axis=1) / counts
 
     def deviation(values: Array) -> Array:
@@ -58,6 +54,8 @@ class ProsodyConfig:
 
     Attributes:
       emotions: number of emotions.
+      track_channels, summary_channels: of what it reads; see `features.prosody.network_inputs`.
+      cepstra: of the spectrum that it changes.
       width: channels.
       layers: convolutions, each with twice the dilation of the one before.
       kernel: frames of their kernels, odd.
@@ -67,6 +65,9 @@ class ProsodyConfig:
     """
 
     emotions: int = 8
+    track_channels: int = 15
+    summary_channels: int = 10
+    cepstra: int = 13
     width: int = 48
     layers: int = 6
     kernel: int = 3
@@ -86,6 +87,12 @@ class ProsodyConfig:
             )
 
 
+def _typical_change(channels: int) -> Float[Array, " O"]:
+    """The size of each channel of a change."""
+    shape = [_SHAPE_DB] * (channels - 3)
+    return jnp.asarray([_SEMITONES, _LOUDNESS_DB, *shape, _LOG_DURATION])
+
+
 class GatedLayer(nnx.Module):
     """A dilated convolution with a gate, conditioned on emotion and summary, added to its input."""
 
@@ -102,18 +109,20 @@ class GatedLayer(nnx.Module):
 
 
 class ProsodyNetwork(nnx.Module):
-    """Track, summary and emotion to a change of `CHANGE_CHANNELS` in every frame."""
+    """Track, summary and emotion to a change of F0, cepstra and duration in every frame."""
 
     def __init__(self, config: ProsodyConfig, *, keys: KeySequence):
         self.config = config
-        conditions, width, dtype = SUMMARY_CHANNELS + config.emotions, config.width, config.dtype
-        self.input = Conv1d(TRACK_CHANNELS, width, 5, padding=2, dtype=dtype, keys=keys)
+        conditions, width, dtype = config.summary_channels + config.emotions, config.width, config.dtype
+        changes = 2 + config.cepstra
+        self.input = Conv1d(config.track_channels, width, 5, padding=2, dtype=dtype, keys=keys)
         self.layers = Stack([GatedLayer(config, conditions, 2**i, keys=keys) for i in range(config.layers)])
-        self.output = Linear(width, CHANGE_CHANNELS, dtype=dtype, keys=keys)
+        self.output = Linear(width, changes, dtype=dtype, keys=keys)
         self.hidden = Linear(conditions, width, dtype=dtype, keys=keys)
-        self.mean = Linear(width, CHANGE_CHANNELS, dtype=dtype, keys=keys)
-        self.emotions = Linear(config.emotions, CHANGE_CHANNELS, dtype=dtype, keys=keys)
-        self.recogniser = Stack([Linear(STATISTICS, width, keys=keys), Linear(width, config.emotions, keys=keys)])
+        self.mean = Linear(width, changes, dtype=dtype, keys=keys)
+        self.emotions = Linear(config.emotions, changes, dtype=dtype, keys=keys)
+        statistics = 2 * (changes - 1) + 1  # see `change_statistics`
+        self.recogniser = Stack([Linear(statistics, width, keys=keys), Linear(width, config.emotions, keys=keys)])
 
     def __call__(
         self,
@@ -131,7 +140,7 @@ class ProsodyNetwork(nnx.Module):
         """
         frames = track.shape[1]
         x = jnp.pad(track, ((0, 0), (0, -frames % FRAMES_PER_STEP), (0, 0)), mode="edge")
-        x = x.reshape(len(x), -1, FRAMES_PER_STEP, TRACK_CHANNELS).mean(axis=2)
+        x = x.reshape(len(x), -1, FRAMES_PER_STEP, track.shape[2]).mean(axis=2)
         kept = self._kept(key, len(x))
         if key is not None:
             shown = jax.random.bernoulli(jax.random.fold_in(key, 1), 1 - self.config.summary_dropout, (len(x), 1))
@@ -141,10 +150,9 @@ class ProsodyNetwork(nnx.Module):
         for layer, share in zip(self.layers, kept, strict=True):
             x = layer(x, condition, share)
         mean = self.mean(jax.nn.gelu(self.hidden(condition))) + self.emotions(emotion)
-        change = (self.output(x) + mean[:, None]).astype(jnp.float32) * jnp.asarray(TYPICAL_CHANGE)
-        return jax.image.resize(change, (len(x), change.shape[1] * FRAMES_PER_STEP, CHANGE_CHANNELS), "linear")[
-            :, :frames
-        ]
+        change = (self.output(x) + mean[:, None]).astype(jnp.float32) * _typical_change(mean.shape[-1])
+        shape = (len(x), FRAMES_PER_STEP * change.shape[1], change.shape[2])
+        return jax.image.resize(change, shape, "linear")[:, :frames]
 
     def recognise(self, statistics: Float[Array, "B S"]) -> Float[Array, "B K"]:
         """Logits of the emotion that a change leads to, for training; see `change_statistics`."""
