@@ -39,6 +39,6 @@ def get_config(variant: str = "full"):
         log_every=pick(variant, full=100, small=100, tiny=20),
         validate_every=pick(variant, full=1_000, small=250, tiny=100),
         validation_samples=pick(variant, full=2_000, small=640, tiny=16),
-        show_every=0,
+        show_every=pick(variant, full=5_000, small=500, tiny=0),
         checkpoint_every=pick(variant, full=1_000, small=250, tiny=100),
     )

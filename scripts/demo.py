@@ -1,4 +1,4 @@
-"""Converts the embedded recording to every emotion and two sampled voices, and writes a page with the results.
+"""Converts the embedded recording to every emotion and four sampled voices, and writes a page with the results.
 
 python scripts/demo.py [--out demo] [--bundle DIR]
 """
@@ -21,7 +21,10 @@ from evc_jax.evaluation.metrics import f0_summary
 from evc_jax.files import ASSETS
 from evc_jax.jax_cache import enable_cache
 
-STRENGTH = 2.0  # the effect of the embedded bundle at 1 is faint
+STRENGTHS = (0.5, 1.0, 1.5)
+# Shown at all strengths; the others at 1.
+CLEAR_EMOTIONS = ("happy", "sad", "angry")
+NEW_VOICES = (("female", 1), ("female", 2), ("male", 1), ("male", 2))
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -32,8 +35,8 @@ td {{ padding: .5rem; }}
 img {{ width: 100%; min-width: 20rem; }}
 </style>
 <h1>Emotional voice cloning</h1>
-<p>Synthetic speech (espeak-ng), converted by evc_jax with the vocoder {vocoder}. The pictures show the mel-spectrogram
-and, on top of it, the fundamental frequency F0, the speech melody.</p>
+<p>The recording is synthetic speech (espeak-ng), converted by evc_jax; rendered from the {rendering}. The pictures show
+the mel-spectrogram and, on top of it, the fundamental frequency F0, the speech melody.</p>
 <table>
 {rows}
 </table>
@@ -78,13 +81,16 @@ def make_demo(output: Path, bundle: str | None = None) -> Path:
         rows.append(_row(output, title, result.mel, result.f0_hz, converter, command))
         print(f"{title} ({time.perf_counter() - started:.0f} s)", flush=True)
 
-    convert("rebuilt", "", ConversionOptions())
     for name in converter.emotions:
-        convert(name, f"--emotion {name} --strength {STRENGTH:g}", ConversionOptions(name, STRENGTH))
-    for sex in ("female", "male") if converter.bundle.has("voicegan") else ():
-        convert(f"{sex} voice", f"--voice sampled:{sex} --seed 1", ConversionOptions(voice=f"sampled:{sex}", seed=1))
+        for strength in STRENGTHS if name in CLEAR_EMOTIONS else (1.0,):
+            title = name if strength == 1 else f"{name} {strength:g}"
+            convert(title, f"--emotion {name} --strength {strength:g}", ConversionOptions(name, strength))
+    for sex, seed in NEW_VOICES if converter.bundle.has("voicegan") else ():
+        voice = ConversionOptions(voice=f"sampled:{sex}", seed=seed)
+        convert(f"{sex} voice {seed}", f"--voice sampled:{sex} --seed {seed}", voice)
     page = output / "index.html"
-    page.write_text(PAGE.format(vocoder=converter.bundle.default_vocoder, rows="\n".join(rows)), encoding="utf-8")
+    rendering = converter.bundle.default_rendering
+    page.write_text(PAGE.format(rendering=rendering, rows="\n".join(rows)), encoding="utf-8")
     print(f"Open {page} to listen ({time.perf_counter() - started:.0f} s in all).")
     return page
 

@@ -29,7 +29,10 @@ train speechsplit
 train f0_converter
 train voicegan
 variant=$vocoder train waveglow
+train prosody
+train timbre_converter
 train codegan --config.options.speechsplit="$runs/speechsplit"
 evc bundle --speechsplit "$runs/speechsplit" --f0-converter "$runs/f0_converter" --voicegan "$runs/voicegan" \
-  --waveglow "$runs/waveglow" --codegan "$runs/codegan" --data "$data" --datasets ravdess,emodb,librispeech,ljspeech \
-  --storage float16 --output "$bundle"
+  --waveglow "$runs/waveglow" --codegan "$runs/codegan" --prosody "$runs/prosody" \
+  --timbre-converter "$runs/timbre_converter" --data "$data" --datasets ravdess,emodb,librispeech,ljspeech \
+  --rendering source --storage float16 --output "$bundle"

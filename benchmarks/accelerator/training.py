@@ -41,7 +41,7 @@ def measure(part: Part) -> None:
     if not part.rehearsal:
         variants["waveglow"] = waveglow_variant(part, seconds)
     part.add("variants", variants)
-    first = ("speechsplit", "f0_converter", "voicegan", "timbre_converter")
+    first = ("speechsplit", "f0_converter", "voicegan", "timbre_converter", "prosody")
     running = {name: start(part, name, variants[name], first_s) for name in first}
     running["waveglow"] = start(part, "waveglow", variants["waveglow"], seconds)
     end(part, {name: process for name, process in running.items() if name != "waveglow"}, first_s + GRACE_S)
@@ -58,7 +58,7 @@ def chosen_datasets(folder: Path, system: str) -> tuple[str, ...]:
     """
     there = sorted(path.name for path in (folder / BUILDER_NAME).glob("*") if path.is_dir())
     usable = [name for name in there if {"train", "validation"} <= dataset_info(folder, name)["counts"].keys()]
-    if system == "codegan":
+    if system in ("codegan", "prosody"):
         usable = [name for name in usable if len(dataset_info(folder, name)["emotions"]) > 1]
     if not usable:
         raise DataError(f"{folder} holds no dataset with what {system} trains on; make one with `evc prepare`.")

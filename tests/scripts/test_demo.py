@@ -21,8 +21,10 @@ def page(tiny_bundle, tmp_path_factory):
         return demo.make_demo(tmp_path_factory.mktemp("demo") / "page", str(tiny_bundle))
 
 
-def test_every_emotion_and_two_voices_have_sound_and_picture(page):
-    names = {"source", "rebuilt", *EMOTIONS, "female-voice", "male-voice"}
+def test_every_emotion_and_new_voices_have_sound_and_picture(page):
+    strong = {f"{name}-{strength}" for name in ("happy", "sad") for strength in ("0.5", "1.5")}
+    voices = {f"{sex}-voice-{seed}" for sex in ("female", "male") for seed in (1, 2)}
+    names = {"source", *EMOTIONS, *strong, *voices}
     assert {path.stem for path in page.parent.glob("*.wav")} == names
     assert {path.stem for path in page.parent.glob("*.png")} == names
     for name in names:
@@ -32,7 +34,7 @@ def test_every_emotion_and_two_voices_have_sound_and_picture(page):
 def test_links_are_relative_and_lead_somewhere(page):
     text = page.read_text()
     links = re.findall(r'(?:src|href)="([^"]*)"', text)
-    assert len(links) == 2 * (4 + len(EMOTIONS))
+    assert len(links) == 2 * (1 + len(EMOTIONS) + 2 * 2 + 4)
     for link in links:
         assert (page.parent / link).is_file()
     assert "http" not in text and "<script" not in text

@@ -44,14 +44,17 @@ def datasets(tmp_path_factory):
 
 def system_config(name, datasets, **changes):
     data = {"data_dir": str(datasets), "datasets": ("ravdess",)}
-    options = {"options": {"emotions": EMOTIONS}} if name == "codegan" else {}
+    options = {"options": {"emotions": EMOTIONS}} if name in ("codegan", "prosody") else {}
     return load_config(name, data=data, **options, **changes)
 
 
 def settings(config):
     """Settings of the system's network; the options and the encoder decide on some of CodeGAN's."""
-    known = {"code_channels": 10, "emotions": len(EMOTIONS), "residual": True} if config.system == "codegan" else {}
-    return {**config.model, **known}
+    known = {
+        "codegan": {"code_channels": 10, "emotions": len(EMOTIONS), "residual": True},
+        "prosody": {"emotions": len(EMOTIONS)},
+    }
+    return {**config.model, **known.get(config.system, {})}
 
 
 def random_params(name, network_settings, seed=0):
@@ -154,6 +157,7 @@ EXPECTED = {
     "speechsplit": (["aspects"], ["recording", "griffin-lim", *VARIANTS]),
     "f0_converter": (["f0"], []),
     "timbre_converter": (["mel"], []),
+    "prosody": (["emotions"], []),
     "waveglow": (["mel"], ["recording", "griffin-lim", "waveglow"]),
     "codegan": (["codes", "mel"], ["recording", "unconverted", *EMOTIONS]),
 }
