@@ -47,7 +47,7 @@ def test_the_command_line_splits_and_joins(bundle, tmp_path, capsys):
 
 def test_without_an_action_a_bundle_needs_its_trainings(capsys):
     assert main(["bundle"]) == 2
-    assert "give --speechsplit WORKDIR and -o DIR" in capsys.readouterr().err
+    assert "give --speechsplit WORKDIR or --base, and -o DIR" in capsys.readouterr().err
 
 
 def test_what_is_not_all_of_one_bundle_is_refused(bundle, pieces, tmp_path):
