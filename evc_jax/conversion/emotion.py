@@ -15,7 +15,7 @@ from evc_jax.features.extract import Features
 from evc_jax.features.prosody import CEPSTRA, ProsodyReference
 
 # Beyond these the change of a frame is an error of the network, at any strength.
-LARGEST_SEMITONES, LARGEST_DB, LARGEST_DURATION = 18.0, 30.0, 2.0
+LARGEST_SEMITONES, LARGEST_GAIN_DB, LARGEST_SHAPE_DB, LARGEST_DURATION = 18.0, 25.0, 18.0, 2.0
 SMOOTHING_FRAMES = 11
 # Who speaks louder does not make the room louder: frames so far below the loudest one change wholly, and not at all.
 LEAST_SPEECH_DB, MOST_NOISE_DB = 35.0, 50.0
@@ -68,10 +68,13 @@ def prosody_change(
     semitones = np.clip(change[:, 0], -LARGEST_SEMITONES, LARGEST_SEMITONES)
     above_noise_db = measured.loudness_db - (reference.loudest_db - MOST_NOISE_DB)
     speech = _smooth(np.clip(above_noise_db / (MOST_NOISE_DB - LEAST_SPEECH_DB), 0, 1)[:, None])
-    filter_db = speech * prosody.filter_of(change[:, 1 : 1 + CEPSTRA], config.mel_bands)
+    cepstra_db = change[:, 1 : 1 + CEPSTRA]
+    gain_db = np.clip(cepstra_db[:, :1], -LARGEST_GAIN_DB, LARGEST_GAIN_DB)
+    shape_db = prosody.filter_of(np.where(np.arange(CEPSTRA) == 0, 0, cepstra_db), config.mel_bands)
+    filter_db = speech * (gain_db + np.clip(shape_db, -LARGEST_SHAPE_DB, LARGEST_SHAPE_DB))
     longest = np.log(LARGEST_DURATION)
     log_duration = timing * np.clip(change[:, -1], -longest, longest) * measured.active
-    return ProsodyChange(semitones, np.clip(filter_db, -LARGEST_DB, LARGEST_DB).astype(np.float32), log_duration)
+    return ProsodyChange(semitones, filter_db.astype(np.float32), log_duration)
 
 
 def _prosody(features: Features, config: AudioConfig) -> prosody.Prosody:

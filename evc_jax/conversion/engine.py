@@ -144,7 +144,10 @@ class ConversionEngine:
         return autoencoder.apply(params["speechsplit"], codes, inputs["embedding"], method="decode")
 
     def _trace_prosody(self, params: dict[str, Any], track: Array, summary: Array, emotion: Array) -> Array:
-        return self._bundle.network("prosody").network.apply(params["prosody"], track, summary, emotion)
+        # What the summary tells of a speaker unlike all that were trained on is a guess: half of it counts.
+        apply = self._bundle.network("prosody").network.apply
+        changes = (apply(params["prosody"], track, share * summary, emotion) for share in (0, 1))
+        return sum(changes) / 2
 
     def _trace_pitch(self, params: dict[str, Any], mel: Array, voiced: Array, f0: Array) -> Array:
         logits = self._bundle.network("f0_converter").network.apply(params["f0_converter"], mel, f0)

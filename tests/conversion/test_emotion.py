@@ -53,7 +53,7 @@ def test_the_change_grows_with_the_strength(converter, vowel):
     np.testing.assert_allclose(whole.log_f0, 2 * half.log_f0, atol=1e-5)
     np.testing.assert_allclose(whole.filter_db, 2 * half.filter_db, atol=1e-3)
     most = change(converter, features, emotion="sad", strength=3)[0]
-    assert np.abs(most.filter_db).max() <= emotion.LARGEST_DB + 1e-3
+    assert np.abs(most.filter_db).max() <= emotion.LARGEST_GAIN_DB + emotion.LARGEST_SHAPE_DB + 1e-3
 
 
 def test_rate_and_timing_multiply(converter, vowel):
