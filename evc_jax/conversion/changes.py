@@ -28,6 +28,7 @@ FILTER_FRAMES = 7
 LARGEST_FILTER_DB = 15.0
 # Of the ratio of two voices' deviations of log F0, either way.
 LARGEST_RANGE_FACTOR = 2.0
+LARGEST_SHIFT = 0.75  # of log F0, 13 semitones
 
 SAME_MELODY = LogF0Statistics(0.0, 1.0)
 
@@ -86,18 +87,26 @@ def melody(
 
 
 def register_change(
-    register: Register | None, source: Float[np.ndarray, " C"], wished: Float[np.ndarray, " C"]
+    register: Register | None,
+    source: Float[np.ndarray, " C"],
+    wished: Float[np.ndarray, " C"],
+    statistics: LogF0Statistics,
+    share: float,
 ) -> LogF0Statistics:
     """How the mean of log F0 moves from one voice to another, and by which factor its deviation does.
 
-    Both voices' registers are predicted, so that one and the same voice changes nothing; without a register nothing
-    does, either.
+    Args:
+      register: how high a voice speaks; None changes nothing.
+      source, wished: embeddings of the voices, the wished one already a mixture where only a share is asked for.
+      statistics: of the source, which need not speak as high as its embedding lets one expect.
+      share: of the way to the other voice, from 0 to 1.
     """
     if register is None:
         return SAME_MELODY
     ours, theirs = register.predict(source), register.predict(wished)
     factor = np.clip(theirs.std / ours.std, 1 / LARGEST_RANGE_FACTOR, LARGEST_RANGE_FACTOR)
-    return LogF0Statistics(theirs.mean - ours.mean, float(factor))
+    shift = theirs.mean - ours.mean + share * (ours.mean - statistics.mean)
+    return LogF0Statistics(float(np.clip(shift, -LARGEST_SHIFT, LARGEST_SHIFT)), float(factor))
 
 
 def decoded_filter(

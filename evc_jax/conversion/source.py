@@ -107,7 +107,8 @@ class SourceRenderer:
         change, samples = changes.clock(len(features.audio), options.rate, log_duration, self._bundle.audio)
         is_other = not np.array_equal(embedding, features.embedding)
         register = self._bundle.register if is_other else None
-        voice = changes.register_change(register, features.embedding, embedding)
+        voices = features.embedding, embedding
+        voice = changes.register_change(register, *voices, whole.statistics, options.timbre)
         change = changes.melody(features, change, whole.statistics, options, voice)
         if prosody is not None:
             change = changes.with_prosody(change, prosody)
