@@ -104,6 +104,14 @@ def mel_filters(config: AudioConfig) -> Float[np.ndarray, "F bins"]:
     return filters
 
 
+@functools.cache
+def band_cosines(count: int, bands: int) -> Float[np.ndarray, "K F"]:
+    """The lowest cosines over mel bands, of which cepstra are the coefficients; float64."""
+    cosines = np.cos(np.pi * np.outer(np.arange(count), np.arange(bands) + 0.5) / bands)
+    cosines.setflags(write=False)
+    return cosines
+
+
 def slaney_filters(
     rate_hz: int, window_samples: int, bands: int, min_hz: float, max_hz: float
 ) -> Float[np.ndarray, "F bins"]:

@@ -10,16 +10,20 @@ from jaxtyping import Float
 from evc_jax.audio.chunking import join_windows
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.mel import frame_count
-from evc_jax.conversion.controls import SEMITONES_PER_OCTAVE, remaining_range
+from evc_jax.conversion.controls import remaining_range
 from evc_jax.conversion.emotion import ProsodyChange
 from evc_jax.conversion.engine import ConversionEngine, WindowInputs
 from evc_jax.conversion.options import ConversionOptions, TransferAspects
 from evc_jax.conversion.rendering import Change
 from evc_jax.features import dtw, time_warp
 from evc_jax.features.extract import Features
-from evc_jax.features.f0_codes import LogF0Statistics, log_f0_statistics
+from evc_jax.features.f0_codes import (
+    SEMITONES_PER_NEPER,
+    LogF0Statistics,
+    log_f0_statistics,
+    log_f0_without_gaps,
+)
 from evc_jax.features.harmonics import envelope_filter
-from evc_jax.features.prosody import SEMITONES_PER_NEPER
 from evc_jax.features.register import Register
 
 # What the autoencoder blurs is the same in both decoded mels; finer differences than these are its errors.
@@ -79,7 +83,7 @@ def melody(
       voice: what another voice adds to the mean, and the factor of the deviation; see `register_change`.
     """
     factor = voice.std * options.pitch_range * remaining_range(options)
-    shift = voice.mean + options.pitch_shift * np.log(2) / SEMITONES_PER_OCTAVE
+    shift = voice.mean + options.pitch_shift / SEMITONES_PER_NEPER
     log_f0 = np.full(len(change.positions), shift)
     if factor != 1:
         log_f0 += (factor - 1) * (_log_f0(features, change.positions, statistics.mean) - statistics.mean)
@@ -124,14 +128,8 @@ def decoded_filter(
     """
     before, after = (np.clip(join_windows(engine.convert(each), frames), 0, 1) for each in (as_is, wished))
     difference_db = config.range_db * (after - before) @ envelope_filter(config.mel_bands, FILTER_CEPSTRA)
-    return (LARGEST_FILTER_DB * np.tanh(_smooth(difference_db) / LARGEST_FILTER_DB)).astype(np.float32)
-
-
-def _smooth(x: Float[np.ndarray, "T F"]) -> Float[np.ndarray, "T F"]:
-    """Means over `FILTER_FRAMES` frames, of which the outer ones count less."""
-    weights = np.hanning(FILTER_FRAMES + 2)[1:-1]
-    padded = np.pad(x, ((FILTER_FRAMES // 2, FILTER_FRAMES // 2), (0, 0)), mode="edge")
-    return sum(w * padded[i : i + len(x)] for i, w in enumerate(weights / weights.sum()))
+    smooth_db = time_warp.smooth(difference_db, FILTER_FRAMES)
+    return (LARGEST_FILTER_DB * np.tanh(smooth_db / LARGEST_FILTER_DB)).astype(np.float32)
 
 
 def transferred(
@@ -168,8 +166,4 @@ def _rising(positions: np.ndarray, frames: int) -> np.ndarray:
 
 def _log_f0(features: Features, positions: np.ndarray, default: float) -> Float[np.ndarray, " T"]:
     """Log F0 at positions of a recording, without gaps: interpolated where it is unvoiced, `default` if it all is."""
-    f0_hz = time_warp.warp_f0(features.f0_hz, positions).astype(np.float64)
-    voiced = np.flatnonzero(f0_hz)
-    if not len(voiced):
-        return np.full(len(positions), default)
-    return np.interp(np.arange(len(positions)), voiced, np.log(f0_hz[voiced]))
+    return log_f0_without_gaps(time_warp.warp_f0(features.f0_hz, positions), default)

@@ -134,7 +134,7 @@ class Converter:
 
     def whole_recording(self, excerpt: Features, options: ConversionOptions) -> WholeRecording:
         """What the segments of a long recording share in a conversion, from a part that stands for the recording."""
-        whole = WholeRecording.of(excerpt, self.bundle.audio)
+        whole = WholeRecording(excerpt, self.bundle.audio)
         embedding = self.requested_voice(excerpt.embedding, options)
         return replace(whole, match_db=self.source.matching_filter_db(excerpt, options, embedding, whole))
 
@@ -152,7 +152,7 @@ class Converter:
           whole: what is known of the whole recording; None where the features are of it.
         """
         options.check(self.bundle)
-        whole = whole or WholeRecording.of(features, self.bundle.audio)
+        whole = whole or WholeRecording(features, self.bundle.audio)
         embedding = self.requested_voice(features.embedding, options)
         if options.rendering_of(self.bundle) == "source":
             sound, mel, positions = self.source.convert(features, options, embedding, whole)

@@ -13,6 +13,7 @@ from evc_jax.conversion.engine import ConversionEngine
 from evc_jax.features import prosody
 from evc_jax.features.extract import Features
 from evc_jax.features.prosody import CEPSTRA, ProsodyReference
+from evc_jax.features.time_warp import smooth
 
 # Beyond these the change of a frame is an error of the network, at any strength.
 LARGEST_SEMITONES, LARGEST_GAIN_DB, LARGEST_SHAPE_DB, LARGEST_DURATION = 18.0, 25.0, 18.0, 2.0
@@ -64,10 +65,11 @@ def prosody_change(
     measured = _prosody(features, config)
     track, summary = prosody.network_inputs(measured, reference)
     windows = engine.change_prosody(split_windows(track), summary, emotion)
-    change = strength * _smooth(join_windows(windows, len(track)))
+    change = strength * smooth(join_windows(windows, len(track)), SMOOTHING_FRAMES)
     semitones = np.clip(change[:, 0], -LARGEST_SEMITONES, LARGEST_SEMITONES)
     above_noise_db = measured.loudness_db - (reference.loudest_db - MOST_NOISE_DB)
-    speech = _smooth(np.clip(above_noise_db / (MOST_NOISE_DB - LEAST_SPEECH_DB), 0, 1)[:, None])
+    share = np.clip(above_noise_db / (MOST_NOISE_DB - LEAST_SPEECH_DB), 0, 1)
+    speech = smooth(share[:, None], SMOOTHING_FRAMES)
     cepstra_db = change[:, 1 : 1 + CEPSTRA]
     gain_db = np.clip(cepstra_db[:, :1], -LARGEST_GAIN_DB, LARGEST_GAIN_DB)
     shape_db = prosody.filter_of(np.where(np.arange(CEPSTRA) == 0, 0, cepstra_db), config.mel_bands)
@@ -79,9 +81,3 @@ def prosody_change(
 
 def _prosody(features: Features, config: AudioConfig) -> prosody.Prosody:
     return prosody.measure(features.mel, features.f0_hz, features.level_gain, config)
-
-
-def _smooth(change: Float[np.ndarray, "T O"]) -> Float[np.ndarray, "T O"]:
-    weights = np.hanning(SMOOTHING_FRAMES + 2)[1:-1]
-    padded = np.pad(change, ((SMOOTHING_FRAMES // 2,) * 2, (0, 0)), mode="edge")
-    return sum(w * padded[i : i + len(change)] for i, w in enumerate(weights / weights.sum()))

@@ -11,6 +11,7 @@ opposite (0.71 to 0.67), and the emotion is recognised less often (0.64 to 0.56)
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -37,19 +38,24 @@ class WholeRecording:
     """What a segment takes over from the recording that it is a part of.
 
     Attributes:
-      statistics: of F0.
-      prosody: what that of a segment is relative to.
+      features: of the recording, or of a part that stands for it.
+      config: of the features.
       match_db: the filter that matches the wished voice; None is made anew, from the segment alone.
     """
 
-    statistics: LogF0Statistics
-    prosody: ProsodyReference
+    features: Features
+    config: AudioConfig
     match_db: Float[np.ndarray, " F"] | None = None
 
-    @classmethod
-    def of(cls, features: Features, config: AudioConfig) -> WholeRecording:
-        """Of a recording that is not part of another one."""
-        return cls(log_f0_statistics(features.f0_hz), emotion.reference_of(features, config))
+    @functools.cached_property
+    def statistics(self) -> LogF0Statistics:
+        """Of its F0."""
+        return log_f0_statistics(self.features.f0_hz)
+
+    @functools.cached_property
+    def prosody(self) -> ProsodyReference:
+        """What that of a segment is relative to."""
+        return emotion.reference_of(self.features, self.config)
 
 
 class SourceRenderer:

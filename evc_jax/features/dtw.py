@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
+from evc_jax.audio.mel import band_cosines
+
 _CEPSTRA = 13
 _DELTA_FRAMES = 2
 # Any alignment of recordings up to 20 s; for longer ones so much deviation from proportional timing.
@@ -60,9 +62,7 @@ def find_path(reference: Float[np.ndarray, "Ta F"], other: Float[np.ndarray, "Tb
 
 def _spectral_shape(mel: np.ndarray) -> np.ndarray:
     """Cepstra of the log-mel and their slopes, each of mean 0 and variance 1: what is said rather than by whom."""
-    bands = np.arange(mel.shape[1]) + 0.5
-    cosines = np.cos(np.pi * np.outer(np.arange(_CEPSTRA), bands) / mel.shape[1])
-    cepstra = _standardize(mel.astype(np.float64) @ cosines.T)
+    cepstra = _standardize(mel.astype(np.float64) @ band_cosines(_CEPSTRA, mel.shape[1]).T)
     padded = np.pad(cepstra, ((_DELTA_FRAMES, _DELTA_FRAMES), (0, 0)), mode="edge")
     slopes = padded[2 * _DELTA_FRAMES :] - padded[: -2 * _DELTA_FRAMES]
     return np.concatenate([cepstra, _standardize(slopes)], axis=1).astype(np.float32)

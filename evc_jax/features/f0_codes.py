@@ -17,6 +17,7 @@ MIN_LOG_F0_STD = 0.015
 DEFAULT_LOG_F0 = (float(np.log(160.0)), 0.25)
 F0_CLASSES = 257
 SMALLEST_VOICED = 1e-6
+SEMITONES_PER_NEPER = 12 / np.log(2)  # of a difference of natural logarithms of F0
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,14 @@ def log_f0_statistics(f0_hz: Float[np.ndarray, " T"]) -> LogF0Statistics:
     mean = float(log_f0.mean()) if len(log_f0) else default_mean
     std = float(log_f0.std()) if len(log_f0) >= MIN_VOICED_FRAMES else default_std
     return LogF0Statistics(mean, max(std, MIN_LOG_F0_STD))
+
+
+def log_f0_without_gaps(f0_hz: Float[np.ndarray, " T"], default: float) -> Float[np.ndarray, " T"]:
+    """The natural logarithm of F0, interpolated where it is unvoiced, and `default` where all of it is; float64."""
+    voiced = np.flatnonzero(f0_hz)
+    if not len(voiced):
+        return np.full(len(f0_hz), default)
+    return np.interp(np.arange(len(f0_hz)), voiced, np.log(f0_hz[voiced].astype(np.float64)))
 
 
 def normalize_f0(f0_hz: Float[np.ndarray, " T"], statistics: LogF0Statistics) -> Float[np.ndarray, " T"]:

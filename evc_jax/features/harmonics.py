@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from evc_jax.audio.config import AudioConfig
-from evc_jax.audio.mel import mel_filters
+from evc_jax.audio.mel import band_cosines, mel_filters
 
 # Combs are computed for these fundamentals; between them they are interpolated.
 _LOWEST_HZ, _HIGHEST_HZ, _STEPS_PER_OCTAVE = 30.0, 1300.0, 36
@@ -107,6 +107,6 @@ def _hann_response(distance_bins: np.ndarray) -> np.ndarray:
 @functools.cache
 def envelope_filter(bands: int, cepstra: int = _ENVELOPE_CEPSTRA) -> Float[np.ndarray, "F F"]:
     """Projection of log-mels onto their first cepstral coefficients."""
-    cosines = np.cos(np.pi * np.outer(np.arange(cepstra), np.arange(bands) + 0.5) / bands)
-    cosines /= np.linalg.norm(cosines, axis=1, keepdims=True)
+    cosines = band_cosines(cepstra, bands)
+    cosines = cosines / np.linalg.norm(cosines, axis=1, keepdims=True)
     return (cosines.T @ cosines).astype(np.float32)

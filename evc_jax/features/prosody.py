@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from evc_jax.audio.config import AudioConfig
-from evc_jax.features.f0_codes import DEFAULT_LOG_F0, MIN_VOICED_FRAMES
+from evc_jax.audio.mel import band_cosines
+from evc_jax.features.f0_codes import DEFAULT_LOG_F0, MIN_VOICED_FRAMES, SEMITONES_PER_NEPER, log_f0_without_gaps
 
 CEPSTRA = 13
 TRACK_CHANNELS = 2 + CEPSTRA  # F0, voicing, cepstra
@@ -22,7 +23,6 @@ SUMMARY_CEPSTRA = 8
 SUMMARY_CHANNELS = 2 + SUMMARY_CEPSTRA
 # Frames this far below the loudest one are pauses.
 ACTIVE_RANGE_DB = 30.0
-SEMITONES_PER_NEPER = 12 / np.log(2)
 # Typical sizes, to bring what the network reads to about 1.
 _TYPICAL_SEMITONES, _TYPICAL_CEPSTRA_DB, _TYPICAL_LOUDNESS_DB = 4.0, 4.0, 15.0
 _MIDDLE_VOICE, _VOICES_SEMITONES, _TYPICAL_DEVIATION = 88.0, 6.0, 3.0  # 88 semitones above 1 Hz are 161 Hz
@@ -70,10 +70,7 @@ def measure(
     """The prosody of a recording; arguments are those of `extract.Features`."""
     mel_db = mel.astype(np.float64) * config.range_db - 20 * np.log10(max(level_gain, 1e-9))
     voiced = f0_hz > 0
-    semitones = np.full(len(f0_hz), DEFAULT_LOG_F0[0] * SEMITONES_PER_NEPER)
-    if voiced.any():
-        known = SEMITONES_PER_NEPER * np.log(f0_hz[voiced].astype(np.float64))
-        semitones = np.interp(np.arange(len(f0_hz)), np.flatnonzero(voiced), known)
+    semitones = SEMITONES_PER_NEPER * log_f0_without_gaps(f0_hz, DEFAULT_LOG_F0[0])
     loudness_db = 10 * np.log10((10 ** (mel_db / 10)).sum(axis=1))
     active = loudness_db > loudness_db.max() - ACTIVE_RANGE_DB
     cepstra_db = mel_db @ _analysis(config.mel_bands)
@@ -106,15 +103,10 @@ def network_inputs(
 
 def filter_of(cepstra_db: Float[np.ndarray, "T K"], bands: int) -> Float[np.ndarray, "T F"]:
     """The change in decibels of each mel band that a change of the cepstra is."""
-    return (cepstra_db @ _cosines(bands)).astype(np.float32)
-
-
-@functools.cache
-def _cosines(bands: int) -> Float[np.ndarray, "K F"]:
-    return np.cos(np.pi * np.outer(np.arange(CEPSTRA), np.arange(bands) + 0.5) / bands)
+    return (cepstra_db @ band_cosines(CEPSTRA, bands)).astype(np.float32)
 
 
 @functools.cache
 def _analysis(bands: int) -> Float[np.ndarray, "F K"]:
-    """The inverse of `_cosines`, by projection."""
-    return (_cosines(bands) * np.where(np.arange(CEPSTRA) == 0, 1, 2)[:, None] / bands).T
+    """The inverse of `band_cosines`, by projection."""
+    return (band_cosines(CEPSTRA, bands) * np.where(np.arange(CEPSTRA) == 0, 1, 2)[:, None] / bands).T

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from evc_jax.features.f0_codes import LogF0Statistics
+from evc_jax.features.f0_codes import SEMITONES_PER_NEPER, LogF0Statistics
 from evc_jax.features.speaker import EMBEDDING_DIM
 
 # Of 0.01 to 3 the one with the least error in cross-validation.
@@ -61,4 +61,4 @@ def mean_error_semitones(
 ) -> float:
     """Root mean square error of the predicted means of speakers."""
     errors = [register.predict(each).mean - mean for each, mean in zip(embeddings, log_f0_mean, strict=True)]
-    return float(12 / np.log(2) * np.sqrt(np.mean(np.square(errors))))
+    return float(SEMITONES_PER_NEPER * np.sqrt(np.mean(np.square(errors))))

@@ -25,6 +25,13 @@ def warp_f0(f0_hz: Float[np.ndarray, " T"], positions: Float[np.ndarray, " Tout"
     return np.where(both, np.exp(low + fraction * (high - low)), nearest).astype(np.float32)
 
 
+def smooth(x: Float[np.ndarray, "T C"], frames: int) -> Float[np.ndarray, "T C"]:
+    """Means over an odd number of frames, of which the outer ones count less."""
+    weights = np.hanning(frames + 2)[1:-1]
+    padded = np.pad(x, ((frames // 2, frames // 2), (0, 0)), mode="edge")
+    return sum(w * padded[i : i + len(x)] for i, w in enumerate(weights / weights.sum()))
+
+
 def samples_at_rate(samples: int, rate: float) -> int:
     """Length of a recording that is spoken `rate` times as fast; never less than one sample."""
     return samples if rate == 1 else max(1, round(samples / rate))

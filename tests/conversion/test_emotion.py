@@ -29,7 +29,7 @@ def vowel():
 
 def change(converter, features, **options):
     options = ConversionOptions(**options, rendering="source")
-    whole = WholeRecording.of(features, converter.bundle.audio)
+    whole = WholeRecording(features, converter.bundle.audio)
     return converter.source.requested_change(features, options, features.embedding, whole)
 
 

@@ -41,7 +41,7 @@ class Repeater(Converter):
         raise AssertionError("a recording of several segments is extracted segment by segment")
 
     def whole_recording(self, excerpt, options):
-        return WholeRecording.of(excerpt, CONFIG)
+        return WholeRecording(excerpt, CONFIG)
 
     def convert_features(self, features, options, whole=None):
         self.received.append((features, whole))

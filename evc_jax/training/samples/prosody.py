@@ -14,7 +14,8 @@ from evc_jax.audio.chunking import WINDOW_FRAMES
 from evc_jax.audio.plotting import Panel, picture_of_panels
 from evc_jax.data.pipeline import pad
 from evc_jax.features import prosody
-from evc_jax.features.prosody import CEPSTRA, SEMITONES_PER_NEPER
+from evc_jax.features.f0_codes import SEMITONES_PER_NEPER
+from evc_jax.features.prosody import CEPSTRA
 from evc_jax.training.samples.sample_logger import SampleLogger, Summary, picture
 from evc_jax.training.samples.utterances import Utterance, choose
 

@@ -26,12 +26,12 @@ from evc_jax.data.pipeline import pad
 from evc_jax.data.sampling import spread_evenly
 from evc_jax.errors import DataError
 from evc_jax.features import speaker
+from evc_jax.features.f0_codes import SEMITONES_PER_NEPER
 from evc_jax.training.storage import read_cache, replaced_file
 
 FIELDS = ("audio", "mel", "f0_hz", "utterance_embedding", "speaker", "log_f0_mean")
 MIN_POWER = 1e-10
 MIN_VOICED_FRAMES = 20
-SEMITONES_PER_NEPER = 12 / math.log(2)
 _FFT_SAMPLES = 1024
 
 
