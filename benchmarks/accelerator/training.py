@@ -32,6 +32,9 @@ WAVEGLOW_VARIANTS, WAVEGLOW_STEPS = ("full", "small"), 20_000
 PEAK_SHARE = 0.3  # of the matrix product's speed that a training step may reach
 STEPS_PER_CALL = {"voicegan": 10, "codegan": 10}
 TRACED_SYSTEM, TRACED_STEPS = "speechsplit", "101:120"
+# A rehearsal's trainings are short, however much time it has: a slow machine needs it to compile. By the clock are all
+# but the traced one, whose trace needs its steps.
+REHEARSAL_S, REHEARSAL_STEPS = 30.0, 6
 
 
 def measure(part: Part) -> None:
@@ -77,6 +80,8 @@ def waveglow_variant(part: Part, seconds: float) -> str:
 
 def command(part: Part, system: str, variant: str, seconds: float) -> list[str]:
     """The command line of a training that ends within the time."""
+    if part.rehearsal:
+        seconds = min(seconds, REHEARSAL_S)
     # A training of an earlier run goes on, and its clock with it.
     seconds = max(1.0, seconds - START_S) + elapsed_s(part.work / system)
     settings = {
@@ -96,7 +101,9 @@ def command(part: Part, system: str, variant: str, seconds: float) -> list[str]:
     if system == "codegan":
         settings["options.speechsplit"] = part.work / "speechsplit"
     if system == TRACED_SYSTEM:
-        settings["profile_steps"] = "3:4" if part.rehearsal else TRACED_STEPS
+        settings["profile_steps"] = TRACED_STEPS
+        if part.rehearsal:
+            settings |= {"minutes": 0, "steps": REHEARSAL_STEPS, "profile_steps": "3:4"}
     made = [sys.executable, str(ROOT / "scripts" / "train.py"), f"--config={ROOT}/configs/{system}.py:{variant}"]
     return [*made, f"--workdir={part.work / system}", *(f"--config.{key}={value}" for key, value in settings.items())]
 

@@ -70,7 +70,7 @@ class ConversionEngine:
     @property
     def emotion_classes(self) -> int:
         """Columns of `WindowInputs.emotion`."""
-        return max(1, len(self._bundle.emotions)) if self._bundle.has("codegan") else 1
+        return max(1, len(self._bundle.emotions_of("codegan")))
 
     def convert(self, inputs: WindowInputs) -> Float[np.ndarray, "N T F"]:
         """Converts every window; the other windows of the call change it by no more than rounding (1e-6)."""

@@ -92,10 +92,12 @@ class ConversionOptions:
     def check(self, bundle: Bundle) -> None:
         """Raises BundleError unless the bundle has the networks for them; reads no parameters."""
         if self.emotion is not None:
-            if not (self.rendering_of(bundle) == "source" and bundle.has("prosody")):
-                bundle.require("codegan")
-            if self.emotion not in bundle.emotions:
-                raise BundleError(f"There is no emotion {self.emotion!r}; choose one of {', '.join(bundle.emotions)}.")
+            explicit = self.rendering_of(bundle) == "source" and bundle.has("prosody")
+            network = "prosody" if explicit else "codegan"
+            bundle.require(network)
+            if self.emotion not in bundle.emotions_of(network):
+                known = ", ".join(bundle.emotions_of(network))
+                raise BundleError(f"There is no emotion {self.emotion!r} by {network}; choose one of {known}.")
         decoded = self.rendering_of(bundle) == "decoder"
         if (self.vocoder or (decoded and bundle.default_vocoder)) == "waveglow":
             bundle.require("waveglow")

@@ -133,7 +133,7 @@ class SourceRenderer:
         """That of the requested emotion; None where the bundle has no prosody network."""
         if not self._bundle.has("prosody"):
             return None
-        config, emotions = self._bundle.audio, self._bundle.emotions
+        config, emotions = self._bundle.audio, self._bundle.emotions_of("prosody")
         weights = np.eye(len(emotions), dtype=np.float32)[emotions.index(options.emotion)]
         size = (options.strength, 1 - options.keep_timing)
         return emotion.prosody_change(self._engine, features, reference, weights, *size, config)

@@ -60,7 +60,7 @@ class Bundle:
       path: the directory.
       description: `bundle.json` as it is.
       audio: the settings that every network of the bundle was trained with.
-      emotions: names of the emotions, in the order of CodeGAN's one-hot vector.
+      emotions: names of the emotions; each network with emotions knows the first of them, see `emotions_of`.
       code: which codes CodeGAN converts, one of `CODES`.
       networks: those read so far; ask `network` for one.
     """
@@ -81,6 +81,10 @@ class Bundle:
         if not self.has(name):
             present = ", ".join(self.description["networks"]) or "none"
             raise BundleError(f"The bundle {self.path} has no {name} network, it has: {present}; use another bundle.")
+
+    def emotions_of(self, name: str) -> tuple[str, ...]:
+        """The emotions that a network knows, in the order of its one-hot vectors; none where the bundle lacks it."""
+        return self.emotions[: _emotion_count(self.description["networks"][name])] if self.has(name) else ()
 
     @property
     def default_vocoder(self) -> str:
@@ -254,9 +258,13 @@ def _check_description(description: Any, folder: Path) -> None:
         raise _damaged(folder, f"code is {description['code']!r}, expected one of {', '.join(CODES)}")
     if (rendering := description.get("default_rendering", "decoder")) not in RENDERINGS:
         raise _damaged(folder, f"default_rendering is {rendering!r}, expected one of {', '.join(RENDERINGS)}")
-    expected = networks.get("codegan", {}).get("config", {}).get("emotions", len(description["emotions"]))
-    if expected != len(description["emotions"]):
-        raise _damaged(folder, f"CodeGAN has {expected} emotions but {len(description['emotions'])} are named")
+    for name, entry in networks.items():
+        if (count := _emotion_count(entry)) > len(description["emotions"]):
+            raise _damaged(folder, f"{name} has {count} emotions but {len(description['emotions'])} are named")
+
+
+def _emotion_count(entry: Mapping[str, Any]) -> int:
+    return entry["config"].get("emotions", 0)
 
 
 def _read_params(folder: Path, name: str, network: Any) -> Any:

@@ -112,21 +112,26 @@ def _options_of(name: str, trained: Mapping[str, Trained]) -> Mapping[str, Any]:
 
 
 def _emotions(trained: Mapping[str, Trained], before: Mapping[str, Any]) -> list[str]:
-    """The emotions that all networks with emotions share, in their order.
+    """The emotions of the network that knows most; the others know the first of them.
 
     Raises:
-      ConfigError: they differ.
+      ConfigError: they do not.
     """
     known = {name: _options_of(name, trained).get("emotions") for name in ("codegan", "prosody")}
-    if any(name in before.get("networks", {}) and name not in trained for name in known):
-        known["the base"] = before["emotions"]
+    kept = [
+        before["networks"][name]["config"]
+        for name in known
+        if name in before.get("networks", {}) and name not in trained
+    ]
+    if kept:
+        known["the base"] = before["emotions"][: max(config["emotions"] for config in kept)]
     lists = {name: list(emotions) for name, emotions in known.items() if emotions}
-    (first, emotions), *others = lists.items() or [("", [])]
+    (first, emotions), *others = sorted(lists.items(), key=lambda entry: -len(entry[1])) or [("", [])]
     for name, other in others:
-        if other != emotions:
+        if other != emotions[: len(other)]:
             raise ConfigError(
-                f"The emotions of {first} are {', '.join(emotions)} and those of {name} {', '.join(other)}; networks "
-                "of one bundle must share them, in one order."
+                f"The emotions of {first} are {', '.join(emotions)} and those of {name} {', '.join(other)}; in one "
+                "bundle one list must begin with the other."
             )
     return emotions
 

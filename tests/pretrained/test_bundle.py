@@ -91,7 +91,7 @@ def test_missing(tmp_path):
         ({"emotions": "happy"}, "no valid 'emotions'"),
         ({"code": "timbre"}, "code is 'timbre'"),
         ({"networks": {"gpt": {"config": {}}}}, "unknown networks gpt"),
-        ({"networks": {"codegan": {"config": {"emotions": 9}}}}, "CodeGAN has 9 emotions but 3 are named"),
+        ({"networks": {"codegan": {"config": {"emotions": 9}}}}, "codegan has 9 emotions but 3 are named"),
     ],
 )
 def test_bad_descriptions(small, changes, message):

@@ -139,7 +139,7 @@ def test_the_rehearsal_trains_a_bundle(script, monkeypatch, data_dir, tmp_path):
             (corpus / file.parent.name / file.name).symlink_to(file)
     prepare("ravdess", corpus, tmp_path / "datasets", progress=False)
     monkeypatch.setenv("XLA_FLAGS", "")  # a single device
-    arguments = ("--rehearsal", "--minutes", "5", "--datasets", tmp_path / "datasets", "--out", tmp_path / "out")
+    arguments = ("--rehearsal", "--minutes", "20", "--datasets", tmp_path / "datasets", "--out", tmp_path / "out")
     code = _run(script, monkeypatch, *arguments)
     page, log = ((tmp_path / "out" / name).read_text() for name in ("report.md", "log.txt"))
     assert code == 0, page + log

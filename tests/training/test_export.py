@@ -2,15 +2,18 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 from support.tiny_bundles import CONFIGS, EMOTIONS, config_of, random_params, tone
 
 from evc_jax.audio.config import AudioConfig
 from evc_jax.config import to_mapping
+from evc_jax.conversion.converter import Converter
+from evc_jax.conversion.options import ConversionOptions
 from evc_jax.data.dataset import SpeakerTable
-from evc_jax.errors import ConfigError, DataError
-from evc_jax.pretrained.bundle import load_bundle
+from evc_jax.errors import BundleError, ConfigError, DataError
+from evc_jax.pretrained.bundle import build_network, load_bundle
 from evc_jax.pretrained.workdir import Trained
 from evc_jax.training import export
 
@@ -144,6 +147,38 @@ def test_a_base_gives_what_no_training_does(tmp_path):
     assert entries == {"acted": ["codegan", "prosody", "speechsplit"], "read": ["speechsplit"]}
 
 
+def test_one_network_knows_more_emotions(tmp_path, monkeypatch):
+    base, made = tmp_path / "base", tmp_path / "made"
+    export.export_bundle({"speechsplit": "runs/speechsplit", "codegan": "runs/codegan"}, base)
+    load, more = export.load_for_inference, [*EMOTIONS, "bored"]
+
+    def with_more(workdir, checkpoint):
+        run = load(workdir, checkpoint)
+        config = {**config_of("prosody"), "emotions": len(more)}
+        shapes = build_network("prosody", config).shapes()
+        params = {"prosody": jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes)}
+        return dataclasses.replace(
+            run, config={**run.config, "options": {"emotions": more}}, networks={"prosody": config}, params=params
+        )
+
+    monkeypatch.setattr(export, "load_for_inference", with_more)
+    export.export_bundle({"prosody": "runs/prosody"}, made, base=base, rendering="source")
+    bundle = load_bundle(made)
+    assert bundle.emotions == bundle.emotions_of("prosody") == tuple(more)
+    assert bundle.emotions_of("codegan") == EMOTIONS and bundle.emotions_of("waveglow") == ()
+    ConversionOptions("bored").check(bundle)
+    with pytest.raises(BundleError, match=f"'bored' by codegan; choose one of {', '.join(EMOTIONS)}"):
+        ConversionOptions("bored", rendering="decoder").check(bundle)
+    converter = Converter(bundle)
+    sound = tone(1.0)
+    assert len(converter.convert(sound, 16000, emotion="happy", rendering="decoder").audio) == len(sound)
+    assert np.isfinite(converter.convert(sound, 16000, emotion="bored").audio).all()
+    # What only the replaced network knew is gone with it.
+    monkeypatch.setattr(export, "load_for_inference", load)
+    export.export_bundle({"prosody": "runs/prosody"}, tmp_path / "again", base=made)
+    assert load_bundle(tmp_path / "again").emotions == EMOTIONS
+
+
 def test_emotions_that_differ(tmp_path, monkeypatch):
     export.export_bundle({"speechsplit": "runs/speechsplit", "codegan": "runs/codegan"}, tmp_path / "base")
     load = export.load_for_inference
@@ -153,5 +188,5 @@ def test_emotions_that_differ(tmp_path, monkeypatch):
         return dataclasses.replace(run, config={**run.config, "options": {"emotions": ["sad", "happy", "neutral"]}})
 
     monkeypatch.setattr(export, "load_for_inference", with_others)
-    with pytest.raises(ConfigError, match="must share them"):
+    with pytest.raises(ConfigError, match="one list must begin with the other"):
         export.export_bundle({"prosody": "runs/prosody"}, tmp_path / "made", base=tmp_path / "base")
