@@ -135,7 +135,7 @@ class ProsodyNetwork(nnx.Module):
 
         Args:
           track, summary: from `features.prosody.network_inputs`.
-          emotion: weights of the emotions, one-hot for a single one.
+          emotion: weights of the emotions: one-hot for a single one, less than 1 for a weaker one.
           key: of the dropout in training; None leaves nothing out.
         """
         frames = track.shape[1]

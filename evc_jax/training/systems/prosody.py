@@ -40,7 +40,8 @@ class Options:
       loudness_weight, shape_weight: of a decibel of the first and of each other cepstrum, beside a semitone's 1.
       duration_weight: of the logarithm of the local duration.
       recognition_weight: of the cross-entropy of changes being recognised as the wished emotion, by a recogniser that
-        learns on the speakers' own changes from neutral. NOTE: CodeGAN's classification loss without its critic.
+        learns on the speakers' own changes from neutral to the strongest. NOTE: CodeGAN's classification loss without
+        its critic.
       noise: deviation of what is added to the network's inputs.
     """
 
@@ -95,7 +96,7 @@ class ProsodySystem(SingleNetworkSystem):
     def _recognition(self, params: Any, change: jax.Array, batch: Batch) -> tuple[jax.Array, Metrics]:
         """Cross-entropies of the speakers' own changes, which the recogniser learns, and of the network's."""
         fixed = {**params, "recogniser": jax.lax.stop_gradient(params["recogniser"])}
-        weight = batch["pair_weight"] * batch["from_neutral"]
+        weight = batch["pair_weight"] * batch["from_neutral"] * (batch["intensity"] == 1)
 
         def entropy(parameters, values):
             statistics = change_statistics(batch["track"], values, batch["mask"])
@@ -106,7 +107,7 @@ class ProsodySystem(SingleNetworkSystem):
         return real + made, {"real_recognition": real, "recognition": made}
 
     def _emotion(self, batch: Batch) -> jax.Array:
-        return jax.nn.one_hot(batch["emotion"], self.model.emotions)
+        return batch["intensity"][:, None] * jax.nn.one_hot(batch["emotion"], self.model.emotions)
 
     def _score(self, change: jax.Array, batch: Batch) -> tuple[jax.Array, Metrics]:
         """Mean absolute error over the frames that are known; of unaligned pairs the error of the frames' mean."""

@@ -25,7 +25,10 @@ from evc_jax.features import prosody as prosody_features
 from evc_jax.features.prosody import CEPSTRA, Prosody, ProsodyReference
 
 FIELDS = ("mel", "f0_hz", "level_gain", "speaker", "emotion", "corpus_emotion", "text_id")
-NEUTRAL, STRONG = "neutral", "strong"
+NEUTRAL = "neutral"
+# What corpora call weaker than their strongest, at the end of `corpus_emotion` (RAVDESS; CREMA-D), and how much of an
+# emotion it counts as.
+INTENSITIES = {"normal": 0.5, "LO": 0.35, "MD": 0.7}
 # Local durations are ratios over so many frames to either side, and within this range.
 DURATION_FRAMES = 12
 LONGEST_RATIO = 4.0
@@ -33,12 +36,12 @@ LONGEST_RATIO = 4.0
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Utterance:
-    """A recording with its prosody; `track` and `summary` are what the network reads."""
+    """A recording with its prosody; `track` and `summary` are what the network reads, `intensity` is 1 at most."""
 
     speaker: str
     emotion: str
     text_id: str
-    intense: bool
+    intensity: float
     mel: Float[np.ndarray, "T F"]
     prosody: Prosody
     reference: ProsodyReference
@@ -54,10 +57,10 @@ class PairedSplit:
       track, summary: of the source; see `features.prosody.network_inputs`.
       change: to the target; see `models.prosody`.
       mask: 1 where the change is known.
-      emotion: the number of the target's emotion.
+      emotion, intensity: the number of the target's emotion, and how much of it there is: 1 at most.
       aligned: 1 where the sentence is the same.
       from_neutral: 1 where the source is neutral and the sentence the same.
-      pair_weight: of each window; every emotion of every dataset weighs the same, and the mean is 1.
+      pair_weight: of each window; every emotion of every intensity and dataset weighs the same, and the mean is 1.
       source: the number of the source's utterance.
     """
 
@@ -66,6 +69,7 @@ class PairedSplit:
     change: Float[np.ndarray, "N T O"]
     mask: Float[np.ndarray, "N T O"]
     emotion: Int[np.ndarray, " N"]
+    intensity: Float[np.ndarray, " N"]
     aligned: Float[np.ndarray, " N"]
     from_neutral: Float[np.ndarray, " N"]
     pair_weight: Float[np.ndarray, " N"]
@@ -90,7 +94,8 @@ def _utterance(record: Mapping[str, Any], config: AudioConfig) -> Utterance:
     reference = prosody_features.reference_of(prosody)
     inputs = prosody_features.network_inputs(prosody, reference)
     known = (record["speaker"], record["emotion"], record["text_id"])
-    return Utterance(*known, STRONG in record["corpus_emotion"].split("-"), record["mel"], prosody, reference, *inputs)
+    intensity = INTENSITIES.get(record["corpus_emotion"].split("-")[-1], 1.0) if record["emotion"] != NEUTRAL else 1.0
+    return Utterance(*known, intensity, record["mel"], prosody, reference, *inputs)
 
 
 def choose_pairs(
@@ -98,8 +103,7 @@ def choose_pairs(
 ) -> Iterator[tuple[int, int, bool]]:
     """Numbers of a source and its target, and whether their sentence is the same.
 
-    Targets are the intense recordings of an emotion where the corpus tells them. Sources are the speaker's neutral
-    recordings, and of the others evenly spread `others` for each target.
+    Sources are the speaker's neutral recordings, and of the others evenly spread `others` for each target.
     """
     by_speaker: dict[str, list[int]] = defaultdict(list)
     for number, utterance in enumerate(utterances):
@@ -107,7 +111,6 @@ def choose_pairs(
     for members in by_speaker.values():
         for emotion in emotions:
             targets = [i for i in members if utterances[i].emotion == emotion]
-            targets = [i for i in targets if utterances[i].intense] or targets
             for turn, target in enumerate(targets):
                 yield from _pairs_to(target, turn, members, utterances, others)
 
@@ -176,7 +179,7 @@ def pair_split(
       DataError: an emotion has no pair.
     """
     rows: dict[str, list[np.ndarray]] = defaultdict(list)
-    labels: list[tuple[int, str, float, float, int]] = []
+    labels: list[tuple[int, str, float, float, float, int]] = []
     quiet = not sys.stderr.isatty()
     for source, target, aligned in tqdm(choose_pairs(utterances, emotions, others), "aligning pairs", disable=quiet):
         ours = utterances[source]
@@ -186,24 +189,24 @@ def pair_split(
         count = len(rows["track"][-1])
         rows["summary"].append(np.repeat(ours.summary[None], count, axis=0))
         neutral = float(aligned and ours.emotion == NEUTRAL)
-        labels += [
-            (emotions.index(utterances[target].emotion), groups[target], float(aligned), neutral, source)
-        ] * count
+        kind = (emotions.index(utterances[target].emotion), groups[target], utterances[target].intensity)
+        labels += [(*kind, float(aligned), neutral, source)] * count
     found = {label for label, *_ in labels}
     if missing := [name for i, name in enumerate(emotions) if i not in found]:
         raise DataError(f"No speaker recorded {', '.join(missing)} beside another emotion; leave it out.")
-    numbers, of_group, aligned_windows, neutral_sources, sources = zip(*labels, strict=True)
+    numbers, of_group, intensities, aligned_windows, neutral_sources, sources = zip(*labels, strict=True)
     return PairedSplit(
         **{name: np.concatenate(values) for name, values in rows.items()},
         emotion=np.asarray(numbers, np.int32),
+        intensity=np.asarray(intensities, np.float32),
         aligned=np.asarray(aligned_windows, np.float32),
         from_neutral=np.asarray(neutral_sources, np.float32),
-        pair_weight=_weights(list(zip(numbers, of_group, strict=True))),
+        pair_weight=_weights(list(zip(numbers, of_group, intensities, strict=True))),
         source=np.asarray(sources, np.int64),
     )
 
 
-def _weights(kinds: Sequence[tuple[int, str]]) -> Float[np.ndarray, " N"]:
+def _weights(kinds: Sequence[tuple[int, str, float]]) -> Float[np.ndarray, " N"]:
     """One weight a window, by the number of windows of its kind, so that all kinds weigh the same; their mean is 1."""
     codes = {kind: i for i, kind in enumerate(sorted(set(kinds)))}
     number = np.array([codes[kind] for kind in kinds])

@@ -23,10 +23,14 @@ def utterances(*records):
     return prosody_data.read_utterances(records, CONFIG)
 
 
-def test_targets_are_intense_where_the_corpus_says_so():
-    found = utterances(record(), record(emotion="sad", kind="sad-normal"), record(emotion="sad", kind="sad-strong"))
-    pairs = list(prosody_data.choose_pairs(found, ("neutral", "sad"), others=0))
-    assert pairs == [(0, 2, True)]
+def test_a_weaker_intensity_is_less_of_an_emotion_and_weighs_the_same():
+    kinds = ("sad-normal", "sad-strong", "sad-strong")
+    found = utterances(record(kind="neutral-normal"), *[record(emotion="sad", kind=kind) for kind in kinds])
+    assert [utterance.intensity for utterance in found] == [1, 0.5, 1, 1]
+    assert list(prosody_data.choose_pairs(found, ("sad",), others=0)) == [(0, i, True) for i in (1, 2, 3)]
+    split = prosody_data.pair_split(found, ("sad",), ["x"] * 4, others=0)
+    assert split.intensity.tolist() == [0.5, 1, 1]
+    assert split.pair_weight == pytest.approx([1.5, 0.75, 0.75])
 
 
 def test_without_a_common_sentence_a_pair_is_not_aligned():
