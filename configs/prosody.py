@@ -35,7 +35,7 @@ def get_config(variant: str = "full"):
         ),
         batch_size=pick(variant, full=64, small=32, tiny=8),
         ema_decay=pick(variant, full=0.999, small=0.99, tiny=0.0),
-        steps=pick(variant, full=50_000, small=3_000, tiny=200),
+        steps=pick(variant, full=50_000, small=4_000, tiny=200),
         log_every=pick(variant, full=100, small=100, tiny=20),
         validate_every=pick(variant, full=1_000, small=250, tiny=100),
         validation_samples=pick(variant, full=2_000, small=640, tiny=16),

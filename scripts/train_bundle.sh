@@ -29,7 +29,8 @@ train speechsplit
 train f0_converter
 train voicegan
 variant=$vocoder train waveglow
-train prosody
+# EmoDB alone has boredom, for which CodeGAN's corpora are too small.
+train prosody --config.options.emotions=neutral,calm,happy,sad,angry,fearful,disgust,surprised,bored
 train timbre_converter
 train codegan --config.options.speechsplit="$runs/speechsplit"
 evc bundle --speechsplit "$runs/speechsplit" --f0-converter "$runs/f0_converter" --voicegan "$runs/voicegan" \
