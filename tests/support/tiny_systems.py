@@ -32,6 +32,10 @@ def make_system(name, **changes):
     return system_without_data(config, code_channels=CODE_CHANNELS)
 
 
+# The same for other processes, in their environment.
+QUICK_COMPILATION = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "true"}
+
+
 @contextlib.contextmanager
 def quick_compilation():
     """Programs that are compiled for a few small steps need no optimization."""
