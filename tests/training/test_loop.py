@@ -6,20 +6,15 @@ import shutil
 import numpy as np
 import pytest
 from support.markers import in_ci
-from support.tiny_systems import load_config, quick_compilation
+from support.tiny_systems import load_config
 
 from evc_jax.data.prepare.builder import prepare
 from evc_jax.errors import CheckpointError, ConfigError, DataError
 from evc_jax.pretrained.workdir import load_for_inference
 from evc_jax.training.loop import train
 
+pytestmark = pytest.mark.usefixtures("quick_programs")
 BRIEFLY = {"steps": 100, "validate_every": 50}  # half of the tiny configs' steps
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick():
-    with quick_compilation():
-        yield
 
 
 def _link(source, target, names):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from support.markers import in_ci
 from support.socket_ports import free_port
-from support.tiny_systems import QUICK_COMPILATION, quick_compilation
+from support.tiny_systems import QUICK_COMPILATION
 from support.tiny_voices import records, train_voices, write_voices
 
 from evc_jax.errors import ConfigError
@@ -20,13 +20,9 @@ from evc_jax.pretrained.workdir import saved_steps
 from evc_jax.training import processes
 from evc_jax.training.process_watch import LOST, REFUSED
 
+pytestmark = pytest.mark.usefixtures("quick_programs")
+WITHIN_S = 120  # seconds on an idle machine; without an end of its own it would be 240
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick():
-    with quick_compilation():
-        yield
 
 
 def _start(voices, workdir, steps, count=2, of_one=(), **changes):
@@ -98,7 +94,7 @@ def test_when_one_host_is_preempted_all_save_the_same_step_and_go_on_by_the_cloc
     running[1].send_signal(signal.SIGTERM)
     struck_s = time.monotonic()
     outputs = _finish(running, (0, 0))
-    assert time.monotonic() - struck_s < 30
+    assert time.monotonic() - struck_s < WITHIN_S
     stopped = saved_steps(workdir)[-1]
     assert f"asked to stop: saved step {stopped}" in outputs[0]
     outputs = _finish(_start(voices, workdir, 100_000, minutes=0.4), (0, 0))
@@ -117,7 +113,7 @@ def test_when_a_process_is_killed_the_other_names_it(killed, tmp_path):
     codes = [LOST, LOST]
     codes[killed] = -9
     outputs = _finish(running, codes)
-    assert time.monotonic() - struck_s < 30
+    assert time.monotonic() - struck_s < WITHIN_S
     assert re.search(rf"train: process {killed} .*is gone.*start all processes again", outputs[1 - killed])
 
 
