@@ -14,6 +14,7 @@ from evc_jax.errors import CheckpointError, TrainingError
 from evc_jax.pretrained.workdir import load_for_inference, saved_steps
 from evc_jax.training import checkpoints
 
+pytestmark = pytest.mark.usefixtures("quick_programs")
 ROOT = Path(__file__).resolve().parents[2]
 # A mount of its own, if the system lets us: a file system of 3 MB for the command.
 ON_A_SMALL_DISK = 'mount -t tmpfs -o size=3m none "$1" && shift && exec "$@"'
