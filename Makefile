@@ -8,7 +8,7 @@ CONSTRAINTS := $(if $(NEWER),constraints-3.12.txt,constraints.txt)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-slow lint format clean
+.PHONY: demo test test-slow test-release lint format clean
 
 demo: $(VENV)/installed
 	$(BIN)/python scripts/demo.py --out demo
@@ -19,7 +19,11 @@ test: $(VENV)/installed-dev
 
 # Those that take minutes.
 test-slow: $(VENV)/installed-dev
-	$(PYTEST) -m slow
+	$(PYTEST) -m "slow and not release"
+
+# Before a release: long trainings of every system, and all benchmarks.
+test-release: $(VENV)/installed-dev
+	$(PYTEST) -m release
 
 lint: $(VENV)/installed-dev
 	$(BIN)/python -m ruff check

@@ -46,10 +46,11 @@ def main() -> int:
     for number in range(arguments.kills):
         log = out / f"killed-{number}.log"
         process = _start(killed, arguments.train, log)
-        row = _kill(process, killed, arguments.signal, number % 2 == 1, draw)
-        rows.append({"kill": number + 1, **row})
+        kind = arguments.signals[number % len(arguments.signals)]
+        row = _kill(process, killed, kind, number % 2 == 1, draw)
+        rows.append({"kill": number + 1, "signal": kind, **row})
         print(rows[-1], flush=True)
-        expected = 0 if arguments.signal == "TERM" else -signal.SIGKILL
+        expected = 0 if kind == "TERM" else -signal.SIGKILL
         if row["exit code"] not in (0, expected):
             return _failed(row["exit code"], log)
         if row["moment"] == "finished before":
@@ -132,7 +133,13 @@ def _failed(code: int, log: Path) -> int:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=10, help="how often; default: 10")
-    parser.add_argument("--signal", choices=("KILL", "TERM"), default="KILL", help="TERM: preemption; default: KILL")
+    parser.add_argument(
+        "--signals",
+        choices=("KILL", "TERM"),
+        nargs="+",
+        default=["KILL"],
+        help="of the kills, in turn; TERM: preemption; default: KILL",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the moments; default: 0")
     parser.add_argument("--out", default="chaos", help="folder for everything; default: chaos")
     parser.add_argument("train", nargs="+", help="arguments of scripts/train.py, behind --")

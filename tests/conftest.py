@@ -47,6 +47,15 @@ def tiny_bundle(tmp_path_factory) -> Path:
     return write_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
 
 
+@pytest.fixture(scope="module")
+def quick_programs():
+    """Programs of the module are compiled without optimization: twice as fast, where they run for a few small steps."""
+    from support.tiny_systems import quick_compilation
+
+    with quick_compilation():
+        yield
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests come first, so that no process starts the longest one when the others have finished."""
     slow_files = {item.path for item in items if item.get_closest_marker("slow")}

@@ -7,7 +7,7 @@ from html import escape
 
 from evc_jax.evaluation.report import Players, Section, Table, shown
 
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; margin: .5rem 0; font-variant-numeric: tabular-nums }
@@ -25,15 +25,16 @@ figcaption, .note { opacity: .75; font-size: .9rem }
 def render_page(title: str, introduction: Sequence[str], sections: Sequence[Section]) -> str:
     """The whole page; texts are plain and are escaped here."""
     contents = " · ".join(f'<a href="#{s.name}">{escape(s.title)}</a>' for s in sections)
-    body = "\n".join(_section(section) for section in sections)
+    body = "\n".join(render_section(section) for section in sections)
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n<body>\n'
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>\n<body>\n'
         f"<h1>{escape(title)}</h1>\n{_paragraphs(introduction)}\n<nav>{contents}</nav>\n{body}\n</body></html>\n"
     )
 
 
-def _section(section: Section) -> str:
+def render_section(section: Section) -> str:
+    """A part of a page; texts are plain and are escaped here."""
     parts = [f'<section id="{section.name}"><h2>{escape(section.title)}</h2>', _paragraphs(section.text)]
     parts += map(_table, section.tables)
     parts += [

@@ -7,8 +7,11 @@ median over the speakers of a dataset. Takes of the stronger intensity count whe
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -21,7 +24,11 @@ from evc_jax.evaluation.speech import NEUTRAL, by_speaker, strong_takes
 from evc_jax.evaluation.takes import speech_frames
 from evc_jax.evaluation.world import WorldAnalysis
 from evc_jax.features.f0_codes import MIN_VOICED_FRAMES
+from evc_jax.files import ASSETS, atomic_file
 
+# The rules of RAVDESS and EmoDB: save_rules(learn_rules(speech.training, speech.config)), where `speech` is
+# Speech.open("datasets", "ravdess,emodb").
+EMBEDDED_RULES = ASSETS / "rules.json"
 SPECTRUM_CEPSTRA = 12
 LARGEST_CHANGE_DB = 18.0
 FADE_FRAMES = 5
@@ -76,8 +83,29 @@ def learn_rules(training: Sequence[Record], config: AudioConfig) -> Rules:
     return rules
 
 
+def save_rules(rules: Rules, path: str | os.PathLike = EMBEDDED_RULES) -> None:
+    """Writes rules as JSON, by dataset and emotion; numbers are rounded to 0.001, decibels to 0.1."""
+    table: dict[str, dict[str, dict]] = {}
+    for (dataset, emotion), rule in rules.items():
+        stored = {name: round(getattr(rule, name), 3) for name in ("shift", "width", "length")}
+        stored["spectrum_db"] = rule.spectrum_db.astype(float).round(1).tolist()
+        table.setdefault(dataset, {})[emotion] = stored
+    with atomic_file(path) as beside:
+        beside.write_text(json.dumps(table) + "\n", encoding="utf-8")
+
+
+def load_rules(path: str | os.PathLike = EMBEDDED_RULES) -> Rules:
+    """The rules that `save_rules` wrote."""
+    table = json.loads(Path(path).read_text(encoding="utf-8"))
+    return {
+        (dataset, emotion): Rule(**{**stored, "spectrum_db": np.array(stored["spectrum_db"])})
+        for dataset, emotions in table.items()
+        for emotion, stored in emotions.items()
+    }
+
+
 def apply_rule(record: Record, rule: Rule, config: AudioConfig) -> Float[np.ndarray, " S"]:
-    """A recording of a dataset changed by a rule."""
+    """A recording changed by a rule; of the record its `audio` and `f0_hz` count."""
     analysis = WorldAnalysis.of(from_pcm(record["audio"]), record["f0_hz"], config)
     voiced = analysis.f0_hz > 0
     log_f0 = np.log(np.where(voiced, analysis.f0_hz, 1.0))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from support.markers import in_ci
 
 import benchmarks.__main__ as everything
 from benchmarks import cold_start, harness, originals
@@ -49,7 +50,7 @@ def _assert_complete(results):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", IN_PROCESS)
+@pytest.mark.parametrize("name", in_ci(("features", "speechsplit_training"), IN_PROCESS))
 def test_a_benchmark_runs(name):
     if name == "gan_training":
         pytest.importorskip("torch")  # or there would be no original
@@ -64,6 +65,7 @@ def test_a_benchmark_runs(name):
 
 
 @pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.skipif(not REFERENCES, reason="set EVC_REFERENCES to a folder with checkouts of the PyTorch originals")
 @pytest.mark.parametrize("name", ["waveglow_synthesis", "waveglow_training", "speechsplit_training"])
 def test_a_benchmark_runs_beside_the_original(name):
@@ -76,6 +78,7 @@ def test_a_benchmark_runs_beside_the_original(name):
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_cold_start_runs(tmp_path):
     _assert_complete(_measure("cold_start"))
     with pytest.raises(EvcError, match="invalid choice: 'sing'"):
@@ -83,6 +86,7 @@ def test_cold_start_runs(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_growth_runs(tmp_path):
     code = everything.run("growth", _options("--quick", "--seconds", "0", "--json", str(tmp_path)))
     assert code == 0

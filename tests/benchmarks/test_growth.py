@@ -90,6 +90,7 @@ def test_accumulation_doubles_the_work_but_not_the_communication():
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_the_page_holds_the_costs_of_a_step():
     table = step_costs.table({name: step_costs.step_cost(load_config(name)) for name in SYSTEMS})
     assert table in (DOCS / "scaling.md").read_text()

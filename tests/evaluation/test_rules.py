@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from support.acted_speech import acted_speech
 
+from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import from_pcm
 from evc_jax.evaluation.metrics import f0_summary
-from evc_jax.evaluation.rules import Rule, apply_rule, learn_rules, world_copy
+from evc_jax.evaluation.rules import Rule, apply_rule, learn_rules, load_rules, save_rules, world_copy
 from evc_jax.features.pitch import estimate_f0
 
 
@@ -42,3 +43,25 @@ def test_strength_zero_is_the_copy(speech):
     source = speech.sources(1)[0]
     rule = Rule(0.5, 2.0, 1.3, np.full(speech.config.mel_bands, 5.0)).at(0)
     assert np.allclose(apply_rule(source, rule, speech.config), world_copy(source, speech.config), atol=1e-4)
+
+
+def test_saved_rules_change_a_recording_as_before(speech, tmp_path):
+    rules = learn_rules(speech.training, speech.config)
+    save_rules(rules, tmp_path / "rules.json")
+    stored = load_rules(tmp_path / "rules.json")
+    assert list(stored) == list(rules)
+    source = speech.sources(1)[0]
+    before, after = (apply_rule(source, each["acted", "sad"].at(0.5), speech.config) for each in (rules, stored))
+    frames = speech.config.hop_samples * 20
+    assert abs(len(before) - len(after)) <= speech.config.hop_samples
+    assert np.abs(before[:frames] - after[:frames]).max() < 0.05 * np.abs(before).max()
+    # Rounded once, they stay as they are.
+    save_rules(stored, tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_text() == (tmp_path / "rules.json").read_text()
+
+
+def test_the_embedded_rules_are_of_every_emotion_of_the_corpora():
+    rules = load_rules()
+    assert {"happy", "sad", "angry"} < {emotion for dataset, emotion in rules if dataset == "ravdess"}
+    assert all(rule.spectrum_db.shape == (AudioConfig().mel_bands,) for rule in rules.values())
+    assert rules["ravdess", "angry"].semitones > 2 and rules["ravdess", "sad"].length > 1

@@ -13,6 +13,7 @@ from evc_jax.conversion.converter import Converter
 from evc_jax.data.prepare.builder import prepare
 from evc_jax.errors import BundleError, ConfigError, DataError
 from evc_jax.evaluation import judges
+from evc_jax.evaluation.published import published_section
 from evc_jax.evaluation.run import evaluate
 from evc_jax.evaluation.scoring import Sample, Scorer, summarise, summary_table
 from evc_jax.evaluation.sections import controls
@@ -59,6 +60,9 @@ def test_the_page_its_figures_and_a_second_run(settings, without_judges, monkeyp
     assert tables["Voice kept"]["WORLD copy"][1]["mean"] is None  # the second verifier is not installed
     assert tables["Effect of each control"]["--rate 1.25"][2]["mean"] == pytest.approx(0.8, abs=1e-3)
     assert tables["Copy synthesis"]["the recording itself"][0]["mean"] == 0
+    # A bundle that carries the file shows the same figures.
+    published = {table.title: dict(table.rows) for table in published_section(settings.output).tables}
+    assert published["Emotion and voice"]["rules, strength 1"][0].mean == recognised["rules, strength 1"]
     # What was measured is not made again.
     monkeypatch.setattr(Converter, "convert_features", lambda *_: pytest.fail("converted again"))
     evaluate(tiny_converter(), settings, log=lines.append)

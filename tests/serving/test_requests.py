@@ -186,7 +186,7 @@ def hold_conversions(client, monkeypatch):
     opened = threading.Event()
 
     def convert(*arguments):
-        assert opened.wait(60)
+        assert opened.wait(600)
         return SimpleNamespace(audio=np.zeros(1600, np.float32))
 
     monkeypatch.setattr(client.service.converter, "convert_features", convert)

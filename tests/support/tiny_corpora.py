@@ -78,7 +78,7 @@ def contents_of(files: dict[str, str], folder: str) -> dict[str, str]:
     return {name.removeprefix(folder): digest for name, digest in files.items() if name.startswith(folder)}
 
 
-def wait_until(condition, timeout_s: float = 60.0):
+def wait_until(condition, timeout_s: float = 600.0):
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline

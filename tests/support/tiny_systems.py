@@ -32,14 +32,19 @@ def make_system(name, **changes):
     return system_without_data(config, code_channels=CODE_CHANNELS)
 
 
+# The same for other processes, in their environment.
+QUICK_COMPILATION = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "true"}
+
+
 @contextlib.contextmanager
 def quick_compilation():
     """Programs that are compiled for a few small steps need no optimization."""
+    before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
     try:
         yield
     finally:
-        jax.config.update("jax_disable_most_optimizations", False)
+        jax.config.update("jax_disable_most_optimizations", before)
 
 
 def exact_enough(name):

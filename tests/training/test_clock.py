@@ -1,6 +1,7 @@
 """Training by the clock, and several steps in one call."""
 
 import time
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from benchmarks.accelerator.training import elapsed_s
 from benchmarks.fake_data import synthetic_batch
 from evc_jax.errors import ConfigError
 from evc_jax.pretrained.workdir import saved_steps
-from evc_jax.training import clock, parallel
+from evc_jax.training import clock, loop, parallel
 from evc_jax.training.state import GanState
 
 SECONDS = 12
@@ -25,13 +26,21 @@ def voices(tmp_path_factory):
     return write_voices(tmp_path_factory.mktemp("voices"))
 
 
+@pytest.fixture
+def processor_time(monkeypatch):
+    """The clock of trainings is this process's processor time, which does not depend on what else runs."""
+    for module in (clock, loop):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=time.process_time))
+
+
 def _by_the_clock(voices, workdir, minutes, **changes):
     often = {"log_every": 50, "validate_every": 1_000_000, "checkpoint_every": 1_000_000}
-    start_s = time.monotonic()
+    start_s = time.process_time()
     results = train_voices(voices, workdir, minutes=minutes, steps=1000, **{**often, **changes})
-    return results, time.monotonic() - start_s
+    return results, time.process_time() - start_s
 
 
+@pytest.mark.usefixtures("processor_time", "quick_programs")
 def test_the_last_validation_and_checkpoint_fit_into_the_time(voices, tmp_path, capsys):
     results, took_s = _by_the_clock(voices, tmp_path, SECONDS / 60)
     (step,) = saved_steps(tmp_path)[-1:]

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from support.buzzers import prepare_buzzers
+from support.tiny_systems import QUICK_COMPILATION
 
 ROOT = Path(__file__).resolve().parents[2]
 AUDIO = ("librosa", "pyworld", "soundfile", "soxr", "webrtcvad")
@@ -31,7 +32,7 @@ def test_speechsplit_trains_without_libraries_for_audio(tmp_path):
     changes = {"steps": 2, "log_every": 1, "validate_every": 2, "checkpoint_every": 2, "data.data_dir": data}
     settings = [f"--config.{key}={value}" for key, value in {**changes, "data.datasets": "ravdess"}.items()]
     command = ["--config=configs/speechsplit.py:tiny", f"--workdir={tmp_path / 'run'}", *settings]
-    environment = {**os.environ, "XLA_FLAGS": "", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, **QUICK_COMPILATION, "XLA_FLAGS": "", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, *command], cwd=ROOT, env=environment, capture_output=True, text=True
     )

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.tiny_systems import QUICK_COMPILATION
 from support.tiny_voices import records, write_voices
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,7 +55,8 @@ def launch(tmp_path_factory):
 
     def start(*words, **variables):
         words = words if any(word.startswith("--config=") for word in words) else [*first, *words]
-        command, environment = [sys.executable, "scripts/train.py", *words], {**os.environ, **variables}
+        command = [sys.executable, "scripts/train.py", *words]
+        environment = {**os.environ, **QUICK_COMPILATION, **variables}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
 

@@ -33,6 +33,7 @@ from evc_jax.training.samples.f0_converter import F0ConverterSampleLogger
 from evc_jax.training.samples.sample_logger import picture, sound
 from evc_jax.training.samples.speechsplit import VARIANTS
 
+pytestmark = pytest.mark.usefixtures("quick_programs")
 AUDIO = AudioConfig()
 EMOTIONS = ("calm", "angry")
 

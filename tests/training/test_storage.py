@@ -14,6 +14,8 @@ from support.tiny_voices import train_voices, voices_config, write_voices
 from evc_jax.errors import TrainingError
 from evc_jax.training import loop, storage
 
+pytestmark = pytest.mark.usefixtures("quick_programs")
+
 
 @pytest.fixture(scope="module")
 def voices(tmp_path_factory):
