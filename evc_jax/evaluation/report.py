@@ -59,14 +59,16 @@ class Section:
 
 
 def as_json(value: Any) -> Any:
-    """Plain values that JSON has; NaN and infinity become null."""
+    """Plain values that JSON has, floats to four decimals; NaN and infinity become null."""
     if isinstance(value, Estimate):
         return as_json(dataclasses.asdict(value))
     if isinstance(value, Mapping):
         return {key: as_json(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [as_json(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, float):
+        return round(value, 4) if math.isfinite(value) else None
+    return value
 
 
 def shown(value: Value, spec: str) -> tuple[str, str]:

@@ -67,7 +67,7 @@ def evaluate(
     )
     page = render_page(f"Evaluation of {description['bundle']}", [*introduction, caveat, *lacking], sections)
     figures = {**description, "sections": {section.name: section.to_json() for section in sections}}
-    write_whole(settings.output / FIGURES, json.dumps(as_json(figures), indent=1, ensure_ascii=False) + "\n")
+    write_whole(settings.output / FIGURES, json.dumps(as_json(figures), ensure_ascii=False) + "\n")
     write_whole(settings.output / PAGE, page)
     return sections
 
