@@ -31,9 +31,9 @@ def waveglow(tiny_bundle):
 def test_waveglow_in_chunks_equals_waveglow_in_one_piece(waveglow, monkeypatch):
     mel = np.random.default_rng(0).uniform(size=(150, 80)).astype(np.float32)
     monkeypatch.setattr(waveglow_vocoder, "CHUNK_FRAMES", (150,))
-    whole = waveglow_vocoder.WaveGlowVocoder(waveglow, sigma=1.0)(mel, 150 * 256, 0)
+    whole = waveglow_vocoder.WaveGlowVocoder(waveglow, CONFIG, sigma=1.0)(mel, 150 * 256, 0)
     monkeypatch.setattr(waveglow_vocoder, "CHUNK_FRAMES", (32,))
-    chunked = waveglow_vocoder.WaveGlowVocoder(waveglow, sigma=1.0)(mel, 150 * 256, 0)
+    chunked = waveglow_vocoder.WaveGlowVocoder(waveglow, CONFIG, sigma=1.0)(mel, 150 * 256, 0)
     np.testing.assert_allclose(chunked, whole, atol=1e-4 * np.abs(whole).max())
 
 
@@ -48,9 +48,9 @@ def test_groups_that_do_not_divide_the_hop(monkeypatch):
     trained = waveglow_vocoder.TrainedNetwork(network, params)
     mel = np.random.default_rng(0).uniform(size=(frames, 5)).astype(np.float32)
     monkeypatch.setattr(waveglow_vocoder, "CHUNK_FRAMES", (149,))
-    whole = waveglow_vocoder.WaveGlowVocoder(trained)(mel, frames * 32, 0)
+    whole = waveglow_vocoder.WaveGlowVocoder(trained, CONFIG)(mel, frames * 32, 0)
     monkeypatch.setattr(waveglow_vocoder, "CHUNK_FRAMES", (31,))
-    chunked = waveglow_vocoder.WaveGlowVocoder(trained)(mel, frames * 32, 0)
+    chunked = waveglow_vocoder.WaveGlowVocoder(trained, CONFIG)(mel, frames * 32, 0)
     assert len(whole) == frames * 32 and np.abs(whole[-32:]).max() > 0
     np.testing.assert_allclose(chunked, whole, atol=1e-4 * np.abs(whole).max())
 
@@ -66,16 +66,16 @@ def test_each_frame_has_noise_of_its_own():
 
 def test_sigma_scales_the_noise_and_zero_needs_no_seed(waveglow):
     mel = mel_of(tone(0.5))
-    quiet = waveglow_vocoder.WaveGlowVocoder(waveglow, sigma=0.0)
+    quiet = waveglow_vocoder.WaveGlowVocoder(waveglow, CONFIG, sigma=0.0)
     np.testing.assert_array_equal(quiet(mel, 8000, 0), quiet(mel, 8000, 1))
-    loud = [waveglow_vocoder.WaveGlowVocoder(waveglow, sigma)(mel, 8000, 0) for sigma in (0.1, 1)]
+    loud = [waveglow_vocoder.WaveGlowVocoder(waveglow, CONFIG, sigma)(mel, 8000, 0) for sigma in (0.1, 1)]
     differences = [np.std(sound - quiet(mel, 8000, 0)) for sound in loud]
     assert 0 < differences[0] < differences[1]
 
 
 def test_waveglow_context_covers_what_the_output_depends_on(waveglow):
     """The gradient of one frame's samples does not reach outside the context."""
-    synthesizer = waveglow_vocoder.WaveGlowVocoder(waveglow, sigma=1.0)
+    synthesizer = waveglow_vocoder.WaveGlowVocoder(waveglow, CONFIG, sigma=1.0)
     before, after = synthesizer.context_frames()
     frame, frames = 12, 24
     shapes, weights = (
@@ -96,7 +96,7 @@ def test_waveglow_context_covers_what_the_output_depends_on(waveglow):
 @pytest.mark.parametrize("samples", [1600, 16000, 16255])
 def test_waveglow_length_and_seed(waveglow, samples):
     mel = mel_of(tone(2)[:samples])
-    synthesizer = waveglow_vocoder.WaveGlowVocoder(waveglow)
+    synthesizer = waveglow_vocoder.WaveGlowVocoder(waveglow, CONFIG)
     first, same, other = (synthesizer(mel, samples, seed) for seed in (0, 0, 1))
     assert first.shape == (samples,)
     np.testing.assert_array_equal(first, same)
@@ -104,7 +104,7 @@ def test_waveglow_length_and_seed(waveglow, samples):
 
 
 def test_the_reference_waveglow_sees_24480_samples_and_three_frames(waveglow):
-    synthesizer = waveglow_vocoder.WaveGlowVocoder(waveglow)
+    synthesizer = waveglow_vocoder.WaveGlowVocoder(waveglow, CONFIG)
     synthesizer.config = WaveGlowConfig()
     after = -(-24480 // 256)
     assert synthesizer.context_frames() == (after + 3, after)
