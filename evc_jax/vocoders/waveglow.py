@@ -136,6 +136,8 @@ def waveglow_bias(bundle: Bundle) -> Float[np.ndarray, " bins"]:
         before, after = waveglow.context_frames()
         stride = waveglow.config.upsample_stride
         frames = before + after + -(-(WINDOW_SAMPLES + HOP_SAMPLES) // stride)
-        hum = waveglow.network_output(np.zeros((frames, waveglow.config.mel_bands), np.float32), frames * stride, seed=0)
+        hum = waveglow.network_output(
+            np.zeros((frames, waveglow.config.mel_bands), np.float32), frames * stride, seed=0
+        )
         _BIASES[bundle] = bias_spectrum(hum[before * stride : (frames - after) * stride])
     return _BIASES[bundle]
