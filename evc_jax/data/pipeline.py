@@ -216,7 +216,7 @@ def cut_whitened_segment(
     return {
         "audio": pad(spectral_shape.whiten(sound, gains)[segment], config.samples),
         "mel": pad(record["mel"][start : start + config.frames], config.frames),
-        "log_gain": np.float32(np.repeat(gains.mean(axis=1), hop)[segment].sum() / config.samples),
+        "log_gain": np.asarray(np.repeat(gains.mean(axis=1), hop)[segment].sum() / config.samples, np.float32),
     }
 
 
