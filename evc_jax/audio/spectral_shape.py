@@ -2,7 +2,7 @@
 
 Both are one gain per coefficient of a lapped cosine transform (MDCT), whose blocks are the hops between frames. The
 transform is orthonormal, so that whitening and coloring are exact inverses and the log-determinant is the sum of the
-log gains. An STFT has neither property: whitened and colored with the same gains, speech came back at 15 dB.
+log gains. An STFT has neither property: speech that was whitened and colored with the same gains came back at 15 dB.
 
 Sources: a vocoder whose noise has the spectrum of the mel, SpecGrad (Koizumi et al., arXiv 2203.16749); the transform:
 Princen and Bradley 1986.
@@ -20,7 +20,7 @@ from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.mel import hann_window, log_mel, mel_filters, slaney_centres_hz
 
 MARGIN_BLOCKS = 2  # a sample depends on so many blocks to either side of its own
-PASSES = 2  # of `approach_mel`
+PASSES = 4  # of `approach_mel`
 _MOST_DB = 30.0
 # Mains hum and rumble below the mel bands are in no mel; without a floor they are outliers of 20 deviations.
 _FLOOR_BELOW_BANDS = 1e-3
@@ -53,7 +53,8 @@ def approach_mel(
 ) -> Float[np.ndarray, " S"]:
     """The sound, whose mel is near the given one, filtered by what remains between the two; S = T * hop.
 
-    What is left are the fluctuations of noise and the level: 3.7 dB before, 1.6 dB after two passes.
+    What is left are the fluctuations of noise and the level. Copies of eight test recordings by an untrained WaveGlow
+    were 3.1 dB from them (at a sigma of 1), after two passes 1.6 dB and after four 1.2 dB.
     """
     for _ in range(passes):
         missing_db = (np.clip(mel, 0, 1) - np.clip(log_mel(sound, config)[: len(mel)], 0, 1)) * config.range_db
