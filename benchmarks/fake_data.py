@@ -73,7 +73,8 @@ def _sample_shapes(system: System) -> dict[str, tuple[int, ...]]:
     match system.config.system:
         case "waveglow":
             samples = system.options.segment_samples
-            return {"audio": (samples,), "mel": (samples // model.upsample_stride + 1, model.mel_bands)}
+            shapes = {"audio": (samples,), "mel": (samples // model.upsample_stride + 1, model.mel_bands)}
+            return shapes if model.prior == "white" else {**shapes, "log_gain": ()}
         case "voicegan":
             return {"embedding": (model.embedding_dim,), "sex": ()}
         case "codegan":
@@ -113,6 +114,8 @@ def _draw(name: str, shape: tuple[int, ...], system: System, draw: np.random.Gen
             return np.ones(shape)
         case "log_power":
             return draw.uniform(-6, -2, shape)
+        case "log_gain":
+            return draw.uniform(-8, -5, shape)
         case "register_shift":
             return draw.uniform(-0.5, 0.5, shape)
         case "audio":

@@ -18,6 +18,8 @@ from typing import Any
 import grain
 import numpy as np
 
+from evc_jax.audio import spectral_shape
+from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import from_pcm
 from evc_jax.data.dataset import SpeakerTable
 from evc_jax.data.sampling import Order, table_batch
@@ -188,6 +190,33 @@ def cut_segment(
     return {
         "audio": pad(segment, config.samples),
         "mel": pad(record["mel"][start : start + config.frames], config.frames),
+    }
+
+
+def cut_whitened_segment(
+    record: Mapping[str, Any], generator: np.random.Generator, config: SegmentConfig, audio: AudioConfig
+) -> dict[str, np.ndarray]:
+    """`cut_segment` of the recording without the spectrum that its mel describes.
+
+    Args:
+      record, generator, config: as of `cut_segment`, with the same draws.
+      audio: settings of the mel.
+
+    Returns:
+      `audio [S]` of about unit variance, `mel [S // hop + 1, F]`, and `log_gain`: the mean per sample of the
+      logarithms of the gains that were taken out, 0 in the padding. All float32.
+    """
+    hop, length = config.hop_samples, len(record["audio"])
+    start = int(generator.integers(0, max(0, length - config.samples) // hop + 1))
+    first, end = max(0, start - spectral_shape.MARGIN_BLOCKS), start + config.frames + spectral_shape.MARGIN_BLOCKS
+    mel = record["mel"][first:end]
+    sound = pad(from_pcm(record["audio"][first * hop : (first + len(mel)) * hop]), len(mel) * hop)
+    gains = spectral_shape.log_gains(mel, audio)
+    segment = slice((start - first) * hop, (start - first) * hop + min(config.samples, length - start * hop))
+    return {
+        "audio": pad(spectral_shape.whiten(sound, gains)[segment], config.samples),
+        "mel": pad(record["mel"][start : start + config.frames], config.frames),
+        "log_gain": np.asarray(np.repeat(gains.mean(axis=1), hop)[segment].sum() / config.samples, np.float32),
     }
 
 

@@ -55,7 +55,7 @@ def load_training(workdir: str, expected: AudioConfig) -> tuple[str, Vocoder]:
         raise ConfigError(f"{workdir} was trained on spectrograms with other settings than the bundle's; give another.")
     network = build_network("waveglow", run.networks["waveglow"], workdir)
     trained = TrainedNetwork(network, jax.device_put(run.params["waveglow"]))
-    return f"{workdir} after {run.step:,} steps", WaveGlowVocoder(trained)
+    return f"{workdir} after {run.step:,} steps", WaveGlowVocoder(trained, expected)
 
 
 def _audio_of_training(config: Mapping[str, Any]) -> AudioConfig:

@@ -36,4 +36,4 @@ def make_vocoder(name: str, bundle: Any, sigma: float = DEFAULT_SIGMA, denoise: 
     from evc_jax.vocoders.waveglow import WaveGlowVocoder, waveglow_bias
 
     trained = bundle.network("waveglow")
-    return WaveGlowVocoder(trained, sigma, Denoiser(waveglow_bias(bundle), denoise) if denoise else None)
+    return WaveGlowVocoder(trained, bundle.audio, sigma, Denoiser(waveglow_bias(bundle), denoise) if denoise else None)

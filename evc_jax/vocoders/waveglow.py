@@ -10,7 +10,9 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from evc_jax.audio import spectral_shape
 from evc_jax.audio.chunking import plan_chunks
+from evc_jax.audio.config import AudioConfig
 from evc_jax.jax_cache import memory_first
 from evc_jax.models.network import Network
 from evc_jax.models.waveglow.config import WaveGlowConfig
@@ -26,18 +28,34 @@ CHUNK_FRAMES = (64, 128, 192, 256, 384, 512)
 class WaveGlowVocoder:
     """WaveGlow in chunks that overlap by its receptive field, which gives the samples of the whole file."""
 
-    def __init__(self, trained: TrainedNetwork, sigma: float = DEFAULT_SIGMA, denoiser: Denoiser | None = None):
-        """`sigma` is the standard deviation of the noise; `denoiser` is applied to the sound."""
+    def __init__(
+        self,
+        trained: TrainedNetwork,
+        audio: AudioConfig,
+        sigma: float = DEFAULT_SIGMA,
+        denoiser: Denoiser | None = None,
+    ):
+        """`audio` are the mel's settings, `sigma` is the noise's deviation; `denoiser` is applied to the output."""
         self.config: WaveGlowConfig = trained.network.config
+        self.audio = audio
         self.sigma = sigma
         self.denoiser = denoiser
         self._weights = synthesis_weights(trained)
         self._synthesize = compiled_synthesis(self.config)
 
     def __call__(self, mel: Float[np.ndarray, "T F"], samples: int, seed: int) -> Float[np.ndarray, " S"]:
-        sound = np.concatenate(list(self._chunks(mel, seed)))[:samples]
-        sound = np.pad(sound, (0, samples - len(sound)))
-        return sound if self.denoiser is None else self.denoiser(sound)
+        if self.config.prior == "white":
+            return self._denoised(self.network_output(mel, samples, seed))
+        whitened = self._denoised(self.network_output(mel, len(mel) * self.config.upsample_stride, seed))
+        sound = spectral_shape.color(whitened, spectral_shape.log_gains(mel, self.audio))
+        return _of_length(spectral_shape.approach_mel(sound, mel, self.audio), samples)
+
+    def network_output(self, mel: Float[np.ndarray, "T F"], samples: int, seed: int) -> Float[np.ndarray, " S"]:
+        """What the network makes of noise: the sound, or with a shaped prior the whitened sound."""
+        return _of_length(np.concatenate(list(self._chunks(mel, seed))), samples)
+
+    def _denoised(self, output: np.ndarray) -> np.ndarray:
+        return output if self.denoiser is None else self.denoiser(output)
 
     def chunk_frames(self, frames: int) -> int:
         """The compiled length that a recording of so many frames uses."""
@@ -64,6 +82,10 @@ class WaveGlowVocoder:
             parts = tuple(np.split(noise[None], np.cumsum(widths)[:-1], axis=-1))
             sound = np.asarray(self._synthesize(self._weights, frames_of_chunk, parts, np.float32(self.sigma)))[0]
             yield sound[(chunk.first - chunk.start) * stride : (chunk.end - chunk.start) * stride]
+
+
+def _of_length(sound: np.ndarray, samples: int) -> np.ndarray:
+    return np.pad(sound[:samples], (0, max(0, samples - len(sound))))
 
 
 def frame_noise(seed: int, numbers: range, shape: tuple[int, int]) -> Float[np.ndarray, "G C"]:
@@ -110,10 +132,12 @@ def waveglow_bias(bundle: Bundle) -> Float[np.ndarray, " bins"]:
       BundleError: the bundle has no WaveGlow.
     """
     if bundle not in _BIASES:
-        waveglow = WaveGlowVocoder(bundle.network("waveglow"), sigma=0.0)
+        waveglow = WaveGlowVocoder(bundle.network("waveglow"), bundle.audio, sigma=0.0)
         before, after = waveglow.context_frames()
         stride = waveglow.config.upsample_stride
         frames = before + after + -(-(WINDOW_SAMPLES + HOP_SAMPLES) // stride)
-        hum = waveglow(np.zeros((frames, waveglow.config.mel_bands), np.float32), frames * stride, seed=0)
+        hum = waveglow.network_output(
+            np.zeros((frames, waveglow.config.mel_bands), np.float32), frames * stride, seed=0
+        )
         _BIASES[bundle] = bias_spectrum(hum[before * stride : (frames - after) * stride])
     return _BIASES[bundle]

@@ -4,6 +4,8 @@ import itertools
 import numpy as np
 import pytest
 
+from evc_jax.audio import spectral_shape
+from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import from_pcm, to_pcm
 from evc_jax.data.dataset import SpeakerTable
 from evc_jax.data.pipeline import (
@@ -13,6 +15,7 @@ from evc_jax.data.pipeline import (
     build,
     crop_utterance,
     cut_segment,
+    cut_whitened_segment,
 )
 from evc_jax.errors import ConfigError, DataError
 from evc_jax.features.f0_codes import LogF0Statistics, normalize_f0
@@ -207,6 +210,28 @@ def test_waveglow_segments_are_aligned():
                 assert not frame_numbers[19 * 256 :].any() and not mel[20:].any() and mel[19].any()
             starts.add(first)
     assert len(starts) > 5
+
+
+@pytest.mark.parametrize("samples", [2000, 3100, 20_000])
+def test_whitened_segments_are_those_of_the_whitened_recording(samples):
+    config, draw, hop = AudioConfig(mel_bands=BANDS), np.random.default_rng(0), 256
+    mel = draw.uniform(0.4, 0.9, (40, BANDS)).astype(np.float32)
+    record = {"mel": mel, "audio": to_pcm(0.1 * draw.standard_normal(39 * hop + 100))}
+    gains = spectral_shape.log_gains(mel, config)
+    sound = np.pad(from_pcm(record["audio"]), (0, hop - 100))
+    whole = spectral_shape.whiten(sound, gains)[: len(record["audio"])]
+    for seed in range(4):
+        plain, cut = (
+            function(record, np.random.default_rng(seed), SegmentConfig(samples), *more)
+            for function, more in ((cut_segment, ()), (cut_whitened_segment, (config,)))
+        )
+        np.testing.assert_array_equal(cut["mel"], plain["mel"])
+        start = int(np.flatnonzero((mel == plain["mel"][0]).all(axis=1))[0]) * hop
+        expected = whole[start : start + samples]
+        np.testing.assert_allclose(cut["audio"][: len(expected)], expected, atol=1e-5)
+        assert cut["audio"].shape == (samples,) and not cut["audio"][len(expected) :].any()
+        taken_out = np.repeat(gains.mean(axis=1), hop)[start : start + len(expected)].sum() / samples
+        np.testing.assert_allclose(cut["log_gain"], taken_out, rtol=1e-5)
 
 
 def speakers(*sexes: str) -> SpeakerTable:

@@ -1,18 +1,22 @@
-"""Vocoders: lengths, reproducibility, and WaveGlow in chunks against WaveGlow in one piece."""
+"""Vocoders: lengths, reproducibility, priors, and WaveGlow in chunks against WaveGlow in one piece."""
+
+import dataclasses
 
 import jax
 import numpy as np
 import pytest
-from support.tiny_bundles import tone, write_bundle
+from support.tiny_bundles import CONFIGS, description, tone, write_bundle
 
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.mel import log_mel
+from evc_jax.config import to_mapping
 from evc_jax.errors import BundleError
+from evc_jax.evaluation.metrics import mel_l1
 from evc_jax.models.network import Network
-from evc_jax.models.waveglow.config import WaveGlowConfig
+from evc_jax.models.waveglow.config import PRIORS, WaveGlowConfig
 from evc_jax.models.waveglow.network import WaveGlow
 from evc_jax.models.waveglow.synthesis import synthesize
-from evc_jax.pretrained.bundle import load_bundle
+from evc_jax.pretrained.bundle import TrainedNetwork, load_bundle, save_bundle
 from evc_jax.vocoders import make_vocoder
 from evc_jax.vocoders import waveglow as waveglow_vocoder
 
@@ -28,13 +32,45 @@ def waveglow(tiny_bundle):
     return load_bundle(tiny_bundle).network("waveglow")
 
 
-def test_waveglow_in_chunks_equals_waveglow_in_one_piece(waveglow, monkeypatch):
-    mel = np.random.default_rng(0).uniform(size=(150, 80)).astype(np.float32)
+def with_prior(waveglow, prior):
+    config = dataclasses.replace(waveglow.network.config, prior=prior)
+    return TrainedNetwork(Network(WaveGlow, config), waveglow.params)
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_waveglow_in_chunks_equals_waveglow_in_one_piece(waveglow, prior, monkeypatch):
+    mel, trained = mel_of(tone(2.5))[:150], with_prior(waveglow, prior)
     monkeypatch.setattr(waveglow_vocoder, "CHUNK_FRAMES", (150,))
-    whole = waveglow_vocoder.WaveGlowVocoder(waveglow, sigma=1.0)(mel, 150 * 256, 0)
+    whole = waveglow_vocoder.WaveGlowVocoder(trained, CONFIG, sigma=1.0)(mel, 150 * 256, 0)
     monkeypatch.setattr(waveglow_vocoder, "CHUNK_FRAMES", (32,))
-    chunked = waveglow_vocoder.WaveGlowVocoder(waveglow, sigma=1.0)(mel, 150 * 256, 0)
+    chunked = waveglow_vocoder.WaveGlowVocoder(trained, CONFIG, sigma=1.0)(mel, 150 * 256, 0)
     np.testing.assert_allclose(chunked, whole, atol=1e-4 * np.abs(whole).max())
+
+
+def untrained(prior):
+    """A tiny WaveGlow that passes its noise on, mixed."""
+    network = Network(WaveGlow, WaveGlowConfig(**CONFIGS["waveglow"], prior=prior))
+    return TrainedNetwork(network, network.init(jax.random.key(0)))
+
+
+def test_an_untrained_network_with_a_shaped_prior_makes_the_mel():
+    sound = tone(1)
+    copies = {p: waveglow_vocoder.WaveGlowVocoder(untrained(p), CONFIG)(mel_of(sound), 16000, 0) for p in PRIORS}
+    errors = {prior: mel_l1(sound, copy, CONFIG) for prior, copy in copies.items()}
+    assert errors["shaped"] < 0.03 and errors["white"] > 5 * errors["shaped"]
+
+
+def test_a_bundle_keeps_the_prior(tmp_path):
+    trained, names = untrained("shaped"), ("waveglow",)
+    entry = {"config": to_mapping(trained.network.config), "steps": 0, "validation": {}}
+    path = save_bundle(
+        tmp_path / "b", {**description(names), "networks": {"waveglow": entry}}, {"waveglow": trained.params}
+    )
+    mel = mel_of(tone(0.5))
+    loaded = make_vocoder("waveglow", load_bundle(path), denoise=0.1)
+    expected = waveglow_vocoder.WaveGlowVocoder(trained, CONFIG)
+    # An untrained network has no hum to take out.
+    np.testing.assert_allclose(loaded(mel, 8000, 0), expected(mel, 8000, 0), atol=1e-4)
 
 
 def test_groups_that_do_not_divide_the_hop(monkeypatch):
@@ -48,9 +84,9 @@ def test_groups_that_do_not_divide_the_hop(monkeypatch):
     trained = waveglow_vocoder.TrainedNetwork(network, params)
     mel = np.random.default_rng(0).uniform(size=(frames, 5)).astype(np.float32)
     monkeypatch.setattr(waveglow_vocoder, "CHUNK_FRAMES", (149,))
-    whole = waveglow_vocoder.WaveGlowVocoder(trained)(mel, frames * 32, 0)
+    whole = waveglow_vocoder.WaveGlowVocoder(trained, CONFIG)(mel, frames * 32, 0)
     monkeypatch.setattr(waveglow_vocoder, "CHUNK_FRAMES", (31,))
-    chunked = waveglow_vocoder.WaveGlowVocoder(trained)(mel, frames * 32, 0)
+    chunked = waveglow_vocoder.WaveGlowVocoder(trained, CONFIG)(mel, frames * 32, 0)
     assert len(whole) == frames * 32 and np.abs(whole[-32:]).max() > 0
     np.testing.assert_allclose(chunked, whole, atol=1e-4 * np.abs(whole).max())
 
@@ -66,16 +102,16 @@ def test_each_frame_has_noise_of_its_own():
 
 def test_sigma_scales_the_noise_and_zero_needs_no_seed(waveglow):
     mel = mel_of(tone(0.5))
-    quiet = waveglow_vocoder.WaveGlowVocoder(waveglow, sigma=0.0)
+    quiet = waveglow_vocoder.WaveGlowVocoder(waveglow, CONFIG, sigma=0.0)
     np.testing.assert_array_equal(quiet(mel, 8000, 0), quiet(mel, 8000, 1))
-    loud = [waveglow_vocoder.WaveGlowVocoder(waveglow, sigma)(mel, 8000, 0) for sigma in (0.1, 1)]
+    loud = [waveglow_vocoder.WaveGlowVocoder(waveglow, CONFIG, sigma)(mel, 8000, 0) for sigma in (0.1, 1)]
     differences = [np.std(sound - quiet(mel, 8000, 0)) for sound in loud]
     assert 0 < differences[0] < differences[1]
 
 
 def test_waveglow_context_covers_what_the_output_depends_on(waveglow):
     """The gradient of one frame's samples does not reach outside the context."""
-    synthesizer = waveglow_vocoder.WaveGlowVocoder(waveglow, sigma=1.0)
+    synthesizer = waveglow_vocoder.WaveGlowVocoder(waveglow, CONFIG, sigma=1.0)
     before, after = synthesizer.context_frames()
     frame, frames = 12, 24
     shapes, weights = (
@@ -96,7 +132,7 @@ def test_waveglow_context_covers_what_the_output_depends_on(waveglow):
 @pytest.mark.parametrize("samples", [1600, 16000, 16255])
 def test_waveglow_length_and_seed(waveglow, samples):
     mel = mel_of(tone(2)[:samples])
-    synthesizer = waveglow_vocoder.WaveGlowVocoder(waveglow)
+    synthesizer = waveglow_vocoder.WaveGlowVocoder(waveglow, CONFIG)
     first, same, other = (synthesizer(mel, samples, seed) for seed in (0, 0, 1))
     assert first.shape == (samples,)
     np.testing.assert_array_equal(first, same)
@@ -104,7 +140,7 @@ def test_waveglow_length_and_seed(waveglow, samples):
 
 
 def test_the_reference_waveglow_sees_24480_samples_and_three_frames(waveglow):
-    synthesizer = waveglow_vocoder.WaveGlowVocoder(waveglow)
+    synthesizer = waveglow_vocoder.WaveGlowVocoder(waveglow, CONFIG)
     synthesizer.config = WaveGlowConfig()
     after = -(-24480 // 256)
     assert synthesizer.context_frames() == (after + 3, after)

@@ -7,6 +7,8 @@ import math
 
 from evc_jax.errors import ConfigError
 
+PRIORS = ("white", "shaped")
+
 
 @dataclasses.dataclass(frozen=True)
 class WaveGlowConfig:
@@ -18,6 +20,8 @@ class WaveGlowConfig:
       early_channels: ... this many channels leave early.
       wn_layers, wn_channels, wn_kernel: the dilated network inside each coupling.
       upsample_kernel, upsample_stride: transposed convolution from mel frames to samples; the stride is the hop.
+      prior: "white" noise, as in the reference, or noise that a fixed filter has "shaped" after the mel: the network
+        then takes whitened sound to noise and noise to whitened sound, see `audio.spectral_shape`.
       dtype: type of the arithmetic; parameters, log-determinants and results stay float32.
     """
 
@@ -32,17 +36,20 @@ class WaveGlowConfig:
     upsample_kernel: int = 1024
     upsample_stride: int = 256
     dtype: str = "float32"
+    prior: str = "white"
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name not in ("dtype", "early_channels") and value < 1:
+            if field.name not in ("dtype", "prior", "early_channels") and value < 1:
                 raise ConfigError(f"{field.name} is {value}; expected at least 1.")
         if self.group_samples % 2 or self.early_channels % 2 or self.early_channels < 0:
             raise ConfigError(
                 f"group_samples is {self.group_samples} and early_channels {self.early_channels}; both must be even, "
                 "as every coupling halves the channels."
             )
+        if self.prior not in PRIORS:
+            raise ConfigError(f"prior is {self.prior!r}; use one of {', '.join(PRIORS)}.")
         if self.wn_kernel % 2 == 0:
             raise ConfigError(f"wn_kernel is {self.wn_kernel}; use an odd number.")
         if self.upsample_kernel < self.upsample_stride:

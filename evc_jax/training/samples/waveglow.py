@@ -28,7 +28,7 @@ class WaveGlowSampleLogger(SampleLogger):
     def _summaries(self, params: Any) -> Iterator[Summary]:
         if not self._utterances:
             return
-        vocoder = WaveGlowVocoder(TrainedNetwork(self._network, params))
+        vocoder = WaveGlowVocoder(TrainedNetwork(self._network, params), self._audio)
         for utterance, copy in zip(self._utterances, self._copies, strict=True):
             synthesised = vocoder(utterance.mel, len(utterance.audio), seed=0)
             # A network that diverged must not stop the training.

@@ -10,7 +10,7 @@ import grain
 import jax
 
 from evc_jax.data import pipeline
-from evc_jax.data.dataset import open_split
+from evc_jax.data.dataset import audio_config, open_split
 from evc_jax.models.waveglow.config import WaveGlowConfig
 from evc_jax.models.waveglow.network import WaveGlow, waveglow_loss
 from evc_jax.training.system import Batch, Metrics
@@ -40,19 +40,25 @@ class WaveGlowSystem(SingleNetworkSystem):
     model: WaveGlowConfig
 
     def loss(self, params: Any, batch: Batch, keys: jax.Array) -> tuple[jax.Array, Metrics]:
-        """Negative log-likelihood per latent value, without the prior's constant."""
+        """Negative log-likelihood per sample of the recording, without the prior's constant."""
         del keys  # nothing in this loss is random
         options = self.options
         output = self.network.apply(params, batch["audio"], batch["mel"], remat=options.remat)
         loss = waveglow_loss(output, options.sigma)
+        if self.model.prior == "shaped":  # constant, but losses of both priors are comparable with it
+            loss += batch["log_gain"].mean()
         return loss, {"loss": loss}
 
     def data(self, split: str, batch_size: int, first_sample: int = 0) -> grain.IterDataset:
         data = self.config.data
         segments = pipeline.SegmentConfig(self.options.segment_samples, self.model.upsample_stride)
+        cut: pipeline.Transform = functools.partial(pipeline.cut_segment, config=segments)
+        if self.model.prior == "shaped":
+            audio = audio_config(data.data_dir, data.datasets)
+            cut = functools.partial(pipeline.cut_whitened_segment, config=segments, audio=audio)
         return pipeline.build(
             open_split(data.data_dir, data.datasets, split, pipeline.WAVEGLOW_FIELDS),
-            functools.partial(pipeline.cut_segment, config=segments),
+            cut,
             batch_size,
             **self.reading_options(split, first_sample),
         )

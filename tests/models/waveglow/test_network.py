@@ -216,6 +216,7 @@ def test_full_size():
         ({"flows": 9}, "leave none of 8"),
         ({"wn_kernel": 2}, "wn_kernel is 2; use an odd number"),
         ({"upsample_kernel": 8}, "expected at least upsample_stride, 16"),
+        ({"prior": "pink"}, "prior is 'pink'; use one of white, shaped"),
         ({"wn_layers": 0}, "wn_layers is 0; expected at least 1"),
     ],
 )
