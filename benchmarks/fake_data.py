@@ -16,6 +16,7 @@ from evc_jax.training.system import System, build_system
 from evc_jax.training.systems import codegan
 from evc_jax.training.systems.codegan_data import EncodedSplit
 from evc_jax.training.systems.gan import GanSystem
+from evc_jax.training.systems.speechsplit import encoder_frames
 
 CODE_WINDOW_FRAMES = 24
 CODE_WINDOWS = 1000
@@ -75,7 +76,8 @@ def _sample_shapes(system: System) -> dict[str, tuple[int, ...]]:
             samples = system.options.segment_samples
             return {"audio": (samples,), "mel": (samples // model.upsample_stride + 1, model.mel_bands)}
         case "voicegan":
-            return {"embedding": (model.embedding_dim,), "sex": ()}
+            several = (system.options.partial_utterances,) if system.options.partial_utterances else ()
+            return {"embedding": (*several, model.embedding_dim), "sex": ()}
         case "codegan":
             return {"codes": (CODE_WINDOW_FRAMES, model.code_channels), "emotion": ()}
         case "prosody":
@@ -96,7 +98,11 @@ def _sample_shapes(system: System) -> dict[str, tuple[int, ...]]:
             }
         case _:
             frames = model.resampling.padded_frames
-            return {"mel": (frames, 80), "f0": (frames,), "length": (), "speaker_embedding": (256,)}
+            shapes = {"mel": (frames, 80), "f0": (frames,), "length": (), "speaker_embedding": (256,)}
+            if getattr(system.options, "speaker_consistency_weight", 0):
+                critic_frames = int(encoder_frames(model.resampling.max_length_frames))
+                shapes |= {"log_power": (critic_frames, MEL_BANDS), "target": (256,)}
+            return shapes
 
 
 def _draw(name: str, shape: tuple[int, ...], system: System, draw: np.random.Generator) -> np.ndarray:

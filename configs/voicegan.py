@@ -22,9 +22,16 @@ def get_config(variant: str = "full"):
             generator_widths=widths,
             discriminator_widths=widths,
         ),
-        options=Options(),
+        options=Options(partial_utterances=pick(variant, full=0, small=8, tiny=0)),
         best_metric="fake_classification",
-        data=DataConfig(datasets=("librispeech",)),
+        data=DataConfig(
+            datasets=pick(
+                variant,
+                full=("librispeech",),
+                small=("librispeech", "ravdess", "emodb", "ljspeech"),
+                tiny=("librispeech",),
+            )
+        ),
         optimizer=OptimizerConfig(learning_rate=pick(variant, full=1e-4, small=2e-4, tiny=1e-3), beta1=0.5),
         batch_size=pick(variant, full=16, small=32, tiny=8),
         ema_decay=pick(variant, full=0.999, small=0.999, tiny=0.0),
