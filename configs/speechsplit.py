@@ -5,6 +5,11 @@
 full   the reference's sizes (arXiv 2004.11284), for an accelerator
 small  for a CPU or a laptop GPU; what the embedded bundle was trained with
 tiny   for tests
+
+A trained SpeechSplit is given voices more clearly, at an unchanged code, by
+
+    python scripts/train.py --config=configs/speechsplit.py:small --workdir=runs/voices --config.init_from=embedded \
+        --config.options.speaker_consistency_weight=0.02 --config.options.trained_parts=decoder
 """
 
 from evc_jax.models.speechsplit.config import EncoderConfig, SpeechSplitConfig

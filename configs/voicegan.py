@@ -3,7 +3,7 @@
     python scripts/train.py --config=configs/voicegan.py:full --workdir=runs/voicegan
 
 full   the reference's sizes; one step is five updates of the discriminator and one of the generator
-small  for a CPU or a laptop GPU; what the embedded bundle was trained with
+small  for a CPU or a laptop GPU; on partial utterances of all corpora, as means of which conversion meets voices
 tiny   for tests
 """
 

@@ -14,7 +14,10 @@ from evc_jax.data.dataset import SpeakerTable
 from evc_jax.data.pipeline import CropConfig, crop_utterance
 from evc_jax.errors import ConfigError
 from evc_jax.features import speaker
+from evc_jax.models.network import Network
+from evc_jax.models.voice_encoder import VoiceEncoder, VoiceEncoderConfig
 from evc_jax.training import parallel
+from evc_jax.training.systems import speechsplit
 from evc_jax.training.systems.speechsplit import MIN_POWER, crop_with_target, encoder_frames
 
 CONSISTENT = {"options": {"speaker_consistency_weight": 1.0, "min_crop_frames": 64}}
@@ -29,8 +32,12 @@ def _frames_apart(a, b):
     return max(float(np.abs(x - y).max()) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _quick():
+@pytest.fixture(autouse=True)
+def _small_critic(monkeypatch):
+    """A voice encoder with random weights that compiles in a second."""
+    config = VoiceEncoderConfig(hidden=16, layers=1)
+    critic = Network(VoiceEncoder, config)
+    monkeypatch.setattr(speechsplit, "load_critic", lambda dtype: (critic, critic.init(jax.random.key(1))))
     with quick_compilation():
         yield
 
