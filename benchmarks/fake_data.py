@@ -76,8 +76,7 @@ def _sample_shapes(system: System) -> dict[str, tuple[int, ...]]:
             samples = system.options.segment_samples
             return {"audio": (samples,), "mel": (samples // model.upsample_stride + 1, model.mel_bands)}
         case "voicegan":
-            several = (system.options.partial_utterances,) if system.options.partial_utterances else ()
-            return {"embedding": (*several, model.embedding_dim), "sex": ()}
+            return {"embedding": (model.embedding_dim,), "sex": ()}
         case "codegan":
             return {"codes": (CODE_WINDOW_FRAMES, model.code_channels), "emotion": ()}
         case "prosody":

@@ -231,25 +231,22 @@ class BalancedVoices:
     """Speakers for VoiceGAN, a `sampling.Table`: `embedding [256]` float32 and `sex` int32 (0 male, 1 female) in turns.
 
     A speaker counts once, however many utterances there are; the rarer sex repeats. Speakers of unknown sex are
-    left out. With `embeddings` [N, M, 256], those of parts of each speaker's speech, `embedding` is [M, 256], and a
-    speaker counts as often as the root of the number of utterances: more speech of one voice is more varied.
+    left out.
 
     Raises:
       DataError: there is no speaker of one sex.
     """
 
-    def __init__(self, speakers: SpeakerTable, embeddings: Float[np.ndarray, "N M 256"] | None = None):
-        counts = np.ones(len(speakers.names), int) if embeddings is None else np.round(np.sqrt(speakers.utterances))
-        embeddings = speakers.embeddings if embeddings is None else embeddings
+    def __init__(self, speakers: SpeakerTable):
         sexes, names = np.asarray(speakers.sexes), np.asarray(speakers.names)
-        groups = [np.repeat(np.flatnonzero(sexes == name), counts[sexes == name].astype(int)) for name in SEXES]
+        groups = [np.flatnonzero(sexes == name) for name in SEXES]
         for name, group in zip(SEXES, groups, strict=True):
             if not len(group):
                 raise DataError(f"None of the {len(sexes)} speakers is {name}; add a dataset with both sexes.")
         most = max(map(len, groups))
         # Row 2 n + k is the n-th speaker of the k-th sex, from the first again where there are no more.
         speaker = np.stack([np.resize(group, most) for group in groups], axis=1).reshape(-1)
-        self._embeddings, self._names = embeddings[speaker].astype(np.float32), names[speaker].tolist()
+        self._embeddings, self._names = speakers.embeddings[speaker].astype(np.float32), names[speaker].tolist()
 
     def __len__(self) -> int:
         return len(self._names)
