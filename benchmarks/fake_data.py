@@ -16,6 +16,7 @@ from evc_jax.training.system import System, build_system
 from evc_jax.training.systems import codegan
 from evc_jax.training.systems.codegan_data import EncodedSplit
 from evc_jax.training.systems.gan import GanSystem
+from evc_jax.training.systems.speechsplit import encoder_frames
 
 CODE_WINDOW_FRAMES = 24
 CODE_WINDOWS = 1000
@@ -97,7 +98,11 @@ def _sample_shapes(system: System) -> dict[str, tuple[int, ...]]:
             }
         case _:
             frames = model.resampling.padded_frames
-            return {"mel": (frames, 80), "f0": (frames,), "length": (), "speaker_embedding": (256,)}
+            shapes = {"mel": (frames, 80), "f0": (frames,), "length": (), "speaker_embedding": (256,)}
+            if getattr(system.options, "speaker_consistency_weight", 0):
+                critic_frames = int(encoder_frames(model.resampling.max_length_frames))
+                shapes |= {"log_power": (critic_frames, MEL_BANDS), "target": (256,)}
+            return shapes
 
 
 def _draw(name: str, shape: tuple[int, ...], system: System, draw: np.random.Generator) -> np.ndarray:

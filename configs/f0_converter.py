@@ -9,7 +9,7 @@ tiny   for tests
 
 from evc_jax.models.speechsplit.config import EncoderConfig, F0ConverterConfig
 from evc_jax.training.config import DataConfig, OptimizerConfig, config_dict, pick
-from evc_jax.training.systems.speechsplit import Options
+from evc_jax.training.systems.speechsplit import CropOptions
 
 MODELS = {
     "full": F0ConverterConfig(),
@@ -33,7 +33,7 @@ def get_config(variant: str = "full"):
     return config_dict(
         "f0_converter",
         model=pick(variant, **MODELS),
-        options=Options(),
+        options=CropOptions(),
         best_metric="loss",
         data=DataConfig(datasets=("ravdess", "emodb", "librispeech")),
         optimizer=OptimizerConfig(learning_rate=pick(variant, full=1e-4, small=1e-3, tiny=2e-3)),

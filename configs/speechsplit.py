@@ -5,6 +5,19 @@
 full   the reference's sizes (arXiv 2004.11284), for an accelerator
 small  for a CPU or a laptop GPU; what the embedded bundle was trained with
 tiny   for tests
+
+A trained SpeechSplit comes nearer to the voice that is asked for, with the same codes, by
+
+    python scripts/train.py --config=configs/speechsplit.py:small --workdir=runs/voices --config.init_from=embedded \
+        --config.options.speaker_consistency_weight=0.02 --config.options.trained_parts=decoder \
+        --config.optimizer.learning_rate=1e-4 --config.optimizer.clip_norm=0.1 --config.optimizer.warmup_steps=5 \
+        --config.optimizer.decay_from_step=None --config.ema_decay=0.97 --config.batch_size=8 --config.steps=360
+
+These 360 steps took the cosine to the target of 16 conversions between validation speakers, decoded and through
+Griffin-Lim, from 0.53 to 0.61 and by a second verifier from 0.40 to 0.48; 56 instead of 38 % of them (69 instead of
+56 %) are nearer to the target than to the source. DNSMOS (1.56, 1.60) and phoneme errors (0.39, 0.42) differ by less
+than their intervals. At a rate of 5e-4 the reconstruction became worse and the cosine hardly better. `small` itself has
+no consistency: a training with it from the beginning was not tried.
 """
 
 from evc_jax.models.speechsplit.config import EncoderConfig, SpeechSplitConfig

@@ -17,6 +17,7 @@ from typing import Any
 
 import grain
 import numpy as np
+from jaxtyping import Float
 
 from evc_jax.audio import spectral_shape
 from evc_jax.audio.config import AudioConfig
@@ -49,11 +50,15 @@ class CropConfig:
     Attributes:
       frames: length T after zero padding.
       min_frames, max_frames: a crop's length is drawn from here, both included; short utterances give shorter ones.
+      max_stretch: a crop is made longer or shorter by a random factor of at most 1 plus this.
+      max_gain: a random gain of at most so much is added to the mel, or taken from it; in the mel's unit.
     """
 
     frames: int = 192
     min_frames: int = 64
     max_frames: int = 128
+    max_stretch: float = 0.0
+    max_gain: float = 0.0
 
     def __post_init__(self):
         if not 1 <= self.min_frames <= self.max_frames <= self.frames:
@@ -61,6 +66,20 @@ class CropConfig:
                 f"crop lengths are min_frames {self.min_frames}, max_frames {self.max_frames}, frames {self.frames}; "
                 "set 1 <= min_frames <= max_frames <= frames."
             )
+
+
+@dataclasses.dataclass(frozen=True)
+class Crop:
+    """Where a crop lies in its utterance: `taken` frames from `start` on, stretched to `length` frames."""
+
+    start: int
+    taken: int
+    length: int
+
+    def cut(self, track: Float[np.ndarray, "T *C"], interpolated: bool = True) -> Float[np.ndarray, "L *C"]:
+        """The crop of a track with one value per frame: interpolated linearly where it is stretched, or the nearest."""
+        part = track[self.start : self.start + self.taken]
+        return part if self.length == self.taken else stretch(part, self.length, interpolated)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,14 +183,31 @@ def crop_utterance(
       `mel [T, F]` and `f0 [T]` (normalized over the speaker, 0 = unvoiced) float32, zero behind `length` int32;
       `speaker_embedding [256]` float32.
     """
-    frames = len(record["mel"])
-    length = min(int(generator.integers(config.min_frames, config.max_frames + 1)), frames)
-    start = int(generator.integers(0, frames - length + 1))
+    return cut_utterance(record, draw_crop(len(record["mel"]), generator, config), generator, config)
+
+
+def draw_crop(frames: int, generator: np.random.Generator, config: CropConfig) -> Crop:
+    """A random crop of an utterance of so many frames."""
+    taken = length = min(int(generator.integers(config.min_frames, config.max_frames + 1)), frames)
+    start = int(generator.integers(0, frames - taken + 1))
+    if config.max_stretch:
+        factor = (1 + config.max_stretch) ** generator.uniform(-1, 1)
+        length = min(max(round(taken * factor), 1), config.max_frames)
+    return Crop(start, taken, length)
+
+
+def cut_utterance(
+    record: Mapping[str, Any], crop: Crop, generator: np.random.Generator, config: CropConfig
+) -> dict[str, np.ndarray]:
+    """`crop_utterance` at a known place."""
     statistics = LogF0Statistics(float(record["log_f0_mean"]), float(record["log_f0_std"]))
+    mel = crop.cut(record["mel"])
+    if config.max_gain:
+        mel = mel + np.float32(generator.uniform(-config.max_gain, config.max_gain))
     return {
-        "mel": pad(record["mel"][start : start + length], config.frames),
-        "f0": pad(normalize_f0(record["f0_hz"][start : start + length], statistics), config.frames),
-        "length": np.int32(length),
+        "mel": pad(mel, config.frames),
+        "f0": pad(normalize_f0(crop.cut(record["f0_hz"], interpolated=False), statistics), config.frames),
+        "length": np.int32(crop.length),
         "speaker_embedding": record["speaker_embedding"],
     }
 
@@ -257,6 +293,16 @@ def pad(array: np.ndarray, length: int) -> np.ndarray:
     padded = np.zeros((length, *array.shape[1:]), array.dtype)  # five times as fast as `np.pad`
     padded[: len(array)] = array
     return padded
+
+
+def stretch(track: Float[np.ndarray, "T *C"], length: int, interpolated: bool = True) -> Float[np.ndarray, "L *C"]:
+    """A track with one value per frame at `length` equally spaced places, the first and the last frame among them."""
+    places = np.linspace(0, len(track) - 1, length)
+    if not interpolated:
+        return track[np.round(places).astype(int)]
+    before = places.astype(int)
+    share = (places - before).astype(track.dtype).reshape(-1, *[1] * (track.ndim - 1))
+    return track[before] + share * (track[np.minimum(before + 1, len(track) - 1)] - track[before])
 
 
 def _padded(dataset: grain.MapDataset, length: int) -> grain.MapDataset:

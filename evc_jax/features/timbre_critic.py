@@ -1,7 +1,8 @@
-"""What the voice encoder would receive of a recording whose spectrum is changed, as a function with gradients.
+"""The voice encoder as a critic of trainings: what it would receive of a recording whose spectrum is changed.
 
 The encoder's power mel-spectrogram is multiplied with the change, interpolated to its bands and frames: within 1.5 dB
-of the spectrogram of the filtered recording.
+of the spectrogram of the filtered recording. Random filters, noise and gains before the critic leave less room for
+patterns that only this encoder takes for a voice.
 """
 
 from __future__ import annotations
@@ -9,13 +10,26 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.mel import slaney_centres_hz
 from evc_jax.features import speaker
+from evc_jax.models import voice_encoder
+from evc_jax.models.network import Network, Params
+from evc_jax.models.timbre_converter import cosines
 
 NEAR_MARGIN, NEAR_SHARPNESS = 0.1, 10.0
+FILTER_DB, GAIN_DB = 1.2, 4.0
+FILTER_COSINES = 8
+LOUDEST_NOISE_DB, SOFTEST_NOISE_DB = -25.0, -60.0
+STEEPEST_NOISE = -2.0  # exponent of the noise's power over the number of the band
+
+
+def load_critic(dtype: str) -> tuple[Network, Params]:
+    """The voice encoder with arithmetic of this type, and its parameters."""
+    encoder = Network(voice_encoder.VoiceEncoder, voice_encoder.VoiceEncoderConfig(dtype=dtype))
+    return encoder, voice_encoder.load_params(speaker.WEIGHTS)
 
 
 def changed_power(log_power: Float[Array, "B P K"], db: Float[Array, "B T F"]) -> Float[Array, "B P K"]:
@@ -43,6 +57,33 @@ def distances(
     to_target, to_source = (jnp.sum(embedding * other, axis=-1) for other in (target, source))
     nearness = jax.nn.softplus((to_source - to_target + NEAR_MARGIN) * NEAR_SHARPNESS) / NEAR_SHARPNESS
     return 1 - to_target, nearness
+
+
+def perturbed(
+    keys: Key[Array, " B"], power: Float[Array, "B P K"], filter_db: float = FILTER_DB, gain_db: float = GAIN_DB
+) -> Float[Array, "B P K"]:
+    """The critic's input through a random smooth filter, with a random gain and noise.
+
+    Args:
+      keys: the samples' own.
+      power: the encoder's power mel-spectrograms.
+      filter_db: standard deviation of the filters' first cosine.
+      gain_db: largest gain.
+    """
+    return jax.vmap(lambda key, each: _perturb(key, each, filter_db, gain_db))(keys, power)
+
+
+def _perturb(key: Array, power: Float[Array, "P K"], filter_db: float, gain_db: float) -> Float[Array, "P K"]:
+    filter_key, gain_key, level_key, slope_key = jax.random.split(key, 4)
+    bands = speaker.MEL_BANDS
+    heights = jax.random.normal(filter_key, (FILTER_COSINES,)) / jnp.sqrt(1.0 + jnp.arange(FILTER_COSINES))
+    response_db = filter_db * heights @ cosines(FILTER_COSINES, np.arange(bands), bands)
+    response_db += jax.random.uniform(gain_key, minval=-1, maxval=1) * gain_db
+    power = power * from_db(response_db)
+    level = from_db(jax.random.uniform(level_key, minval=SOFTEST_NOISE_DB, maxval=LOUDEST_NOISE_DB))
+    noise = jnp.arange(1.0, bands + 1) ** jax.random.uniform(slope_key, minval=STEEPEST_NOISE, maxval=0)
+    loudness = jnp.mean(jnp.sum(power * band_widths_hz(), axis=-1)) / jnp.sum(noise * band_widths_hz())
+    return power + noise * loudness * level
 
 
 def interpolation(known: np.ndarray, wanted: np.ndarray) -> Float[np.ndarray, "W K"]:

@@ -84,6 +84,8 @@ class TrainConfig:
       show_every: pictures and sound of validation utterances go to TensorBoard every so many steps; 0 is never.
       keep_checkpoints: the last N are kept, and the best.
       best_metric: the validation metric whose smallest value makes a checkpoint the best.
+      init_from: a bundle ("embedded" is the one of the package) or work directory whose parameters of this network a
+        training starts with; "" starts with random ones.
       profile_steps: "FIRST:LAST", both included: a trace of these steps goes to WORKDIR/profile; "" makes none.
     """
 
@@ -101,6 +103,7 @@ class TrainConfig:
     minutes: float = 0.0
     steps_per_call: int = 1
     seed: int = 0
+    init_from: str = ""
     log_every: int = 100
     validate_every: int = 1000
     validation_samples: int = 640

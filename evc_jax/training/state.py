@@ -79,7 +79,8 @@ def update_ema(ema: Params, params: Params, decay: float, step: jax.Array) -> Pa
     if ema is None:
         return None
     kept = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
-    return jax.tree.map(lambda average, value: kept * average + (1.0 - kept) * value, ema, params)
+    # In this form the average of a parameter that is not trained stays what it is, bit by bit.
+    return jax.tree.map(lambda average, value: average + (1.0 - kept) * (value - average), ema, params)
 
 
 def sample_keys(key: jax.Array, step: jax.Array | int, index: jax.Array) -> jax.Array:

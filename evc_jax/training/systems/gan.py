@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from etils import epath
 
 from evc_jax.data import pipeline
+from evc_jax.errors import ConfigError
 from evc_jax.models.gan.losses import GanNetworks
 from evc_jax.models.network import Network
 from evc_jax.training.config import TrainConfig
@@ -33,6 +34,10 @@ class GanSystem(System):
 
     def __init__(self, config: TrainConfig, workdir: epath.Path):
         super().__init__(config)
+        if config.init_from:
+            raise ConfigError(
+                f"config.init_from is {config.init_from!r}; bundles have no discriminator: start {config.system} anew."
+            )
         self._workdir = workdir
         self.model = self.network_config()
         self.nets = GanNetworks(Network(self.generator_type, self.model), Network(self.discriminator_type, self.model))

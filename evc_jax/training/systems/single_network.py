@@ -13,6 +13,7 @@ from etils import epath
 
 from evc_jax.data.dataset import utterance_ids
 from evc_jax.models.network import Network
+from evc_jax.pretrained.start import initial_params
 from evc_jax.training.config import TrainConfig
 from evc_jax.training.parallel import mean_gradients
 from evc_jax.training.state import TrainState, apply_gradients, make_optimizer, sample_keys, start_ema, update_ema
@@ -36,7 +37,8 @@ class SingleNetworkSystem(System):
         """Loss and metrics, means over the samples; `keys` [B] are the samples' own."""
 
     def init(self, key: jax.Array) -> TrainState:
-        params = self.network.init(key)
+        origin = self.config.init_from
+        params = initial_params(origin, self.config.system, self.network) if origin else self.network.init(key)
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             params=params,

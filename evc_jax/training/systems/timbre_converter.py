@@ -23,9 +23,7 @@ from evc_jax.audio.config import AudioConfig
 from evc_jax.data import pipeline
 from evc_jax.data.dataset import audio_config, dataset_info, open_split, utterance_ids
 from evc_jax.features import speaker
-from evc_jax.features.timbre_critic import band_widths_hz, changed_power, distances, from_db
-from evc_jax.models import voice_encoder
-from evc_jax.models.network import Network
+from evc_jax.features.timbre_critic import FILTER_DB, GAIN_DB, changed_power, distances, load_critic, perturbed
 from evc_jax.models.timbre_converter import TimbreChange, TimbreConverter, TimbreConverterConfig, cosines
 from evc_jax.training.config import TrainConfig
 from evc_jax.training.system import Batch, Metrics
@@ -33,9 +31,6 @@ from evc_jax.training.systems.single_network import SingleNetworkSystem
 from evc_jax.training.systems.timbre_data import FIELDS, Excerpts, Sampling, draw_sample, load_excerpts
 
 MIN_VOICED_FRAMES = 10
-FILTER_COSINES = 8
-LOUDEST_NOISE_DB, SOFTEST_NOISE_DB = -25.0, -60.0
-STEEPEST_NOISE = -2.0  # exponent of the noise's power over the number of the band
 
 
 @dataclass(frozen=True)
@@ -76,8 +71,8 @@ class Options:
     register_error_semitones: float = 0.7
     mixed_share: float = 0.3
     weights: TimbreWeights = field(default_factory=TimbreWeights)
-    filter_db: float = 1.2
-    gain_db: float = 4.0
+    filter_db: float = FILTER_DB
+    gain_db: float = GAIN_DB
 
 
 class TimbreConverterSystem(SingleNetworkSystem):
@@ -91,14 +86,14 @@ class TimbreConverterSystem(SingleNetworkSystem):
         super().__init__(config, workdir)
         self._workdir = workdir
         self._excerpts = functools.cache(self._load_excerpts)
-        self._critic = Network(voice_encoder.VoiceEncoder, voice_encoder.VoiceEncoderConfig(dtype=config.compute_dtype))
-        self._critic_params = voice_encoder.load_params(speaker.WEIGHTS)
+        self._critic, self._critic_params = load_critic(config.compute_dtype)
 
     def loss(self, params: Any, batch: Batch, keys: jax.Array) -> tuple[jax.Array, Metrics]:
         """The critic's loss and what bounds the change; metrics are means over the samples."""
         inputs = (batch[name] for name in ("mel", "source", "target", "register_shift"))
         change, weights = self.network.apply(params, *inputs), self.options.weights
-        power = jax.vmap(self._perturb)(keys, changed_power(batch["log_power"], change.db))
+        power = changed_power(batch["log_power"], change.db)
+        power = perturbed(keys, power, self.options.filter_db, self.options.gain_db)
         embedding = self._critic.apply(self._critic_params, power)
         distance, nearness = distances(embedding, batch["source"], batch["target"])
         spectrum, size = self._spectrum_error_db(change, batch), jnp.mean(change.db**2, axis=(1, 2))
@@ -131,19 +126,6 @@ class TimbreConverterSystem(SingleNetworkSystem):
         basis = cosines(self.model.cosines, np.arange(self.model.mel_bands), self.model.mel_bands)[1:]
         difference = (mean - batch["spectrum_db"]) @ basis.T * (2 / self.model.mel_bands) @ basis
         return jnp.where(count[:, 0] >= MIN_VOICED_FRAMES, jnp.mean(jnp.abs(difference), axis=-1), 0)
-
-    def _perturb(self, key: jax.Array, power: Float[Array, "T B"]) -> Float[Array, "T B"]:
-        """The critic's input through a random smooth filter, with a random gain and noise."""
-        filter_key, gain_key, level_key, slope_key = jax.random.split(key, 4)
-        bands = speaker.MEL_BANDS
-        heights = jax.random.normal(filter_key, (FILTER_COSINES,)) / jnp.sqrt(1.0 + jnp.arange(FILTER_COSINES))
-        response_db = self.options.filter_db * heights @ cosines(FILTER_COSINES, np.arange(bands), bands)
-        response_db += jax.random.uniform(gain_key, minval=-1, maxval=1) * self.options.gain_db
-        power = power * from_db(response_db)
-        level = from_db(jax.random.uniform(level_key, minval=SOFTEST_NOISE_DB, maxval=LOUDEST_NOISE_DB))
-        noise = jnp.arange(1.0, bands + 1) ** jax.random.uniform(slope_key, minval=STEEPEST_NOISE, maxval=0)
-        loudness = jnp.mean(jnp.sum(power * band_widths_hz(), axis=-1)) / jnp.sum(noise * band_widths_hz())
-        return power + noise * loudness * level
 
     def data(self, split: str, batch_size: int, first_sample: int = 0) -> grain.IterDataset:
         excerpts, settings = self._excerpts(split), self._audio
