@@ -26,6 +26,12 @@ for corpus in ravdess emodb librispeech ljspeech; do
   [ -d "$data/speech/$corpus" ] || evc prepare "$corpus" "$corpora/$corpus" --output "$data"
 done
 train speechsplit
+# Its decoder goes on, nearer to the voices that are asked for; the codes stay those that CodeGAN learns on.
+voices="$runs/speechsplit_voices"
+train speechsplit --workdir="$voices" --config.init_from="$runs/speechsplit" --config.ema_decay=0.97 \
+  --config.options.speaker_consistency_weight=0.02 --config.options.trained_parts=decoder --config.batch_size=8 \
+  --config.optimizer.learning_rate=1e-4 --config.optimizer.clip_norm=0.1 --config.optimizer.warmup_steps=5 \
+  --config.optimizer.decay_from_step=None --config.steps=1000
 train f0_converter
 train voicegan
 variant=$vocoder train waveglow
@@ -33,7 +39,7 @@ variant=$vocoder train waveglow
 train prosody --config.options.emotions=neutral,calm,happy,sad,angry,fearful,disgust,surprised,bored
 train timbre_converter
 train codegan --config.options.speechsplit="$runs/speechsplit"
-evc bundle --speechsplit "$runs/speechsplit" --f0-converter "$runs/f0_converter" --voicegan "$runs/voicegan" \
+evc bundle --speechsplit "$voices" --f0-converter "$runs/f0_converter" --voicegan "$runs/voicegan" \
   --waveglow "$runs/waveglow" --codegan "$runs/codegan" --prosody "$runs/prosody" \
   --timbre-converter "$runs/timbre_converter" --data "$data" --datasets ravdess,emodb,librispeech,ljspeech \
   --rendering source --storage float16 --output "$bundle"

@@ -19,6 +19,7 @@ from evc_jax.data.sampling import spread_evenly
 from evc_jax.errors import ConfigError, DataError
 from evc_jax.evaluation.vocoders import copy_synthesis
 from evc_jax.features.register import Register, fit_register, mean_error_semitones
+from evc_jax.models.speechsplit.config import ENCODERS
 from evc_jax.pretrained import bundle as bundles
 from evc_jax.pretrained.bundle import Bundle, TrainedNetwork
 from evc_jax.pretrained.workdir import Trained, load_for_inference
@@ -137,16 +138,18 @@ def _emotions(trained: Mapping[str, Trained], before: Mapping[str, Any]) -> list
 
 
 def _check_origin(trained: Mapping[str, Trained], params: Mapping[str, Any]) -> None:
-    """Raises ConfigError where CodeGAN is known to be trained on the codes of another SpeechSplit."""
+    """Raises ConfigError where CodeGAN is known to be trained on the codes of other encoders."""
     options = _options_of("codegan", trained)
     origin, checkpoint = options.get("speechsplit"), options.get("speechsplit_checkpoint", "last")
     if not origin or not Path(origin).is_dir():
         return
     run = _load("speechsplit", origin, checkpoint)
-    if "speechsplit" in params and fingerprint(run.params["speechsplit"]) != fingerprint(params["speechsplit"]):
+    given = params.get("speechsplit", run.params["speechsplit"])
+    ours, theirs = ({part: each[part] for part in ENCODERS} for each in (given, run.params["speechsplit"]))
+    if fingerprint(ours) != fingerprint(theirs):
         raise ConfigError(
             f"CodeGAN was trained on the codes of checkpoint {run.step} of {origin}; give that training as "
-            "--speechsplit, and that --checkpoint."
+            "--speechsplit, and that --checkpoint, or one that went on from it with its decoder alone."
         )
 
 

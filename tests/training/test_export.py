@@ -179,6 +179,30 @@ def test_one_network_knows_more_emotions(tmp_path, monkeypatch):
     assert load_bundle(tmp_path / "again").emotions == EMOTIONS
 
 
+def test_a_codegan_stays_valid_while_its_encoders_do(tmp_path, monkeypatch):
+    load, origin = export.load_for_inference, tmp_path / "origin"
+    origin.mkdir()
+    changed = {"part": "decoder"}
+
+    def with_origin(workdir, checkpoint):
+        run = load("runs/speechsplit" if workdir == str(origin) else workdir, checkpoint)
+        if run.system == "codegan":
+            return dataclasses.replace(
+                run, config={**run.config, "options": {**run.config["options"], "speechsplit": str(origin)}}
+            )
+        if run.system == "speechsplit" and workdir != str(origin):
+            params = run.params["speechsplit"]
+            other = jax.tree.map(lambda leaf: leaf + 1, params[changed["part"]])
+            return dataclasses.replace(run, params={"speechsplit": {**params, changed["part"]: other}})
+        return run
+
+    monkeypatch.setattr(export, "load_for_inference", with_origin)
+    assemble(tmp_path / "decoder", ("speechsplit", "codegan"))
+    changed["part"] = "rhythm"
+    with pytest.raises(ConfigError, match="CodeGAN was trained on the codes of checkpoint 7"):
+        assemble(tmp_path / "rhythm", ("speechsplit", "codegan"))
+
+
 def test_emotions_that_differ(tmp_path, monkeypatch):
     export.export_bundle({"speechsplit": "runs/speechsplit", "codegan": "runs/codegan"}, tmp_path / "base")
     load = export.load_for_inference

@@ -15,6 +15,10 @@ def _check_positive(config) -> None:
             raise ConfigError(f"{name} is {value}; expected at least 1.")
 
 
+# The parts whose outputs are the codes, by their names among the parameters; the rest is the decoder.
+ENCODERS = ("content", "rhythm", "pitch")
+
+
 @dataclasses.dataclass(frozen=True)
 class EncoderConfig:
     """One path from frames to codes.

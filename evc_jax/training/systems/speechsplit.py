@@ -29,7 +29,7 @@ from evc_jax.errors import ConfigError, DataError
 from evc_jax.features import speaker
 from evc_jax.features.f0_codes import quantize_f0
 from evc_jax.features.timbre_critic import changed_power, load_critic, perturbed
-from evc_jax.models.speechsplit.config import F0ConverterConfig, SpeechSplitConfig
+from evc_jax.models.speechsplit.config import ENCODERS, F0ConverterConfig, SpeechSplitConfig
 from evc_jax.models.speechsplit.network import Codes, SpeechSplit
 from evc_jax.models.speechsplit.random_resampling import Resampling, draw_resampling, random_resample
 from evc_jax.training.config import TrainConfig
@@ -38,7 +38,7 @@ from evc_jax.training.system import Batch, Metrics
 from evc_jax.training.systems.single_network import SingleNetworkSystem
 
 MIN_POWER = 1e-10
-PARTS = ("content", "rhythm", "pitch", "decoder")
+PARTS = (*ENCODERS, "decoder")
 # Stream of a sample's key for the critic; the resampling takes the first ones.
 CRITIC_STREAM = 1_000
 
