@@ -266,6 +266,7 @@ print(json.dumps(found))
 
 
 @pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak memory from Linux's /proc")
 def test_eight_minutes_need_no_more_memory_than_three(tiny_bundle, tmp_path):
     sources = []

@@ -21,7 +21,7 @@ from evc_jax.training.step_stats import weighted_mean
 pytestmark = pytest.mark.usefixtures("quick_programs")
 STEPS = 10
 # The others differ from one of these in what they compute, not in how their state and metrics cross devices.
-KINDS = ("speechsplit", "waveglow", "voicegan")
+KINDS = ("speechsplit", "voicegan")
 PROCESSES = 2
 # Processes differ in what they read and in how sums and random numbers of samples cross them, not in what a network
 # computes: one system of each kind of state, a network's and a GAN's. Eight devices train all of them.
