@@ -18,6 +18,9 @@ from evc_jax.features.time_warp import smooth
 # Beyond these the change of a frame is an error of the network, at any strength.
 LARGEST_SEMITONES, LARGEST_GAIN_DB, LARGEST_SHAPE_DB, LARGEST_DURATION = 18.0, 25.0, 18.0, 2.0
 SMOOTHING_FRAMES = 11
+# So far may the gain of a frame be from the recording's mean gain. RAVDESS keeps how loud a take was, EmoDB does not:
+# for a recording that is like neither the network's gain wanders by 20 dB between phrases.
+LARGEST_DRIFT_DB = 3.0
 # Who speaks louder does not make the room louder: frames so far below the loudest one change wholly, and not at all.
 LEAST_SPEECH_DB, MOST_NOISE_DB = 35.0, 50.0
 
@@ -71,7 +74,9 @@ def prosody_change(
     share = np.clip(above_noise_db / (MOST_NOISE_DB - LEAST_SPEECH_DB), 0, 1)
     speech = smooth(share[:, None], SMOOTHING_FRAMES)
     cepstra_db = change[:, 1 : 1 + CEPSTRA]
-    gain_db = np.clip(cepstra_db[:, :1], -LARGEST_GAIN_DB, LARGEST_GAIN_DB)
+    mean_db = cepstra_db[measured.active, 0].mean()
+    drift_db = np.clip(cepstra_db[:, :1] - mean_db, -LARGEST_DRIFT_DB, LARGEST_DRIFT_DB)
+    gain_db = np.clip(mean_db + drift_db, -LARGEST_GAIN_DB, LARGEST_GAIN_DB)
     shape_db = prosody.filter_of(np.where(np.arange(CEPSTRA) == 0, 0, cepstra_db), config.mel_bands)
     filter_db = speech * (gain_db + np.clip(shape_db, -LARGEST_SHAPE_DB, LARGEST_SHAPE_DB))
     longest = np.log(LARGEST_DURATION)

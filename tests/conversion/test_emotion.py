@@ -56,6 +56,21 @@ def test_the_change_grows_with_the_strength(converter, vowel):
     assert np.abs(most.filter_db).max() <= emotion.LARGEST_GAIN_DB + emotion.LARGEST_SHAPE_DB + 1e-3
 
 
+def test_the_gain_does_not_wander(converter, vowel, monkeypatch):
+    features = converter.extract(vowel, RATE_HZ)
+
+    def ramp(track, summary, emotions):
+        changes = np.zeros((*track.shape[:2], 3 + 12), np.float32)
+        changes[..., 1] = np.linspace(-30, 50, track.shape[1])
+        return changes
+
+    monkeypatch.setattr(converter.source._engine, "change_prosody", ramp)
+    filter_db = change(converter, features, emotion="sad", keep_timing=1)[0].filter_db
+    middle = filter_db[len(filter_db) // 4 : -len(filter_db) // 4, 0]
+    assert np.ptp(middle) == pytest.approx(2 * emotion.LARGEST_DRIFT_DB, abs=0.1)
+    assert np.abs(middle - np.median(filter_db[filter_db[:, 0] != 0])).max() <= 2 * emotion.LARGEST_DRIFT_DB
+
+
 def test_rate_and_timing_multiply(converter, vowel):
     features = converter.extract(vowel, RATE_HZ)
     (_, plain), (_, faster) = (change(converter, features, emotion="sad", rate=rate) for rate in (1, 1.5))
