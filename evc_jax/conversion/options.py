@@ -97,7 +97,8 @@ class ConversionOptions:
             bundle.require(network)
             if self.emotion not in bundle.emotions_of(network):
                 known = ", ".join(bundle.emotions_of(network))
-                raise BundleError(f"There is no emotion {self.emotion!r} by {network}; choose one of {known}.")
+                here = f" by {network}" if self.emotion in bundle.emotions else ""
+                raise BundleError(f"There is no emotion {self.emotion!r}{here}; choose one of {known}.")
         decoded = self.rendering_of(bundle) == "decoder"
         if (self.vocoder or (decoded and bundle.default_vocoder)) == "waveglow":
             bundle.require("waveglow")

@@ -20,6 +20,7 @@ from evc_jax.conversion.options import OPTIONS, ConversionOptions, options_from
 from evc_jax.errors import ConfigError
 from evc_jax.evaluation import judges
 from evc_jax.evaluation.metrics import Record
+from evc_jax.evaluation.report import FIGURES
 from evc_jax.evaluation.scoring import Row, Sample, Scorer
 from evc_jax.evaluation.settings import EvaluationSettings
 from evc_jax.evaluation.speech import HEADLINE, NEUTRAL, Speech
@@ -143,7 +144,8 @@ class Context:
         for record in (*self.speech.training, *self.speech.judged):
             digest.update(record["utterance_id"].encode())
         folder = Path(self.converter.bundle.path)
-        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        # Figures that were published with the bundle do not change what is measured.
+        for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FIGURES):
             digest.update(str(file.relative_to(folder)).encode() + file.read_bytes())
         return digest.hexdigest()[:16]
 

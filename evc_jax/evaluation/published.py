@@ -12,8 +12,7 @@ from typing import Any
 
 from evc_jax.errors import BundleError, one_line
 from evc_jax.evaluation.bootstrap import NAN, Estimate
-from evc_jax.evaluation.report import Section, Table
-from evc_jax.evaluation.run import FIGURES
+from evc_jax.evaluation.report import FIGURES, Section, Table
 from evc_jax.evaluation.systems import REAL_COPY
 
 _CLONES = "Voice of a reference"

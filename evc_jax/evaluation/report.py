@@ -13,6 +13,8 @@ from evc_jax.evaluation.tables import cell
 
 Value = Estimate | str | float
 
+FIGURES = "evaluation.json"
+
 
 @dataclass(frozen=True)
 class Table:

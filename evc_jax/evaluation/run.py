@@ -12,11 +12,11 @@ from evc_jax.errors import BundleError, DataError
 from evc_jax.evaluation import judges
 from evc_jax.evaluation.context import Context, write_whole
 from evc_jax.evaluation.page import render_page
-from evc_jax.evaluation.report import Section, as_json
+from evc_jax.evaluation.report import FIGURES, Section, as_json
 from evc_jax.evaluation.settings import EvaluationSettings
 from evc_jax.files import printable
 
-PAGE, FIGURES = "index.html", "evaluation.json"
+PAGE = "index.html"
 NEEDS_EMOTIONS = ("emotion", "words")
 
 

@@ -197,7 +197,7 @@ def test_unusable_voices(converter, features, tmp_path):
 
 
 def test_unknown_emotion(converter, features):
-    with pytest.raises(BundleError, match="no emotion 'bored' by codegan; choose one of neutral, happy, sad"):
+    with pytest.raises(BundleError, match="no emotion 'bored'; choose one of neutral, happy, sad"):
         convert(converter, features, emotion="bored")
 
 
