@@ -10,13 +10,13 @@ from etils import epath
 from evc_jax.audio.config import AudioConfig
 from evc_jax.features import prosody
 from evc_jax.features.speaker import MEL_BANDS
+from evc_jax.features.timbre_critic import encoder_frames
 from evc_jax.models.speechsplit.config import SpeechSplitConfig
 from evc_jax.training.config import TrainConfig
 from evc_jax.training.system import System, build_system
 from evc_jax.training.systems import codegan
 from evc_jax.training.systems.codegan_data import EncodedSplit
 from evc_jax.training.systems.gan import GanSystem
-from evc_jax.training.systems.speechsplit import encoder_frames
 
 CODE_WINDOW_FRAMES = 24
 CODE_WINDOWS = 1000

@@ -20,7 +20,7 @@ from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.mel import frame_count
 from evc_jax.features import speaker
 from evc_jax.features.extract import Features
-from evc_jax.features.timbre_critic import changed_power, distances
+from evc_jax.features.timbre_critic import changed_power, distances, log_power
 from evc_jax.models import voice_encoder
 from evc_jax.models.network import Network, Params
 from evc_jax.models.timbre_converter import cosines
@@ -34,7 +34,6 @@ LARGEST_STEP_DB = 1.5
 STEP_FALL = 0.3
 SIZE_WEIGHT = 0.0008
 NEARNESS_WEIGHT = 0.5
-MIN_POWER = 1e-10
 # Recordings are padded to a multiple of so many frames, so that few programs are compiled.
 BLOCK_FRAMES = 256
 
@@ -104,11 +103,11 @@ def _windows(sound: Float[np.ndarray, " S"], config: AudioConfig) -> Float[np.nd
         sound = to_mono(sound, config.sample_rate_hz, speaker.SAMPLE_RATE_HZ)
     length = speaker.PARTIAL_FRAMES
     sound = np.pad(sound, (0, max(0, length * speaker.MEL_HOP_SAMPLES - len(sound))))
-    log_power = np.log10(np.maximum(speaker.power_mel(sound), MIN_POWER))
-    loudness = np.convolve(log_power.mean(axis=1), np.ones(length), "valid")
+    power = log_power(speaker.power_mel(sound))
+    loudness = np.convolve(power.mean(axis=1), np.ones(length), "valid")
     places = np.array_split(np.arange(len(loudness)), WINDOWS) if len(loudness) >= WINDOWS else [np.arange(1)] * WINDOWS
     starts = [int(part[np.argmax(loudness[part])]) for part in places]
-    return np.stack([log_power[start : start + length] for start in starts])
+    return np.stack([power[start : start + length] for start in starts])
 
 
 @functools.partial(jax.jit, static_argnames=("bands", "steps"))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evc_jax.audio.config import AudioConfig
+from evc_jax.data.corpora.recording import INTENSITIES
 from evc_jax.data.dataset import audio_config, dataset_names, open_split
 from evc_jax.data.sampling import spread_evenly
 from evc_jax.errors import DataError
@@ -21,7 +22,7 @@ FIELDS = (
 )
 SPLITS = ("train", "validation", "test")
 # How corpora call the stronger of their intensities, at the end of `corpus_emotion`.
-STRONG = ("-strong", "-HI")
+STRONG = tuple(f"-{word}" for word, share in INTENSITIES.items() if share == 1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,8 @@ patterns that only this encoder takes for a voice.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,10 +22,21 @@ from evc_jax.models.network import Network, Params
 from evc_jax.models.timbre_converter import cosines
 
 NEAR_MARGIN, NEAR_SHARPNESS = 0.1, 10.0
+MIN_POWER = 1e-10
 FILTER_DB, GAIN_DB = 1.2, 4.0
 FILTER_COSINES = 8
 LOUDEST_NOISE_DB, SOFTEST_NOISE_DB = -25.0, -60.0
 STEEPEST_NOISE = -2.0  # exponent of the noise's power over the number of the band
+
+
+def log_power(power: Float[np.ndarray, "P K"]) -> Float[np.ndarray, "P K"]:
+    """The decimal logarithm of `speaker.power_mel`."""
+    return np.log10(np.maximum(power, MIN_POWER))
+
+
+def encoder_frames(frames: Any, hop_samples: int = AudioConfig().hop_samples) -> Any:
+    """Frames of the voice encoder that lie in so many mel frames, a number or an array of them."""
+    return (frames - 1) * hop_samples // speaker.MEL_HOP_SAMPLES + 1
 
 
 def load_critic(dtype: str) -> tuple[Network, Params]:

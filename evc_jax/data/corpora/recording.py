@@ -38,6 +38,9 @@ _SEX_SYNONYMS = {
     "female": ("f", "woman", "female_feminine"),
     "unknown": (),
 }
+# Intensities, by the word behind the last hyphen of `corpus_emotion` (RAVDESS; CREMA-D), and how much of the strongest
+# each counts as.
+INTENSITIES = {"normal": 0.5, "strong": 1.0, "LO": 0.35, "MD": 0.7, "HI": 1.0}
 EMOTIONS, SEXES = tuple(_EMOTION_SYNONYMS), tuple(_SEX_SYNONYMS)
 SPLITS = ("train", "validation", "test")
 

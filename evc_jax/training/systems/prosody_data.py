@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from evc_jax.audio.chunking import WINDOW_FRAMES, split_windows
 from evc_jax.audio.config import AudioConfig
+from evc_jax.data.corpora.recording import INTENSITIES
 from evc_jax.data.sampling import spread_evenly
 from evc_jax.errors import DataError
 from evc_jax.features import dtw
@@ -26,9 +27,6 @@ from evc_jax.features.prosody import CEPSTRA, Prosody, ProsodyReference
 
 FIELDS = ("mel", "f0_hz", "level_gain", "speaker", "emotion", "corpus_emotion", "text_id")
 NEUTRAL = "neutral"
-# What corpora call weaker than their strongest, at the end of `corpus_emotion` (RAVDESS; CREMA-D), and how much of an
-# emotion it counts as.
-INTENSITIES = {"normal": 0.5, "LO": 0.35, "MD": 0.7}
 # Local durations are ratios over so many frames to either side, and within this range.
 DURATION_FRAMES = 12
 LONGEST_RATIO = 4.0

@@ -28,7 +28,14 @@ from evc_jax.data.dataset import SpeakerTable, audio_config, open_speakers, open
 from evc_jax.errors import ConfigError, DataError
 from evc_jax.features import speaker
 from evc_jax.features.f0_codes import quantize_f0
-from evc_jax.features.timbre_critic import changed_power, load_critic, perturbed
+from evc_jax.features.timbre_critic import (
+    MIN_POWER,
+    changed_power,
+    encoder_frames,
+    load_critic,
+    log_power,
+    perturbed,
+)
 from evc_jax.models.speechsplit.config import ENCODERS, F0ConverterConfig, SpeechSplitConfig
 from evc_jax.models.speechsplit.network import Codes, SpeechSplit
 from evc_jax.models.speechsplit.random_resampling import Resampling, draw_resampling, random_resample
@@ -37,7 +44,6 @@ from evc_jax.training.state import TrainState
 from evc_jax.training.system import Batch, Metrics
 from evc_jax.training.systems.single_network import SingleNetworkSystem
 
-MIN_POWER = 1e-10
 PARTS = (*ENCODERS, "decoder")
 # Stream of a sample's key for the critic; the resampling takes the first ones.
 CRITIC_STREAM = 1_000
@@ -219,22 +225,16 @@ def crop_with_target(
     crop = pipeline.draw_crop(len(record["mel"]), generator, config)
     hop = AudioConfig().hop_samples
     samples = from_pcm(record["audio"][crop.start * hop : (crop.start + crop.taken - 1) * hop])
-    power = np.log10(np.maximum(speaker.power_mel(samples), MIN_POWER))
-    power = pipeline.stretch(power, int(encoder_frames(crop.length)))
-    log_power = np.full((int(encoder_frames(config.max_frames)), speaker.MEL_BANDS), np.log10(MIN_POWER), np.float32)
-    log_power[: len(power)] = power
+    power = pipeline.stretch(log_power(speaker.power_mel(samples)), int(encoder_frames(crop.length)))
+    padded = np.full((int(encoder_frames(config.max_frames)), speaker.MEL_BANDS), np.log10(MIN_POWER), np.float32)
+    padded[: len(power)] = power
     others = np.flatnonzero(np.asarray(voices.names) != record["speaker"])
     target = voices.embeddings[generator.choice(others)].astype(np.float32)
     return {
         **pipeline.cut_utterance(record, crop, generator, config),
-        "log_power": log_power,
+        "log_power": padded,
         "target": target,
     }
-
-
-def encoder_frames(frames: Any) -> Any:
-    """Frames of the voice encoder that lie in so many mel frames."""
-    return (frames - 1) * AudioConfig().hop_samples // speaker.MEL_HOP_SAMPLES + 1
 
 
 def _stream(keys: jax.Array, number: int) -> jax.Array:

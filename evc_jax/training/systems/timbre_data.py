@@ -27,10 +27,10 @@ from evc_jax.data.sampling import spread_evenly
 from evc_jax.errors import DataError
 from evc_jax.features import speaker
 from evc_jax.features.f0_codes import SEMITONES_PER_NEPER
+from evc_jax.features.timbre_critic import MIN_POWER, encoder_frames, log_power
 from evc_jax.training.storage import read_cache, replaced_file
 
 FIELDS = ("audio", "mel", "f0_hz", "utterance_embedding", "speaker", "log_f0_mean")
-MIN_POWER = 1e-10
 MIN_VOICED_FRAMES = 20
 _FFT_SAMPLES = 1024
 
@@ -208,11 +208,11 @@ def render_excerpt(
     voiced = f0_hz > 0
     if voiced.sum() < MIN_VOICED_FRAMES:
         return None
-    length = (frames - 1) * hop // speaker.MEL_HOP_SAMPLES + 1
+    length = encoder_frames(frames, hop)
     envelope, renderings = _render(samples, f0_hz, config, shifts_semitones)
     envelope_db = 10 * np.log10(np.maximum(envelope @ mel_filters(config).T, MIN_POWER))
     powers = (speaker.power_mel(sound.astype(np.float32)) for sound in renderings)
-    log_powers = [np.log10(np.maximum(pad(power[:length], length), MIN_POWER)) for power in powers]
+    log_powers = [log_power(pad(power[:length], length)) for power in powers]
     return {
         "mel": pad(mel, frames).astype(np.float16),
         "log_power": np.stack(log_powers).astype(np.float16),

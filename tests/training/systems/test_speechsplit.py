@@ -14,11 +14,12 @@ from evc_jax.data.dataset import SpeakerTable
 from evc_jax.data.pipeline import CropConfig, crop_utterance
 from evc_jax.errors import ConfigError
 from evc_jax.features import speaker
+from evc_jax.features.timbre_critic import MIN_POWER, encoder_frames
 from evc_jax.models.network import Network
 from evc_jax.models.voice_encoder import VoiceEncoder, VoiceEncoderConfig
 from evc_jax.training import parallel
 from evc_jax.training.systems import speechsplit
-from evc_jax.training.systems.speechsplit import MIN_POWER, crop_with_target, encoder_frames
+from evc_jax.training.systems.speechsplit import crop_with_target
 
 CONSISTENT = {"options": {"speaker_consistency_weight": 1.0, "min_crop_frames": 64}}
 RATE_HZ = AudioConfig().sample_rate_hz
