@@ -66,7 +66,7 @@ def test_a_single_request_does_not_wait_for_long(make_engine):
     engine, sizes = make_engine()
     started = time.perf_counter()
     engine.convert(numbered(1, 1))
-    assert time.perf_counter() - started < 20  # milliseconds, unless it waits for others
+    assert time.perf_counter() - started < 1
     assert sizes == [1]
 
 

@@ -21,7 +21,7 @@ from evc_jax.training import processes
 from evc_jax.training.process_watch import LOST, REFUSED
 
 pytestmark = pytest.mark.usefixtures("quick_programs")
-WITHIN_S = 120  # seconds on an idle machine; without an end of its own it would be 240
+WITHIN_S = 30  # without an end of its own it would be 240
 ROOT = Path(__file__).resolve().parents[2]
 
 
