@@ -6,12 +6,16 @@ conversion gives it, at the F0 of the target.
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
+import functools
 import hashlib
 import json
 import math
+import multiprocessing
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +27,7 @@ from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import from_pcm
 from evc_jax.audio.mel import mel_filters
 from evc_jax.data.pipeline import pad
+from evc_jax.data.prepare.local_runner import WORKER_ENVIRONMENT, environment
 from evc_jax.data.sampling import spread_evenly
 from evc_jax.errors import DataError
 from evc_jax.features import speaker
@@ -32,6 +37,8 @@ from evc_jax.training.storage import read_cache, replaced_file
 
 FIELDS = ("audio", "mel", "f0_hz", "utterance_embedding", "speaker", "log_f0_mean")
 MIN_VOICED_FRAMES = 20
+# A process takes as long to start as some utterances to render; so many at once are sent to each.
+_UTTERANCES_PER_PROCESS = 32
 _FFT_SAMPLES = 1024
 
 
@@ -182,19 +189,45 @@ def _render_split(source, config, sampling, frames, per_speaker, name) -> Excerp
     for number in range(len(source)):
         by_speaker.setdefault(source[number]["speaker"], []).append(number)
     chosen = [number for numbers in by_speaker.values() for number in spread_evenly(numbers, per_speaker)]
-    rows, names = [], sorted(by_speaker)
-    for number in tqdm(chosen, desc=f"rendering {name}", unit="utterance", disable=not sys.stderr.isatty()):
-        record = source[number]
-        if len(record["mel"]) < sampling.mel_frames(config):
-            continue
-        row = render_excerpt(record, config, sampling.shifts_semitones, frames)
-        if row is not None:
-            rows.append({**row, "speaker": np.int64(names.index(record["speaker"])), "record": np.int64(number)})
-    if len({int(row["speaker"]) for row in rows}) < 2:
+    minimum = sampling.mel_frames(config)
+    chosen = [number for number in chosen if len(source[number]["mel"]) >= minimum]
+    render = functools.partial(render_excerpt, config=config, shifts_semitones=sampling.shifts_semitones, frames=frames)
+    rendered = tqdm(
+        _in_processes(render, source, chosen),
+        desc=f"rendering {name}",
+        total=len(chosen),
+        unit="utterance",
+        disable=not sys.stderr.isatty(),
+    )
+    rows = [
+        {**row, "speaker": source[number]["speaker"], "record": np.int64(number)}
+        for number, row in zip(chosen, rendered, strict=True)
+        if row is not None
+    ]
+    names = sorted({row["speaker"] for row in rows})  # not of a speaker whose utterances are all too short
+    if len(names) < 2:
         raise DataError(
             "The data has fewer than two speakers with utterances that are long enough; add another dataset."
         )
+    rows = [{**row, "speaker": np.int64(names.index(row["speaker"]))} for row in rows]
     return Excerpts(**{key: np.stack([row[key] for row in rows]) for key in rows[0]})
+
+
+def _in_processes(work: Callable[[Any], Any], source: Sequence[Any], numbers: Sequence[int]) -> Iterator[Any]:
+    """What `work` makes of each of these records, in order, on all cores where there are enough of them."""
+    processes = min(os.cpu_count() or 1, len(numbers) // _UTTERANCES_PER_PROCESS)
+    if processes < 2:
+        yield from (work(source[number]) for number in numbers)
+        return
+    # Spawned, not forked: JAX's threads do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with (
+        environment(WORKER_ENVIRONMENT),
+        concurrent.futures.ProcessPoolExecutor(processes, context) as executor,
+    ):
+        step = processes * _UTTERANCES_PER_PROCESS
+        for first in range(0, len(numbers), step):  # `map` would read all records at once
+            yield from executor.map(work, [source[number] for number in numbers[first : first + step]], chunksize=4)
 
 
 def render_excerpt(

@@ -1,6 +1,7 @@
 """Excerpts for the timbre converter: rendered once at several registers, drawn with another speaker's voice."""
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
@@ -65,9 +66,28 @@ def test_renderings_have_the_level_and_envelope_of_the_excerpt_at_another_regist
     assert np.argmax(up) >= np.argmax(down) and not np.allclose(up, down, rtol=0.1)
 
 
+def test_a_speaker_without_a_usable_utterance_is_none(records, excerpts, tmp_path):
+    silent = {**records[0], "speaker": "a silent one", "f0_hz": np.zeros_like(records[0]["f0_hz"])}
+    loaded = _load([silent, *records], tmp_path)
+    np.testing.assert_array_equal(loaded.speaker, excerpts.speaker)
+    np.testing.assert_array_equal(loaded.record, excerpts.record + 1)
+
+
+def test_many_utterances_are_rendered_by_several_processes(monkeypatch):
+    monkeypatch.setattr(timbre_data, "_UTTERANCES_PER_PROCESS", 2)
+    monkeypatch.setattr(timbre_data.os, "cpu_count", lambda: 2)
+    of_processes = list(timbre_data._in_processes(_with_process, range(10, 20), range(9)))
+    assert [number for number, _ in of_processes] == list(range(10, 19))
+    assert os.getpid() not in {process for _, process in of_processes}
+
+
+def _with_process(number):
+    return number, os.getpid()
+
+
 def test_excerpts_are_read_where_nothing_has_changed(records, tmp_path, monkeypatch):
     first = _load(records, tmp_path, data="a")
-    monkeypatch.setattr(timbre_data, "render_excerpt", lambda *_: pytest.fail("rendered again"))
+    monkeypatch.setattr(timbre_data, "render_excerpt", lambda *_, **__: pytest.fail("rendered again"))
     again = _load(records, tmp_path, data="a")
     for name, values in vars(first).items():
         np.testing.assert_array_equal(getattr(again, name), values)
