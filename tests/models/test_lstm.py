@@ -12,6 +12,7 @@ from benchmarks.step_costs import count_loop_iterations
 from evc_jax.errors import ConfigError
 from evc_jax.models import lstm
 from evc_jax.models.lstm import IMPLEMENTATIONS, LSTM, VARIABLE, BiLSTM, chosen_implementation, run_lstm
+from evc_jax.models.lstm_cudnn import cudnn_lstm
 from evc_jax.models.network import KeySequence
 
 lstm.UNROLL = 1  # compiles twice as fast, and computes the same
@@ -20,7 +21,8 @@ FLOAT32 = jnp.dtype("float32")
 
 
 def cudnn_by_jax(x, h_0, c_0, weights, lengths, *sizes):
-    """Replaces cuDNN's call by the computation that `jax.experimental.rnn` documents."""
+    """Replaces cuDNN's call, which has no `vmap`, by the computation that `jax.experimental.rnn` documents."""
+    assert "BatchTracer" not in type(x).__name__
     unpacked = rnn.unpack_lstm_weights(weights, *(size for size in sizes if not isinstance(size, float)))
     return rnn.lstm_ref(x, h_0, c_0, *unpacked, lengths, *sizes)
 
@@ -68,6 +70,28 @@ def test_held_inputs_are_repeated_ones(implementation, cudnn):
         return jax.jit(jax.grad(total, argnums=(0, 1)))(some_layers(BiLSTM, 2), [whole, voice, frame])
 
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), gradient(list), gradient(hold))
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_samples_can_be_mapped_one_by_one(implementation, cudnn):
+    """As validation does, whose metrics are each sample's own."""
+    frames = jax.random.normal(jax.random.key(1), (BATCH, FRAMES, INPUTS))
+    layers = some_layers(BiLSTM, 2)
+
+    def run(frames):
+        return run_lstm([frames], layers, FRAMES, FLOAT32, implementation)
+
+    mapped = jax.jit(jax.vmap(lambda one: run(one[None])[0]))(frames)
+    np.testing.assert_allclose(mapped, run(frames), rtol=1e-5, atol=1e-6)
+
+
+def test_cudnn_has_no_weights_of_each_sample(cudnn):
+    def run(kernel):
+        (layer,) = some_layers(LSTM, 1)
+        return cudnn_lstm(jnp.zeros((BATCH, FRAMES, INPUTS)), [[layer[0]._replace(hidden_kernel=kernel)]])
+
+    with pytest.raises(NotImplementedError, match="the same weights"):
+        jax.vmap(run)(jnp.zeros((2, HIDDEN, 4 * HIDDEN)))
 
 
 def test_paired_directions_halve_the_cells_that_wait_for_one_another():
