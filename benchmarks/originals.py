@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -91,7 +92,7 @@ def speechsplit(reference: Path, config: SpeechSplitConfig) -> tuple[Any, Any, C
     Their decoder's width and the numbers of blocks and layers are fixed at those that `config` has by default.
     """
     checkout = find(reference, *SPEECHSPLIT)
-    with _importable(checkout):
+    with _importable(checkout), _without_librosa():
         hparams = importlib.import_module("hparams").hparams
         model, utils = importlib.import_module("model"), importlib.import_module("utils")
     content, rhythm, pitch, resampling = config.content, config.rhythm, config.pitch, config.resampling
@@ -116,6 +117,21 @@ def speechsplit(reference: Path, config: SpeechSplitConfig) -> tuple[Any, Any, C
     }
     settings = SimpleNamespace(**{**hparams.values(), **sizes})
     return model.Generator_3(settings), model.InterpLnr(settings), utils.quantize_f0_torch
+
+
+@contextlib.contextmanager
+def _without_librosa() -> Iterator[None]:
+    """A file that the authors' network imports needs librosa for its mel filters only: an empty one where it is not."""
+    if importlib.util.find_spec("librosa"):
+        yield
+        return
+    package, filters = ModuleType("librosa"), ModuleType("librosa.filters")
+    filters.mel = None  # type: ignore[attr-defined]
+    sys.modules.update({"librosa": package, "librosa.filters": filters})
+    try:
+        yield
+    finally:
+        del sys.modules["librosa"], sys.modules["librosa.filters"]
 
 
 def speechsplit_utils(reference: Path) -> ModuleType:

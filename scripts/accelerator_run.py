@@ -35,6 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARES = {"machine": 0.08, "correctness": 0.16, "speed": 0.3, "bundle": 0.12}
 REHEARSAL_SHARES = {"machine": 0.08, "correctness": 0.25, "bundle": 0.13}
 KILL_AFTER_S = 5.0
+TERMINATED = 128 + signal.SIGTERM
 
 
 def main() -> int:
@@ -88,11 +89,14 @@ class Run:
         print(f"{name}: {max(0.0, seconds):.0f} of {left_s:.0f} s", flush=True)
         file = self._work / "parts" / f"{name}.json"
         file.unlink(missing_ok=True)  # of an earlier run
-        ended = self._process(name, file, seconds) if seconds > 0 else "had no time"
-        found = json.loads(file.read_text()) if file.exists() else {}
-        self.results[name] = {**found, **({"ended": ended} if ended else {})}
-        write_json(self._arguments.out / "results.json", self.results)
-        (self._arguments.out / "report.md").write_text(report(self.results))
+        ended = "was stopped"
+        try:
+            ended = self._process(name, file, seconds) if seconds > 0 else "had no time"
+        finally:  # whoever ends the run early still has what it found
+            found = json.loads(file.read_text()) if file.exists() else {}
+            self.results[name] = {**found, **({"ended": ended} if ended else {})}
+            write_json(self._arguments.out / "results.json", self.results)
+            (self._arguments.out / "report.md").write_text(report(self.results))
 
     def _process(self, name: str, file: Path, seconds: float) -> str:
         """How a part ended, where it did not end well."""
@@ -144,4 +148,5 @@ def _parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     sys.exit(main())

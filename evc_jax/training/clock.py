@@ -23,6 +23,8 @@ from evc_jax.training.step_stats import STEPS_AHEAD
 
 SHARE = "share"
 SECONDS_PER_MINUTE = 60.0
+# A training by the clock that is cut off loses at most this share of its time, whatever `config.checkpoint_every` is.
+SAVED_SHARE = 0.2
 
 
 class StepLimit:
@@ -59,6 +61,10 @@ class StepLimit:
         """Time until the end."""
         return (self._config.steps - step) / max(steps_per_s, 1e-9)
 
+    def asks_to_save(self) -> bool:
+        """Whether a checkpoint is to be written now; the same on every process."""
+        return False
+
     def validated(self, seconds: float) -> None:
         """Notes what a validation took."""
 
@@ -93,6 +99,7 @@ class TimeLimit(StepLimit):
         self._start_s, self._before_s = time.monotonic(), 0.0
         self._shares: deque[jax.Array] = deque(maxlen=STEPS_AHEAD + 1)
         self._calls, self._called_s, self._call_s = 0, 0.0, 0.0
+        self._passed_share, self._saved_shares = 0.0, 0
         self._over = False
 
     def timed(self, step: Callable) -> Callable:
@@ -117,14 +124,21 @@ class TimeLimit(StepLimit):
             self._call_s = now_s - self._called_s
         self._calls, self._called_s = self._calls + 1, now_s
         self._shares.append(metrics.pop(SHARE))
-        # The newest share that the devices are sure to have finished with.
-        self._over = len(self._shares) > STEPS_AHEAD and float(np.max(self._shares[0])) >= 1.0
+        if len(self._shares) > STEPS_AHEAD:
+            # The newest share that the devices are sure to have finished with.
+            self._passed_share = float(np.max(self._shares[0]))
+        self._over = self._passed_share >= 1.0
 
     def reached(self, step: int) -> bool:
         return self._over
 
     def left_s(self, step: int, steps_per_s: float) -> float:
         return max(0.0, self._limit_s - self._elapsed_s())
+
+    def asks_to_save(self) -> bool:
+        shares = int(self._passed_share / SAVED_SHARE)
+        asks, self._saved_shares = shares > self._saved_shares, shares
+        return asks
 
     def validated(self, seconds: float) -> None:
         self._validation_s = seconds
@@ -138,6 +152,7 @@ class TimeLimit(StepLimit):
     def resume(self, progress: dict[str, Any]) -> None:
         self._before_s = progress.get("elapsed_s", 0.0)
         self._over = self._before_s >= self._limit_s
+        self._saved_shares = int(self._before_s / self._limit_s / SAVED_SHARE)
 
     def ended(self, step: int) -> str:
         minutes = self._limit_s / SECONDS_PER_MINUTE

@@ -77,7 +77,7 @@ class TrainConfig:
       steps: optimizer steps; for a GAN one step is `discriminator_steps` of the discriminator and one of the generator.
       minutes: if not 0, the training ends after this time, compiling, the last validation and the last checkpoint
         included. `steps` then only says, with `optimizer.warmup_steps` and `decay_from_step`, in which share of the
-        time the learning rate rises and falls.
+        time the learning rate rises and falls. A checkpoint is written every fifth of the time at the latest.
       steps_per_call: steps that the devices make before the host is asked again; for networks so small that the host
         cannot start their steps as fast as the devices make them.
       validation_samples: the first so many of the validation split are validated on; a small split wholly.

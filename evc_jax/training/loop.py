@@ -133,7 +133,8 @@ class Run:
                 self.writer.train(step, metrics, timings, self.limit.left_s(step, timings["steps_per_s"]))
             if self._is_due(step, config.validate_every) and not stopping:
                 self.validate(step)
-            if self._is_due(step, config.checkpoint_every) or stopping:
+            asks_to_save = self.limit.asks_to_save()
+            if self._is_due(step, config.checkpoint_every) or asks_to_save or stopping:
                 self.save(step)
             elif self.calls == 1 and self.limit.saves_first_step:
                 start_s = time.monotonic()

@@ -73,6 +73,18 @@ def test_a_part_that_hangs_or_breaks_ends_no_other(script, monkeypatch, datasets
     assert "This part ran out of time" in capsys.readouterr().out
 
 
+def test_a_run_that_is_stopped_leaves_what_its_part_had_found(script, monkeypatch, datasets, tmp_path):
+    def stopped(run, name, file, seconds):
+        file.write_text('{"found": 1}')
+        raise SystemExit(script.TERMINATED)
+
+    monkeypatch.setattr(script.Run, "_process", stopped)
+    with pytest.raises(SystemExit):
+        _run(script, monkeypatch, "--minutes", "1", "--datasets", datasets, "--out", tmp_path / "out")
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results == {"machine": {"found": 1, "ended": "was stopped"}}
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

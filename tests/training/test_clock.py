@@ -45,6 +45,7 @@ def test_the_last_validation_and_checkpoint_fit_into_the_time(voices, tmp_path, 
     results, took_s = _by_the_clock(voices, tmp_path, SECONDS / 60)
     (step,) = saved_steps(tmp_path)[-1:]
     assert 0.6 * SECONDS < took_s <= SECONDS + 2
+    assert len(saved_steps(tmp_path)) > 2  # also where `checkpoint_every` is never reached
     last = records(tmp_path)[-1]
     assert last["split"] == "validation" and last["step"] == step
     assert results == {key: value for key, value in last.items() if key not in ("split", "step")}
@@ -89,6 +90,21 @@ def test_the_share_of_the_time_leaves_room_for_the_end(monkeypatch, voices):
     longer = clock.training_limit(voices_config(voices, minutes=2.0))
     longer.resume(limit.progress())
     assert not longer.reached(step) and _call(longer, 1.0, now) == pytest.approx(60 / 120)
+
+
+def test_checkpoints_are_a_fifth_of_the_time_apart(monkeypatch, voices):
+    now = _Clock(monkeypatch)
+
+    def saves(limit, calls):
+        return [call for call in range(calls) if _call(limit, 0.6, now) >= 0 and limit.asks_to_save()]
+
+    config = voices_config(voices, minutes=1.0)
+    limit = clock.training_limit(config)
+    first = saves(limit, 60)
+    assert len(first) == 2 and 19 <= first[1] - first[0] <= 20
+    resumed = clock.training_limit(config)
+    resumed.resume(limit.progress())
+    assert len(saves(resumed, 60)) == 3
 
 
 def test_the_learning_rate_follows_the_share_on_every_device():
