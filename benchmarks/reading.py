@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import functools
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -28,9 +27,9 @@ from benchmarks.harness import Contender, Work, compare, parser, result, run
 from benchmarks.systems import chosen_config, training_step
 from benchmarks.voices import prepare_voices
 from evc_jax.data import pipeline
-from evc_jax.data.dataset import open_split
 from evc_jax.errors import ConfigError
 from evc_jax.training.config import SYSTEMS, TrainConfig
+from evc_jax.training.systems.single_network import UtteranceSystem
 
 # A turn reads many times as much as is prepared ahead, or it would only find what is there already.
 TURNS_AHEAD = 16
@@ -47,20 +46,6 @@ def reading(name: str, dataset: grain.IterDataset, batches: int) -> Contender:
         return call
 
     return Contender(name, prepare)
-
-
-def from_disk(config: TrainConfig, system: Any) -> grain.IterDataset | None:
-    """The system's pipeline without records in memory; None where its data is in memory anyway."""
-    if config.system in ("voicegan", "codegan"):
-        return None
-    fields = pipeline.WAVEGLOW_FIELDS if config.system == "waveglow" else pipeline.SPEECHSPLIT_FIELDS
-    source = open_split(config.data.data_dir, config.data.datasets, "train", fields, cache_bytes=0)
-    shared = {"batch_size": config.batch_size, **system.reading_options("train")}
-    if config.system == "waveglow":
-        segments = pipeline.SegmentConfig(system.options.segment_samples, system.model.upsample_stride)
-        return pipeline.build(source, functools.partial(pipeline.cut_segment, config=segments), **shared)
-    crop = functools.partial(pipeline.crop_utterance, config=pipeline.CropConfig())
-    return pipeline.build(source, crop, **shared)
 
 
 def step_rate(name: str, config: TrainConfig, arguments: argparse.Namespace) -> float:
@@ -91,10 +76,10 @@ def _of_system(
     system = system_without_data(config)
     batches = pipeline.PREFETCH_BATCHES * (1 if arguments.quick else TURNS_AHEAD)
     samples = batches * next(iter(system.data("train", config.batch_size)))["index"].size
-    ways = {"from memory": system.data("train", config.batch_size), "from disk": from_disk(config, system)}
+    ways = {"from memory": system.data("train", config.batch_size)}
+    if isinstance(system, UtteranceSystem):  # the others have all of their data in memory anyway
+        ways["from disk"] = system.data("train", config.batch_size, cache_bytes=0)
     for way, dataset in ways.items():
-        if dataset is None:
-            continue
         seconds = arguments.seconds / 2 / len(rates)
         (timing,) = compare([reading(way, dataset, batches)], seconds, min_rounds=1 if arguments.quick else 3)
         rate, fastest = samples / timing.median_s, max(rates, key=lambda each: rates[each])

@@ -5,7 +5,7 @@
 full   the reference's sizes (arXiv 1811.00002), for an accelerator
 light  runs many times faster than real time on two CPU cores: groups eight times as large, after SqueezeWave
        (arXiv 2001.05685), in about as many parameters; trained on an accelerator, like `full`
-small  for a CPU or a laptop GPU; what the embedded bundle was trained with, on white noise
+small  for a CPU or a laptop GPU; what the embedded bundle was trained with
 tiny   for tests
 
 `full` has the reference's prior, white noise. `light` and `small` have a shaped one (`model.prior`): noise with the

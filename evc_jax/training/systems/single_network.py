@@ -1,17 +1,19 @@
-"""What the trainings of SpeechSplit, the F0 converter and WaveGlow share: one network, one loss."""
+"""What trainings of one network with one loss share, and those among them that learn on parts of utterances."""
 
 from __future__ import annotations
 
 import abc
 from typing import Any, ClassVar
 
+import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from etils import epath
 
-from evc_jax.data.dataset import utterance_ids
+from evc_jax.data import pipeline
+from evc_jax.data.dataset import DEFAULT_CACHE_BYTES, open_split, utterance_ids
 from evc_jax.models.network import Network
 from evc_jax.pretrained.start import initial_params
 from evc_jax.training.config import TrainConfig
@@ -69,3 +71,18 @@ class SingleNetworkSystem(System):
     def sample_names(self, records: np.ndarray) -> list[str]:
         """The utterances behind record numbers of the training data."""
         return utterance_ids(self.config.data.data_dir, self.config.data.datasets, "train", records)
+
+
+class UtteranceSystem(SingleNetworkSystem):
+    """A training on random parts of utterances, each read when it is needed."""
+
+    @abc.abstractmethod
+    def reading(self, split: str) -> tuple[tuple[str, ...], pipeline.Transform]:
+        """The fields of records that are read, and what makes a sample of a record."""
+
+    def data(
+        self, split: str, batch_size: int, first_sample: int = 0, cache_bytes: int = DEFAULT_CACHE_BYTES
+    ) -> grain.IterDataset:
+        data, (fields, transform) = self.config.data, self.reading(split)
+        source = open_split(data.data_dir, data.datasets, split, fields, cache_bytes)
+        return pipeline.build(source, transform, batch_size, **self.reading_options(split, first_sample))

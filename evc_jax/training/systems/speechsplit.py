@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,7 +23,7 @@ from etils import epath
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import from_pcm
 from evc_jax.data import pipeline
-from evc_jax.data.dataset import SpeakerTable, audio_config, open_speakers, open_split
+from evc_jax.data.dataset import SpeakerTable, audio_config, open_speakers
 from evc_jax.errors import ConfigError, DataError
 from evc_jax.features import speaker
 from evc_jax.features.f0_codes import quantize_f0
@@ -42,7 +41,7 @@ from evc_jax.models.speechsplit.random_resampling import Resampling, draw_resamp
 from evc_jax.training.config import TrainConfig
 from evc_jax.training.state import TrainState
 from evc_jax.training.system import Batch, Metrics
-from evc_jax.training.systems.single_network import SingleNetworkSystem
+from evc_jax.training.systems.single_network import UtteranceSystem
 
 PARTS = (*ENCODERS, "decoder")
 # Stream of a sample's key for the critic; the resampling takes the first ones.
@@ -101,20 +100,14 @@ class Options(CropOptions):
             )
 
 
-class CropSystem(SingleNetworkSystem):
+class CropSystem(UtteranceSystem):
     """The data of SpeechSplit and of the F0 converter: random crops of utterances."""
 
     options_type = CropOptions
     options: CropOptions
     model: SpeechSplitConfig | F0ConverterConfig
 
-    def data(self, split: str, batch_size: int, first_sample: int = 0) -> grain.IterDataset:
-        data, (fields, transform) = self.config.data, self.reading(split)
-        source = open_split(data.data_dir, data.datasets, split, fields)
-        return pipeline.build(source, transform, batch_size, **self.reading_options(split, first_sample))
-
     def reading(self, split: str) -> tuple[tuple[str, ...], pipeline.Transform]:
-        """The fields of records that are read, and what makes a sample of a record."""
         return pipeline.SPEECHSPLIT_FIELDS, functools.partial(pipeline.crop_utterance, config=self.crops)
 
     @functools.cached_property

@@ -6,15 +6,14 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
-import grain
 import jax
 
 from evc_jax.data import pipeline
-from evc_jax.data.dataset import audio_config, open_split
+from evc_jax.data.dataset import audio_config
 from evc_jax.models.waveglow.config import WaveGlowConfig
 from evc_jax.models.waveglow.network import WaveGlow, waveglow_loss
 from evc_jax.training.system import Batch, Metrics
-from evc_jax.training.systems.single_network import SingleNetworkSystem
+from evc_jax.training.systems.single_network import UtteranceSystem
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Options:
     remat: bool = False
 
 
-class WaveGlowSystem(SingleNetworkSystem):
+class WaveGlowSystem(UtteranceSystem):
     """The vocoder's loss and data."""
 
     network_type, config_type, options_type = WaveGlow, WaveGlowConfig, Options
@@ -49,16 +48,11 @@ class WaveGlowSystem(SingleNetworkSystem):
             loss += batch["log_gain"].mean()
         return loss, {"loss": loss}
 
-    def data(self, split: str, batch_size: int, first_sample: int = 0) -> grain.IterDataset:
+    def reading(self, split: str) -> tuple[tuple[str, ...], pipeline.Transform]:
         data = self.config.data
         segments = pipeline.SegmentConfig(self.options.segment_samples, self.model.upsample_stride)
         cut: pipeline.Transform = functools.partial(pipeline.cut_segment, config=segments)
         if self.model.prior == "shaped":
             audio = audio_config(data.data_dir, data.datasets)
             cut = functools.partial(pipeline.cut_whitened_segment, config=segments, audio=audio)
-        return pipeline.build(
-            open_split(data.data_dir, data.datasets, split, pipeline.WAVEGLOW_FIELDS),
-            cut,
-            batch_size,
-            **self.reading_options(split, first_sample),
-        )
+        return pipeline.WAVEGLOW_FIELDS, cut
