@@ -6,7 +6,7 @@ conversion gives it, at the F0 of the target.
 
 from __future__ import annotations
 
-import concurrent.futures
+import concurrent.futures.process
 import dataclasses
 import functools
 import hashlib
@@ -226,8 +226,14 @@ def _in_processes(work: Callable[[Any], Any], source: Sequence[Any], numbers: Se
         concurrent.futures.ProcessPoolExecutor(processes, context) as executor,
     ):
         step = processes * _UTTERANCES_PER_PROCESS
-        for first in range(0, len(numbers), step):  # `map` would read all records at once
-            yield from executor.map(work, [source[number] for number in numbers[first : first + step]], chunksize=4)
+        try:
+            for first in range(0, len(numbers), step):  # `map` would read all records at once
+                yield from executor.map(work, [source[number] for number in numbers[first : first + step]], chunksize=4)
+        except concurrent.futures.process.BrokenProcessPool as error:
+            raise DataError(
+                f"One of {processes} processes that render excerpts died, most often as memory ran out; free some and "
+                "start the training again."
+            ) from error
 
 
 def render_excerpt(

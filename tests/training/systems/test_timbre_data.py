@@ -81,6 +81,13 @@ def test_many_utterances_are_rendered_by_several_processes(monkeypatch):
     assert os.getpid() not in {process for _, process in of_processes}
 
 
+def test_a_process_that_dies_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(timbre_data, "_UTTERANCES_PER_PROCESS", 2)
+    monkeypatch.setattr(timbre_data.os, "cpu_count", lambda: 2)
+    with pytest.raises(DataError, match="One of 2 processes that render excerpts died"):
+        list(timbre_data._in_processes(os._exit, range(4), range(4)))
+
+
 def _with_process(number):
     return number, os.getpid()
 
