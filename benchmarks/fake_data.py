@@ -83,8 +83,8 @@ def _sample_shapes(system: System) -> dict[str, tuple[int, ...]]:
         case "prosody":
             change = (CODE_WINDOW_FRAMES, prosody.CHANGE_CHANNELS)
             track, summary = (CODE_WINDOW_FRAMES, prosody.TRACK_CHANNELS), (prosody.SUMMARY_CHANNELS,)
-            labels: dict[str, tuple[int, ...]] = {"emotion": (), "aligned": (), "from_neutral": (), "pair_weight": ()}
-            return {"track": track, "summary": summary, "change": change, "mask": change, **labels}
+            arrays = {"track": track, "summary": summary, "change": change, "mask": change}
+            return {**arrays, **dict.fromkeys(("emotion", "intensity", "aligned", "from_neutral", "pair_weight"), ())}
         case "timbre_converter":
             frames = system.sampling.mel_frames(AudioConfig())
             return {
@@ -111,6 +111,8 @@ def _draw(name: str, shape: tuple[int, ...], system: System, draw: np.random.Gen
             return draw.random(shape)
         case "aligned" | "from_neutral" | "mask":
             return draw.integers(0, 1, shape, endpoint=True)
+        case "intensity":
+            return draw.choice([0.5, 1.0], shape)
         case "pair_weight":
             return draw.uniform(0.5, 1.5, shape)
         case "codes" | "track" | "summary" | "change" | "spectrum_db":

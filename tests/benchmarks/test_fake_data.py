@@ -6,6 +6,7 @@ import pytest
 from support.tiny_systems import SYSTEMS, load_config
 
 from benchmarks.fake_data import batch_shapes, synthetic_batch, system_without_data
+from evc_jax.training import parallel
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +24,16 @@ def test_every_system_has_batches_of_any_size(name):
             key: (leaf.shape, leaf.dtype) for key, leaf in shapes.items()
         }
         assert all(np.isfinite(value).all() and len(value) == samples for value in batch.values())
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_system_trains_on_them(name):
+    system = system_without_data(load_config(name, "tiny"))
+    step = parallel.map_step(system.step, parallel.device_mesh(jax.devices()[:1]))
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    state = jax.eval_shape(system.init, key)
+    trained, metrics = jax.eval_shape(step, state, batch_shapes(system, 2), key)
+    assert jax.tree.structure(trained) == jax.tree.structure(state) and metrics
 
 
 def test_batches_are_those_that_the_pipelines_make(codegan):
