@@ -45,10 +45,6 @@ def local_runner(workers: int | None, progress: bool) -> Iterator[Runner]:
     import tqdm
 
     workers = workers or os.cpu_count() or 1
-    # Processes are spawned, not forked: JAX's threads do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    reader, writer = context.Pipe(duplex=False)
-    executor = concurrent.futures.ProcessPoolExecutor(workers, context, _start_worker, (reader,))
 
     def run(function: Callable[[Any], None], items: Sequence[Any], done: int, label: str) -> None:
         futures = {executor.submit(function, item): item.utterances for item in items}
@@ -64,9 +60,20 @@ def local_runner(workers: int | None, progress: bool) -> Iterator[Runner]:
                     "the same command with fewer workers, and it goes on where it stood."
                 ) from error
 
+    with worker_pool(workers) as executor:
+        yield run
+
+
+@contextlib.contextmanager
+def worker_pool(workers: int) -> Iterator[concurrent.futures.Executor]:
+    """So many processes of `WORKER_ENVIRONMENT`, which end with the block or with this process, however it ends."""
+    # Processes are spawned, not forked: JAX's threads do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    reader, writer = context.Pipe(duplex=False)
+    executor = concurrent.futures.ProcessPoolExecutor(workers, context, _start_worker, (reader,))
     with environment(WORKER_ENVIRONMENT), writer:
         try:
-            yield run
+            yield executor
         except BaseException:
             # Workers end at once: finished files are kept, unfinished ones are removed.
             writer.close()

@@ -6,16 +6,16 @@ conversion gives it, at the F0 of the target.
 
 from __future__ import annotations
 
-import concurrent.futures.process
 import dataclasses
 import functools
 import hashlib
 import json
 import math
-import multiprocessing
 import os
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import from_pcm
 from evc_jax.audio.mel import mel_filters
 from evc_jax.data.pipeline import pad
-from evc_jax.data.prepare.local_runner import WORKER_ENVIRONMENT, environment
+from evc_jax.data.prepare.local_runner import worker_pool
 from evc_jax.data.sampling import spread_evenly
 from evc_jax.errors import DataError
 from evc_jax.features import speaker
@@ -185,12 +185,14 @@ def load_excerpts(
 
 
 def _render_split(source, config, sampling, frames, per_speaker, name) -> Excerpts:
-    by_speaker: dict[str, list[int]] = {}
+    speakers, lengths, by_speaker = [], [], defaultdict(list)
     for number in range(len(source)):
-        by_speaker.setdefault(source[number]["speaker"], []).append(number)
+        record = source[number]
+        speakers.append(record["speaker"])
+        lengths.append(len(record["mel"]))
+        by_speaker[record["speaker"]].append(number)
     chosen = [number for numbers in by_speaker.values() for number in spread_evenly(numbers, per_speaker)]
-    minimum = sampling.mel_frames(config)
-    chosen = [number for number in chosen if len(source[number]["mel"]) >= minimum]
+    chosen = [number for number in chosen if lengths[number] >= sampling.mel_frames(config)]
     render = functools.partial(render_excerpt, config=config, shifts_semitones=sampling.shifts_semitones, frames=frames)
     rendered = tqdm(
         _in_processes(render, source, chosen),
@@ -199,18 +201,15 @@ def _render_split(source, config, sampling, frames, per_speaker, name) -> Excerp
         unit="utterance",
         disable=not sys.stderr.isatty(),
     )
-    rows = [
-        {**row, "speaker": source[number]["speaker"], "record": np.int64(number)}
-        for number, row in zip(chosen, rendered, strict=True)
-        if row is not None
-    ]
-    names = sorted({row["speaker"] for row in rows})  # not of a speaker whose utterances are all too short
+    rows = {number: row for number, row in zip(chosen, rendered, strict=True) if row is not None}
+    names = sorted({speakers[number] for number in rows})  # not of a speaker whose utterances are all too short
     if len(names) < 2:
         raise DataError(
             "The data has fewer than two speakers with utterances that are long enough; add another dataset."
         )
-    rows = [{**row, "speaker": np.int64(names.index(row["speaker"]))} for row in rows]
-    return Excerpts(**{key: np.stack([row[key] for row in rows]) for key in rows[0]})
+    stacked = {key: np.stack([row[key] for row in rows.values()]) for key in next(iter(rows.values()))}
+    numbers = np.array([names.index(speakers[number]) for number in rows], np.int64)
+    return Excerpts(**stacked, speaker=numbers, record=np.array(list(rows), np.int64))
 
 
 def _in_processes(work: Callable[[Any], Any], source: Sequence[Any], numbers: Sequence[int]) -> Iterator[Any]:
@@ -219,17 +218,12 @@ def _in_processes(work: Callable[[Any], Any], source: Sequence[Any], numbers: Se
     if processes < 2:
         yield from (work(source[number]) for number in numbers)
         return
-    # Spawned, not forked: JAX's threads do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with (
-        environment(WORKER_ENVIRONMENT),
-        concurrent.futures.ProcessPoolExecutor(processes, context) as executor,
-    ):
+    with worker_pool(processes) as executor:
         step = processes * _UTTERANCES_PER_PROCESS
         try:
             for first in range(0, len(numbers), step):  # `map` would read all records at once
                 yield from executor.map(work, [source[number] for number in numbers[first : first + step]], chunksize=4)
-        except concurrent.futures.process.BrokenProcessPool as error:
+        except BrokenProcessPool as error:
             raise DataError(
                 f"One of {processes} processes that render excerpts died, most often as memory ran out; free some and "
                 "start the training again."
