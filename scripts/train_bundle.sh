@@ -31,7 +31,7 @@ voices="$runs/speechsplit_voices"
 train speechsplit --workdir="$voices" --config.init_from="$runs/speechsplit" --config.ema_decay=0.97 \
   --config.options.speaker_consistency_weight=0.02 --config.options.trained_parts=decoder --config.batch_size=8 \
   --config.optimizer.learning_rate=1e-4 --config.optimizer.clip_norm=0.1 --config.optimizer.warmup_steps=5 \
-  --config.optimizer.decay_from_step=None --config.steps=1000
+  --config.optimizer.decay_from_step=None --config.steps=360
 train f0_converter
 train voicegan
 variant=$vocoder train waveglow
