@@ -26,6 +26,7 @@ from evc_jax.data.dataset import SpeakerTable
 from evc_jax.data.sampling import Order, table_batch
 from evc_jax.errors import ConfigError, DataError
 from evc_jax.features.f0_codes import LogF0Statistics, normalize_f0
+from evc_jax.features.time_warp import at_length
 
 # What `dataset.open_split` needs to decode for each pipeline.
 SPEECHSPLIT_FIELDS = ("mel", "f0_hz", "speaker_embedding", "log_f0_mean", "log_f0_std")
@@ -79,7 +80,11 @@ class Crop:
     def cut(self, track: Float[np.ndarray, "T *C"], interpolated: bool = True) -> Float[np.ndarray, "L *C"]:
         """The crop of a track with one value per frame: interpolated linearly where it is stretched, or the nearest."""
         part = track[self.start : self.start + self.taken]
-        return part if self.length == self.taken else stretch(part, self.length, interpolated)
+        if self.length == self.taken:
+            return part
+        if interpolated:
+            return at_length(part, self.length)
+        return part[np.round(np.linspace(0, self.taken - 1, self.length)).astype(int)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -293,16 +298,6 @@ def pad(array: np.ndarray, length: int) -> np.ndarray:
     padded = np.zeros((length, *array.shape[1:]), array.dtype)  # five times as fast as `np.pad`
     padded[: len(array)] = array
     return padded
-
-
-def stretch(track: Float[np.ndarray, "T *C"], length: int, interpolated: bool = True) -> Float[np.ndarray, "L *C"]:
-    """A track with one value per frame at `length` equally spaced places, the first and the last frame among them."""
-    places = np.linspace(0, len(track) - 1, length)
-    if not interpolated:
-        return track[np.round(places).astype(int)]
-    before = places.astype(int)
-    share = (places - before).astype(track.dtype).reshape(-1, *[1] * (track.ndim - 1))
-    return track[before] + share * (track[np.minimum(before + 1, len(track) - 1)] - track[before])
 
 
 def _padded(dataset: grain.MapDataset, length: int) -> grain.MapDataset:

@@ -25,6 +25,11 @@ def warp_f0(f0_hz: Float[np.ndarray, " T"], positions: Float[np.ndarray, " Tout"
     return np.where(both, np.exp(low + fraction * (high - low)), nearest).astype(np.float32)
 
 
+def at_length(x: Float[np.ndarray, "T *rest"], frames: int) -> Float[np.ndarray, "_ *rest"]:
+    """So many frames of `x` at equal distances, the first and the last one among them."""
+    return warp(x, np.linspace(0, len(x) - 1, frames))
+
+
 def smooth(x: Float[np.ndarray, "T C"], frames: int) -> Float[np.ndarray, "T C"]:
     """Means over an odd number of frames, of which the outer ones count less."""
     weights = np.hanning(frames + 2)[1:-1]

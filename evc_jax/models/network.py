@@ -47,6 +47,11 @@ class Network:
         """The parameter tree with `jax.ShapeDtypeStruct` leaves; nothing is allocated."""
         return nnx.to_pure_dict(self._abstract)
 
+    def fits(self, params: Any) -> bool:
+        """Whether a tree of arrays has the names and shapes of this network's parameters."""
+        stored, expected = (jax.tree.map(np.shape, tree) for tree in (params, self.shapes()))
+        return stored == expected
+
     def count(self) -> int:
         """Number of weights."""
         return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(self.shapes()))

@@ -274,8 +274,7 @@ def _read_params(folder: Path, name: str, network: Any) -> Any:
 
     try:
         stored = read_arrays((folder / "params" / name).resolve())
-        shapes, expected = (jax.tree.map(np.shape, tree) for tree in (stored, network.shapes()))
-        if shapes != expected:
+        if not network.fits(stored):
             raise ValueError("they have other shapes than those of its configuration")
     except Exception as error:  # Orbax and TensorStore raise many kinds for a file that is missing or cut short
         raise _damaged(folder, f"the parameters of {name} cannot be read ({one_line(error)})") from error

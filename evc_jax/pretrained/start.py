@@ -6,7 +6,6 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from evc_jax.errors import ConfigError
 from evc_jax.models.network import Network, Params
@@ -32,8 +31,7 @@ def initial_params(origin: str, name: str, network: Network) -> Params:
         params = load_bundle(None if origin == EMBEDDED else origin).network(name).params
     else:
         params = load_for_inference(origin).params.get(name)
-    shapes, expected = (jax.tree.map(np.shape, tree) for tree in (params, network.shapes()))
-    if shapes != expected:
+    if not network.fits(params):
         raise ConfigError(
             f"config.init_from: the {name} of {origin} has other sizes than config.model; set config.model as there."
         )

@@ -100,7 +100,6 @@ class TimeLimit(StepLimit):
         self._shares: deque[jax.Array] = deque(maxlen=STEPS_AHEAD + 1)
         self._calls, self._called_s, self._call_s = 0, 0.0, 0.0
         self._passed_share, self._saved_shares = 0.0, 0
-        self._over = False
 
     def timed(self, step: Callable) -> Callable:
         def timed_step(state: Any, batch: dict[str, jax.Array], key: jax.Array) -> tuple[Any, dict[str, jax.Array]]:
@@ -127,10 +126,9 @@ class TimeLimit(StepLimit):
         if len(self._shares) > STEPS_AHEAD:
             # The newest share that the devices are sure to have finished with.
             self._passed_share = float(np.max(self._shares[0]))
-        self._over = self._passed_share >= 1.0
 
     def reached(self, step: int) -> bool:
-        return self._over
+        return self._passed_share >= 1.0
 
     def left_s(self, step: int, steps_per_s: float) -> float:
         return max(0.0, self._limit_s - self._elapsed_s())
@@ -147,12 +145,12 @@ class TimeLimit(StepLimit):
         self._saving_s = seconds
 
     def progress(self) -> dict[str, float]:
-        return {"elapsed_s": self._limit_s if self._over else self._elapsed_s()}
+        return {"elapsed_s": self._limit_s if self._passed_share >= 1.0 else self._elapsed_s()}
 
     def resume(self, progress: dict[str, Any]) -> None:
         self._before_s = progress.get("elapsed_s", 0.0)
-        self._over = self._before_s >= self._limit_s
-        self._saved_shares = int(self._before_s / self._limit_s / SAVED_SHARE)
+        self._passed_share = self._before_s / self._limit_s
+        self._saved_shares = int(self._passed_share / SAVED_SHARE)
 
     def ended(self, step: int) -> str:
         minutes = self._limit_s / SECONDS_PER_MINUTE

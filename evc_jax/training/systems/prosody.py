@@ -20,7 +20,7 @@ from etils import epath
 
 from evc_jax.config import from_mapping
 from evc_jax.data import pipeline
-from evc_jax.data.dataset import audio_config, open_split, utterance_ids
+from evc_jax.data.dataset import open_split, utterance_ids
 from evc_jax.errors import ConfigError
 from evc_jax.features.prosody import CEPSTRA
 from evc_jax.models.prosody import ProsodyConfig, ProsodyNetwork, change_statistics
@@ -134,10 +134,9 @@ class ProsodySystem(SingleNetworkSystem):
     def records(self, split: str) -> PairedSplit:
         """The windows of all pairs of a split."""
         data = self.config.data
-        config = audio_config(data.data_dir, data.datasets)
         utterances, groups = [], []
         for name in data.datasets:
-            found = read_utterances(open_split(data.data_dir, [name], split, FIELDS), config)
+            found = read_utterances(open_split(data.data_dir, [name], split, FIELDS), self.audio)
             utterances += found
             groups += [name] * len(found)
         return pair_split(utterances, self.options.emotions, groups, self.options.other_sources)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 from typing import Any, ClassVar
 
 import grain
@@ -12,8 +13,9 @@ import numpy as np
 import optax
 from etils import epath
 
+from evc_jax.audio.config import AudioConfig
 from evc_jax.data import pipeline
-from evc_jax.data.dataset import DEFAULT_CACHE_BYTES, open_split, utterance_ids
+from evc_jax.data.dataset import DEFAULT_CACHE_BYTES, audio_config, open_split, utterance_ids
 from evc_jax.models.network import Network
 from evc_jax.pretrained.start import initial_params
 from evc_jax.training.config import TrainConfig
@@ -67,6 +69,11 @@ class SingleNetworkSystem(System):
 
     def evaluation_params(self, state: TrainState) -> Any:
         return state.params if state.ema is None else state.ema
+
+    @functools.cached_property
+    def audio(self) -> AudioConfig:
+        """The settings of the data's features."""
+        return audio_config(self.config.data.data_dir, self.config.data.datasets)
 
     def sample_names(self, records: np.ndarray) -> list[str]:
         """The utterances behind record numbers of the training data."""

@@ -23,7 +23,7 @@ from etils import epath
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import from_pcm
 from evc_jax.data import pipeline
-from evc_jax.data.dataset import SpeakerTable, audio_config, open_speakers
+from evc_jax.data.dataset import SpeakerTable, open_speakers
 from evc_jax.errors import ConfigError, DataError
 from evc_jax.features import speaker
 from evc_jax.features.f0_codes import quantize_f0
@@ -35,6 +35,7 @@ from evc_jax.features.timbre_critic import (
     log_power,
     perturbed,
 )
+from evc_jax.features.time_warp import at_length
 from evc_jax.models.speechsplit.config import ENCODERS, F0ConverterConfig, SpeechSplitConfig
 from evc_jax.models.speechsplit.network import Codes, SpeechSplit
 from evc_jax.models.speechsplit.random_resampling import Resampling, draw_resampling, random_resample
@@ -121,11 +122,6 @@ class CropSystem(UtteranceSystem):
             options.max_stretch,
             options.max_gain_db / self.audio.range_db if options.max_gain_db else 0.0,
         )
-
-    @functools.cached_property
-    def audio(self) -> AudioConfig:
-        """The settings of the data's features."""
-        return audio_config(self.config.data.data_dir, self.config.data.datasets)
 
     def resampled_inputs(
         self, batch: Batch, keys: jax.Array, blocks: int
@@ -218,7 +214,7 @@ def crop_with_target(
     crop = pipeline.draw_crop(len(record["mel"]), generator, config)
     hop = AudioConfig().hop_samples
     samples = from_pcm(record["audio"][crop.start * hop : (crop.start + crop.taken - 1) * hop])
-    power = pipeline.stretch(log_power(speaker.power_mel(samples)), int(encoder_frames(crop.length)))
+    power = at_length(log_power(speaker.power_mel(samples)), int(encoder_frames(crop.length)))
     padded = np.full((int(encoder_frames(config.max_frames)), speaker.MEL_BANDS), np.log10(MIN_POWER), np.float32)
     padded[: len(power)] = power
     others = np.flatnonzero(np.asarray(voices.names) != record["speaker"])

@@ -19,9 +19,8 @@ import numpy as np
 from etils import epath
 from jaxtyping import Array, Float
 
-from evc_jax.audio.config import AudioConfig
 from evc_jax.data import pipeline
-from evc_jax.data.dataset import audio_config, dataset_info, open_split, utterance_ids
+from evc_jax.data.dataset import dataset_info, open_split, utterance_ids
 from evc_jax.features import speaker
 from evc_jax.features.timbre_critic import FILTER_DB, GAIN_DB, changed_power, distances, load_critic, perturbed
 from evc_jax.models.timbre_converter import TimbreChange, TimbreConverter, TimbreConverterConfig, cosines
@@ -128,7 +127,7 @@ class TimbreConverterSystem(SingleNetworkSystem):
         return jnp.where(count[:, 0] >= MIN_VOICED_FRAMES, jnp.mean(jnp.abs(difference), axis=-1), 0)
 
     def data(self, split: str, batch_size: int, first_sample: int = 0) -> grain.IterDataset:
-        excerpts, settings = self._excerpts(split), self._audio
+        excerpts, settings = self._excerpts(split), self.audio
         draw = functools.partial(draw_sample, excerpts=excerpts, sampling=self.sampling, config=settings)
         return pipeline.build(excerpts, draw, batch_size, **self.reading_options(split, first_sample))
 
@@ -145,10 +144,6 @@ class TimbreConverterSystem(SingleNetworkSystem):
             options.window_frames, options.shifts_semitones, options.register_error_semitones, options.mixed_share
         )
 
-    @functools.cached_property
-    def _audio(self) -> AudioConfig:
-        return audio_config(self.config.data.data_dir, self.config.data.datasets)
-
     def _load_excerpts(self, split: str) -> Excerpts:
         data, options = self.config.data, self.options
         origin = {
@@ -158,5 +153,5 @@ class TimbreConverterSystem(SingleNetworkSystem):
         source = open_split(data.data_dir, data.datasets, split, FIELDS)
         sizes = (options.excerpt_frames, options.utterances_per_speaker)
         return load_excerpts(
-            source, self._audio, self.sampling, *sizes, self._workdir / "excerpts" / f"{split}.npz", origin
+            source, self.audio, self.sampling, *sizes, self._workdir / "excerpts" / f"{split}.npz", origin
         )

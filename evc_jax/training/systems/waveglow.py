@@ -9,7 +9,6 @@ from typing import Any
 import jax
 
 from evc_jax.data import pipeline
-from evc_jax.data.dataset import audio_config
 from evc_jax.models.waveglow.config import WaveGlowConfig
 from evc_jax.models.waveglow.network import WaveGlow, waveglow_loss
 from evc_jax.training.system import Batch, Metrics
@@ -49,10 +48,8 @@ class WaveGlowSystem(UtteranceSystem):
         return loss, {"loss": loss}
 
     def reading(self, split: str) -> tuple[tuple[str, ...], pipeline.Transform]:
-        data = self.config.data
         segments = pipeline.SegmentConfig(self.options.segment_samples, self.model.upsample_stride)
         cut: pipeline.Transform = functools.partial(pipeline.cut_segment, config=segments)
         if self.model.prior == "shaped":
-            audio = audio_config(data.data_dir, data.datasets)
-            cut = functools.partial(pipeline.cut_whitened_segment, config=segments, audio=audio)
+            cut = functools.partial(pipeline.cut_whitened_segment, config=segments, audio=self.audio)
         return pipeline.WAVEGLOW_FIELDS, cut
