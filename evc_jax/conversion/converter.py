@@ -48,6 +48,7 @@ class Conversion:
       source: features of the source.
       config: the settings of the mel.
       positions: the source's frame, with a fraction, of each frame of the output; None where the rate alone says it.
+      emotion_weights: of the bundle's emotions at the source's frames: a point of the simplex times the strength.
     """
 
     audio: Float[np.ndarray, " S"]
@@ -57,6 +58,7 @@ class Conversion:
     source: Features
     config: AudioConfig
     positions: Float[np.ndarray, " T"] | None = None
+    emotion_weights: Float[np.ndarray, "T2 K"] | None = None
 
     @functools.cached_property
     def f0_hz(self) -> Float[np.ndarray, " T"]:
@@ -132,17 +134,21 @@ class Converter:
         """The features that every conversion of this recording shares."""
         return extraction.extract(audio, rate_hz, self.bundle.audio)
 
-    def whole_recording(self, excerpt: Features, options: ConversionOptions) -> WholeRecording:
+    def whole_recording(self, excerpt: Features, options: ConversionOptions, duration_s: float) -> WholeRecording:
         """What the segments of a long recording share in a conversion, from a part that stands for the recording."""
         whole = WholeRecording(excerpt, self.bundle.audio)
         embedding = self.requested_voice(excerpt.embedding, options)
-        return replace(whole, match_db=self.source.matching_filter_db(excerpt, options, embedding, whole))
+        weights = self.emotion_weights(options, np.linspace(0, duration_s, len(excerpt.mel)))
+        if weights is not None:  # the excerpt has no place in time
+            weights = np.repeat(weights.mean(axis=0, keepdims=True), len(excerpt.mel), axis=0)
+        return replace(whole, match_db=self.source.matching_filter_db(excerpt, options, embedding, whole, weights))
 
     def convert_features(
         self,
         features: Features,
         options: ConversionOptions,
         whole: WholeRecording | None = None,
+        start_s: float = 0.0,
     ) -> Conversion:
         """Converts a recording whose features are known; saves time when it is converted more than once.
 
@@ -150,22 +156,34 @@ class Converter:
           features: of the recording, or of a segment of it.
           options: what to change.
           whole: what is known of the whole recording; None where the features are of it.
+          start_s: where in the whole recording the features begin.
+
+        Raises:
+          ConfigError: an emotion track goes on after the recording.
         """
         options.check(self.bundle)
-        whole = whole or WholeRecording(features, self.bundle.audio)
+        if whole is None:
+            options = options.within(len(features.audio) / self.sample_rate_hz)
+            whole = WholeRecording(features, self.bundle.audio)
+        options = self.resolve(options)
         embedding = self.requested_voice(features.embedding, options)
+        config = self.bundle.audio
+        times_s = start_s + np.arange(len(features.mel)) * config.hop_samples / config.sample_rate_hz
+        weights = self.emotion_weights(options, times_s)
         if options.rendering_of(self.bundle) == "source":
-            sound, mel, positions = self.source.convert(features, options, embedding, whole)
-            return Conversion(sound, self.sample_rate_hz, mel, embedding, features, self.bundle.audio, positions)
+            sound, mel, positions = self.source.convert(features, options, embedding, whole, weights)
+            return Conversion(sound, self.sample_rate_hz, mel, embedding, features, config, positions, weights)
         samples = time_warp.samples_at_rate(len(features.audio), options.rate)
         frames = frame_count(samples, self.bundle.audio)
         mel = time_warp.at_rate(features.mel, options.rate, frames)
         f0_hz = time_warp.f0_at_rate(features.f0_hz, options.rate, frames)
-        inputs = self.window_inputs(split_windows(mel), split_windows(f0_hz), embedding, whole.statistics, options)
+        at_rate = None if weights is None else time_warp.at_rate(weights, options.rate, frames)
+        windows = split_windows(mel), split_windows(f0_hz)
+        inputs = self.window_inputs(*windows, embedding, whole.statistics, options, at_rate)
         converted = np.clip(join_windows(self.engine.convert(inputs), frames), 0, 1)
         sound = self.requested_vocoder(options)(converted, samples, options.seed) / np.float32(features.level_gain)
         sound = pauses.restore_pauses(sound, features.audio, self.bundle.audio, options.rate)
-        return Conversion(sound, self.sample_rate_hz, converted, embedding, features, self.bundle.audio)
+        return Conversion(sound, self.sample_rate_hz, converted, embedding, features, config, None, weights)
 
     def transfer(
         self,
@@ -227,6 +245,7 @@ class Converter:
         embedding: Float[np.ndarray, " C"],
         statistics: LogF0Statistics,
         options: ConversionOptions,
+        weights: Float[np.ndarray, "T2 K"] | None = None,
     ) -> WindowInputs:
         """Windows of one recording as `ConversionEngine.convert` takes them.
 
@@ -235,21 +254,36 @@ class Converter:
           embedding: the voice to decode with.
           statistics: of the whole recording's F0.
           options: what to change.
+          weights: of CodeGAN's emotions at the frames of the recording; None leaves it as it is.
         """
-        count = len(mel)
+        count, frames, classes = *mel.shape[:2], self.engine.emotion_classes
         target_f0_hz = controls.change_pitch(f0_hz, statistics, options.pitch_range, options.pitch_shift)
         pitch_gain = controls.remaining_range(options)
         mel_f0_hz = controls.change_pitch(f0_hz, statistics, options.pitch_range * pitch_gain, options.pitch_shift)
         mel = move_harmonics(mel, f0_hz, mel_f0_hz, self.bundle.audio)
         normalized = normalize_f0(target_f0_hz.reshape(-1), statistics).reshape(f0_hz.shape)
         f0 = np.asarray(quantize_f0(normalized, self.engine.f0_classes))
-        wished = np.zeros((count, self.engine.emotion_classes), np.float32)
-        strength = np.zeros(count, np.float32)
-        if options.emotion is not None:
-            wished[:, self.emotions.index(options.emotion)] = 1
-            strength[:] = options.strength
+        wished, strength = np.zeros((count, frames, classes), np.float32), np.zeros((count, frames), np.float32)
+        if weights is not None:
+            strength = split_windows(weights.sum(axis=1))
+            # Where no emotion is asked for, the network sees that of the rest.
+            mean = weights.mean(axis=0) / weights.mean(axis=0).sum()
+            present = strength[..., None] > 0
+            wished = np.where(present, split_windows(weights) / np.where(present, strength[..., None], 1), mean)
         voice = np.repeat(embedding[None], count, axis=0)
         return WindowInputs(mel, mel, f0, voice, wished, strength, np.full(count, pitch_gain, np.float32))
+
+    def resolve(self, options: ConversionOptions) -> ConversionOptions:
+        """The options with the emotion of `emotion_from` found out; these options themselves where there is none."""
+        if options.emotion_from is None:
+            return options
+        raise NotImplementedError
+
+    def emotion_weights(
+        self, options: ConversionOptions, times_s: Float[np.ndarray, " T"]
+    ) -> Float[np.ndarray, "T K"] | None:
+        """`ConversionOptions.emotion_weights` for the network that converts emotions."""
+        return options.emotion_weights(times_s, self.bundle.emotions_of(options.emotion_network(self.bundle)))
 
     def requested_vocoder(self, options: ConversionOptions) -> Vocoder:
         """The requested vocoder, or the bundle's default."""

@@ -1,4 +1,8 @@
-"""What an emotion changes in a recording that is rendered from the source: see `models.prosody`."""
+"""What an emotion changes in a recording that is rendered from the source: see `models.prosody`.
+
+A mixture's change is that of its emotions, averaged: a pure emotion is what the network was trained on, and between two
+of them there is no recording to learn from.
+"""
 
 from __future__ import annotations
 
@@ -49,39 +53,42 @@ def prosody_change(
     engine: ConversionEngine,
     features: Features,
     reference: ProsodyReference,
-    emotion: Float[np.ndarray, " K"],
-    strength: float,
+    weights: Float[np.ndarray, "T K"],
     timing: float,
     config: AudioConfig,
 ) -> ProsodyChange:
-    """The change towards an emotion.
+    """The change towards emotions.
 
     Args:
       engine: the networks.
       features: of the recording, or of a segment of it.
       reference: of the whole recording.
-      emotion: weights of the bundle's emotions.
-      strength: factor of the change.
-      timing: factor of its durations besides; 0 keeps the source's.
+      weights: of the bundle's emotions at each frame: the change of an emotion times its weight.
+      timing: factor of the change of durations besides; 0 keeps the source's.
       config: of the features.
     """
     measured = _prosody(features, config)
     track, summary = prosody.network_inputs(measured, reference)
-    windows = engine.change_prosody(split_windows(track), summary, emotion)
-    change = strength * smooth(join_windows(windows, len(track)), SMOOTHING_FRAMES)
+    windows = split_windows(track)
+    strongest = weights.sum(axis=1).max()
+    change = np.zeros((len(track), prosody.CHANGE_CHANNELS))
+    for number in np.flatnonzero(weights.any(axis=0)):
+        emotion = np.eye(weights.shape[1], dtype=np.float32)[number]
+        towards = smooth(join_windows(engine.change_prosody(windows, summary, emotion), len(track)), SMOOTHING_FRAMES)
+        mean_db = towards[measured.active, 1].mean()
+        drift_db = LARGEST_DRIFT_DB / strongest
+        towards[:, 1] = mean_db + np.clip(towards[:, 1] - mean_db, -drift_db, drift_db)
+        change += weights[:, number, None] * towards
     semitones = np.clip(change[:, 0], -LARGEST_SEMITONES, LARGEST_SEMITONES)
     above_noise_db = measured.loudness_db - (reference.loudest_db - MOST_NOISE_DB)
     share = np.clip(above_noise_db / (MOST_NOISE_DB - LEAST_SPEECH_DB), 0, 1)
     speech = smooth(share[:, None], SMOOTHING_FRAMES)
-    cepstra_db = change[:, 1 : 1 + CEPSTRA]
-    mean_db = cepstra_db[measured.active, 0].mean()
-    drift_db = np.clip(cepstra_db[:, :1] - mean_db, -LARGEST_DRIFT_DB, LARGEST_DRIFT_DB)
-    gain_db = np.clip(mean_db + drift_db, -LARGEST_GAIN_DB, LARGEST_GAIN_DB)
-    shape_db = prosody.filter_of(np.where(np.arange(CEPSTRA) == 0, 0, cepstra_db), config.mel_bands)
-    filter_db = speech * (gain_db + np.clip(shape_db, -LARGEST_SHAPE_DB, LARGEST_SHAPE_DB))
+    gain_db = np.clip(change[:, 1:2], -LARGEST_GAIN_DB, LARGEST_GAIN_DB)
+    shape = np.where(np.arange(CEPSTRA) == 0, 0, change[:, 1 : 1 + CEPSTRA])
+    shape_db = np.clip(prosody.filter_of(shape, config.mel_bands), -LARGEST_SHAPE_DB, LARGEST_SHAPE_DB)
     longest = np.log(LARGEST_DURATION)
     log_duration = timing * np.clip(change[:, -1], -longest, longest) * measured.active
-    return ProsodyChange(semitones, filter_db.astype(np.float32), log_duration)
+    return ProsodyChange(semitones, (speech * (gain_db + shape_db)).astype(np.float32), log_duration)
 
 
 def _prosody(features: Features, config: AudioConfig) -> prosody.Prosody:

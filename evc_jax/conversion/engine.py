@@ -30,8 +30,8 @@ class WindowInputs:
       rhythm_mel: input of the rhythm encoder; equals `mel` unless rhythm comes from another recording.
       f0: classes of `f0_codes.quantize_f0`.
       embedding: speaker embedding for the decoder.
-      emotion: one-hot over the bundle's emotions; [N, 1] where it has none.
-      strength: of the emotion; a window with 0 keeps its codes, bit for bit.
+      emotion: a point in the simplex of CodeGAN's emotions at each frame; K is 1 where the bundle has none.
+      strength: of the emotion; a frame with 0 keeps its code, bit for bit.
       pitch_gain: factor of the pitch code.
     """
 
@@ -39,8 +39,8 @@ class WindowInputs:
     rhythm_mel: Float[np.ndarray, "N T F"]
     f0: Int[np.ndarray, "N T"]
     embedding: Float[np.ndarray, "N C"]
-    emotion: Float[np.ndarray, "N K"]
-    strength: Float[np.ndarray, " N"]
+    emotion: Float[np.ndarray, "N T K"]
+    strength: Float[np.ndarray, "N T"]
     pitch_gain: Float[np.ndarray, " N"]
 
     def __len__(self) -> int:
@@ -137,7 +137,7 @@ class ConversionEngine:
         if emotional:
             generator = self._bundle.network("codegan").network
             source = select_codes(codes, self._bundle.code)
-            strength = inputs["strength"][:, None, None]
+            strength = inputs["strength"][..., None]
             moved = source + strength * (generator.apply(params["codegan"], source, inputs["emotion"]) - source)
             codes = replace_codes(codes, self._bundle.code, jnp.where(strength == 0, source, moved))
         codes = scale_pitch(codes, inputs["pitch_gain"])

@@ -89,8 +89,40 @@ def convert_recording(converter: Converter, source: Source, options: ConversionO
     def joined(values: list, *names: str) -> dict[str, Any]:
         return {name: np.concatenate([getattr(value, name) for value in values]) for name in names}
 
+    if len(parts) == 1:
+        return parts[0]
     features = replace(parts[0].source, **joined([part.source for part in parts], "audio", "mel", "f0_hz"))
-    return replace(parts[0], source=features, **joined(parts, "audio", "mel"))
+    positions, weights = _joined_positions(parts), _joined_weights(parts)
+    sound = joined(parts, "audio", "mel")
+    return replace(parts[0], source=features, positions=positions, emotion_weights=weights, **sound)
+
+
+def _joined_positions(parts: list[Conversion]) -> Float[np.ndarray, " T"] | None:
+    """`Conversion.positions` of the whole, of those of its segments."""
+    if all(part.positions is None for part in parts):
+        return None
+    first, found = 0, []
+    for part in parts:
+        inside = part.positions
+        if inside is None:  # the rate alone says it
+            inside = np.linspace(0, max(0, len(part.source.mel) - 1), len(part.mel))
+        found.append(first + inside)
+        first += len(part.source.mel)
+    return np.concatenate(found)
+
+
+def _joined_weights(parts: list[Conversion]) -> Float[np.ndarray, "T K"] | None:
+    """`Conversion.emotion_weights` of the whole; segments without an emotion have zeros."""
+    columns = next((part.emotion_weights.shape[1] for part in parts if part.emotion_weights is not None), None)
+    if columns is None:
+        return None
+    blank = (np.zeros((len(part.source.mel), columns), np.float32) for part in parts)
+    return np.concatenate(
+        [
+            none if part.emotion_weights is None else part.emotion_weights
+            for part, none in zip(parts, blank, strict=True)
+        ]
+    )
 
 
 def convert_file(
@@ -158,6 +190,7 @@ def _convert_segments(
     with naming_errors(reader.source):
         whole = reader.read(WHOLE_S)
         features = None if whole is None else converter.extract(*whole)
+    options = converter.resolve(options)
     if features is not None:
         yield converter.convert_features(features, options)
         return
@@ -166,7 +199,9 @@ def _convert_segments(
         stats = analyse(spool, config)
     context, tail = round(CONTEXT_S * rate_hz / config.hop_samples) * config.hop_samples, np.zeros(0, np.float32)
     shared, written = stats.excerpt, 0
-    known = converter.whole_recording(shared, options)
+    duration_s = stats.segments[-1].end / rate_hz
+    options = options.within(duration_s)
+    known = converter.whole_recording(shared, options, duration_s)
     for segment in tqdm(stats.segments, desc="converting", unit="segment", leave=False, disable=not progress):
         first = max(0, segment.first - context)
         samples = _read(spool, first, segment.end + context)
@@ -176,7 +211,7 @@ def _convert_segments(
         # Frames that are not loud beside the whole recording are unvoiced.
         active = stats.active[first // config.hop_samples :][: len(features.f0_hz)]
         features = replace(features, f0_hz=np.where(active, features.f0_hz, np.float32(0)))
-        conversion = converter.convert_features(features, options, known)
+        conversion = converter.convert_features(features, options, known, first / rate_hz)
         last = segment is stats.segments[-1]
         conversion, tail = _join(conversion, segment, first, tail, written, last, options.rate)
         written += len(conversion.audio)
@@ -273,10 +308,15 @@ def _join(
     of_source = slice(kept.start // hop, kept.stop // hop + last)  # the frame at the end is the last segment's only
     source = replace(source, audio=source.audio[kept], mel=source.mel[of_source], f0_hz=source.f0_hz[of_source])
     of_output = slice(mel_first, mel_first + frames)
-    positions = conversion.positions
+    positions, weights = conversion.positions, conversion.emotion_weights
     if positions is not None:
         positions = np.clip(positions[of_output] - of_source.start, 0, max(0, len(source.mel) - 1))
     made = replace(
-        conversion, audio=sound[: end - begin], mel=conversion.mel[of_output], source=source, positions=positions
+        conversion,
+        audio=sound[: end - begin],
+        mel=conversion.mel[of_output],
+        source=source,
+        positions=positions,
+        emotion_weights=None if weights is None else weights[of_source],
     )
     return made, sound[end - begin :]

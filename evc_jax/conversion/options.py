@@ -8,14 +8,16 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from evc_jax.conversion import voice_store
+from evc_jax.conversion.emotion_files import read_track
+from evc_jax.conversion.emotion_track import MAX_STRENGTH, Curve, EmotionTrack, normalized, parse_weights
 from evc_jax.errors import BundleError, ConfigError
 from evc_jax.pretrained.bundle import RENDERINGS, Bundle
 from evc_jax.vocoders import DEFAULT_SIGMA, VOCODERS
@@ -24,7 +26,6 @@ SEXES = ("male", "female")  # in the order of VoiceGAN's one-hot vector
 ORIGINAL_VOICE = "original"
 SAMPLED_VOICE = "sampled:"
 MAX_SEED = 2**32 - 1
-MAX_STRENGTH = 3.0  # the decoder was trained on no codes further out
 
 Voice = str | os.PathLike | np.ndarray
 
@@ -39,14 +40,41 @@ class ConversionOptions:
     """What a conversion should do; the defaults rebuild the source. The options do not depend on each other.
 
     `voice` is "original", "sampled:female", "sampled:male", a file, a folder, a name, an array, or a sequence of these
-    to average: see `voices.Voices.resolve`. The other fields carry their own description: see `OPTIONS`.
+    to average: see `voices.Voices.resolve`. The emotion is given in one of three ways:
+
+    - `emotion`: a name, weights as in "happy=0.6,surprised=0.4", or a mapping; kept as a mapping whose weights add up
+      to 1.
+    - `emotion_from`: a recording with the emotion, of another sentence and speaker; a file, or samples [S] at the
+      bundle's rate.
+    - `emotion_track`: emotions over time: a file (see `emotion_files.read_track`), its content as bytes, rows (see
+      `EmotionTrack.from_rows`), or an `EmotionTrack`, which it is kept as.
+
+    `strength` is a number, or a curve over time: "0:0,1.5:1", pairs, or a `Curve`. Times are seconds of the source. The
+    other fields carry their own description: see `OPTIONS`.
 
     Raises:
       ConfigError: a value outside its bounds, an unknown vocoder or voice; the message says what to give.
     """
 
-    emotion: str | None = _option(None, "one of the bundle's emotions; default: as it is")
-    strength: float = _option(1.0, "0: as in the source, 1: the emotion, more exaggerates", low=0, high=MAX_STRENGTH)
+    emotion: str | Mapping[str, float] | None = _option(
+        None, "one of the bundle's emotions, or weights of several, as in happy=0.6,surprised=0.4; default: as it is"
+    )
+    emotion_from: Any = _option(
+        None, "a recording whose emotion to take, of any sentence, speaker and language", is_file=True
+    )
+    emotion_track: Any = _option(
+        None,
+        "emotions over time: a CSV table (start_s, end_s, emotion, strength), a TextGrid, or Audacity's labels",
+        is_file=True,
+    )
+    emotion_fade: float = _option(0.3, "seconds that a change of a track takes, around its time", low=0, high=5)
+    strength: float | str | Curve | Sequence = _option(
+        1.0,
+        "of the emotion; 0: as in the source, 1: the emotion, more exaggerates; or over time, as in 0:0,1.5:1",
+        low=0,
+        high=MAX_STRENGTH,
+        is_curve=True,
+    )
     voice: Voice | Sequence[Voice] = ORIGINAL_VOICE
     timbre: float = _option(1.0, "0: the source's voice, 1: that of the voice option, else a mixture", low=0, high=1)
     pitch_range: float = _option(1.0, "width of the melody: 0 is flat, 1 neutral", low=0, high=3)
@@ -68,6 +96,7 @@ class ConversionOptions:
     denoise: float = _option(0.0, "how much of WaveGlow's hum to take out, such as 0.1", synthesis=True, low=0, high=1)
 
     def __post_init__(self):
+        self._read_emotion()
         for option in OPTIONS:
             option.check(getattr(self, option.name))
         voices = self.voices
@@ -80,6 +109,56 @@ class ConversionOptions:
                 f"The timbre {self.timbre:g} leads from the source's voice to another one; give that voice, too."
             )
 
+    def _read_emotion(self) -> None:
+        """Brings the emotion and its strength to one form; an emotion that is given twice is refused."""
+        ways = ("emotion", "emotion_from", "emotion_track")
+        given = [name for name in ways if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ConfigError(f"Both {given[0]} and {given[1]} are given; give one of them.")
+        if self.emotion is not None:
+            object.__setattr__(self, "emotion", normalized(parse_weights(self.emotion)))
+        track = self.emotion_track
+        if isinstance(track, str | os.PathLike | bytes):
+            track = read_track(track)
+        elif track is not None and not isinstance(track, EmotionTrack):
+            track = EmotionTrack.from_rows(track)
+        object.__setattr__(self, "emotion_track", track)
+        if isinstance(self.strength, str | Sequence):
+            object.__setattr__(self, "strength", Curve.parse(self.strength))
+        if isinstance(self.emotion_from, str | os.PathLike) and not Path(self.emotion_from).is_file():
+            raise ConfigError(f"There is no recording {os.fspath(self.emotion_from)} to take an emotion from.")
+
+    @property
+    def track(self) -> EmotionTrack | None:
+        """The emotion over time, its own strength not included; None where the recording stays as it is.
+
+        `emotion_from` is not in it: see `Converter.resolve`.
+        """
+        assert not isinstance(self.emotion, str)  # see `_read_emotion`
+        return self.emotion_track if self.emotion is None else EmotionTrack.constant(self.emotion)
+
+    @property
+    def is_emotional(self) -> bool:
+        """Whether an emotion is asked for, with a strength above 0 at some time."""
+        strengths = self.strength.values if isinstance(self.strength, Curve) else (self.strength,)
+        return (self.track is not None or self.emotion_from is not None) and any(strengths)
+
+    def within(self, duration_s: float) -> ConversionOptions:
+        """The options for a recording of so many seconds; raises ConfigError where an emotion ends after it."""
+        if self.emotion_track is None:
+            return self
+        return replace(self, emotion_track=self.emotion_track.within(duration_s))
+
+    def emotion_weights(self, times_s: np.ndarray, emotions: Sequence[str]) -> np.ndarray | None:
+        """The emotion at times [T]: see `EmotionTrack.weights`, with all strengths; None where there is none at all."""
+        if self.track is None or not self.is_emotional:
+            return None
+        strength: Any = self.strength.at(times_s)[:, None] if isinstance(self.strength, Curve) else self.strength
+        weights = self.track.weights(times_s, emotions, self.emotion_fade) * np.float32(strength)
+        excess = weights.sum(axis=1, keepdims=True) / MAX_STRENGTH
+        weights = weights / np.maximum(excess, 1)
+        return weights if weights.any() else None
+
     @property
     def voices(self) -> tuple[Voice, ...]:
         """The requested voices; more than one are averaged."""
@@ -89,16 +168,21 @@ class ConversionOptions:
         """How the bundle makes the sound: as asked for, by the decoder where a vocoder is given, else as it does."""
         return self.rendering or ("decoder" if self.vocoder else bundle.default_rendering)
 
+    def emotion_network(self, bundle: Bundle) -> str:
+        """The network that converts emotions: the prosody network, or CodeGAN by the decoder and in older bundles."""
+        explicit = self.rendering_of(bundle) == "source" and bundle.has("prosody")
+        return "prosody" if explicit else "codegan"
+
     def check(self, bundle: Bundle) -> None:
         """Raises BundleError unless the bundle has the networks for them; reads no parameters."""
-        if self.emotion is not None:
-            explicit = self.rendering_of(bundle) == "source" and bundle.has("prosody")
-            network = "prosody" if explicit else "codegan"
+        if self.track is not None or self.emotion_from is not None:
+            network = self.emotion_network(bundle)
             bundle.require(network)
-            if self.emotion not in bundle.emotions_of(network):
-                known = ", ".join(bundle.emotions_of(network))
-                here = f" by {network}" if self.emotion in bundle.emotions else ""
-                raise BundleError(f"There is no emotion {self.emotion!r}{here}; choose one of {known}.")
+            for name in self.track.emotions if self.track else ():
+                if name not in bundle.emotions_of(network):
+                    known = ", ".join(bundle.emotions_of(network))
+                    here = f" by {network}" if name in bundle.emotions else ""
+                    raise BundleError(f"There is no emotion {name[:40]!r}{here}; choose one of {known}.")
         decoded = self.rendering_of(bundle) == "decoder"
         if (self.vocoder or (decoded and bundle.default_vocoder)) == "waveglow":
             bundle.require("waveglow")
@@ -119,6 +203,8 @@ class Option:
       choices: of a string, where they do not depend on the bundle.
       synthesis: whether it belongs to the making of sound, which a transfer has, too.
       bare: the value where the command line gives the name alone; None where it has to give one.
+      is_curve: whether it may also be a `Curve` over time.
+      is_file: whether a file is given, which a request to the server uploads.
       aliases: other names that the command line, the server and `Converter.convert` take.
     """
 
@@ -131,6 +217,8 @@ class Option:
     choices: tuple[str, ...] = ()
     synthesis: bool = False
     bare: float | None = None
+    is_curve: bool = False
+    is_file: bool = False
     aliases: tuple[str, ...] = ()
 
     def check(self, value: Any) -> None:
@@ -139,6 +227,10 @@ class Option:
         if self.kind is str:
             if self.choices and value is not None and value not in self.choices:
                 raise ConfigError(f"There is no {words} {value!r}; choose one of {', '.join(self.choices)}.")
+            return
+        if self.is_curve and isinstance(value, Curve):
+            for each in value.values:
+                self.check(each)
             return
         assert self.low is not None and self.high is not None  # every number has bounds
         is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
@@ -153,9 +245,13 @@ class Option:
         return f"{'a number' if self.kind is float else 'an integer'} from {low} to {high}"
 
 
+def _kind(annotation: str) -> type:
+    return {"float": float, "int": int}.get(annotation.partition(" ")[0], str)
+
+
 # All options but the voice, which is no number and no word.
 OPTIONS = tuple(
-    Option(entry.name, {"float": float, "int": int}.get(str(entry.type), str), entry.default, **entry.metadata)
+    Option(entry.name, _kind(str(entry.type)), entry.default, **entry.metadata)
     for entry in dataclasses.fields(ConversionOptions)
     if entry.metadata
 )

@@ -22,7 +22,6 @@ from evc_jax.audio.chunking import split_windows
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.mel import log_mel
 from evc_jax.conversion import changes, emotion, timbre
-from evc_jax.conversion.emotion import ProsodyChange
 from evc_jax.conversion.engine import ConversionEngine, WindowInputs
 from evc_jax.conversion.options import ConversionOptions, TransferAspects
 from evc_jax.conversion.rendering import Change, render
@@ -62,7 +61,7 @@ class SourceRenderer:
     """Conversions with one bundle, see `converter.Converter`.
 
     In its methods `features` are those of a recording or of a segment of it, `whole` what is known of the recording,
-    and `embedding` is the wished voice.
+    `embedding` is the wished voice, and `weights` [T, K] are those of the emotions at each frame; None is no emotion.
     """
 
     def __init__(self, bundle: Bundle, engine: ConversionEngine, window_inputs: Callable[..., WindowInputs]):
@@ -70,10 +69,15 @@ class SourceRenderer:
         self._bundle, self._engine, self._window_inputs = bundle, engine, window_inputs
 
     def convert(
-        self, features: Features, options: ConversionOptions, embedding: Float[np.ndarray, " C"], whole: WholeRecording
+        self,
+        features: Features,
+        options: ConversionOptions,
+        embedding: Float[np.ndarray, " C"],
+        whole: WholeRecording,
+        weights: Float[np.ndarray, "T K"] | None,
     ) -> tuple[Float[np.ndarray, " S"], Float[np.ndarray, "T F"], Float[np.ndarray, " T"] | None]:
         """Sound at the source's own level, its mel, and `Conversion.positions`."""
-        change, samples = self.requested_change(features, options, embedding, whole)
+        change, samples = self.requested_change(features, options, embedding, whole, weights)
         rendered = self._render(features, change, samples, embedding, whole.match_db)
         return *rendered, None if change.keeps_rate else change.positions
 
@@ -85,30 +89,43 @@ class SourceRenderer:
         if aspects.timbre:
             ours, theirs = (log_f0_statistics(each.f0_hz) for each in (source, target))
             shift = theirs.mean - ours.mean
-            filter_db = self._voice_filter(source, target.embedding, ours, shift, ConversionOptions())
+            filter_db = self._voice_filter(source, target.embedding, ours, shift, None)
         change = changes.transferred(source, target, aspects, filter_db)
         samples = len((target if aspects.rhythm else source).audio)
         return self._render(source, change, samples, target.embedding if aspects.timbre else source.embedding)
 
     def matching_filter_db(
-        self, features: Features, options: ConversionOptions, embedding: Float[np.ndarray, " C"], whole: WholeRecording
+        self,
+        features: Features,
+        options: ConversionOptions,
+        embedding: Float[np.ndarray, " C"],
+        whole: WholeRecording,
+        weights: Float[np.ndarray, "T K"] | None,
     ) -> Float[np.ndarray, " F"] | None:
         """`WholeRecording.match_db`, from a part of a recording that stands for it; None where none is needed."""
         if options.rendering_of(self._bundle) == "decoder" or np.array_equal(embedding, features.embedding):
             return None
-        change, samples = self.requested_change(features, options, embedding, whole)
+        change, samples = self.requested_change(features, options, embedding, whole, weights)
         sound = render(features, change, samples, self._bundle.audio)
         return timbre.matching_filter_db(sound, features.embedding, embedding, self._bundle.audio)
 
     def requested_change(
-        self, features: Features, options: ConversionOptions, embedding: Float[np.ndarray, " C"], whole: WholeRecording
+        self,
+        features: Features,
+        options: ConversionOptions,
+        embedding: Float[np.ndarray, " C"],
+        whole: WholeRecording,
+        weights: Float[np.ndarray, "T K"] | None,
     ) -> tuple[Change, int]:
         """What the options change in a recording, and how many samples it then has.
 
         Networks are read and called for an emotion or another voice only.
         """
-        emotional = _is_emotional(options)
-        prosody = self._prosody_change(features, options, whole.prosody) if emotional else None
+        prosody = None
+        if weights is not None and self._bundle.has("prosody"):
+            timing = 1 - options.keep_timing
+            known = features, whole.prosody, weights, timing, self._bundle.audio
+            prosody = emotion.prosody_change(self._engine, *known)
         log_duration = None if prosody is None else prosody.log_duration
         change, samples = changes.clock(len(features.audio), options.rate, log_duration, self._bundle.audio)
         is_other = not np.array_equal(embedding, features.embedding)
@@ -118,25 +135,11 @@ class SourceRenderer:
         change = changes.melody(features, change, whole.statistics, options, voice)
         if prosody is not None:
             change = changes.with_prosody(change, prosody)
-        by_codes = emotional and prosody is None
-        if is_other or by_codes:
-            wished = ConversionOptions(emotion=options.emotion, strength=options.strength) if by_codes else None
-            filter_db = self._voice_filter(
-                features, embedding, whole.statistics, voice.mean, wished or ConversionOptions()
-            )
+        by_codes = None if prosody is not None else weights
+        if is_other or by_codes is not None:
+            filter_db = self._voice_filter(features, embedding, whole.statistics, voice.mean, by_codes)
             change = change.with_filter(time_warp.warp(filter_db, change.positions))
         return change, samples
-
-    def _prosody_change(
-        self, features: Features, options: ConversionOptions, reference: ProsodyReference
-    ) -> ProsodyChange | None:
-        """That of the requested emotion; None where the bundle has no prosody network."""
-        if not self._bundle.has("prosody"):
-            return None
-        config, emotions = self._bundle.audio, self._bundle.emotions_of("prosody")
-        weights = np.eye(len(emotions), dtype=np.float32)[emotions.index(options.emotion)]
-        size = (options.strength, 1 - options.keep_timing)
-        return emotion.prosody_change(self._engine, features, reference, weights, *size, config)
 
     def _voice_filter(
         self,
@@ -144,15 +147,15 @@ class SourceRenderer:
         embedding: Float[np.ndarray, " C"],
         statistics: LogF0Statistics,
         register_shift: float,
-        options: ConversionOptions,
+        weights: Float[np.ndarray, "T K"] | None,
     ) -> Float[np.ndarray, "T F"]:
         """What another voice and CodeGAN's emotion change in the spectrum, at the recording's own rate and melody."""
-        if self._bundle.has("timbre_converter") and options.emotion is None:
+        if self._bundle.has("timbre_converter") and weights is None:
             converter = self._bundle.network("timbre_converter")
             return timbre.proposed_change_db(features, embedding, register_shift, converter)
         windows = split_windows(features.mel), split_windows(features.f0_hz)
         as_is = self._window_inputs(*windows, features.embedding, statistics, ConversionOptions())
-        wished = self._window_inputs(*windows, embedding, statistics, options)
+        wished = self._window_inputs(*windows, embedding, statistics, ConversionOptions(), weights)
         return changes.decoded_filter(self._engine, as_is, wished, len(features.mel), self._bundle.audio)
 
     def _render(
@@ -172,7 +175,3 @@ class SourceRenderer:
             sound = timbre.filtered(sound, match_db, config)
         mel = features.mel if sound is features.audio else np.clip(log_mel(sound, config), 0, 1)
         return sound / np.float32(features.level_gain), mel
-
-
-def _is_emotional(options: ConversionOptions) -> bool:
-    return options.emotion is not None and options.strength > 0

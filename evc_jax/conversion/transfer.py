@@ -78,8 +78,8 @@ def transfer_mel(
         rhythm_mel=split_windows(clock.mel),
         f0=classes,
         embedding=np.repeat(timbre.embedding[None], count, axis=0),
-        emotion=np.zeros((count, engine.emotion_classes), np.float32),
-        strength=np.zeros(count, np.float32),
+        emotion=np.zeros((*content.shape[:2], engine.emotion_classes), np.float32),
+        strength=np.zeros(content.shape[:2], np.float32),
         pitch_gain=np.ones(count, np.float32),
     )
     return np.clip(join_windows(engine.convert(inputs), len(clock.mel)), 0, 1)

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from evc_jax.conversion.emotion_track import MAX_STRENGTH
 from evc_jax.errors import ConfigError
 
 SECTIONS = ("emotion", "voice", "words", "vocoders", "controls", "transfer")
 QUICK_SECTIONS = ("emotion", "voice", "words")
 SPLITS = ("test", "validation")
-MAX_STRENGTH = 3.0
 
 
 @dataclass(frozen=True)

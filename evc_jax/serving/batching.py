@@ -131,7 +131,7 @@ class BatchingEngine(ConversionEngine):
             rhythm_mel=mel,
             f0=np.zeros((count, WINDOW_FRAMES), np.int32),
             embedding=np.zeros((count, EMBEDDING_DIM), np.float32),
-            emotion=np.zeros((count, self.emotion_classes), np.float32),
-            strength=np.full(count, strength, np.float32),
+            emotion=np.zeros((count, WINDOW_FRAMES, self.emotion_classes), np.float32),
+            strength=np.full((count, WINDOW_FRAMES), strength, np.float32),
             pitch_gain=np.ones(count, np.float32),
         )

@@ -22,7 +22,9 @@ def inputs_of(converter, options, seed=0):
     embedding = converter.requested_voice(features.embedding, options)
     statistics = log_f0_statistics(features.f0_hz)
     mel, f0_hz = split_windows(features.mel), split_windows(features.f0_hz)
-    return converter.window_inputs(mel, f0_hz, embedding, statistics, options), (mel, f0_hz, embedding, statistics)
+    weights = converter.emotion_weights(options, np.zeros(len(features.mel)))
+    inputs = converter.window_inputs(mel, f0_hz, embedding, statistics, options, weights)
+    return inputs, (mel, f0_hz, embedding, statistics)
 
 
 @pytest.fixture(scope="module")

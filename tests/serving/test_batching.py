@@ -19,8 +19,8 @@ from evc_jax.serving.batching import BatchingEngine
 def numbered(count, value):
     """So many windows whose content is a number."""
     mel = np.full((count, 192, 80), value, np.float32)
-    rest = np.zeros((count, 192), np.int32), np.zeros((count, 256), np.float32), np.zeros((count, 3), np.float32)
-    return WindowInputs(mel, mel, *rest, np.zeros(count, np.float32), np.zeros(count, np.float32))
+    rest = np.zeros((count, 192), np.int32), np.zeros((count, 256), np.float32), np.zeros((count, 192, 3), np.float32)
+    return WindowInputs(mel, mel, *rest, np.zeros((count, 192), np.float32), np.zeros(count, np.float32))
 
 
 def convert_all(engine, requests):

@@ -28,14 +28,20 @@ def read_text(file: Path, otherwise: Callable[[bytes], str] | None = None) -> st
     """
     try:
         data = file.read_bytes()
+    except OSError as error:
+        raise unreadable(file, error) from error
+    return decode_text(data, printable(file), otherwise)
+
+
+def decode_text(data: bytes, name: str, otherwise: Callable[[bytes], str] | None = None) -> str:
+    """`read_text` of the content of a file; `name` stands for it in messages."""
+    try:
         return data.decode(_encoding(data))
     except UnicodeDecodeError as error:
         if otherwise is not None:
             return otherwise(data)
-        line, name = data.count(b"\n", 0, error.start) + 1, _encoding(data).removesuffix("-sig").upper()
-        raise DataError(f"{printable(file)}, line {line}: the text is not {name}; save the file as UTF-8.") from error
-    except OSError as error:
-        raise unreadable(file, error) from error
+        line, encoding = data.count(b"\n", 0, error.start) + 1, _encoding(data).removesuffix("-sig").upper()
+        raise DataError(f"{name}, line {line}: the text is not {encoding}; save the file as UTF-8.") from error
 
 
 def optional_text(file: Path) -> str:
@@ -56,7 +62,12 @@ def read_csv(file: Path, required: Sequence[str], expected: str) -> Iterator[tup
       DataError: the file cannot be read or decoded, lacks a column, or has a row that does not fit its head, as one
         with a quotation mark that is not closed.
     """
-    reader = csv.reader(io.StringIO(read_text(file), newline=""), strict=True)
+    yield from rows_of_csv(read_text(file), printable(file), required, expected)
+
+
+def rows_of_csv(text: str, name: str, required: Sequence[str], expected: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """`read_csv` of the text of a file; `name` stands for it in messages."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     columns: list[str] = []
     start = 1
     try:
@@ -64,11 +75,11 @@ def read_csv(file: Path, required: Sequence[str], expected: str) -> Iterator[tup
             fields = [field.strip() for field in fields]
             if not columns:
                 columns = fields
-                if absent := [name for name in required if name not in columns]:
-                    raise DataError(f"{printable(file)} has no column {' or '.join(absent)}; {expected}.")
+                if absent := [column for column in required if column not in columns]:
+                    raise DataError(f"{name} has no column {' or '.join(absent)}; {expected}.")
             elif any(fields[len(columns) :]):
                 raise DataError(
-                    f"{printable(file)}, line {start}: {len(fields)} fields where there are {len(columns)} columns; "
+                    f"{name}, line {start}: {len(fields)} fields where there are {len(columns)} columns; "
                     "put a field that holds commas between quotation marks."
                 )
             elif fields:
@@ -76,11 +87,11 @@ def read_csv(file: Path, required: Sequence[str], expected: str) -> Iterator[tup
             start = reader.line_num + 1
     except csv.Error as error:
         raise DataError(
-            f"{printable(file)}, line {start}: a quotation mark is not closed, or a field is longer than "
+            f"{name}, line {start}: a quotation mark is not closed, or a field is longer than "
             f"{csv.field_size_limit():,} characters ({one_line(error)}); mend the line."
         ) from error
     if not columns:
-        raise DataError(f"{printable(file)} has no column {' or '.join(required)}; {expected}.")
+        raise DataError(f"{name} has no column {' or '.join(required)}; {expected}.")
 
 
 def unreadable(file: Path, error: OSError) -> DataError:
