@@ -121,8 +121,8 @@ class AdaptiveInstanceNorm(nnx.Module):
     def __init__(self, channels: int, conditions: int, *, keys: KeySequence, dtype: str):
         self.style = Linear(conditions, 2 * channels, dtype=dtype, keys=keys)
 
-    def __call__(self, x: Float[Array, "B T C"], condition: Float[Array, "B K"]) -> Float[Array, "B T C"]:
-        scale, bias = jnp.split(self.style(condition)[:, None], 2, axis=-1)
+    def __call__(self, x: Float[Array, "B T C"], condition: Float[Array, "B #T K"]) -> Float[Array, "B T C"]:
+        scale, bias = jnp.split(self.style(condition), 2, axis=-1)
         return (1.0 + scale) * standardize(x, axes=(1,)).astype(x.dtype) + bias
 
 
@@ -136,14 +136,14 @@ class ResidualBlock(nnx.Module):
         self.conv2 = Conv1d(channels, channels, kernel, dtype=dtype, keys=keys)
         self.norm2 = AdaptiveInstanceNorm(channels, config.emotions, dtype=dtype, keys=keys)
 
-    def __call__(self, x: Float[Array, "B T C"], condition: Float[Array, "B K"]) -> Float[Array, "B T C"]:
+    def __call__(self, x: Float[Array, "B T C"], condition: Float[Array, "B #T K"]) -> Float[Array, "B T C"]:
         hidden = jax.nn.relu(self.norm1(self.conv1(x), condition))
         hidden = jax.nn.relu(self.norm2(self.conv2(hidden), condition))
         return (x + hidden) / math.sqrt(2.0)
 
 
 class CodeGenerator(nnx.Module):
-    """Codes of any emotion to codes of the requested emotion."""
+    """Codes of any emotion to codes of the requested emotion or mixture of emotions."""
 
     def __init__(self, config: CodeGANConfig, *, keys: KeySequence):
         self.frame_multiple = RESAMPLING_STRIDE ** len(config.up_widths)
@@ -159,18 +159,34 @@ class CodeGenerator(nnx.Module):
         last = (top, *config.up_widths)[-1]
         self.output = Conv1d(last, config.code_channels, 1, dtype=config.dtype, keys=keys)
 
-    def __call__(self, codes: Float[Array, "B T C"], emotion_onehot: Float[Array, "B K"]) -> Float[Array, "B T C"]:
-        """Any T; lengths that the halvings do not divide are padded with the last frame and cut again."""
+    def __call__(
+        self, codes: Float[Array, "B T C"], emotion: Float[Array, "B K"] | Float[Array, "B T K"]
+    ) -> Float[Array, "B T C"]:
+        """Any T; lengths that the halvings do not divide are padded with the last frame and cut again.
+
+        Args:
+          codes: of any emotion.
+          emotion: weights of the emotions, which sum to one; a single 1 is a pure emotion. [B, T, K] change over time.
+        """
         frames = codes.shape[1]
-        x = jnp.pad(codes, ((0, 0), (0, -frames % self.frame_multiple), (0, 0)), mode="edge")
+        x = self._padded(codes)
         for layer in self.down:
             x = layer(x)
+        if emotion.ndim == 2:
+            condition = emotion[:, None]
+        else:
+            # A residual block's frame stands for several frames of the codes.
+            condition = self._padded(emotion).reshape(*x.shape[:2], self.frame_multiple, -1).mean(axis=2)
         for block in self.residual:
-            x = block(x, emotion_onehot)
+            x = block(x, condition)
         for layer in self.up:
             x = layer(x)
         converted = at_least_float32(self.output(x)[:, :frames])
         return codes + converted if self.adds_input else converted
+
+    def _padded(self, x: Float[Array, "B T C"]) -> Float[Array, "B T2 C"]:
+        """To a length that the halvings divide."""
+        return jnp.pad(x, ((0, 0), (0, -x.shape[1] % self.frame_multiple), (0, 0)), mode="edge")
 
 
 class CodeDiscriminator(nnx.Module):

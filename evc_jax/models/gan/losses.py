@@ -18,6 +18,7 @@ from evc_jax.errors import ConfigError
 from evc_jax.models.network import Network, Params, pytree_dataclass
 
 Metrics = dict[str, Array]
+Labels = Int[Array, " B"] | Float[Array, "B K"]  # numbers of classes, or each class's share; shares sum to one
 
 
 @pytree_dataclass
@@ -79,37 +80,43 @@ def gradient_penalty(
     return jnp.mean((norms - 1.0) ** 2)
 
 
+def soft_labels(labels: Labels, classes: int) -> Float[Array, "B K"]:
+    """The classes' shares."""
+    return jax.nn.one_hot(labels, classes) if labels.ndim == 1 else labels
+
+
 def cross_entropy(
-    logits: Float[Array, "B K"], labels: Int[Array, " B"], sample_weights: Float[Array, " B"] | None = None
+    logits: Float[Array, "B K"], labels: Labels, sample_weights: Float[Array, " B"] | None = None
 ) -> Float[Array, ""]:
     """Mean cross-entropy; with weights, which must average to one over the whole batch, the weighted mean."""
-    losses = -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[:, None], axis=1)[:, 0]
+    losses = -jnp.sum(soft_labels(labels, logits.shape[-1]) * jax.nn.log_softmax(logits), axis=-1)
     return losses.mean() if sample_weights is None else jnp.mean(sample_weights * losses)
 
 
 def sample_weights(
     class_weights: Float[Array, " K"],
-    labels: Int[Array, " B"],
+    labels: Labels,
     mean_over_devices: Callable[[Array], Array] = lambda mean: mean,
 ) -> Float[Array, " B"]:
-    """The classes' weights, one per sample, brought to an average of one over the batch.
+    """The classes' weights, one per sample, brought to an average of one over the batch; of mixtures their mean.
 
     A batch may be a part of a larger one, on this device or in this micro-batch: weights are made once for all of it,
     so that the mean of the parts' losses is the loss of the whole.
     """
-    weights = class_weights[labels]
+    weights = jnp.sum(soft_labels(labels, len(class_weights)) * class_weights, axis=-1)
     return weights / mean_over_devices(weights.mean())
 
 
-def accuracy(logits: Float[Array, "B K"], labels: Int[Array, " B"]) -> Float[Array, ""]:
-    """Share of samples whose largest logit is the label's."""
-    return jnp.mean((logits.argmax(-1) == labels).astype(jnp.float32))
+def accuracy(logits: Float[Array, "B K"], labels: Labels) -> Float[Array, ""]:
+    """Share of samples whose largest logit is the label's, or that of its largest share."""
+    expected = soft_labels(labels, logits.shape[-1]).argmax(-1)
+    return jnp.mean((logits.argmax(-1) == expected).astype(jnp.float32))
 
 
 def critic_loss(
     discriminate: Callable[[Array], DiscriminatorOutput],
     real: Float[Array, "B *S"],
-    real_labels: Int[Array, " B"],
+    real_labels: Labels,
     fake: Float[Array, "B *S"],
     alpha: Float[Array, " B"],
     weights: GanWeights,
@@ -144,10 +151,10 @@ def voices(
 
 
 def converted(
-    nets: GanNetworks, g_params: Params, codes: Float[Array, "B T C"], labels: Int[Array, " B"]
+    nets: GanNetworks, g_params: Params, codes: Float[Array, "B T C"], labels: Labels
 ) -> Float[Array, "B T C"]:
     """CodeGAN's conversions to the emotions `labels`."""
-    return nets.generator.apply(g_params, codes, jax.nn.one_hot(labels, nets.generator.config.emotions))
+    return nets.generator.apply(g_params, codes, soft_labels(labels, nets.generator.config.emotions))
 
 
 def voicegan_generator_loss(
@@ -167,8 +174,8 @@ def codegan_generator_loss(
     g_params: Params,
     d_params: Params,
     codes: Float[Array, "B T C"],
-    labels: Int[Array, " B"],
-    target_labels: Int[Array, " B"],
+    labels: Labels,
+    target_labels: Labels,
     target_weights: Float[Array, " B"] | None = None,
     weights: GanWeights = CODEGAN_WEIGHTS,
 ) -> tuple[Float[Array, ""], Metrics]:
@@ -184,7 +191,7 @@ def codegan_generator_loss(
 
 
 def _deceive(
-    output: DiscriminatorOutput, labels: Array, weights: GanWeights, label_weights: Array | None = None
+    output: DiscriminatorOutput, labels: Labels, weights: GanWeights, label_weights: Array | None = None
 ) -> tuple[Float[Array, ""], Metrics]:
     """What both generators minimise, from the discriminator's output for their fakes."""
     source, classification = output.source.mean(), cross_entropy(output.classes, labels, label_weights)

@@ -17,8 +17,8 @@ from evc_jax.audio.plotting import Panel, Picture
 from evc_jax.config import from_mapping
 from evc_jax.features.f0_codes import quantize_f0
 from evc_jax.models.speechsplit.codes import replace_codes, select_codes
-from evc_jax.pretrained.bundle import TrainedNetwork, build_network
-from evc_jax.pretrained.workdir import load_for_inference
+from evc_jax.pretrained.bundle import TrainedNetwork
+from evc_jax.pretrained.start import trained_network
 from evc_jax.training.config import TrainConfig
 from evc_jax.training.samples.sample_logger import SampleLogger, Summary, picture
 from evc_jax.training.samples.utterances import Utterance, batch, choose
@@ -56,9 +56,7 @@ class CodeGANSampleLogger(SampleLogger):
 
     @functools.cached_property
     def _speechsplit(self) -> TrainedNetwork:
-        trained = load_for_inference(self._options.speechsplit, self._options.speechsplit_checkpoint)
-        network = build_network("speechsplit", trained.networks["speechsplit"])
-        return TrainedNetwork(network, trained.params["speechsplit"])
+        return trained_network(self._options.speechsplit, "speechsplit", self._options.speechsplit_checkpoint)
 
     def _codes_picture(self, utterance: Utterance, codes: Mapping[str, Float[np.ndarray, "T C"]]) -> Summary:
         encoders = self._speechsplit.network.config

@@ -11,13 +11,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from evc_jax.data.dataset import dataset_info, open_split, utterance_ids
 from evc_jax.errors import ConfigError
 from evc_jax.models.gan import losses as gan_losses
 from evc_jax.models.gan.codegan import CodeDiscriminator, CodeGANConfig, CodeGenerator
 from evc_jax.pretrained.bundle import CODES
-from evc_jax.pretrained.workdir import load_for_inference
+from evc_jax.pretrained.start import trained_network
 from evc_jax.training.checkpoints import fingerprint
 from evc_jax.training.parallel import mean_over_devices
 from evc_jax.training.system import Batch
@@ -30,10 +31,14 @@ class Options:
     """What is converted to what.
 
     Attributes:
-      speechsplit: the work directory of the SpeechSplit training whose encoder is used, frozen.
-      speechsplit_checkpoint: which of its checkpoints, "best", "last" or a step; see `workdir.load_for_inference`.
+      speechsplit: a bundle ("embedded" is the one of the package) or the work directory of a training, whose
+        SpeechSplit encodes, frozen.
+      speechsplit_checkpoint: which of a work directory's checkpoints, "best", "last" or a step; see
+        `workdir.load_for_inference`.
       code: one of `CODES`.
       emotions: the emotions to convert between; utterances with another one are left out.
+      mixed_share: share of the targets that mix two of the emotions, with a weight that is drawn uniformly.
+        NOTE: 0 is the reference, whose targets are single emotions.
       overlap_frames: how much neighbouring windows of an utterance share; more gives more windows to train on.
       weights: of the loss terms.
       discriminator_steps: updates of the discriminator per update of the generator.
@@ -43,6 +48,7 @@ class Options:
     speechsplit_checkpoint: str = "last"
     code: str = "pitch_rhythm"
     emotions: tuple[str, ...] = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+    mixed_share: float = 0.5
     overlap_frames: int = 160
     weights: gan_losses.GanWeights = field(default_factory=lambda: gan_losses.CODEGAN_WEIGHTS)
     discriminator_steps: int = 5
@@ -52,6 +58,8 @@ class Options:
             raise ConfigError(f"config.options.code is {self.code!r}; expected one of {', '.join(CODES)}.")
         if len(set(self.emotions)) < 2:
             raise ConfigError(f"config.options.emotions is {self.emotions}; name at least two different ones.")
+        if not 0 <= self.mixed_share <= 1:
+            raise ConfigError(f"config.options.mixed_share is {self.mixed_share}; expected 0 to 1.")
 
 
 class CodeGANSystem(GanSystem):
@@ -80,13 +88,13 @@ class CodeGANSystem(GanSystem):
         return dataclasses.replace(super().network_config(), code_channels=train.codes.shape[-1], emotions=emotions)
 
     def draw(self, batch: Batch, keys: jax.Array, batch_mean: Callable = mean_over_devices) -> Batch:
-        """Adds target emotions, interpolation factors and the emotions' weights, all [B].
+        """Adds target emotions [B, K], interpolation factors [B] and the emotions' weights [B].
 
         NOTE: targets are drawn from the emotions' shares in the data, which is what the reference's permutation of the
         batch's labels amounts to, but independent of how the batch lies over devices.
         """
         target_keys, alpha_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
-        target = jax.vmap(lambda key: jax.random.categorical(key, self._log_shares))(target_keys)
+        target = jax.vmap(self._draw_target)(target_keys)
         return {
             **batch,
             "target": target,
@@ -94,6 +102,16 @@ class CodeGANSystem(GanSystem):
             "emotion_weight": gan_losses.sample_weights(self._class_weights, batch["emotion"], batch_mean),
             "target_weight": gan_losses.sample_weights(self._class_weights, target, batch_mean),
         }
+
+    def _draw_target(self, key: jax.Array) -> Float[jax.Array, " K"]:
+        """A sample's target: one emotion or a mixture of two."""
+        first_key, second_key, mixed_key, weight_key = jax.random.split(key, 4)
+        numbers = jnp.arange(len(self._log_shares))
+        first = jax.random.categorical(first_key, self._log_shares)
+        second = jax.random.categorical(second_key, jnp.where(numbers == first, -jnp.inf, self._log_shares))
+        mixed = jax.random.bernoulli(mixed_key, self.options.mixed_share)
+        weight = jnp.where(mixed, jax.random.uniform(weight_key), 1.0)
+        return jnp.where(numbers == first, weight, jnp.where(numbers == second, 1.0 - weight, 0.0))
 
     def fake(self, generator: Any, batch: Batch) -> jax.Array:
         return gan_losses.converted(self.nets, generator, batch["codes"], batch["target"])
@@ -129,7 +147,7 @@ class CodeGANSystem(GanSystem):
     @functools.cached_property
     def _encoder(self) -> tuple[CodeEncoder, str]:
         """The frozen encoder, and the fingerprint of its parameters."""
-        trained = load_for_inference(self.options.speechsplit, self.options.speechsplit_checkpoint)
+        trained = trained_network(self.options.speechsplit, "speechsplit", self.options.speechsplit_checkpoint)
         return CodeEncoder(trained, self.options.code, self.options.overlap_frames), fingerprint(trained.params)
 
     def records(self, split: str) -> EncodedSplit:

@@ -16,15 +16,11 @@ from jaxtyping import Float, Int
 from tqdm import tqdm
 
 from evc_jax.audio.chunking import WINDOW_FRAMES, split_windows
-from evc_jax.config import from_mapping
 from evc_jax.data.dataset import SplitSource
-from evc_jax.errors import ConfigError, DataError
+from evc_jax.errors import DataError
 from evc_jax.features.f0_codes import LogF0Statistics, normalize_f0, quantize_f0
-from evc_jax.models.network import Network
 from evc_jax.models.speechsplit.codes import select_codes
-from evc_jax.models.speechsplit.config import SpeechSplitConfig
-from evc_jax.models.speechsplit.network import SpeechSplit
-from evc_jax.pretrained.workdir import Trained
+from evc_jax.pretrained.bundle import TrainedNetwork
 from evc_jax.training.storage import read_cache, replaced_file
 
 BATCH_WINDOWS = 32
@@ -34,20 +30,12 @@ CODE_FIELDS = ("mel", "f0_hz", "log_f0_mean", "log_f0_std", "emotion")
 class CodeEncoder:
     """A frozen SpeechSplit that turns utterances into windows of codes."""
 
-    def __init__(self, trained: Trained, code: str, overlap_frames: int):
-        """`code` names the part CodeGAN works on; windows of 192 frames share `overlap_frames`.
-
-        Raises:
-          ConfigError: the checkpoint is not one of SpeechSplit.
-        """
-        if "speechsplit" not in trained.params:
-            raise ConfigError(f"config.options.speechsplit leads to a training of {trained.system}, not SpeechSplit.")
-        config = from_mapping(SpeechSplitConfig, trained.networks["speechsplit"], "the SpeechSplit checkpoint")
-        self.overlap_frames, self.f0_classes = overlap_frames, config.f0_classes
-        network, params = Network(SpeechSplit, config), trained.params["speechsplit"]
+    def __init__(self, speechsplit: TrainedNetwork, code: str, overlap_frames: int):
+        """`code` names the part CodeGAN works on; windows of 192 frames share `overlap_frames`."""
+        self.overlap_frames, self.f0_classes = overlap_frames, speechsplit.network.config.f0_classes
 
         def encode(mel, f0):
-            return select_codes(network.apply(params, mel, f0, method="encode"), code)
+            return select_codes(speechsplit.network.apply(speechsplit.params, mel, f0, method="encode"), code)
 
         self._encode = jax.jit(encode)
 
