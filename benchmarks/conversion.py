@@ -48,13 +48,14 @@ def parts(converter: Converter, samples: np.ndarray, features: Features) -> dict
     options = list(conversions.values())[-1]
     statistics = log_f0_statistics(features.f0_hz)
     windows = split_windows(features.mel), split_windows(features.f0_hz)
+    weights = converter.emotion_weights(options, np.zeros(len(features.mel)))
     found: dict[str, Callable[[], Any]] = {
         "features": lambda: converter.extract(samples, config.sample_rate_hz),
         "  of that mel": lambda: log_mel(features.audio, config),
         "  of that F0": lambda: pitch.estimate_f0(features.audio, config),
         "  of that embedding": lambda: speaker.embed(samples),
         "networks": lambda: converter.engine.convert(
-            converter.window_inputs(*windows, features.embedding, statistics, options)
+            converter.window_inputs(*windows, features.embedding, statistics, options, weights)
         ),
     }
     for name in dict.fromkeys(each.vocoder for each in conversions.values()):

@@ -70,7 +70,7 @@ def _content(path: Path) -> bytes:
 def _json_rows(text: str) -> list[Any]:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"it is no JSON ({one_line(error)}); {_EXPECTED}.") from error
 
 

@@ -108,7 +108,7 @@ class EmotionTrack:
         return cls((EmotionSpan(0.0, math.inf, mixture),))
 
     @classmethod
-    def from_rows(cls, rows: Iterable[Mapping[str, Any]]) -> EmotionTrack:
+    def from_rows(cls, rows: Iterable[Any]) -> EmotionTrack:
         """A track of rows with start_s, end_s, emotion and, optionally, strength.
 
         Where a row has no strength, the sum of its weights is it: "happy=0.7" is a weak happy.
@@ -129,8 +129,8 @@ class EmotionTrack:
                 raise ConfigError(f"Row {number} of the emotion track has no {lacking[0]}; give it.")
             weights = parse_weights(row["emotion"])
             given = row.get("strength")
-            strength = sum(weights.values()) if given in (None, "") else _number(given, f"the strength of row {number}")
-            start_s, end_s = (_number(row[name], f"{name} of row {number}") for name in ("start_s", "end_s"))
+            strength = sum(weights.values()) if given in (None, "") else _number(given, f"The strength of row {number}")
+            start_s, end_s = (_number(row[name], f"The {name} of row {number}") for name in ("start_s", "end_s"))
             spans.append(EmotionSpan(start_s, end_s, normalized(weights), strength))
         return cls(tuple(spans))
 
@@ -201,14 +201,14 @@ def parse_weights(value: str | Mapping[str, float]) -> dict[str, float]:
     if isinstance(value, str) and value.lstrip().startswith("{"):
         try:
             value = json.loads(value, object_pairs_hook=_once)
-        except ValueError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise ConfigError(f"The emotion {text!r} is no JSON object; give as in happy=0.6,surprised=0.4.") from error
     if isinstance(value, str):
         parts = [part.strip().partition("=") for part in value.split(",")]
         value = _once([(name.strip(), number.strip() if equals else 1.0) for name, equals, number in parts])
     if not isinstance(value, Mapping) or not value or not all(isinstance(name, str) and name for name in value):
         raise ConfigError(f"The emotion {text!r} cannot be read; give a name, or as in happy=0.6,surprised=0.4.")
-    weights = {name: _number(weight, f"the weight of {name}") for name, weight in value.items()}
+    weights = {name: _number(weight, f"The weight of {name}") for name, weight in value.items()}
     for name, weight in weights.items():
         if weight < 0:
             raise ConfigError(f"The weight of {name} is {weight:g}; give 0 or more.")
@@ -243,5 +243,5 @@ def _number(value: Any, what: str) -> float:
     except (TypeError, ValueError):
         number = math.nan
     if isinstance(value, bool) or not math.isfinite(number):
-        raise ConfigError(f"{what[0].upper()}{what[1:]} is {str(value)[:40]!r}; give a number.")
+        raise ConfigError(f"{what} is {str(value)[:40]!r}; give a number.")
     return number

@@ -137,8 +137,12 @@ class ConversionEngine:
         if emotional:
             generator = self._bundle.network("codegan").network
             source = select_codes(codes, self._bundle.code)
-            strength = inputs["strength"][..., None]
-            moved = source + strength * (generator.apply(params["codegan"], source, inputs["emotion"]) - source)
+            # A frame of the codes stands for several of the mel.
+            strength, emotion = (
+                each.reshape(*source.shape[:2], -1, each.shape[-1]).mean(axis=2)
+                for each in (inputs["strength"][..., None], inputs["emotion"])
+            )
+            moved = source + strength * (generator.apply(params["codegan"], source, emotion) - source)
             codes = replace_codes(codes, self._bundle.code, jnp.where(strength == 0, source, moved))
         codes = scale_pitch(codes, inputs["pitch_gain"])
         return autoencoder.apply(params["speechsplit"], codes, inputs["embedding"], method="decode")

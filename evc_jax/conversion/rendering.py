@@ -3,7 +3,7 @@
 - Nothing changes: the recording itself, sample for sample.
 - The spectrum changes: the recording is filtered, with its own phases.
 - The clock changes: pieces of the recording are laid on the new clock, where they continue each other.
-- F0 changes: voiced stretches are resynthesized by WORLD, whose envelope keeps the formants where they are. Everything
+- F0 changes: voiced stretches in which it does are resynthesized by WORLD, whose envelope keeps the formants where they are. Everything
   else, breath, fricatives and background, is the recording's own sound.
 
 A change may be louder than full scale. Nothing is cut here: saving a file and the server's answer scale a recording
@@ -21,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from evc_jax.audio.band_filter import filter_bands
 from evc_jax.audio.config import AudioConfig
@@ -126,7 +126,16 @@ def _replace_voice(
         return sound
     # Beside voiced stretches the F0 at their ends is used.
     log_f0 = np.interp(np.arange(count), np.flatnonzero(voiced), np.log(source_hz[voiced]))
-    wanted = log_f0 + np.interp(frames, np.arange(len(change.log_f0)), change.log_f0)
+    added = np.interp(frames, np.arange(len(change.log_f0)), change.log_f0)
+    wanted, voiced = log_f0 + added, _stretches_with(voiced, np.abs(added) > INAUDIBLE_LOG_F0)
     times_s = positions * config.hop_samples / rate_hz
     voice, share = world.resynthesize(features.audio, times_s, np.exp(log_f0), np.exp(wanted), voiced, rate_hz)
     return (1 - share[: len(sound)]) * sound + voice[: len(sound)]
+
+
+def _stretches_with(voiced: Bool[np.ndarray, " N"], wanted: Bool[np.ndarray, " N"]) -> Bool[np.ndarray, " N"]:
+    """The voiced stretches that have a wanted frame, each as a whole: within one the phase would break."""
+    found = np.zeros_like(voiced)
+    for first, end in np.flatnonzero(np.diff(voiced, prepend=False, append=False)).reshape(-1, 2):
+        found[first:end] = wanted[first:end].any()
+    return found

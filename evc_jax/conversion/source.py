@@ -74,7 +74,7 @@ class SourceRenderer:
         options: ConversionOptions,
         embedding: Float[np.ndarray, " C"],
         whole: WholeRecording,
-        weights: Float[np.ndarray, "T K"] | None,
+        weights: Float[np.ndarray, "T2 K"] | None,
     ) -> tuple[Float[np.ndarray, " S"], Float[np.ndarray, "T F"], Float[np.ndarray, " T"] | None]:
         """Sound at the source's own level, its mel, and `Conversion.positions`."""
         change, samples = self.requested_change(features, options, embedding, whole, weights)

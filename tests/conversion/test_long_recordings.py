@@ -40,10 +40,10 @@ class Repeater(Converter):
     def extract(self, audio, rate_hz):
         raise AssertionError("a recording of several segments is extracted segment by segment")
 
-    def whole_recording(self, excerpt, options):
+    def whole_recording(self, excerpt, options, duration_s):
         return WholeRecording(excerpt, CONFIG)
 
-    def convert_features(self, features, options, whole=None):
+    def convert_features(self, features, options, whole=None, start_s=0.0):
         self.received.append((features, whole))
         samples = round(len(features.audio) / options.rate)
         if self.f0_hz is None:

@@ -100,9 +100,7 @@ def test_the_bundle_chooses_and_a_vocoder_means_the_decoder():
 @pytest.mark.parametrize("options", [{}, {"pitch_shift": 4}, {"rate": 0.8}])
 def test_what_the_decoder_makes_of_an_emotion_filters_the_recording(converter, features, monkeypatch, options):
     """A decoder that makes the emotional mel 4 dB louder, and else returns what it is given."""
-    monkeypatch.setattr(
-        converter.engine, "convert", lambda windows: windows.mel + 0.04 * windows.strength[:, None, None]
-    )
+    monkeypatch.setattr(converter.engine, "convert", lambda windows: windows.mel + 0.04 * windows.strength[..., None])
     plain, moved = (
         converter.convert_features(features, ConversionOptions(rendering="source", emotion=emotion, **options))
         for emotion in (None, EMOTIONS[1])

@@ -114,7 +114,8 @@ def test_sharing_changes_no_bit():
         features = converter.extract(tone(0.6 + 0.5 * i, f0_hz=120 + 60 * i, seed=i), 16000)
         windows = split_windows(features.mel), split_windows(features.f0_hz)
         statistics, options = log_f0_statistics(features.f0_hz), ConversionOptions(emotion=emotion)
-        inputs = converter.window_inputs(*windows, features.embedding, statistics, options)
+        weights = converter.emotion_weights(options, np.zeros(len(features.mel)))
+        inputs = converter.window_inputs(*windows, features.embedding, statistics, options, weights)
         requests += [concatenate([inputs] * count) for count in (1, 2, 5)]
     engine = BatchingEngine(converter.bundle, wait_ms=1000, on_batch=sizes.append)
     for each, result in zip(requests, convert_all(engine, requests), strict=True):
