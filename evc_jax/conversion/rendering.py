@@ -3,8 +3,8 @@
 - Nothing changes: the recording itself, sample for sample.
 - The spectrum changes: the recording is filtered, with its own phases.
 - The clock changes: pieces of the recording are laid on the new clock, where they continue each other.
-- F0 changes: voiced stretches in which it does are resynthesized by WORLD, whose envelope keeps the formants where they are. Everything
-  else, breath, fricatives and background, is the recording's own sound.
+- F0 changes: voiced stretches in which it does are resynthesized by WORLD, whose envelope keeps the formants where they
+  are. Everything else, breath, fricatives and background, is the recording's own sound.
 
 A change may be louder than full scale. Nothing is cut here: saving a file and the server's answer scale a recording
 down as a whole (`audio.io.save`), so that no segment of a long recording gets a gain of its own.
