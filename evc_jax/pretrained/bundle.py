@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -18,7 +18,10 @@ from evc_jax.errors import BundleError, ConfigError, one_line
 from evc_jax.files import ASSETS, atomic_dir, printable
 
 if TYPE_CHECKING:
+    from evc_jax.features.emotion_classifier import EmotionClassifier
     from evc_jax.features.register import Register
+
+T = TypeVar("T")
 
 FORMAT = 1
 DESCRIPTION_FILE = "bundle.json"
@@ -105,11 +108,25 @@ class Bundle:
         """
         from evc_jax.features.register import Register  # the command line's help must not pay for it
 
-        stored = self.description.get("register")
+        return self._stored("register", Register.from_mapping)
+
+    @property
+    def emotion_classifier(self) -> EmotionClassifier | None:
+        """Which emotion a recording is spoken in; None where the bundle does not know it.
+
+        Raises:
+          BundleError: what it knows is damaged.
+        """
+        from evc_jax.features.emotion_classifier import EmotionClassifier
+
+        return self._stored("emotion_classifier", EmotionClassifier.from_mapping)
+
+    def _stored(self, name: str, read: Callable[[Mapping[str, Any]], T]) -> T | None:
+        stored = self.description.get(name)
         try:
-            return None if stored is None else Register.from_mapping(stored)
+            return None if stored is None else read(stored)
         except (TypeError, ValueError, KeyError) as error:
-            raise _damaged(self.path, f"its register holds no weights ({one_line(error)})") from error
+            raise _damaged(self.path, f"its {name} holds no weights ({one_line(error)})") from error
 
     def network(self, name: str) -> TrainedNetwork:
         """The network with its parameters, read on the first call.

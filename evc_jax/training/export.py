@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 from collections.abc import Mapping, Sequence
@@ -16,8 +17,10 @@ from evc_jax.audio.io import from_pcm
 from evc_jax.config import from_mapping, to_mapping
 from evc_jax.data.dataset import audio_config, dataset_info, open_speakers, open_split
 from evc_jax.data.sampling import spread_evenly
-from evc_jax.errors import ConfigError, DataError
+from evc_jax.errors import AudioError, ConfigError, DataError
 from evc_jax.evaluation.vocoders import copy_synthesis
+from evc_jax.features.emotion_classifier import READ, EmotionClassifier, fit_emotion_classifier
+from evc_jax.features.emotion_statistics import statistics
 from evc_jax.features.register import Register, fit_register, mean_error_semitones
 from evc_jax.models.speechsplit.config import ENCODERS
 from evc_jax.pretrained import bundle as bundles
@@ -29,6 +32,8 @@ TEST_RECORDINGS = 32
 MAX_TEST_SECONDS = 5.0
 # With fewer the register of a voice cannot be told from its embedding.
 MIN_REGISTER_SPEAKERS = 20
+READ_RECORDINGS = 500  # of a dataset without emotions
+EMOTION_FIELDS = ("mel", "f0_hz", "utterance_embedding", "emotion", "speaker")
 
 
 def export_bundle(
@@ -93,6 +98,10 @@ def export_bundle(
     if (register := _fit_register(data, data_dir)) is not None:
         description["register"] = register[0].to_mapping()
         description["evaluation"]["register_error_semitones"] = register[1]
+        fitted = _fit_emotion_classifier(data, data_dir, description["emotions"], loaded.audio, register[0])
+        if fitted is not None:
+            description["emotion_classifier"] = fitted[0].to_mapping()
+            description["evaluation"]["emotion_recall"] = round(fitted[1], 2)
     if datasets:
         errors = copy_synthesis(loaded, _test_recordings(data_dir, datasets, loaded.audio))
         description["evaluation"]["copy_synthesis_mel_l1"] = errors
@@ -224,6 +233,29 @@ def _fit_register(data: Sequence[Mapping[str, Any]], data_dir: str) -> tuple[Reg
     except DataError:  # small corpora have no speakers to spare
         return register, None
     return register, round(mean_error_semitones(register, others.embeddings, others.log_f0_mean), 2)
+
+
+def _fit_emotion_classifier(
+    data: Sequence[Mapping[str, Any]], data_dir: str, emotions: Sequence[str], config: AudioConfig, register: Register
+) -> tuple[EmotionClassifier, float] | None:
+    """The classifier of the bundle's emotions, of the speakers that were trained on, and its recall of each left out.
+
+    None where the data has too few speakers or emotions. Datasets without emotions are read speech.
+    """
+    values, labels, speakers = [], [], []
+    for name in sorted(entry["name"] for entry in data if entry["corpus"] != "unknown"):
+        named = set(dataset_info(data_dir, name).get("emotions", ())) & set(emotions)
+        source = open_split(data_dir, name, "train", EMOTION_FIELDS, cache_bytes=0)
+        for i in range(len(source)) if named else spread_evenly(range(len(source)), READ_RECORDINGS):
+            record = source[i]
+            label = record["emotion"] if named else READ
+            if label in (*emotions, READ):
+                with contextlib.suppress(AudioError):  # hardly anything of it is voiced
+                    parts = (record[field] for field in EMOTION_FIELDS[:3])
+                    values.append(statistics(*parts, register, config))
+                    labels.append(label)
+                    speakers.append(record["speaker"])
+    return fit_emotion_classifier(np.stack(values), labels, speakers, emotions) if values else None
 
 
 def _in_memory(description: Mapping[str, Any], params: Mapping[str, Any]) -> Bundle:
