@@ -202,19 +202,24 @@ def as_finite_float(audio: np.ndarray) -> np.ndarray:
     return (audio.astype(np.float64) - middle) / (int(info.max) - middle + 1)
 
 
-def save(path: str | os.PathLike, audio: Float[np.ndarray, " S"], rate_hz: int) -> None:
+def save(path: str | os.PathLike, audio: Float[np.ndarray, " S"], rate_hz: int, comment: str = "") -> None:
     """Writes a 16-bit WAV or FLAC file, whole or not at all.
 
-    Peaks above 1 are scaled down, never wrapped or cut.
+    Peaks above 1 are scaled down, never wrapped or cut. The comment goes into the file's metadata.
 
     Raises:
       AudioError: another suffix, or a place that cannot be written.
     """
-    save_blocks(path, [audio], len(audio), float(np.abs(audio).max(initial=0.0)), rate_hz)
+    save_blocks(path, [audio], len(audio), float(np.abs(audio).max(initial=0.0)), rate_hz, comment)
 
 
 def save_blocks(
-    path: str | os.PathLike, blocks: Iterable[Float[np.ndarray, " _"]], samples: int, peak: float, rate_hz: int
+    path: str | os.PathLike,
+    blocks: Iterable[Float[np.ndarray, " _"]],
+    samples: int,
+    peak: float,
+    rate_hz: int,
+    comment: str = "",
 ) -> None:
     """`save` for sound in blocks of which length and peak are known; a WAV file of more than 4 GB is RF64."""
     import soundfile
@@ -223,7 +228,7 @@ def save_blocks(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(path) as beside:
-            write_blocks(beside, blocks, samples, peak, rate_hz, path.suffix.lower().removeprefix("."))
+            write_blocks(beside, blocks, samples, peak, rate_hz, path.suffix.lower().removeprefix("."), comment)
     except (soundfile.SoundFileError, OSError) as error:
         raise AudioError(f"{path} cannot be written ({error}); give a place that can.") from error
 
@@ -235,6 +240,7 @@ def write_blocks(
     peak: float,
     rate_hz: int,
     container: str,
+    comment: str = "",
 ) -> None:
     """Writes sound to a place on disk or in memory; `container` is "wav" or "flac", the rest as in `save_blocks`."""
     import soundfile
@@ -243,6 +249,8 @@ def write_blocks(
         container = "rf64"
     place = os.fsencode(file) if isinstance(file, Path) else file  # soundfile refuses names that are no text
     with soundfile.SoundFile(place, "w", rate_hz, 1, subtype="PCM_16", format=container.upper()) as sound:
+        if comment:
+            sound.comment = comment
         for block in blocks:
             # libsndfile would write loud samples one step lower than it reads them.
             pcm = np.rint((block / peak if peak > 1 else block) * np.float32(_STEPS_16_BIT))

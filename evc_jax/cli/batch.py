@@ -94,16 +94,17 @@ def run(
     options: ConversionOptions,
     after: Callable | None = None,
     progress: bool = False,
+    comment: str = "",
 ) -> Iterator[Result]:
     """Converts job by job; a recording that cannot be converted does not stop the others.
 
     `after(job, conversion)` is called once an output is written, e.g. to draw it; with it a conversion is in memory as
-    a whole. `progress` draws a bar for each long recording.
+    a whole. `progress` draws a bar for each long recording. The comment goes into the outputs' metadata.
     """
     for job in jobs:
         started = time.perf_counter()
         try:
-            duration_s = _convert(job, converter, options, after, progress)
+            duration_s = _convert(job, converter, options, after, progress, comment)
         except (EvcError, OSError) as error:
             yield Result(job, error=_naming(job.source, str(error)))
         else:
@@ -111,14 +112,14 @@ def run(
 
 
 def _convert(
-    job: Job, converter: Converter, options: ConversionOptions, after: Callable | None, progress: bool
+    job: Job, converter: Converter, options: ConversionOptions, after: Callable | None, progress: bool, comment: str
 ) -> float:
     from evc_jax.conversion import long_recordings
 
     if after is None:
-        return long_recordings.convert_file(converter, job.source, job.output, options, progress)
+        return long_recordings.convert_file(converter, job.source, job.output, options, progress, comment)
     conversion = long_recordings.convert_recording(converter, job.source, options)
-    audio_io.save(job.output, conversion.audio, converter.sample_rate_hz)
+    audio_io.save(job.output, conversion.audio, converter.sample_rate_hz, comment)
     after(job, conversion)
     return len(conversion.audio) / converter.sample_rate_hz
 

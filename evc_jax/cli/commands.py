@@ -22,6 +22,7 @@ from evc_jax.cli.argument_types import FAILED
 from evc_jax.cli.parser import build_parser
 from evc_jax.conversion import voice_store
 from evc_jax.conversion.options import OPTIONS, ORIGINAL_VOICE, TransferAspects, check_voice, options_from
+from evc_jax.conversion.settings import ORIGIN, SUFFIX, metadata_text, read_settings, settings_of, write_settings
 from evc_jax.errors import AudioWarning, ConfigError, EvcError
 from evc_jax.files import printable
 from evc_jax.pretrained.bundle import NETWORKS, Bundle, load_bundle
@@ -75,18 +76,52 @@ def _spare_the_collector() -> None:
 def _convert(arguments: argparse.Namespace) -> int:
     from evc_jax.cli import batch
 
-    voices = [voice_store.locate(voice, arguments.voices_dir) for voice in arguments.voice or [ORIGINAL_VOICE]]
-    options = options_from({"voice": voices if len(voices) > 1 else voices[0], **_given(arguments)})
+    _check_place_of_settings(arguments)
+    given, bundle_folder = _requested(arguments)
+    options = options_from(given)
     with pipes.received(arguments.inputs) as inputs, pipes.sent(arguments.output) as output:
-        planned = batch.plan_outputs(inputs, output, voices, functools.partial(_print_error, "convert"))
-        bundle = load_bundle(arguments.bundle)
+        lending = [str(name) for name in (*options.voices, options.emotion_from) if isinstance(name, str)]
+        planned = batch.plan_outputs(inputs, output, lending, functools.partial(_print_error, "convert"))
+        bundle = load_bundle(bundle_folder)
         options.check(bundle)
         converter = _converter(bundle)
         # A reference that cannot be used is one error, not one per input.
         converter.voices.resolve(options.voice, options.seed)
+        options = converter.resolve(options)
+        settings = settings_of(options, bundle_folder)
         draw = _draw_conversion if arguments.plot else None
-        outcomes = batch.run(planned, converter, options, draw, sys.stderr.isatty())
-        return _report(outcomes, len(planned), sys.stderr if arguments.output == pipes.PIPE else sys.stdout)
+        outcomes = batch.run(planned, converter, options, draw, sys.stderr.isatty(), metadata_text(settings))
+        code = _report(outcomes, len(planned), sys.stderr if arguments.output == pipes.PIPE else sys.stdout)
+        if arguments.save_settings:
+            _save_settings(settings, [job.output for job in planned if job.output.exists()])
+        return code
+
+
+def _requested(arguments: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
+    """What a conversion is asked for, of the command line and of its settings file; and the bundle's folder."""
+    saved = read_settings(arguments.settings) if arguments.settings else {}
+    bundle_folder = arguments.bundle or saved.get("bundle")
+    options = {name: value for name, value in saved.items() if name not in ORIGIN} | _given(arguments)
+    ways = [option.name for option in OPTIONS if option.name.startswith("emotion") and option.name != "emotion_fade"]
+    if new := [name for name in ways if hasattr(arguments, name)]:  # instead of the one that was saved
+        options = {name: value for name, value in options.items() if name not in ways or name in new}
+    if voices := arguments.voice:
+        options["voice"] = voices if len(voices) > 1 else voices[0]
+    if isinstance(voice := options.get("voice"), str):
+        options["voice"] = voice_store.locate(voice, arguments.voices_dir)
+    elif isinstance(voice, list):
+        options["voice"] = [voice_store.locate(str(each), arguments.voices_dir) for each in voice]
+    return options, bundle_folder
+
+
+def _check_place_of_settings(arguments: argparse.Namespace) -> None:
+    if arguments.save_settings and arguments.output == pipes.PIPE:
+        raise ConfigError("Settings are written beside the output, and standard output has no place; give another -o.")
+
+
+def _save_settings(settings: dict[str, Any], outputs: list[Path]) -> None:
+    for output in outputs:
+        write_settings(settings, output.with_suffix(SUFFIX))
 
 
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -127,6 +162,7 @@ def _transfer(arguments: argparse.Namespace) -> int:
     from evc_jax.audio import io as audio_io
     from evc_jax.cli import batch
 
+    _check_place_of_settings(arguments)
     aspects = TransferAspects.parse(arguments.aspects)
     options = options_from(_given(arguments), synthesis_only=True)
     sent = pipes.sent(arguments.output)
@@ -136,7 +172,10 @@ def _transfer(arguments: argparse.Namespace) -> int:
         converter.check_transfer(aspects, options)
         source, target = (batch.extract_features(Path(path), converter) for path in inputs)
         result = converter.transfer_features(source, target, aspects, options)
-        audio_io.save(output, result.audio, converter.sample_rate_hz)
+        settings = settings_of(options, arguments.bundle, aspects=str(aspects))
+        audio_io.save(output, result.audio, converter.sample_rate_hz, metadata_text(settings))
+        if arguments.save_settings:
+            _save_settings(settings, [output])
         if arguments.plot:
             panels = [("source", source), ("target", target), (f"{output.stem} ({aspects})", result)]
             _draw(output, panels, result.config)

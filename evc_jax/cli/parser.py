@@ -41,6 +41,11 @@ examples:
   evc convert hello.wav --rendering source --pitch-shift 3 -o higher.wav
   evc convert hello.wav --emotion angry -o angry.wav
   evc convert hello.wav --emotion sad --strength 0.5 --plot -o out.wav
+  evc convert hello.wav --emotion happy=0.6,surprised=0.4 -o mixed.wav
+  evc convert hello.wav --emotion-from acted.wav -o as_there.wav     the emotion of another recording
+  evc convert hello.wav --emotion-track emotions.csv -o out.wav      columns start_s, end_s, emotion, strength
+  evc convert hello.wav --emotion angry --strength 0:0,1.5:1 -o growing.wav
+  evc convert hello.wav --settings out.wav -o again.wav      as out.wav was converted
   evc convert hello.mp3 --voice reference.wav -o cloned.wav  another person's voice
   evc convert hello.wav --voice a1.wav --voice a2.wav -o out.wav     their mean; or a folder: --voice recordings/
   evc convert hello.wav --voice anna --timbre 0.5 -o out.wav         half way to a voice of `evc voices`
@@ -134,6 +139,10 @@ def _add_shared(parser: argparse.ArgumentParser, *names: str) -> None:
     """Options that several commands have."""
     shared: dict[str, dict[str, Any]] = {
         "--plot": {"action": "store_true", "help": "draw recordings and output beside the output (.png)"},
+        "--save-settings": {
+            "action": "store_true",
+            "help": "write the options beside each output (.settings.json); they are in its metadata, too",
+        },
         "--voices-dir": {"metavar": "DIR", "help": "where names of voices are looked up; see `evc voices`"},
         "--bundle": {"metavar": "DIR", "help": "default: the bundle that comes with the package"},
     }
@@ -155,7 +164,9 @@ def _add_convert(commands) -> None:
     )
     for option in OPTIONS:
         _add_option(parser, option)
-    _add_shared(parser, "--plot", "--voices-dir", "--bundle")
+    replay = "take the options from a file of --save-settings, or from a WAV or FLAC file that was converted with them"
+    parser.add_argument("--settings", metavar="FILE", help=f"{replay}; what else is given wins")
+    _add_shared(parser, "--save-settings", "--plot", "--voices-dir", "--bundle")
 
 
 def _add_transfer(commands) -> None:
@@ -170,7 +181,7 @@ def _add_transfer(commands) -> None:
     for option in OPTIONS:
         if option.synthesis:
             _add_option(parser, option)
-    _add_shared(parser, "--plot", "--bundle")
+    _add_shared(parser, "--save-settings", "--plot", "--bundle")
 
 
 def _add_option(parser: argparse.ArgumentParser, option: Option) -> None:
@@ -178,9 +189,12 @@ def _add_option(parser: argparse.ArgumentParser, option: Option) -> None:
     flags = [f"--{name.replace('_', '-')}" for name in (option.name, *option.aliases)]
     settings: dict[str, Any] = {"dest": option.name, "default": argparse.SUPPRESS, "help": option.help}
     if option.kind is str:
-        settings |= {"choices": option.choices or None}
+        settings |= {"choices": option.choices or None, **({"metavar": "FILE"} if option.is_file else {})}
         if option.name == "emotion":
-            settings["help"] = f"one of the bundle's emotions{_embedded_emotions()}; default: as it is"
+            settings["help"] = option.help.replace("emotions,", f"emotions{_embedded_emotions()},", 1)
+    elif option.is_curve:
+        settings |= {"type": _number_or_curve, "metavar": "N"}
+        settings["help"] += f"; {option.range_text}, default: {option.default:g}"
     else:
         settings |= {"type": number(option.kind, option.low, option.high), "metavar": "N"}
         settings["help"] += f"; {option.range_text}, default: {option.default:g}"
@@ -298,6 +312,15 @@ def _add_serve(commands) -> None:
         parser.add_argument(option, dest=entry.name, metavar="N", type=kind, default=entry.default, help=text)
     parser.add_argument("--exact", action=argparse.BooleanOptionalAction, help=argparse.SUPPRESS)  # of version 0.1
     _add_shared(parser, "--bundle")
+
+
+def _number_or_curve(text: str) -> float | str:
+    """A number, or the text of a curve over time."""
+    try:
+        return text if ":" in text else float(text)
+    except ValueError as error:
+        message = f"{text!r} was given, expected a number, or TIME:VALUE,TIME:VALUE"
+        raise argparse.ArgumentTypeError(message) from error
 
 
 def _embedded_emotions() -> str:

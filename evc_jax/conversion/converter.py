@@ -21,6 +21,7 @@ from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import AudioReader
 from evc_jax.audio.mel import frame_count
 from evc_jax.conversion import controls
+from evc_jax.conversion.emotion_reference import estimate_emotion
 from evc_jax.conversion.engine import ConversionEngine, WindowInputs
 from evc_jax.conversion.options import ConversionOptions, TransferAspects, options_from
 from evc_jax.conversion.source import SourceRenderer, WholeRecording
@@ -277,7 +278,10 @@ class Converter:
         """The options with the emotion of `emotion_from` found out; these options themselves where there is none."""
         if options.emotion_from is None:
             return options
-        raise NotImplementedError
+        estimate = estimate_emotion(self.voices.features_of(options.emotion_from), self.bundle)
+        known = self.bundle.emotions_of(options.emotion_network(self.bundle))
+        weights = {name: share for name, share in estimate.probabilities.items() if name in known}
+        return options.with_emotion(weights, estimate.strength)
 
     def emotion_weights(
         self, options: ConversionOptions, times_s: Float[np.ndarray, " T"]

@@ -1,7 +1,8 @@
 """What an emotion changes in a recording that is rendered from the source: see `models.prosody`.
 
 A mixture's change is that of its emotions, averaged: a pure emotion is what the network was trained on, and between two
-of them there is no recording to learn from.
+of them there is no recording to learn from. NOTE: given both labels at once the network makes nearly the same change,
+13 to 19 % of the distance between the two emotions away, but 3 to 14 % smaller.
 """
 
 from __future__ import annotations

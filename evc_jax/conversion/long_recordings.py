@@ -131,6 +131,7 @@ def convert_file(
     destination: str | os.PathLike,
     options: ConversionOptions | None = None,
     progress: bool = True,
+    comment: str = "",
 ) -> float:
     """Converts a recording of any length into a 16-bit WAV or FLAC file, which is written whole or not at all.
 
@@ -141,6 +142,7 @@ def convert_file(
       converter, source, options: see `stream_convert`.
       destination: file to write; a WAV file of more than 4 GB is written as RF64.
       progress: whether to draw a progress bar for a recording of several segments.
+      comment: for the file's metadata.
 
     Returns:
       the duration of the output in seconds.
@@ -160,7 +162,7 @@ def convert_file(
                 peak = max(peak, float(np.abs(conversion.audio).max(initial=0.0)))
             spool.seek(0)
             blocks = (np.frombuffer(block, np.float32) for block in iter(functools.partial(spool.read, 2**20), b""))
-            audio_io.save_blocks(path, blocks, samples, peak, rate_hz)
+            audio_io.save_blocks(path, blocks, samples, peak, rate_hz, comment)
     except OSError as error:
         raise AudioError(f"{path} cannot be written ({error}); give a place that can.") from error
     return samples / rate_hz

@@ -19,6 +19,7 @@ from evc_jax.conversion import voice_store
 from evc_jax.conversion.options import SAMPLED_VOICE, SEXES, ConversionOptions, Voice, check_sex, is_original
 from evc_jax.errors import ConfigError
 from evc_jax.features import extract as extraction
+from evc_jax.features.extract import Features
 from evc_jax.features.speaker import EMBEDDING_DIM
 from evc_jax.files import atomic_file, recordings_in
 from evc_jax.models.network import Network
@@ -60,7 +61,15 @@ class Voices:
         files = [file for path in paths for file in (recordings_in(path) if path.is_dir() else [path])]
         if not files:
             raise ConfigError("A voice needs at least one recording; give one.")
-        return mean_voice([self._of_recording(file) for file in files])
+        return mean_voice([self.features_of(file).embedding for file in files])
+
+    def features_of(self, recording: str | os.PathLike | np.ndarray) -> Features:
+        """The features of a reference: a file, or samples [S] at the bundle's rate; raises AudioError with its name."""
+        rate_hz = self._bundle.audio.sample_rate_hz
+        if isinstance(recording, np.ndarray):
+            return extraction.extract(recording, rate_hz, self._bundle.audio)
+        with naming_errors(recording):
+            return extraction.extract(audio_io.load(recording, rate_hz), rate_hz, self._bundle.audio)
 
     def sample(self, n: int, sex: str, seed: int = 0) -> Float[np.ndarray, "N C"]:
         """Draws new voices from VoiceGAN; voice i of a seed is the same whatever `n` is.
@@ -80,7 +89,7 @@ class Voices:
     def _one(self, voice: Voice, seed: int) -> Float[np.ndarray, " C"]:
         if isinstance(voice, np.ndarray):
             is_embedding = voice.shape == (EMBEDDING_DIM,)
-            return _unit(voice, "The speaker embedding") if is_embedding else self._of_samples(voice)
+            return _unit(voice, "The speaker embedding") if is_embedding else self.features_of(voice).embedding
         name = os.fspath(voice)
         key = (name, seed if name.startswith(SAMPLED_VOICE) else None)
         if key not in self._known:
@@ -94,13 +103,6 @@ class Voices:
         if not path.exists():
             path = voice_store.find(name) or path
         return read_voice(path) if path.suffix.lower() == voice_store.SUFFIX else self.clone([path])
-
-    def _of_recording(self, file: Path) -> Float[np.ndarray, " C"]:
-        with naming_errors(file):
-            return self._of_samples(audio_io.load(file, self._bundle.audio.sample_rate_hz))
-
-    def _of_samples(self, samples: np.ndarray) -> Float[np.ndarray, " C"]:
-        return extraction.extract(samples, self._bundle.audio.sample_rate_hz, self._bundle.audio).embedding
 
 
 @functools.cache
