@@ -109,7 +109,9 @@ class EmotionClassifier:
             above_neutral = logits[first] - logits[self.emotions.index(NEUTRAL)]
             strength = float(np.clip(0.5 + above_neutral / self.distance[first], 0, LARGEST_STRENGTH))
         named = dict(zip(self.emotions, probabilities.tolist(), strict=True))
-        return EmotionEstimate(named, bool(strangeness < STRANGE and probabilities[first] >= self.certain_from), strength)
+        return EmotionEstimate(
+            named, bool(strangeness < STRANGE and probabilities[first] >= self.certain_from), strength
+        )
 
     def logits(self, statistics: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N K"]:
         """Logarithms of the emotions' probabilities, but for a constant of each recording."""
