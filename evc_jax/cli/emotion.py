@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from evc_jax.cli import pipes
 from evc_jax.cli.argument_types import FAILED
-from evc_jax.errors import BundleError, EvcError
+from evc_jax.errors import AudioError
 from evc_jax.files import printable, recordings_in
 
 if TYPE_CHECKING:
@@ -55,9 +55,7 @@ def run(arguments: argparse.Namespace, load: Callable[[Any], Any]) -> int:
         for file in files:
             try:
                 _, estimate = _read(file, converter, neutral)
-            except (EvcError, OSError) as error:
-                if isinstance(error, BundleError):
-                    raise
+            except (AudioError, OSError) as error:
                 print(f"evc emotion: {printable(str(error))}", file=sys.stderr)
                 continue
             rows.append(_row(given.get(str(file), str(file)), estimate))
