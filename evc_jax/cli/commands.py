@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from evc_jax.cli import evaluate, pipes
+from evc_jax.cli import emotion, evaluate, pipes
 from evc_jax.cli.argument_types import FAILED
 from evc_jax.cli.parser import build_parser
 from evc_jax.conversion import voice_store
@@ -330,6 +330,7 @@ _COMMANDS = {
     "transfer": _transfer,
     "voices": _voices,
     "similarity": _similarity,
+    "emotion": lambda arguments: emotion.run(arguments, _converter),
     "prepare": _prepare,
     "bundle": _bundle,
     "evaluate": lambda arguments: evaluate.run(arguments, _given(arguments), _converter),

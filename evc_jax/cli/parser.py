@@ -7,7 +7,7 @@ import dataclasses
 from typing import Any
 
 from evc_jax import __version__
-from evc_jax.cli import evaluate
+from evc_jax.cli import emotion, evaluate
 from evc_jax.cli.argument_types import OneLineParser, number
 from evc_jax.conversion.options import MAX_SEED, OPTIONS, SEXES, Option
 from evc_jax.data.corpora import CORPORA
@@ -118,6 +118,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_transfer(commands)
     _add_voices(commands)
     _add_similarity(commands)
+    _add_emotion(commands)
     _add_prepare(commands)
     _add_bundle(commands)
     _add_evaluate(commands)
@@ -227,6 +228,12 @@ def _add_similarity(commands) -> None:
     parser.add_argument("b", metavar="B.wav", help="recording, folder or voice")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     _add_shared(parser, "--voices-dir", "--bundle")
+
+
+def _add_emotion(commands) -> None:
+    parser = _add(commands, "emotion", "find the emotions of recordings", emotion.EPILOG)
+    emotion.add_arguments(parser)
+    _add_shared(parser, "--bundle")
 
 
 def _add_prepare(commands) -> None:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,8 +20,6 @@ from evc_jax.files import ASSETS, atomic_dir, printable
 if TYPE_CHECKING:
     from evc_jax.features.emotion_classifier import EmotionClassifier
     from evc_jax.features.register import Register
-
-T = TypeVar("T")
 
 FORMAT = 1
 DESCRIPTION_FILE = "bundle.json"
@@ -121,7 +119,7 @@ class Bundle:
 
         return self._stored("emotion_classifier", EmotionClassifier.from_mapping)
 
-    def _stored(self, name: str, read: Callable[[Mapping[str, Any]], T]) -> T | None:
+    def _stored(self, name: str, read: Callable[[Any], Any]) -> Any:
         stored = self.description.get(name)
         try:
             return None if stored is None else read(stored)

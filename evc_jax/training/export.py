@@ -240,19 +240,22 @@ def _fit_emotion_classifier(
 ) -> tuple[EmotionClassifier, float] | None:
     """The classifier of the bundle's emotions, of the speakers that were trained on, and its recall of each left out.
 
-    None where the data has too few speakers or emotions. Datasets without emotions are read speech.
+    None where the data has too few speakers or emotions, or cannot be read. Datasets without emotions are read speech.
     """
     values, labels, speakers = [], [], []
     for name in sorted(entry["name"] for entry in data if entry["corpus"] != "unknown"):
         named = set(dataset_info(data_dir, name).get("emotions", ())) & set(emotions)
-        source = open_split(data_dir, name, "train", EMOTION_FIELDS, cache_bytes=0)
+        try:
+            source = open_split(data_dir, name, "train", EMOTION_FIELDS, cache_bytes=0)
+        except DataError:
+            return None
         for i in range(len(source)) if named else spread_evenly(range(len(source)), READ_RECORDINGS):
             record = source[i]
             label = record["emotion"] if named else READ
             if label in (*emotions, READ):
                 with contextlib.suppress(AudioError):  # hardly anything of it is voiced
-                    parts = (record[field] for field in EMOTION_FIELDS[:3])
-                    values.append(statistics(*parts, register, config))
+                    mel, f0_hz, embedding = (record[field] for field in EMOTION_FIELDS[:3])
+                    values.append(statistics(mel, f0_hz, embedding, register, config))
                     labels.append(label)
                     speakers.append(record["speaker"])
     return fit_emotion_classifier(np.stack(values), labels, speakers, emotions) if values else None

@@ -10,7 +10,7 @@ from support.tiny_bundles import EMOTIONS, description, random_params, write_bun
 
 from evc_jax.audio.config import AudioConfig
 from evc_jax.errors import BundleError
-from evc_jax.pretrained.bundle import DESCRIPTION_FILE, FORMAT, load_bundle, save_bundle
+from evc_jax.pretrained.bundle import DESCRIPTION_FILE, FORMAT, embedded_path, load_bundle, save_bundle
 
 
 def edit(bundle, **changes):
@@ -104,6 +104,21 @@ def test_description_cut_short(small):
     (small / DESCRIPTION_FILE).write_text('{"format": 1, ')
     with pytest.raises(BundleError, match="is damaged: bundle.json cannot be read"):
         load_bundle(small)
+
+
+@pytest.mark.parametrize("name", ["register", "emotion_classifier"])
+def test_weights_in_the_description_that_are_damaged(small, name):
+    assert getattr(load_bundle(small), name) is None
+    edit(small, **{name: {"rows": "x"}})
+    with pytest.raises(BundleError, match=f"is damaged: its {name} holds no weights"):
+        getattr(load_bundle(small), name)
+
+
+@pytest.mark.skipif(not embedded_path().is_dir(), reason="the package has no bundle")
+def test_the_embedded_bundle_tells_its_emotions():
+    bundle = load_bundle()
+    assert bundle.emotion_classifier.emotions == bundle.emotions
+    assert 0.3 < bundle.emotion_classifier.certain_from < 0.7
 
 
 def test_network_that_is_not_there(small):

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from support.acted_speech import acted_speech
 from support.tiny_bundles import CONFIGS, EMOTIONS, config_of, random_params, tone
 
 from evc_jax.audio.config import AudioConfig
@@ -97,6 +98,7 @@ def test_the_default_rendering_and_the_register_of_the_trained_voices(tmp_path, 
     assert bundle.default_rendering == "decoder" and bundle.register is None  # three speakers are too few
     asked = []
     monkeypatch.setattr(export, "open_speakers", lambda *given: asked.append(given) or speakers(40))
+    monkeypatch.setattr(export, "open_split", lambda *_, **__: [])
     description = assemble(tmp_path / "b", CONFIGS, rendering="source", data_dir="there")
     bundle = load_bundle(tmp_path / "b")
     assert bundle.default_rendering == "source"
@@ -105,6 +107,23 @@ def test_the_default_rendering_and_the_register_of_the_trained_voices(tmp_path, 
     predicted = bundle.register.predict(first.embeddings[0])
     assert abs(predicted.mean - first.log_f0_mean[0]) < 0.2 and predicted.std == pytest.approx(0.2, rel=1e-3)
     assert 0 < description["evaluation"]["register_error_semitones"] < 5
+
+
+def test_the_classifier_of_the_emotions_that_the_trained_voices_acted(tmp_path, monkeypatch):
+    records = acted_speech().training
+    read = [{**record, "speaker": "reader", "emotion": "unknown"} for record in records[:2]]
+    emotions = {"acted": ["happy", "neutral", "sad", "angry"], "read": ["unknown"]}
+    monkeypatch.setattr(
+        export, "dataset_info", lambda _, name: {"corpus": name, "licence": LICENCES[name], "emotions": emotions[name]}
+    )
+    monkeypatch.setattr(export, "open_split", lambda _, name, *__, **___: records if name == "acted" else read)
+    monkeypatch.setattr(export, "open_speakers", lambda *given: speakers(40))
+    description = assemble(tmp_path / "b", ("speechsplit", "codegan"))
+    classifier = load_bundle(tmp_path / "b").emotion_classifier
+    assert classifier.emotions == EMOTIONS  # nothing angry is known to the networks
+    assert description["evaluation"]["emotion_recall"] > 0.6
+    monkeypatch.setattr(export, "open_speakers", lambda *given: speakers(3))
+    assert "emotion_classifier" not in assemble(tmp_path / "c", ("speechsplit", "codegan"))
 
 
 def test_the_better_vocoder_is_the_default(tmp_path):
