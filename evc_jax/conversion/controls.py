@@ -1,15 +1,33 @@
-"""Controls of melody and voice that need no network; each one's neutral position returns its input itself."""
+"""Controls that need no network: melody, voice, loudness, effort; each one's neutral position changes nothing.
+
+Vocal effort is the slope of the spectrum at one level. The speech spectra of ANSI S3.5-1997 (table 3, one-third octaves)
+rise by 3.4 dB per octave from normal to shouted, between 300 Hz and 5 kHz and beside the level. Envelopes of the voiced
+frames of RAVDESS' 18 training speakers rise by 3.4 (deviation 1.8) from neutral to strong anger and by 1.0 to anger of
+normal intensity, those of 4 speakers of EmoDB by 2.8. Level and F0 rise with effort, too (Traunmueller and Eriksson
+2000); they are other controls'.
+"""
 
 from __future__ import annotations
+
+import functools
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
 
-from evc_jax.conversion.options import ConversionOptions
+from evc_jax.audio.config import AudioConfig
+from evc_jax.audio.loudness import ACTIVE_RANGE_DB
+from evc_jax.audio.mel import slaney_centres_hz
+from evc_jax.conversion.options import OPTIONS, ConversionOptions
+from evc_jax.features import prosody
 from evc_jax.features.f0_codes import LogF0Statistics
 
 SEMITONES_PER_OCTAVE = 12
 FAKE_NEUTRAL_GAIN = 0.1  # emo-clone's demo multiplies the pitch code with it
+EFFORT_DB_PER_OCTAVE = 3.4  # of an effort of 1
+EFFORT_RANGE_HZ = (300.0, 5000.0)  # below and above the spectrum keeps its slope
+_CONTROLS = ("pitch_range", "pitch_shift", "rate", "loudness", "effort", "flatten_pitch")
+_NEUTRAL = {option.name: option.default for option in OPTIONS if option.name in _CONTROLS}
 # Voices closer than this angle are one: the great circle between them is not defined.
 _SMALLEST_ANGLE = 1e-4
 
@@ -33,6 +51,16 @@ def change_pitch(
     return np.where(voiced, np.exp(moved), 0).astype(np.float32)
 
 
+def without(options: ConversionOptions) -> ConversionOptions:
+    """The options with emotion and voice only, at neutral controls."""
+    return replace(options, **_NEUTRAL)
+
+
+def any_set(options: ConversionOptions) -> bool:
+    """Whether a control is off its neutral value."""
+    return any(getattr(options, name) != value for name, value in _NEUTRAL.items())
+
+
 def remaining_range(options: ConversionOptions) -> float:
     """What `flatten_pitch` leaves of the pitch code and of the melody's width: 1 to a tenth."""
     return 1 - (1 - FAKE_NEUTRAL_GAIN) * options.flatten_pitch
@@ -54,3 +82,56 @@ def blend_voices(
         return other
     blended = np.sin((1 - share) * angle) * source + np.sin(share * angle) * other
     return (blended / np.linalg.norm(blended)).astype(np.float32)
+
+
+def amplified(sound: Float[np.ndarray, " S"], loudness_db: float) -> Float[np.ndarray, " S"]:
+    """The sound so many decibels louder; peaks may pass full scale."""
+    return sound if loudness_db == 0 else sound * np.float32(10 ** (loudness_db / 20))
+
+
+def speech_power(mel: Float[np.ndarray, "T F"], config: AudioConfig) -> Float[np.ndarray, " F"]:
+    """Mean power of the speech in each mel band, up to a factor.
+
+    Args:
+      mel: log-mel; as in `loudness.active_level_dbfs`, frames far below the loudest one do not count.
+      config: of the mel.
+    """
+    powers = 10 ** (mel.astype(np.float64) * config.range_db / 10) * np.gradient(_centres_hz(config))
+    of_frames = powers.sum(axis=1)
+    return powers[of_frames > of_frames.max() * 10 ** (-ACTIVE_RANGE_DB / 10)].mean(axis=0)
+
+
+def effort_filter_db(
+    effort: float, power: Float[np.ndarray, " F"], config: AudioConfig
+) -> Float[np.ndarray, " F"]:
+    """The change of each mel band that an effort is, without a change of the speech's level.
+
+    Args:
+      effort: from -1 to 1.
+      power: `speech_power` of what is filtered.
+      config: of the bands.
+    """
+    lowest_hz, highest_hz = EFFORT_RANGE_HZ
+    tilt_db = effort * EFFORT_DB_PER_OCTAVE * np.log2(np.clip(_centres_hz(config), lowest_hz, highest_hz) / lowest_hz)
+    return tilt_db - 10 * np.log10((power * 10 ** (tilt_db / 10)).sum() / power.sum())
+
+
+def with_effort(
+    mel: Float[np.ndarray, "T F"],
+    f0_hz: Float[np.ndarray, " T"],
+    effort: float,
+    power: Float[np.ndarray, " F"],
+    config: AudioConfig,
+) -> Float[np.ndarray, "T F"]:
+    """A log-mel with an effort in its speech; arguments as in `effort_filter_db`."""
+    if effort == 0:
+        return mel
+    track = prosody.measure(mel, f0_hz, 1.0, config)
+    share = prosody.speech_share(track, prosody.reference_of(track))
+    change = share * effort_filter_db(effort, power, config) / config.range_db
+    return np.clip(mel + change, 0, 1).astype(np.float32)
+
+
+@functools.cache
+def _centres_hz(config: AudioConfig) -> Float[np.ndarray, " F"]:
+    return slaney_centres_hz(config.mel_bands, config.mel_min_hz, config.mel_max_hz)

@@ -136,7 +136,12 @@ class Converter:
         """What the segments of a long recording share in a conversion, from a part that stands for the recording."""
         whole = WholeRecording(excerpt, self.bundle.audio)
         embedding = self.requested_voice(excerpt.embedding, options)
-        return replace(whole, match_db=self.source.matching_filter_db(excerpt, options, embedding, whole))
+        known = excerpt, options, embedding, whole
+        return replace(
+            whole,
+            match_db=self.source.matching_filter_db(*known),
+            effort_db=self.source.effort_filter_db(*known),
+        )
 
     def convert_features(
         self,
@@ -156,6 +161,7 @@ class Converter:
         embedding = self.requested_voice(features.embedding, options)
         if options.rendering_of(self.bundle) == "source":
             sound, mel, positions = self.source.convert(features, options, embedding, whole)
+            sound = controls.amplified(sound, options.loudness)
             return Conversion(sound, self.sample_rate_hz, mel, embedding, features, self.bundle.audio, positions)
         samples = time_warp.samples_at_rate(len(features.audio), options.rate)
         frames = frame_count(samples, self.bundle.audio)
@@ -163,8 +169,11 @@ class Converter:
         f0_hz = time_warp.f0_at_rate(features.f0_hz, options.rate, frames)
         inputs = self.window_inputs(split_windows(mel), split_windows(f0_hz), embedding, whole.statistics, options)
         converted = np.clip(join_windows(self.engine.convert(inputs), frames), 0, 1)
+        power = controls.speech_power(whole.features.mel, self.bundle.audio)
+        converted = controls.with_effort(converted, f0_hz, options.effort, power, self.bundle.audio)
         sound = self.requested_vocoder(options)(converted, samples, options.seed) / np.float32(features.level_gain)
         sound = pauses.restore_pauses(sound, features.audio, self.bundle.audio, options.rate)
+        sound = controls.amplified(sound, options.loudness)
         return Conversion(sound, self.sample_rate_hz, converted, embedding, features, self.bundle.audio)
 
     def transfer(

@@ -12,17 +12,14 @@ from evc_jax.audio.config import AudioConfig
 from evc_jax.conversion.engine import ConversionEngine
 from evc_jax.features import prosody
 from evc_jax.features.extract import Features
-from evc_jax.features.prosody import CEPSTRA, ProsodyReference
+from evc_jax.features.prosody import CEPSTRA, SMOOTHING_FRAMES, ProsodyReference
 from evc_jax.features.time_warp import smooth
 
 # Beyond these the change of a frame is an error of the network, at any strength.
 LARGEST_SEMITONES, LARGEST_GAIN_DB, LARGEST_SHAPE_DB, LARGEST_DURATION = 18.0, 25.0, 18.0, 2.0
-SMOOTHING_FRAMES = 11
 # So far may the gain of a frame be from the recording's mean gain. RAVDESS keeps how loud a take was, EmoDB does not:
 # for a recording that is like neither the network's gain wanders by 20 dB between phrases.
 LARGEST_DRIFT_DB = 3.0
-# Who speaks louder does not make the room louder: frames so far below the loudest one change wholly, and not at all.
-LEAST_SPEECH_DB, MOST_NOISE_DB = 35.0, 50.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,9 +67,7 @@ def prosody_change(
     windows = engine.change_prosody(split_windows(track), summary, emotion)
     change = strength * smooth(join_windows(windows, len(track)), SMOOTHING_FRAMES)
     semitones = np.clip(change[:, 0], -LARGEST_SEMITONES, LARGEST_SEMITONES)
-    above_noise_db = measured.loudness_db - (reference.loudest_db - MOST_NOISE_DB)
-    share = np.clip(above_noise_db / (MOST_NOISE_DB - LEAST_SPEECH_DB), 0, 1)
-    speech = smooth(share[:, None], SMOOTHING_FRAMES)
+    speech = prosody.speech_share(measured, reference)
     cepstra_db = change[:, 1 : 1 + CEPSTRA]
     mean_db = cepstra_db[measured.active, 0].mean()
     drift_db = np.clip(cepstra_db[:, :1] - mean_db, -LARGEST_DRIFT_DB, LARGEST_DRIFT_DB)

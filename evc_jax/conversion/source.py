@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -21,7 +21,7 @@ from jaxtyping import Float
 from evc_jax.audio.chunking import split_windows
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.mel import log_mel
-from evc_jax.conversion import changes, emotion, timbre
+from evc_jax.conversion import changes, controls, emotion, timbre
 from evc_jax.conversion.emotion import ProsodyChange
 from evc_jax.conversion.engine import ConversionEngine, WindowInputs
 from evc_jax.conversion.options import ConversionOptions, TransferAspects
@@ -41,11 +41,13 @@ class WholeRecording:
       features: of the recording, or of a part that stands for it.
       config: of the features.
       match_db: the filter that matches the wished voice; None is made anew, from the segment alone.
+      effort_db: the filter of the wished effort; None is made anew as well.
     """
 
     features: Features
     config: AudioConfig
     match_db: Float[np.ndarray, " F"] | None = None
+    effort_db: Float[np.ndarray, " F"] | None = None
 
     @functools.cached_property
     def statistics(self) -> LogF0Statistics:
@@ -74,7 +76,10 @@ class SourceRenderer:
     ) -> tuple[Float[np.ndarray, " S"], Float[np.ndarray, "T F"], Float[np.ndarray, " T"] | None]:
         """Sound at the source's own level, its mel, and `Conversion.positions`."""
         change, samples = self.requested_change(features, options, embedding, whole)
-        rendered = self._render(features, change, samples, embedding, whole.match_db)
+        match_db = whole.match_db
+        if match_db is None and controls.any_set(options):
+            match_db = self.matching_filter_db(features, options, embedding, whole)
+        rendered = self._render(features, change, samples, embedding, match_db)
         return *rendered, None if change.keeps_rate else change.positions
 
     def transfer(
@@ -93,10 +98,13 @@ class SourceRenderer:
     def matching_filter_db(
         self, features: Features, options: ConversionOptions, embedding: Float[np.ndarray, " C"], whole: WholeRecording
     ) -> Float[np.ndarray, " F"] | None:
-        """`WholeRecording.match_db`, from a part of a recording that stands for it; None where none is needed."""
+        """`WholeRecording.match_db`, from a part of a recording that stands for it; None where none is needed.
+
+        The controls count as neutral: what they change is wished, and is no distance to the voice.
+        """
         if options.rendering_of(self._bundle) == "decoder" or np.array_equal(embedding, features.embedding):
             return None
-        change, samples = self.requested_change(features, options, embedding, whole)
+        change, samples = self.requested_change(features, controls.without(options), embedding, whole)
         sound = render(features, change, samples, self._bundle.audio)
         return timbre.matching_filter_db(sound, features.embedding, embedding, self._bundle.audio)
 
@@ -115,9 +123,9 @@ class SourceRenderer:
         register = self._bundle.register if is_other else None
         voices = features.embedding, embedding
         voice = changes.register_change(register, *voices, whole.statistics, options.timbre)
-        change = changes.melody(features, change, whole.statistics, options, voice)
         if prosody is not None:
             change = changes.with_prosody(change, prosody)
+        change = changes.melody(features, change, whole.statistics, options, voice)
         by_codes = emotional and prosody is None
         if is_other or by_codes:
             wished = ConversionOptions(emotion=options.emotion, strength=options.strength) if by_codes else None
@@ -125,7 +133,27 @@ class SourceRenderer:
                 features, embedding, whole.statistics, voice.mean, wished or ConversionOptions()
             )
             change = change.with_filter(time_warp.warp(filter_db, change.positions))
+        if options.effort:
+            filter_db = whole.effort_db
+            if filter_db is None:
+                filter_db = self._effort_filter_db(features, change, options)
+            change = changes.with_effort(change, features, whole.prosody, filter_db, self._bundle.audio)
         return change, samples
+
+    def effort_filter_db(
+        self, features: Features, options: ConversionOptions, embedding: Float[np.ndarray, " C"], whole: WholeRecording
+    ) -> Float[np.ndarray, " F"] | None:
+        """`WholeRecording.effort_db`, from a part of a recording that stands for it; None where none is needed."""
+        if options.rendering_of(self._bundle) == "decoder" or not options.effort:
+            return None
+        change, _ = self.requested_change(features, replace(options, effort=0), embedding, whole)
+        return self._effort_filter_db(features, change, options)
+
+    def _effort_filter_db(
+        self, features: Features, change: Change, options: ConversionOptions
+    ) -> Float[np.ndarray, " F"]:
+        power = changes.changed_power(features, change, self._bundle.audio)
+        return controls.effort_filter_db(options.effort, power, self._bundle.audio)
 
     def _prosody_change(
         self, features: Features, options: ConversionOptions, reference: ProsodyReference
