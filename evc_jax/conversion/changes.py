@@ -76,7 +76,7 @@ def melody(
 ) -> Change:
     """The change with that of F0, which needs no network.
 
-    Shift and range act on the melody that emotion and voice have made: a range of 2 doubles an emotion's movements, too.
+    Shift and range act on the melody that emotion and voice have made: a range of 2 doubles what an emotion adds, too.
 
     Args:
       features: of the recording.
@@ -96,7 +96,11 @@ def melody(
 
 
 def with_effort(
-    change: Change, features: Features, reference: ProsodyReference, filter_db: Float[np.ndarray, " F"], config: AudioConfig
+    change: Change,
+    features: Features,
+    reference: ProsodyReference,
+    filter_db: Float[np.ndarray, " F"],
+    config: AudioConfig,
 ) -> Change:
     """The change with an effort in the speech.
 

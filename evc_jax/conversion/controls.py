@@ -1,9 +1,9 @@
 """Controls that need no network: melody, voice, loudness, effort; each one's neutral position changes nothing.
 
-Vocal effort is the slope of the spectrum at one level. The speech spectra of ANSI S3.5-1997 (table 3, one-third octaves)
-rise by 3.4 dB per octave from normal to shouted, between 300 Hz and 5 kHz and beside the level. Envelopes of the voiced
-frames of RAVDESS' 18 training speakers rise by 3.4 (deviation 1.8) from neutral to strong anger and by 1.0 to anger of
-normal intensity, those of 4 speakers of EmoDB by 2.8. Level and F0 rise with effort, too (Traunmueller and Eriksson
+Vocal effort is the slope of the spectrum at one level. From normal to shouted the speech spectra of ANSI S3.5-1997 (in
+one-third octaves) rise by 3.4 dB per octave between 300 Hz and 5 kHz, to loud by 1.6. Envelopes of voiced frames rise
+by 3.4 (deviation 1.8) from neutral to strong anger of 18 training speakers of RAVDESS, by 1.0 to anger of normal
+intensity, and by 2.8 to anger of 4 speakers of EmoDB. Level and F0 rise with effort, too (Traunmueller and Eriksson
 2000); they are other controls'.
 """
 
@@ -101,9 +101,7 @@ def speech_power(mel: Float[np.ndarray, "T F"], config: AudioConfig) -> Float[np
     return powers[of_frames > of_frames.max() * 10 ** (-ACTIVE_RANGE_DB / 10)].mean(axis=0)
 
 
-def effort_filter_db(
-    effort: float, power: Float[np.ndarray, " F"], config: AudioConfig
-) -> Float[np.ndarray, " F"]:
+def effort_filter_db(effort: float, power: Float[np.ndarray, " F"], config: AudioConfig) -> Float[np.ndarray, " F"]:
     """The change of each mel band that an effort is, without a change of the speech's level.
 
     Args:

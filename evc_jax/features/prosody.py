@@ -92,7 +92,7 @@ def reference_of(prosody: Prosody) -> ProsodyReference:
 
 
 def speech_share(prosody: Prosody, reference: ProsodyReference) -> Float[np.ndarray, "T 1"]:
-    """How much of a change of the speech each frame of a recording gets: 1 in speech, 0 in pauses, in between smooth."""
+    """How much each frame of a recording gets of a change of its speech: 1 in speech, 0 in pauses, smooth between."""
     above_noise_db = prosody.loudness_db - (reference.loudest_db - MOST_NOISE_DB)
     share = np.clip(above_noise_db / (MOST_NOISE_DB - LEAST_SPEECH_DB), 0, 1)
     return smooth(share[:, None], SMOOTHING_FRAMES)
