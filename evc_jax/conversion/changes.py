@@ -15,7 +15,7 @@ from evc_jax.conversion.emotion import ProsodyChange
 from evc_jax.conversion.engine import ConversionEngine, WindowInputs
 from evc_jax.conversion.options import ConversionOptions, TransferAspects
 from evc_jax.conversion.rendering import Change
-from evc_jax.features import dtw, prosody, time_warp
+from evc_jax.features import dtw, time_warp
 from evc_jax.features.extract import Features
 from evc_jax.features.f0_codes import (
     SEMITONES_PER_NEPER,
@@ -24,7 +24,6 @@ from evc_jax.features.f0_codes import (
     log_f0_without_gaps,
 )
 from evc_jax.features.harmonics import envelope_filter
-from evc_jax.features.prosody import ProsodyReference
 from evc_jax.features.register import Register
 
 # What the autoencoder blurs is the same in both decoded mels; finer differences than these are its errors.
@@ -93,27 +92,6 @@ def melody(
         emotion = change.log_f0 - (change.log_f0[voiced].mean() if voiced.any() else 0)
         log_f0 += factor * (voice.std * source + emotion) - (source + emotion)
     return change.with_log_f0(log_f0)
-
-
-def with_effort(
-    change: Change,
-    features: Features,
-    reference: ProsodyReference,
-    filter_db: Float[np.ndarray, " F"],
-    config: AudioConfig,
-) -> Change:
-    """The change with an effort in the speech.
-
-    Args:
-      change: on whose clock it is.
-      features: of the recording.
-      reference: of the whole recording, whose loudest speech tells which frames are speech.
-      filter_db: `controls.effort_filter_db`.
-      config: of the features.
-    """
-    track = prosody.measure(features.mel, features.f0_hz, features.level_gain, config)
-    share = time_warp.warp(prosody.speech_share(track, reference), change.positions)
-    return change.with_filter(share * filter_db)
 
 
 def changed_power(features: Features, change: Change, config: AudioConfig) -> Float[np.ndarray, " F"]:

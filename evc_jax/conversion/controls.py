@@ -19,14 +19,16 @@ from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.loudness import ACTIVE_RANGE_DB
 from evc_jax.audio.mel import slaney_centres_hz
 from evc_jax.conversion.options import OPTIONS, ConversionOptions
-from evc_jax.features import prosody
+from evc_jax.features import prosody, time_warp
+from evc_jax.features.extract import Features
 from evc_jax.features.f0_codes import LogF0Statistics
+from evc_jax.features.prosody import ProsodyReference
 
 SEMITONES_PER_OCTAVE = 12
 FAKE_NEUTRAL_GAIN = 0.1  # emo-clone's demo multiplies the pitch code with it
 EFFORT_DB_PER_OCTAVE = 3.4  # of an effort of 1
 EFFORT_RANGE_HZ = (300.0, 5000.0)  # below and above the spectrum keeps its slope
-_CONTROLS = ("pitch_range", "pitch_shift", "rate", "loudness", "effort", "flatten_pitch")
+_CONTROLS = ("pitch_range", "pitch_shift", "rate", "effort", "flatten_pitch")
 _NEUTRAL = {option.name: option.default for option in OPTIONS if option.name in _CONTROLS}
 # Voices closer than this angle are one: the great circle between them is not defined.
 _SMALLEST_ANGLE = 1e-4
@@ -52,12 +54,12 @@ def change_pitch(
 
 
 def without(options: ConversionOptions) -> ConversionOptions:
-    """The options with emotion and voice only, at neutral controls."""
+    """The options with neutral controls of pitch, rate and effort: emotion and voice alone."""
     return replace(options, **_NEUTRAL)
 
 
 def any_set(options: ConversionOptions) -> bool:
-    """Whether a control is off its neutral value."""
+    """Whether one of these controls is off its neutral value."""
     return any(getattr(options, name) != value for name, value in _NEUTRAL.items())
 
 
@@ -114,20 +116,24 @@ def effort_filter_db(effort: float, power: Float[np.ndarray, " F"], config: Audi
     return tilt_db - 10 * np.log10((power * 10 ** (tilt_db / 10)).sum() / power.sum())
 
 
-def with_effort(
-    mel: Float[np.ndarray, "T F"],
-    f0_hz: Float[np.ndarray, " T"],
-    effort: float,
-    power: Float[np.ndarray, " F"],
+def effort_change_db(
+    features: Features,
+    reference: ProsodyReference,
+    filter_db: Float[np.ndarray, " F"],
+    positions: Float[np.ndarray, " T2"],
     config: AudioConfig,
-) -> Float[np.ndarray, "T F"]:
-    """A log-mel with an effort in its speech; arguments as in `effort_filter_db`."""
-    if effort == 0:
-        return mel
-    track = prosody.measure(mel, f0_hz, 1.0, config)
-    share = prosody.speech_share(track, prosody.reference_of(track))
-    change = share * effort_filter_db(effort, power, config) / config.range_db
-    return np.clip(mel + change, 0, 1).astype(np.float32)
+) -> Float[np.ndarray, "T2 F"]:
+    """`effort_filter_db` where there is speech, at positions between the frames of a recording.
+
+    Args:
+      features: of the recording, or of a segment of it.
+      reference: of the whole recording, beside whose loudest speech a frame is speech or noise.
+      filter_db: of the effort.
+      positions: in frames of the features.
+      config: of the features.
+    """
+    track = prosody.measure(features.mel, features.f0_hz, features.level_gain, config)
+    return time_warp.warp(prosody.speech_share(track, reference), positions) * filter_db.astype(np.float32)
 
 
 @functools.cache

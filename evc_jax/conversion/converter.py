@@ -169,8 +169,7 @@ class Converter:
         f0_hz = time_warp.f0_at_rate(features.f0_hz, options.rate, frames)
         inputs = self.window_inputs(split_windows(mel), split_windows(f0_hz), embedding, whole.statistics, options)
         converted = np.clip(join_windows(self.engine.convert(inputs), frames), 0, 1)
-        power = controls.speech_power(whole.features.mel, self.bundle.audio)
-        converted = controls.with_effort(converted, f0_hz, options.effort, power, self.bundle.audio)
+        converted = self._with_effort(converted, features, options, whole)
         sound = self.requested_vocoder(options)(converted, samples, options.seed) / np.float32(features.level_gain)
         sound = pauses.restore_pauses(sound, features.audio, self.bundle.audio, options.rate)
         sound = controls.amplified(sound, options.loudness)
@@ -259,6 +258,18 @@ class Converter:
             strength[:] = options.strength
         voice = np.repeat(embedding[None], count, axis=0)
         return WindowInputs(mel, mel, f0, voice, wished, strength, np.full(count, pitch_gain, np.float32))
+
+    def _with_effort(
+        self, mel: Float[np.ndarray, "T2 F"], features: Features, options: ConversionOptions, whole: WholeRecording
+    ) -> Float[np.ndarray, "T2 F"]:
+        """A decoded mel with the requested effort, at the level that it has."""
+        if not options.effort:
+            return mel
+        config = self.bundle.audio
+        filter_db = controls.effort_filter_db(options.effort, controls.speech_power(whole.features.mel, config), config)
+        positions = np.arange(len(mel)) * float(options.rate)
+        change_db = controls.effort_change_db(features, whole.prosody, filter_db, positions, config)
+        return np.clip(mel + change_db / config.range_db, 0, 1)
 
     def requested_vocoder(self, options: ConversionOptions) -> Vocoder:
         """The requested vocoder, or the bundle's default."""

@@ -137,7 +137,8 @@ class SourceRenderer:
             filter_db = whole.effort_db
             if filter_db is None:
                 filter_db = self._effort_filter_db(features, change, options)
-            change = changes.with_effort(change, features, whole.prosody, filter_db, self._bundle.audio)
+            effort = features, whole.prosody, filter_db, change.positions, self._bundle.audio
+            change = change.with_filter(controls.effort_change_db(*effort))
         return change, samples
 
     def effort_filter_db(

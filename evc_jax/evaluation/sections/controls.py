@@ -32,30 +32,24 @@ class Control:
       own: the one of `MEASURES` that it is meant to move.
       options: at the full setting.
       unit: how far that is to move its own measure; None is as far as it does on neutral recordings.
-      others: further settings, with the share of the unit that each asks for.
+      others: further settings, by the share of the unit that they ask for.
     """
 
     name: str
     own: str
     options: Mapping[str, Any]
     unit: float | None = None
-    others: tuple[tuple[float, Mapping[str, Any]], ...] = field(default=())
+    others: Mapping[float, Mapping[str, Any]] = field(default_factory=dict)
 
 
 CONTROLS = (
-    Control("pitch shift", "f0", {"pitch_shift": 4}, 4.0, ((-1, {"pitch_shift": -4}), (2, {"pitch_shift": 8}))),
-    Control(
-        "pitch range",
-        "range",
-        {"pitch_range": 1.5},
-        float(np.log(1.5)),
-        ((-1, {"pitch_range": 1 / 1.5}), (1.71, {"pitch_range": 2})),
-    ),
-    Control("rate", "duration", {"rate": 1.25}, -float(np.log(1.25)), ((-1, {"rate": 0.8}), (1.82, {"rate": 1.5}))),
-    Control("loudness", "level", {"loudness": 6}, 6.0, ((-1, {"loudness": -6}), (2, {"loudness": 12}))),
-    Control("effort", "tilt", {"effort": 1}, EFFORT_DB_PER_OCTAVE, ((-1, {"effort": -1}), (0.5, {"effort": 0.5}))),
+    Control("pitch shift", "f0", {"pitch_shift": 4}, 4.0, {-1: {"pitch_shift": -4}}),
+    Control("pitch range", "range", {"pitch_range": 1.5}, float(np.log(1.5)), {-1: {"pitch_range": 1 / 1.5}}),
+    Control("rate", "duration", {"rate": 1.25}, -float(np.log(1.25)), {-1: {"rate": 0.8}}),
+    Control("loudness", "level", {"loudness": 6}, 6.0),
+    Control("effort", "tilt", {"effort": 1}, EFFORT_DB_PER_OCTAVE, {-1: {"effort": -1}, 0.5: {"effort": 0.5}}),
 )
-VOICE = Control("another voice", "voice", {"voice": OTHER_VOICE}, None, ((0.5, {"timbre": 0.5}),))
+VOICE = Control("another voice", "voice", {"voice": OTHER_VOICE}, None, {0.5: {"timbre": 0.5}})
 
 
 def controls_section(context: Context) -> Section:
@@ -96,7 +90,7 @@ class _Comparisons:
         """The emotion as a control; None where the bundle has none that the speakers have."""
         if self._asked is None:
             return None
-        others = ((0.5, {"strength": 0.5}), (1.5, {"strength": 1.5}))
+        others = {0.5: {"strength": 0.5}}
         return Control(f"emotion {self._asked}", "emotion", {"emotion": self._asked}, None, others)
 
     @functools.cached_property
@@ -165,24 +159,21 @@ def _sentence(base: str, rows: Mapping[str, tuple[str, Sequence[Estimate]]], jud
     control, measured, change = found
     verdict = "below" if abs(change) < BOUND else "above"
     return (
-        f"{where} the largest change of what a control should leave alone is {change:+.2f}, of the {MEASURES[measured]} "
-        f"by the {control}: {verdict} the bound of {BOUND}."
+        f"{where} the largest change of what a control should leave alone is {change:+.2f}, of the "
+        f"{MEASURES[measured]} by the {control}: {verdict} the bound of {BOUND}."
     )
 
 
 def _settings_table(runs: _Comparisons, meant: Sequence[Control]) -> Table:
     lines = []
     for control in (*CONTROLS, *meant):
-        for asked, options in sorted([(1.0, control.options), *control.others], key=lambda each: each[0]):
-            whole = {**(control.options if control in meant else {}), **options}
-            lines.append((_shown(whole), [asked, runs.own(control, whole)]))
+        for asked, options in sorted({**control.others, 1: control.options}.items()):
+            whole = {**control.options, **options}
+            lines.append((_shown(whole), [float(asked), runs.own(control, whole)]))
     header = ("", "asked for", "own measure")
     return Table("Each control at several settings", header, ("+.2f", "+.2f"), lines, "In full settings.")
 
 
 def _shown(options: Mapping[str, Any]) -> str:
-    words = (
-        f"{name} {value:.3g}" if isinstance(value, int | float) else f"{name} {value}"
-        for name, value in options.items()
-    )
-    return ", ".join(words) or "nothing asked"
+    numbers = {name: f"{value:.3g}" if isinstance(value, int | float) else value for name, value in options.items()}
+    return ", ".join(f"{name} {value}" for name, value in numbers.items()) or "nothing asked"
