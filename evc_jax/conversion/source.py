@@ -134,10 +134,10 @@ class SourceRenderer:
             )
             change = change.with_filter(time_warp.warp(filter_db, change.positions))
         if options.effort:
-            filter_db = whole.effort_db
-            if filter_db is None:
-                filter_db = self._effort_filter_db(features, change, options)
-            effort = features, whole.prosody, filter_db, change.positions, self._bundle.audio
+            effort_db = whole.effort_db
+            if effort_db is None:
+                effort_db = self._effort_filter_db(features, change, options)
+            effort = features, whole.prosody, effort_db, change.positions, self._bundle.audio
             change = change.with_filter(controls.effort_change_db(*effort))
         return change, samples
 

@@ -89,7 +89,8 @@ def envelope_tilt_db(
     loud = loudness_db > loudness_db.max() - TILT_RANGE_DB
     hz = np.arange(1, spectra.shape[1]) * config.sample_rate_hz / size
     # Points at equal distances on the logarithmic axis count alike.
-    octaves = np.linspace(*np.log2(TILT_RANGE_HZ), 80)
+    lowest, highest = np.log2(TILT_RANGE_HZ)
+    octaves = np.linspace(lowest, highest, 80)
     shape_db = np.stack([np.interp(octaves, np.log2(hz), row) for row in 10 * np.log10(spectra[loud, 1:])])
     centred = octaves - octaves.mean()
     slopes[voiced[loud]] = shape_db @ centred / (centred @ centred)

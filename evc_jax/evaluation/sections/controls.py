@@ -16,7 +16,7 @@ from evc_jax.evaluation.context import Context
 from evc_jax.evaluation.independence import BOUND, MEASURES, Measured, compare, largest_unwanted, measure
 from evc_jax.evaluation.metrics import Record
 from evc_jax.evaluation.pictures import draw_matrix
-from evc_jax.evaluation.report import Section, Table
+from evc_jax.evaluation.report import Section, Table, Value
 
 RECORDINGS = 16
 LEAST_UNIT = 0.02  # what an emotion or a voice moves less than this is no unit
@@ -165,7 +165,7 @@ def _sentence(base: str, rows: Mapping[str, tuple[str, Sequence[Estimate]]], jud
 
 
 def _settings_table(runs: _Comparisons, meant: Sequence[Control]) -> Table:
-    lines = []
+    lines: list[tuple[str, Sequence[Value]]] = []
     for control in (*CONTROLS, *meant):
         for asked, options in sorted({**control.others, 1: control.options}.items()):
             whole = {**control.options, **options}
