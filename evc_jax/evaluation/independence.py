@@ -6,7 +6,7 @@ of frames that are voiced in both: where a creak is found in one of them only, i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,7 @@ MEASURES = {
     "voice": "closeness to the other voice",
     "emotion": "certainty of the emotion",
 }
+RECOGNISED = ("voice", "emotion")  # by networks and classifiers, which read melody and tilt themselves
 BOUND = 0.15  # of what a control moves of others' measures, in units of their full settings
 TILT_RANGE_HZ = (300.0, 5000.0)
 # Voiced frames this far below the loudest one have more noise than voice in their spectrum.
@@ -130,13 +131,14 @@ def compare(before: Measured, after: Measured, voice: Float[np.ndarray, " E"]) -
 
 
 def largest_unwanted(
-    rows: Mapping[str, tuple[str, Sequence[Estimate]]], judged: Sequence[str]
+    rows: Mapping[str, tuple[str, Sequence[Estimate]]], judged: Sequence[str], measures: Collection[str]
 ) -> tuple[str, str, float] | None:
     """The largest change of a measure that a control should leave alone.
 
     Args:
       rows: by control, its own measure and the estimates of all `MEASURES` in units.
       judged: the controls that count; the others are meant to move every measure.
+      measures: those of `MEASURES` that count.
 
     Returns:
       the control, the measure and its change; None where nothing is judged.
@@ -146,7 +148,7 @@ def largest_unwanted(
         for name, (own, cells) in rows.items()
         if name in judged
         for column, cell in zip(MEASURES, cells, strict=True)
-        if column != own and np.isfinite(cell.mean)
+        if column in measures and column != own and np.isfinite(cell.mean)
     ]
     return max(found, key=lambda each: abs(each[2]), default=None)
 

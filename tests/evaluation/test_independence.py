@@ -66,6 +66,6 @@ def test_the_largest_change_that_is_not_meant():
         "loudness": ("level", cells(level=1.0, tilt=0.1)),
         "emotion": ("emotion", cells(emotion=1.0, f0=2.0)),
     }
-    assert largest_unwanted(rows, ["rate", "loudness"]) == ("rate", "level", -0.2)
-    assert largest_unwanted(rows, ["loudness"]) == ("loudness", "tilt", 0.1)
-    assert largest_unwanted(rows, []) is None
+    assert largest_unwanted(rows, ["rate", "loudness"], MEASURES) == ("rate", "level", -0.2)
+    assert largest_unwanted(rows, ["rate", "loudness"], ["tilt"]) == ("loudness", "tilt", 0.1)
+    assert largest_unwanted(rows, [], MEASURES) is None

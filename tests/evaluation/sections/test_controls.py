@@ -8,6 +8,8 @@ from evc_jax.evaluation.independence import BOUND, MEASURES
 from evc_jax.evaluation.pictures import draw_matrix
 from evc_jax.evaluation.sections.controls import CONTROLS, VOICE, _sentence
 
+NAMES = ["pitch shift"]
+
 
 def rows(change):
     """A control that moves the duration besides."""
@@ -26,14 +28,14 @@ def test_every_control_is_an_option_with_a_measure_of_its_own():
 
 
 def test_the_sentence_names_the_largest_change():
-    assert "is +0.20, of the duration by the pitch shift: above the bound" in _sentence("", rows(0.2), ["pitch shift"])
-    assert _sentence("anger", rows(-0.1), ["pitch shift"]).startswith("On top of anger the largest")
-    assert "nothing could be measured" in _sentence("", rows(0.2), [])
+    assert "is of what is measured +0.20 (duration by pitch shift, above 0.15)" in _sentence("", rows(0.2), NAMES)
+    assert _sentence("anger", rows(-0.1), NAMES).startswith("On top of anger the largest")
+    assert _sentence("", rows(0.2), []).endswith("is unknown.")
 
 
 def test_the_picture(tmp_path):
     from matplotlib.image import imread
 
-    draw_matrix(tmp_path / "a.png", {"one": rows(0.3), "two": rows(np.nan)}, list(MEASURES), ["pitch shift"], BOUND)
+    draw_matrix(tmp_path / "a.png", {"one": rows(0.3), "two": rows(np.nan)}, list(MEASURES), NAMES, BOUND)
     pixels = imread(tmp_path / "a.png")[..., :3]
     assert pixels.shape[0] > 300 and (np.ptp(pixels, axis=2) > 0.3).any()  # colored
