@@ -10,7 +10,7 @@ from jaxtyping import Float
 from evc_jax.audio.chunking import join_windows
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.mel import frame_count
-from evc_jax.conversion.controls import remaining_range
+from evc_jax.conversion.controls import remaining_range, speech_power
 from evc_jax.conversion.emotion import ProsodyChange
 from evc_jax.conversion.engine import ConversionEngine, WindowInputs
 from evc_jax.conversion.options import ConversionOptions, TransferAspects
@@ -60,10 +60,10 @@ def clock(
     return replace(Change.neutral(frames, config), positions=positions), samples
 
 
-def with_prosody(change: Change, prosody: ProsodyChange) -> Change:
+def with_prosody(change: Change, emotion: ProsodyChange) -> Change:
     """The change with that of an emotion's melody and spectrum; its clock already has the durations."""
-    log_f0 = np.interp(change.positions, np.arange(len(prosody.semitones)), prosody.semitones / SEMITONES_PER_NEPER)
-    return change.with_log_f0(log_f0).with_filter(time_warp.warp(prosody.filter_db, change.positions))
+    log_f0 = np.interp(change.positions, np.arange(len(emotion.semitones)), emotion.semitones / SEMITONES_PER_NEPER)
+    return change.with_log_f0(log_f0).with_filter(time_warp.warp(emotion.filter_db, change.positions))
 
 
 def melody(
@@ -75,19 +75,29 @@ def melody(
 ) -> Change:
     """The change with that of F0, which needs no network.
 
+    Shift and range act on the melody that emotion and voice have made: a range of 2 doubles what an emotion adds, too.
+
     Args:
       features: of the recording.
-      change: on whose clock it is.
-      statistics: of the whole recording's F0; the range changes about their mean.
+      change: on whose clock it is; what it adds to F0 is an emotion's.
+      statistics: of the whole recording's F0.
       options: `pitch_shift`, `pitch_range` and `flatten_pitch` of them.
       voice: what another voice adds to the mean, and the factor of the deviation; see `register_change`.
     """
-    factor = voice.std * options.pitch_range * remaining_range(options)
-    shift = voice.mean + options.pitch_shift / SEMITONES_PER_NEPER
-    log_f0 = np.full(len(change.positions), shift)
-    if factor != 1:
-        log_f0 += (factor - 1) * (_log_f0(features, change.positions, statistics.mean) - statistics.mean)
+    factor = options.pitch_range * remaining_range(options)
+    log_f0 = np.full(len(change.positions), voice.mean + options.pitch_shift / SEMITONES_PER_NEPER)
+    if factor != 1 or voice.std != 1:
+        source = _log_f0(features, change.positions, statistics.mean) - statistics.mean
+        voiced = time_warp.warp_f0(features.f0_hz, change.positions) > 0
+        emotion = change.log_f0 - (change.log_f0[voiced].mean() if voiced.any() else 0)
+        log_f0 += factor * (voice.std * source + emotion) - (source + emotion)
     return change.with_log_f0(log_f0)
+
+
+def changed_power(features: Features, change: Change, config: AudioConfig) -> Float[np.ndarray, " F"]:
+    """`controls.speech_power` of a recording with the change."""
+    mel = time_warp.warp(features.mel, change.positions) + change.filter_db / config.range_db
+    return speech_power(mel, config)
 
 
 def register_change(

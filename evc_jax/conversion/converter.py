@@ -142,7 +142,12 @@ class Converter:
         weights = self.emotion_weights(options, np.linspace(0, duration_s, len(excerpt.mel)))
         if weights is not None:  # the excerpt has no place in time
             weights = np.repeat(weights.mean(axis=0, keepdims=True), len(excerpt.mel), axis=0)
-        return replace(whole, match_db=self.source.matching_filter_db(excerpt, options, embedding, whole, weights))
+        known = excerpt, options, embedding, whole, weights
+        return replace(
+            whole,
+            match_db=self.source.matching_filter_db(*known),
+            effort_db=self.source.effort_filter_db(*known),
+        )
 
     def convert_features(
         self,
@@ -173,6 +178,7 @@ class Converter:
         weights = self.emotion_weights(options, times_s)
         if options.rendering_of(self.bundle) == "source":
             sound, mel, positions = self.source.convert(features, options, embedding, whole, weights)
+            sound = controls.amplified(sound, options.loudness)
             return Conversion(sound, self.sample_rate_hz, mel, embedding, features, config, positions, weights)
         samples = time_warp.samples_at_rate(len(features.audio), options.rate)
         frames = frame_count(samples, self.bundle.audio)
@@ -182,8 +188,10 @@ class Converter:
         windows = split_windows(mel), split_windows(f0_hz)
         inputs = self.window_inputs(*windows, embedding, whole.statistics, options, at_rate)
         converted = np.clip(join_windows(self.engine.convert(inputs), frames), 0, 1)
+        converted = self._with_effort(converted, features, options, whole)
         sound = self.requested_vocoder(options)(converted, samples, options.seed) / np.float32(features.level_gain)
         sound = pauses.restore_pauses(sound, features.audio, self.bundle.audio, options.rate)
+        sound = controls.amplified(sound, options.loudness)
         return Conversion(sound, self.sample_rate_hz, converted, embedding, features, config, None, weights)
 
     def transfer(
@@ -288,6 +296,18 @@ class Converter:
     ) -> Float[np.ndarray, "T K"] | None:
         """`ConversionOptions.emotion_weights` for the network that converts emotions."""
         return options.emotion_weights(times_s, self.bundle.emotions_of(options.emotion_network(self.bundle)))
+
+    def _with_effort(
+        self, mel: Float[np.ndarray, "T2 F"], features: Features, options: ConversionOptions, whole: WholeRecording
+    ) -> Float[np.ndarray, "T2 F"]:
+        """A decoded mel with the requested effort, at the level that it has."""
+        if not options.effort:
+            return mel
+        config = self.bundle.audio
+        filter_db = controls.effort_filter_db(options.effort, controls.speech_power(whole.features.mel, config), config)
+        positions = np.arange(len(mel)) * float(options.rate)
+        change_db = controls.effort_change_db(features, whole.prosody, filter_db, positions, config)
+        return np.clip(mel + change_db / config.range_db, 0, 1)
 
     def requested_vocoder(self, options: ConversionOptions) -> Vocoder:
         """The requested vocoder, or the bundle's default."""

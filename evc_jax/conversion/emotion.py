@@ -17,17 +17,14 @@ from evc_jax.audio.config import AudioConfig
 from evc_jax.conversion.engine import ConversionEngine
 from evc_jax.features import prosody
 from evc_jax.features.extract import Features
-from evc_jax.features.prosody import CEPSTRA, ProsodyReference
+from evc_jax.features.prosody import CEPSTRA, SMOOTHING_FRAMES, ProsodyReference
 from evc_jax.features.time_warp import smooth
 
 # Beyond these the change of a frame is an error of the network, at any strength.
 LARGEST_SEMITONES, LARGEST_GAIN_DB, LARGEST_SHAPE_DB, LARGEST_DURATION = 18.0, 25.0, 18.0, 2.0
-SMOOTHING_FRAMES = 11
 # So far may the gain of a frame be from the recording's mean gain. RAVDESS keeps how loud a take was, EmoDB does not:
 # for a recording that is like neither the network's gain wanders by 20 dB between phrases.
 LARGEST_DRIFT_DB = 3.0
-# Who speaks louder does not make the room louder: frames so far below the loudest one change wholly, and not at all.
-LEAST_SPEECH_DB, MOST_NOISE_DB = 35.0, 50.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +78,7 @@ def prosody_change(
         towards[:, 1] = mean_db + np.clip(towards[:, 1] - mean_db, -drift_db, drift_db)
         change += weights[:, number, None] * towards
     semitones = np.clip(change[:, 0], -LARGEST_SEMITONES, LARGEST_SEMITONES)
-    above_noise_db = measured.loudness_db - (reference.loudest_db - MOST_NOISE_DB)
-    share = np.clip(above_noise_db / (MOST_NOISE_DB - LEAST_SPEECH_DB), 0, 1)
-    speech = smooth(share[:, None], SMOOTHING_FRAMES)
+    speech = prosody.speech_share(measured, reference)
     gain_db = np.clip(change[:, 1:2], -LARGEST_GAIN_DB, LARGEST_GAIN_DB)
     shape = np.where(np.arange(CEPSTRA) == 0, 0, change[:, 1 : 1 + CEPSTRA])
     shape_db = np.clip(prosody.filter_of(shape, config.mel_bands), -LARGEST_SHAPE_DB, LARGEST_SHAPE_DB)

@@ -81,6 +81,10 @@ class ConversionOptions:
     pitch_shift: float = _option(0.0, "semitones up; 0 is neutral", low=-12, high=12)
     rate: float = _option(1.0, "1 is neutral, 1.2 is faster and shorter by that factor", low=0.5, high=2)
     keep_timing: float = _option(0.0, "1 keeps the source's timing whatever the emotion", low=0, high=1, bare=1.0)
+    loudness: float = _option(
+        0.0, "decibels above the source's level; a file that would clip is scaled", low=-24, high=24
+    )
+    effort: float = _option(0.0, "vocal effort at the same level: -1 soft, 1 shouted, 0 neutral", low=-1, high=1)
     # A tenth of the pitch code is left.
     flatten_pitch: float = _option(0.0, "1 is the reference's fake neutral", low=0, high=1, aliases=("flatten",))
     seed: int = _option(0, "of everything random", synthesis=True, low=0, high=MAX_SEED)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -21,7 +21,7 @@ from jaxtyping import Float
 from evc_jax.audio.chunking import split_windows
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.mel import log_mel
-from evc_jax.conversion import changes, emotion, timbre
+from evc_jax.conversion import changes, controls, emotion, timbre
 from evc_jax.conversion.engine import ConversionEngine, WindowInputs
 from evc_jax.conversion.options import ConversionOptions, TransferAspects
 from evc_jax.conversion.rendering import Change, render
@@ -40,11 +40,13 @@ class WholeRecording:
       features: of the recording, or of a part that stands for it.
       config: of the features.
       match_db: the filter that matches the wished voice; None is made anew, from the segment alone.
+      effort_db: the filter of the wished effort; None is made anew as well.
     """
 
     features: Features
     config: AudioConfig
     match_db: Float[np.ndarray, " F"] | None = None
+    effort_db: Float[np.ndarray, " F"] | None = None
 
     @functools.cached_property
     def statistics(self) -> LogF0Statistics:
@@ -78,7 +80,10 @@ class SourceRenderer:
     ) -> tuple[Float[np.ndarray, " S"], Float[np.ndarray, "T F"], Float[np.ndarray, " T"] | None]:
         """Sound at the source's own level, its mel, and `Conversion.positions`."""
         change, samples = self.requested_change(features, options, embedding, whole, weights)
-        rendered = self._render(features, change, samples, embedding, whole.match_db)
+        match_db = whole.match_db
+        if match_db is None and controls.any_set(options):
+            match_db = self.matching_filter_db(features, options, embedding, whole, weights)
+        rendered = self._render(features, change, samples, embedding, match_db)
         return *rendered, None if change.keeps_rate else change.positions
 
     def transfer(
@@ -102,10 +107,13 @@ class SourceRenderer:
         whole: WholeRecording,
         weights: Float[np.ndarray, "T K"] | None,
     ) -> Float[np.ndarray, " F"] | None:
-        """`WholeRecording.match_db`, from a part of a recording that stands for it; None where none is needed."""
+        """`WholeRecording.match_db`, from a part of a recording that stands for it; None where none is needed.
+
+        The controls count as neutral: what they change is wished, and is no distance to the voice.
+        """
         if options.rendering_of(self._bundle) == "decoder" or np.array_equal(embedding, features.embedding):
             return None
-        change, samples = self.requested_change(features, options, embedding, whole, weights)
+        change, samples = self.requested_change(features, controls.without(options), embedding, whole, weights)
         sound = render(features, change, samples, self._bundle.audio)
         return timbre.matching_filter_db(sound, features.embedding, embedding, self._bundle.audio)
 
@@ -132,14 +140,40 @@ class SourceRenderer:
         register = self._bundle.register if is_other else None
         voices = features.embedding, embedding
         voice = changes.register_change(register, *voices, whole.statistics, options.timbre)
-        change = changes.melody(features, change, whole.statistics, options, voice)
         if prosody is not None:
             change = changes.with_prosody(change, prosody)
+        change = changes.melody(features, change, whole.statistics, options, voice)
         by_codes = None if prosody is not None else weights
         if is_other or by_codes is not None:
             filter_db = self._voice_filter(features, embedding, whole.statistics, voice.mean, by_codes)
             change = change.with_filter(time_warp.warp(filter_db, change.positions))
+        if options.effort:
+            effort_db = whole.effort_db
+            if effort_db is None:
+                effort_db = self._effort_filter_db(features, change, options)
+            effort = features, whole.prosody, effort_db, change.positions, self._bundle.audio
+            change = change.with_filter(controls.effort_change_db(*effort))
         return change, samples
+
+    def effort_filter_db(
+        self,
+        features: Features,
+        options: ConversionOptions,
+        embedding: Float[np.ndarray, " C"],
+        whole: WholeRecording,
+        weights: Float[np.ndarray, "T K"] | None,
+    ) -> Float[np.ndarray, " F"] | None:
+        """`WholeRecording.effort_db`, from a part of a recording that stands for it; None where none is needed."""
+        if options.rendering_of(self._bundle) == "decoder" or not options.effort:
+            return None
+        change, _ = self.requested_change(features, replace(options, effort=0), embedding, whole, weights)
+        return self._effort_filter_db(features, change, options)
+
+    def _effort_filter_db(
+        self, features: Features, change: Change, options: ConversionOptions
+    ) -> Float[np.ndarray, " F"]:
+        power = changes.changed_power(features, change, self._bundle.audio)
+        return controls.effort_filter_db(options.effort, power, self._bundle.audio)
 
     def _voice_filter(
         self,

@@ -1,4 +1,4 @@
-"""Plots of an evaluation: the trade-off between emotion and voice, and confusion matrices."""
+"""Plots of an evaluation: the trade-off between emotion and voice, confusion matrices, what each control moves."""
 
 from __future__ import annotations
 
@@ -57,6 +57,40 @@ def draw_confusions(path: str | os.PathLike, matrices: Mapping[str, tuple[Sequen
             if np.isfinite(share) and share >= 0.005:
                 ink = "white" if share > 0.5 else "black"
                 axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=8, color=ink)
+    _save(path, figure)
+
+
+def draw_matrix(
+    path: str | os.PathLike,
+    matrices: Mapping[str, Mapping[str, tuple[str, Sequence[Estimate]]]],
+    columns: Sequence[str],
+    judged: Sequence[str],
+    bound: float,
+) -> None:
+    """Heat maps of signed changes, one below the other.
+
+    Args:
+      path: of the picture.
+      matrices: by title, rows of a name, the key of its own measure and an estimate per column.
+      columns: headings.
+      judged: names of the rows whose cells beside the diagonal are to be below `bound`; the others are drawn grey.
+      bound: cells of judged rows beyond it are bold.
+    """
+    figure = new_figure(7.5, 0.9 + sum(1.0 + 0.33 * len(rows) for rows in matrices.values()))
+    heights = [len(rows) + 2 for rows in matrices.values()]
+    grid = figure.subplots(len(matrices), 1, gridspec_kw={"height_ratios": heights}, squeeze=False)
+    for axes, (title, rows) in zip(grid[:, 0], matrices.items()):
+        means = np.array([[cell.mean for cell in cells] for _, cells in rows.values()], float)
+        meant = np.array([name not in judged for name in rows])
+        axes.imshow(np.where(meant[:, None], np.nan, means), "RdBu_r", vmin=-1, vmax=1, aspect="auto")
+        axes.set_yticks(range(len(rows)), list(rows), fontsize=8)
+        axes.set_xticks(range(len(columns)), columns, fontsize=7, rotation=20, ha="right")
+        axes.set_title(title, fontsize=9, color=DARK_INK, parse_math=False)
+        for (row, column), mean in np.ndenumerate(means):
+            if np.isfinite(mean):
+                ink = "gray" if meant[row] else "white" if abs(mean) > 0.6 else "black"
+                weight = "bold" if not meant[row] and bound <= abs(mean) else "normal"
+                axes.text(column, row, f"{mean:+.2f}", ha="center", va="center", fontsize=8, color=ink, weight=weight)
     _save(path, figure)
 
 

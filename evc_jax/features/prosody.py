@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.mel import band_cosines
 from evc_jax.features.f0_codes import DEFAULT_LOG_F0, MIN_VOICED_FRAMES, SEMITONES_PER_NEPER, log_f0_without_gaps
+from evc_jax.features.time_warp import smooth
 
 CEPSTRA = 13
 TRACK_CHANNELS = 2 + CEPSTRA  # F0, voicing, cepstra
@@ -23,6 +24,9 @@ SUMMARY_CEPSTRA = 8
 SUMMARY_CHANNELS = 2 + SUMMARY_CEPSTRA
 # Frames this far below the loudest one are pauses.
 ACTIVE_RANGE_DB = 30.0
+# Who speaks louder does not make the room louder: frames so far below the loudest one are speech, and noise.
+LEAST_SPEECH_DB, MOST_NOISE_DB = 35.0, 50.0
+SMOOTHING_FRAMES = 11
 # Typical sizes, to bring what the network reads to about 1.
 _TYPICAL_SEMITONES, _TYPICAL_CEPSTRA_DB, _TYPICAL_LOUDNESS_DB = 4.0, 4.0, 15.0
 _MIDDLE_VOICE, _VOICES_SEMITONES, _TYPICAL_DEVIATION = 88.0, 6.0, 3.0  # 88 semitones above 1 Hz are 161 Hz
@@ -85,6 +89,13 @@ def reference_of(prosody: Prosody) -> ProsodyReference:
     deviation = float(known.std()) if len(known) >= MIN_VOICED_FRAMES else _TYPICAL_DEVIATION
     cepstra_db = prosody.cepstra_db[prosody.active].mean(axis=0)
     return ProsodyReference(middle, deviation, cepstra_db, float(np.percentile(prosody.loudness_db, 90)))
+
+
+def speech_share(prosody: Prosody, reference: ProsodyReference) -> Float[np.ndarray, "T 1"]:
+    """How much each frame of a recording gets of a change of its speech: 1 in speech, 0 in pauses, smooth between."""
+    above_noise_db = prosody.loudness_db - (reference.loudest_db - MOST_NOISE_DB)
+    share = np.clip(above_noise_db / (MOST_NOISE_DB - LEAST_SPEECH_DB), 0, 1)
+    return smooth(share[:, None], SMOOTHING_FRAMES)
 
 
 def network_inputs(

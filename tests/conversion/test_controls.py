@@ -15,7 +15,15 @@ from evc_jax.evaluation.metrics import cosine, f0_summary
 from evc_jax.features.f0_codes import LogF0Statistics, log_f0_statistics, normalize_f0
 from evc_jax.pretrained.bundle import embedded_path
 
-NEUTRAL = {"pitch_range": 1, "pitch_shift": 0.0, "rate": 1.0, "flatten_pitch": 0, "timbre": 1}
+NEUTRAL = {
+    "pitch_range": 1,
+    "pitch_shift": 0.0,
+    "rate": 1.0,
+    "flatten_pitch": 0,
+    "timbre": 1,
+    "loudness": 0,
+    "effort": 0.0,
+}
 OTHERS = ({}, {"emotion": "sad", "strength": 2.0}, {"voice": "sampled:male"}, {"pitch_shift": 3.0}, {"rate": 1.3})
 
 
@@ -116,7 +124,7 @@ def test_every_bound_contains_its_default():
         ({"rate": float("nan")}, "The rate is nan; give a number"),
         ({"vocoder": "hifi"}, "There is no vocoder 'hifi'; choose one of griffin-lim, waveglow"),
         ({"flatten": 0.5, "flatten_pitch": 0.5}, "flatten_pitch is given twice"),
-        ({"loudness": 3}, "There is no option 'loudness'; choose from"),
+        ({"volume": 3}, "There is no option 'volume'; choose from"),
     ],
 )
 def test_options_that_are_refused(given, sentence):

@@ -44,7 +44,7 @@ def settings(datasets, tmp_path):
 
 
 def test_the_page_its_figures_and_a_second_run(settings, without_judges, monkeypatch):
-    monkeypatch.setattr(controls, "SETTINGS", ({"rate": 1.25}, {"timbre": 1}))
+    monkeypatch.setattr(controls, "CONTROLS", controls.CONTROLS[2:4])  # rate and loudness
     settings, lines = dataclasses.replace(settings, sections=SECTIONS), []
     evaluate(tiny_converter(), settings, log=lines.append)
     assert lines[0].startswith("not measured: quality of sound") and "pip install 'evc_jax[evaluation]'" in lines[0]
@@ -59,7 +59,10 @@ def test_the_page_its_figures_and_a_second_run(settings, without_judges, monkeyp
     assert recognised["rules, strength 1"] >= 0.5 and 0 <= recognised["bundle, strength 1"] <= 1
     assert tables["Voice kept"]["the recording itself"][0]["mean"] == pytest.approx(1, abs=1e-4)
     assert tables["Voice kept"]["WORLD copy"][1]["mean"] is None  # the second verifier is not installed
-    assert tables["Effect of each control"]["--rate 1.25"][2]["mean"] == pytest.approx(0.8, abs=1e-3)
+    moved = {name: [cell["mean"] for cell in row] for name, row in tables["What each control moves"].items()}
+    assert moved["rate"][2] == pytest.approx(1, abs=0.01) and moved["loudness"][2:4] == pytest.approx([0, 1], abs=1e-3)
+    assert tables["Each control at several settings"]["rate 0.8"][1]["mean"] == pytest.approx(-1, abs=0.01)
+    assert "What each control moves on top of the emotion angry" in tables
     assert tables["Copy synthesis"]["the recording itself"][0]["mean"] == 0
     # A bundle that carries the file shows the same figures.
     published = {table.title: dict(table.rows) for table in published_section(settings.output).tables}

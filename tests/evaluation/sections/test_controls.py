@@ -1,36 +1,41 @@
-"""What a control changed: exact for features that are known."""
+"""The controls of the report are options, each has its own measure, and the picture and the sentence name the worst."""
 
 import numpy as np
-import pytest
 
-from evc_jax.conversion.options import OPTIONS
-from evc_jax.evaluation.sections.controls import SETTINGS, compare
-from evc_jax.features.extract import Features
+from evc_jax.conversion.options import OPTIONS, ConversionOptions
+from evc_jax.evaluation.bootstrap import Estimate
+from evc_jax.evaluation.independence import BOUND, MEASURES
+from evc_jax.evaluation.pictures import draw_matrix
+from evc_jax.evaluation.sections.controls import CONTROLS, VOICE, _sentence
 
-
-def features(f0_hz, axis=0, samples=9):
-    """Features of a recording of which only F0, length and voice are looked at."""
-    made = object.__new__(Features)
-    fields = {"f0_hz": np.float32(f0_hz), "audio": np.zeros(samples), "embedding": np.eye(4)[axis]}
-    for name, value in fields.items():
-        object.__setattr__(made, name, value)
-    return made
+NAMES = ["pitch shift"]
 
 
-def test_shift_width_length_and_voice():
-    melody = np.array([100, 100, 200, 200])
-    changed = compare(features(melody), features(2 * melody, axis=1, samples=18), np.eye(4)[1])
-    assert changed["semitones"] == pytest.approx(12) and changed["width"] == pytest.approx(1)
-    assert changed["duration"] == 2 and changed["towards"] == 1
+def rows(change):
+    """A control that moves the duration besides."""
+    cells = [Estimate({"f0": 1.0, "duration": change}.get(key, 0.0), 0, 0, 4, 2) for key in MEASURES]
+    return {"pitch shift": ("f0", cells), "another voice": ("voice", cells)}
 
 
-@pytest.mark.filterwarnings("error")
-def test_a_flat_or_unvoiced_recording_has_no_range_to_compare():
-    flat = compare(features(np.full(9, 100.0)), features(np.full(9, 200.0)), np.ones(4))
-    assert (flat["semitones"], flat["duration"]) == (12, 1) and np.isnan(flat["width"])
-    silent = compare(features(np.zeros(9)), features(np.full(9, 200.0)), np.ones(4))
-    assert np.isnan([silent["semitones"], silent["width"]]).all()
+def test_every_control_is_an_option_with_a_measure_of_its_own():
+    names = {option.name for option in OPTIONS} | {"voice"}
+    settings = [each for control in (*CONTROLS, VOICE) for each in (control.options, *control.others.values())]
+    assert {name for setting in settings for name in setting} <= names
+    own = [control.own for control in (*CONTROLS, VOICE)]
+    assert len(set(own)) == len(own) and set(own) <= set(MEASURES)
+    for control in CONTROLS:
+        ConversionOptions(**control.options)
 
 
-def test_every_control_is_an_option():
-    assert {name for setting in SETTINGS for name in setting} <= {option.name for option in OPTIONS}
+def test_the_sentence_names_the_largest_change():
+    assert "is of what is measured +0.20 (duration by pitch shift, above 0.15)" in _sentence("", rows(0.2), NAMES)
+    assert _sentence("anger", rows(-0.1), NAMES).startswith("On top of anger the largest")
+    assert _sentence("", rows(0.2), []).endswith("is unknown.")
+
+
+def test_the_picture(tmp_path):
+    from matplotlib.image import imread
+
+    draw_matrix(tmp_path / "a.png", {"one": rows(0.3), "two": rows(np.nan)}, list(MEASURES), NAMES, BOUND)
+    pixels = imread(tmp_path / "a.png")[..., :3]
+    assert pixels.shape[0] > 300 and (np.ptp(pixels, axis=2) > 0.3).any()  # colored
