@@ -3,8 +3,8 @@
 On 84 conversions of neutral recordings of validation speakers, towards happy, sad and angry recordings of others whom
 the classifier was not fitted to (24 of another corpus and language), the judge recognises the reference's emotion in
 0.40, and in 0.50 where the classifier is certain; the voice has a cosine of 0.77 with the source. With the most likely
-emotion alone it is 0.39 and 0.74; with the reference's own mean F0, range, spectrum and rate 0.36 and 0.76 (of 36); with
-the true emotion 0.57 and 0.72; without conversion 0. Multiplied by the estimated strength it is 0.36 and 0.78: the
+emotion alone it is 0.39 and 0.74; with the reference's own mean F0, range, spectrum and rate 0.36 and 0.76 (of 36);
+with the true emotion 0.57 and 0.72; without conversion 0. Multiplied by the estimated strength it is 0.36 and 0.78: the
 probability of neutral is a strength already.
 """
 
