@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import warnings
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from jaxtyping import Float
 from evc_jax.audio import pauses
 from evc_jax.audio.chunking import join_windows, split_windows
 from evc_jax.audio.config import AudioConfig
+from evc_jax.audio.decoding import naming_errors
 from evc_jax.audio.io import AudioReader
 from evc_jax.audio.mel import frame_count
 from evc_jax.conversion import controls
@@ -27,6 +29,7 @@ from evc_jax.conversion.options import ConversionOptions, TransferAspects, optio
 from evc_jax.conversion.source import SourceRenderer, WholeRecording
 from evc_jax.conversion.transfer import check_durations, transfer_mel
 from evc_jax.conversion.voices import Voices
+from evc_jax.errors import AudioWarning
 from evc_jax.features import extract as extraction
 from evc_jax.features import pitch, time_warp
 from evc_jax.features.extract import Features
@@ -286,10 +289,16 @@ class Converter:
         """The options with the emotion of `emotion_from` found out; these options themselves where there is none."""
         if options.emotion_from is None:
             return options
-        estimate = estimate_emotion(self.voices.features_of(options.emotion_from), self.bundle)
+        reference = options.emotion_from
+        with naming_errors(reference):
+            estimate = estimate_emotion(self.voices.features_of(reference), self.bundle)
+        if not estimate.certain:
+            guess = f"{estimate.emotion} with {estimate.confidence:.0%}"
+            text = f"The emotion to take over is uncertain ({guess}); its mixture is taken, see `evc emotion`."
+            warnings.warn(AudioWarning(text), stacklevel=2)
         known = self.bundle.emotions_of(options.emotion_network(self.bundle))
         weights = {name: share for name, share in estimate.probabilities.items() if name in known}
-        return options.with_emotion(weights, estimate.strength)
+        return replace(options, emotion_from=None, emotion=weights)
 
     def emotion_weights(
         self, options: ConversionOptions, times_s: Float[np.ndarray, " T"]

@@ -153,15 +153,6 @@ class ConversionOptions:
             return self
         return replace(self, emotion_track=self.emotion_track.within(duration_s))
 
-    def with_emotion(self, weights: Mapping[str, float], strength: float) -> ConversionOptions:
-        """The options with the emotion that `emotion_from` has; its strength is a factor of the one asked for."""
-        asked: Any = self.strength
-        if isinstance(asked, Curve):
-            asked = Curve(asked.times_s, tuple(min(MAX_STRENGTH, strength * value) for value in asked.values))
-        else:
-            asked = min(MAX_STRENGTH, strength * asked)
-        return replace(self, emotion_from=None, emotion=weights, strength=asked)
-
     def emotion_weights(self, times_s: np.ndarray, emotions: Sequence[str]) -> np.ndarray | None:
         """The emotion at times [T]: see `EmotionTrack.weights`, with all strengths; None where there is none at all."""
         if self.track is None or not self.is_emotional:
