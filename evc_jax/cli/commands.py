@@ -84,7 +84,8 @@ def _convert(arguments: argparse.Namespace) -> int:
         converter = _converter(bundle)
         # A reference that cannot be used is one error, not one per input.
         converter.voices.resolve(options.voice, options.seed)
-        draw = _draw_conversion if arguments.plot else None
+        emotions = bundle.emotions_of(options.emotion_network(bundle))
+        draw = functools.partial(_draw_conversion, emotions) if arguments.plot else None
         outcomes = batch.run(planned, converter, options, draw, sys.stderr.isatty())
         return _report(outcomes, len(planned), sys.stderr if arguments.output == pipes.PIPE else sys.stdout)
 
@@ -111,16 +112,12 @@ def _report(outcomes, total: int, listing) -> int:
     return FAILED if failed else 0
 
 
-def _draw(output: Path, panels: list[tuple[str, Any]], config: Any) -> None:
-    """Draws mel and F0 of each recording beside the output."""
-    from evc_jax.audio.plotting import Panel, draw_panels
+def _draw_conversion(emotions: Sequence[str], job: Any, result: Any) -> None:
+    """Draws the source and the result beside the output."""
+    from evc_jax.audio.plotting import draw_panels
+    from evc_jax.conversion.picture import conversion_panels
 
-    drawn = [Panel(title, each.mel, each.f0_hz) for title, each in panels]
-    draw_panels(output.with_suffix(".png"), drawn, config)
-
-
-def _draw_conversion(job: Any, result: Any) -> None:
-    _draw(job.output, [("source", result.source), (job.output.stem, result)], result.config)
+    draw_panels(job.output.with_suffix(".png"), conversion_panels(result, emotions, job.output.stem), result.config)
 
 
 def _transfer(arguments: argparse.Namespace) -> int:
@@ -138,8 +135,11 @@ def _transfer(arguments: argparse.Namespace) -> int:
         result = converter.transfer_features(source, target, aspects, options)
         audio_io.save(output, result.audio, converter.sample_rate_hz)
         if arguments.plot:
-            panels = [("source", source), ("target", target), (f"{output.stem} ({aspects})", result)]
-            _draw(output, panels, result.config)
+            from evc_jax.audio.plotting import Panel, draw_panels
+
+            drawn = {"source": source, "target": target, f"{output.stem} ({aspects})": result}
+            panels = [Panel(title, each.mel, each.f0_hz) for title, each in drawn.items()]
+            draw_panels(output.with_suffix(".png"), panels, result.config)
         line = f"{arguments.output}: {len(result.audio) / converter.sample_rate_hz:.1f} s of sound"
         print(line, file=sys.stderr if arguments.output == pipes.PIPE else sys.stdout)
     return 0
