@@ -265,7 +265,7 @@ def _rows(width_inches: float, heights_inches: Sequence[float], title: str, dpi:
     figure = new_figure(width_inches, sum(heights_inches) + (0.6 if title else 0.4), title, dpi)
     rows = figure.subplots(len(heights_inches), 1, squeeze=False, sharex=True, height_ratios=heights_inches)[:, 0]
     rows[-1].set_xlabel("time in s", color=DARK_INK, fontsize=8)
-    rows[-1].locator_params(axis="x", nbins=max(5, round(width_inches)))
+    rows[-1].locator_params(axis="x", nbins=max(8, round(width_inches)))
     return figure, rows
 
 

@@ -1,4 +1,4 @@
-"""The parser of the `evc` command whose errors are one sentence, and numbers within bounds. Imports nothing slow."""
+"""The parser of the `evc` command whose errors are one sentence, numbers and lists. Imports nothing slow."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import argparse
 import contextlib
 from collections.abc import Callable
 from typing import NoReturn
+
+from evc_jax.errors import ConfigError
 
 FAILED = 2
 
@@ -30,3 +32,16 @@ def number(kind: type, low: float | None, high: float | None) -> Callable[[str],
         raise argparse.ArgumentTypeError(f"{text!r} was given, expected {words} from {low:.10g} to {high:.10g}")
 
     return convert
+
+
+def strengths_of(text: str) -> tuple[float, ...]:
+    """Numbers joined by commas, each once and in their order; raises ConfigError where they are none."""
+    try:
+        return tuple(sorted({float(part) for part in text.split(",")}))
+    except ValueError:
+        raise ConfigError(f"The strengths are {text!r}; give numbers joined by commas, as 0.5,1,1.5.") from None
+
+
+def names_of(text: str) -> tuple[str, ...]:
+    """Names joined by commas, each once."""
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from evc_jax.cli import evaluate, pipes
+from evc_jax.cli import evaluate, pipes, sweep
 from evc_jax.cli.argument_types import FAILED
 from evc_jax.cli.parser import build_parser
 from evc_jax.conversion import voice_store
@@ -75,10 +75,9 @@ def _spare_the_collector() -> None:
 def _convert(arguments: argparse.Namespace) -> int:
     from evc_jax.cli import batch
 
-    voices = [voice_store.locate(voice, arguments.voices_dir) for voice in arguments.voice or [ORIGINAL_VOICE]]
-    options = options_from({"voice": voices if len(voices) > 1 else voices[0], **_given(arguments)})
+    options = options_from(_given_with_voice(arguments))
     with pipes.received(arguments.inputs) as inputs, pipes.sent(arguments.output) as output:
-        planned = batch.plan_outputs(inputs, output, voices, functools.partial(_print_error, "convert"))
+        planned = batch.plan_outputs(inputs, output, options.voices, functools.partial(_print_error, "convert"))
         bundle = load_bundle(arguments.bundle)
         options.check(bundle)
         converter = _converter(bundle)
@@ -93,6 +92,11 @@ def _convert(arguments: argparse.Namespace) -> int:
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     """The conversion options of the command line, without those that were not given."""
     return {option.name: getattr(arguments, option.name) for option in OPTIONS if hasattr(arguments, option.name)}
+
+
+def _given_with_voice(arguments: argparse.Namespace) -> dict[str, Any]:
+    voices = [voice_store.locate(voice, arguments.voices_dir) for voice in arguments.voice or [ORIGINAL_VOICE]]
+    return {"voice": voices if len(voices) > 1 else voices[0], **_given(arguments)}
 
 
 def _report(outcomes, total: int, listing) -> int:
@@ -288,6 +292,7 @@ def _converter(bundle: Bundle):
 
 _COMMANDS = {
     "convert": _convert,
+    "sweep": lambda arguments: sweep.run(arguments, _given_with_voice(arguments), _converter),
     "transfer": _transfer,
     "voices": _voices,
     "similarity": _similarity,

@@ -7,7 +7,7 @@ import dataclasses
 from typing import Any
 
 from evc_jax import __version__
-from evc_jax.cli import evaluate
+from evc_jax.cli import evaluate, sweep
 from evc_jax.cli.argument_types import OneLineParser, number
 from evc_jax.conversion.options import MAX_SEED, OPTIONS, SEXES, Option
 from evc_jax.data.corpora import CORPORA
@@ -22,6 +22,7 @@ from a recording to another one:
   evc convert hello.wav --emotion angry -o angry.wav
   evc convert hello.wav --emotion sad --strength 0.5 --voice sampled:female -o out.wav
   evc convert hello.wav --pitch-shift 3 --rate 1.2 -o higher_and_faster.wav
+  evc sweep hello.wav -o page
   evc transfer plain.wav acted.wav --aspects RF -o out.wav
   evc voices --name anna --from anna/*.wav
   evc convert recordings/ --voice anna -o converted
@@ -110,6 +111,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"evc_jax {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=OneLineParser)
     _add_convert(commands)
+    _add_sweep(commands)
     _add_transfer(commands)
     _add_voices(commands)
     _add_similarity(commands)
@@ -133,6 +135,11 @@ def _add(commands, name: str, summary: str, epilog: str) -> argparse.ArgumentPar
 def _add_shared(parser: argparse.ArgumentParser, *names: str) -> None:
     """Options that several commands have."""
     shared: dict[str, dict[str, Any]] = {
+        "--voice": {
+            "action": "append",
+            "help": "original, sampled:female, sampled:male, a reference recording, a folder of them, or a voice of "
+            "`evc voices`; several times for the mean of several; default: original",
+        },
         "--plot": {"action": "store_true", "help": "draw recordings and output beside the output (.png)"},
         "--voices-dir": {"metavar": "DIR", "help": "where names of voices are looked up; see `evc voices`"},
         "--bundle": {"metavar": "DIR", "help": "default: the bundle that comes with the package"},
@@ -147,15 +154,18 @@ def _add_convert(commands) -> None:
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help=inputs)
     output = "a .wav or .flac file for one recording, - for WAV to standard output, else a folder for all"
     parser.add_argument("-o", "--output", required=True, help=output)
-    parser.add_argument(
-        "--voice",
-        action="append",
-        help="original, sampled:female, sampled:male, a reference recording, a folder of them, or a voice of "
-        "`evc voices`; several times for the mean of several; default: original",
-    )
     for option in OPTIONS:
         _add_option(parser, option)
-    _add_shared(parser, "--plot", "--voices-dir", "--bundle")
+    _add_shared(parser, "--voice", "--plot", "--voices-dir", "--bundle")
+
+
+def _add_sweep(commands) -> None:
+    parser = _add(commands, "sweep", "convert a recording to many emotions and strengths, as a page", sweep.EPILOG)
+    sweep.add_arguments(parser)
+    for option in OPTIONS:
+        if option.name not in sweep.LEFT_OUT:
+            _add_option(parser, option)
+    _add_shared(parser, "--voice", "--voices-dir", "--bundle")
 
 
 def _add_transfer(commands) -> None:
