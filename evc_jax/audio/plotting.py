@@ -85,10 +85,10 @@ def draw_panels(path: str | os.PathLike, panels: Sequence[AnyPanel], config: Aud
     _write(path, picture_of_panels(panels, config))
 
 
-def draw_small_panel(path: str | os.PathLike, panel: Panel, config: AudioConfig) -> None:
-    """Writes a small picture of one recording as a PNG file, for a page with many of them."""
+def draw_small_panel(path: str | os.PathLike, mel: np.ndarray, f0_hz: np.ndarray, config: AudioConfig) -> None:
+    """Writes a small picture of a recording, see `Panel`, as a PNG file, for a page with many of them."""
     figure, (axes,) = _rows(_WIDTH_INCHES / 2, [1.9], "", _SMALL_DPI)
-    _draw_panel(axes, panel, config)
+    _draw_panel(axes, Panel("", mel, f0_hz), config)
     _write(path, render(figure))
 
 
@@ -183,13 +183,15 @@ def _draw_stack(axes, panel: StackPanel, config: AudioConfig) -> None:
     shares, times_s = _columns(panel.shares, config)
     used = np.flatnonzero(panel.shares.any(axis=0))
     colors = [DISTINCT_COLORS[column % len(DISTINCT_COLORS)] for column in used]
-    names = [panel.names[column].lstrip("_") for column in used]  # the legend leaves out what begins with it
-    # White lines part colors where one is seen as another.
-    axes.stackplot(times_s, shares[:, used].T, labels=names, colors=colors, edgecolor="white", linewidth=0.6)
+    # The legend leaves out what begins with a line.
+    names = [printable(panel.names[column])[:20].lstrip("_") for column in used]
+    if len(used):
+        # White lines part colors where one is seen as another.
+        axes.stackplot(times_s, shares[:, used].T, labels=names, colors=colors, edgecolor="white", linewidth=0.6)
+        _add_legend(axes, reverse=True)
     axes.set_ylim(0, 1.05 * max(1.0, float(panel.shares.sum(axis=1).max(initial=0))))
     axes.set_ylabel("strength", color=DARK_INK, fontsize=8)
     _finish(axes, panel.title)
-    _add_legend(axes, reverse=True)
 
 
 def _draw_mel(axes, mel: np.ndarray, config: AudioConfig, colored: tuple[float, float], cmap: str) -> None:

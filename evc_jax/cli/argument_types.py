@@ -37,7 +37,7 @@ def number(kind: type, low: float | None, high: float | None) -> Callable[[str],
 def strengths_of(text: str) -> tuple[float, ...]:
     """Numbers joined by commas, each once and in their order; raises ConfigError where they are none."""
     try:
-        return tuple(sorted({float(part) for part in text.split(",")}))
+        return tuple(sorted({round(float(part), 4) for part in text.split(",")}))
     except ValueError:
         raise ConfigError(f"The strengths are {text!r}; give numbers joined by commas, as 0.5,1,1.5.") from None
 

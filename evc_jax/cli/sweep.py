@@ -44,17 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One conversion of a sweep. `command` is what else makes it."""
+    """One conversion of a sweep; `name` is that of its files, without a suffix, and `command` makes the same."""
 
     emotion: str
     strength: float
     options: ConversionOptions
+    name: str
     command: str
-
-    @property
-    def name(self) -> str:
-        """Of its files, without a suffix."""
-        return f"{self.emotion}_{self.strength:.10g}".replace("/", "_")
 
 
 def cells_of(arguments: argparse.Namespace, given: dict[str, Any], bundle: Bundle) -> list[Cell]:
@@ -77,7 +73,9 @@ def cells_of(arguments: argparse.Namespace, given: dict[str, Any], bundle: Bundl
         for strength in strengths_of(arguments.strengths):
             options = options_from({**given, "emotion": {emotion: 1.0}, "strength": strength})
             options.check(bundle)
-            cells.append(Cell(emotion, strength, options, _command(arguments, emotion, strength, given)))
+            name = f"{emotion}_{strength:g}".replace("/", "_")
+            shown = {"emotion": emotion, "strength": f"{strength:g}", **given}
+            cells.append(Cell(emotion, strength, options, name, _command(arguments, shown, name)))
     return cells
 
 
@@ -104,7 +102,7 @@ def write_page(folder: Path, title: str, converter: Any, features: Any, cells: S
     """Writes sounds, pictures, figures and the page of a sweep into an empty folder; draws a bar on a terminal."""
     from tqdm import tqdm
 
-    from evc_jax.evaluation.page import render_page
+    from evc_jax.evaluation.page import PICTURES, render_page
     from evc_jax.evaluation.report import Section, as_json
 
     source = features.audio / features.level_gain
@@ -116,12 +114,9 @@ def write_page(folder: Path, title: str, converter: Any, features: Any, cells: S
         entries.append({"emotion": cell.emotion, "strength": cell.strength, **entry})
         section = Section(f"emotion-{len(sections)}", cell.emotion.capitalize())
         section = sections.setdefault(cell.emotion, section)
-        section.cards.append(_card(f"{cell.emotion} {cell.strength:.10g}", entry, cell.command))
-    introduction = (
-        f"{printable(title)} with emotions at several strengths; strength 1 is the emotion as it was learned.",
-        "The pictures show the mel-spectrogram and, on top of it, the fundamental frequency F0, the speech melody.",
-    )
-    page = render_page(f"Emotions of {printable(title)}", introduction, list(sections.values()))
+        section.cards.append(_card(f"{cell.emotion} {cell.strength:g}", entry, cell.command))
+    text = f"{printable(title)} with emotions at several strengths; strength 1 is the emotion as it was learned."
+    page = render_page(f"Emotions of {printable(title)}", [text, PICTURES], list(sections.values()))
     (folder / PAGE).write_text(page, encoding="utf-8")
     files = sorted([FIGURES, *(file.name for file in folder.iterdir())])
     figures = {"recording": printable(title), "conversions": entries, "files": files}
@@ -131,12 +126,12 @@ def write_page(folder: Path, title: str, converter: Any, features: Any, cells: S
 def _write_recording(folder: Path, name: str, audio: Any, mel: Any, f0_hz: Any, config: Any) -> dict[str, Any]:
     """Writes the sound and its picture; returns its figures."""
     from evc_jax.audio import io as audio_io
-    from evc_jax.audio.plotting import Panel, draw_small_panel
+    from evc_jax.audio.plotting import draw_small_panel
     from evc_jax.evaluation.metrics import f0_summary
 
     sound, picture = f"{name}.flac", f"{name}.png"
     audio_io.save(folder / sound, audio, config.sample_rate_hz)
-    draw_small_panel(folder / picture, Panel("", mel, f0_hz), config)
+    draw_small_panel(folder / picture, mel, f0_hz, config)
     summary = f0_summary(f0_hz)
     figures = dataclasses.asdict(summary) | {"duration_s": len(audio) / config.sample_rate_hz}
     return {"sound": sound, "picture": picture, "text": f"{figures['duration_s']:.2f} s, {summary}", **figures}
@@ -184,12 +179,12 @@ def _files_of_sweep(folder: Path) -> set[str]:
         return set()
 
 
-def _command(arguments: argparse.Namespace, emotion: str, strength: float, given: dict[str, Any]) -> str:
-    """The `evc convert` that makes the same."""
-    words = ["evc", "convert", arguments.recording, "--emotion", emotion, "--strength", f"{strength:.10g}"]
-    for name, value in given.items():
+def _command(arguments: argparse.Namespace, options: dict[str, Any], name: str) -> str:
+    """The `evc convert` with these options."""
+    words = ["evc", "convert", arguments.recording]
+    for option, value in options.items():
         for each in value if isinstance(value, list) else [value]:
             if each != ORIGINAL_VOICE:
-                words += [f"--{name.replace('_', '-')}", str(each)]
+                words += [f"--{option.replace('_', '-')}", str(each)]
     words += ["--bundle", arguments.bundle] if arguments.bundle else []
-    return printable(shlex.join([*words, "-o", f"{emotion}.wav"]))
+    return printable(shlex.join([*words, "-o", f"{name}.wav"]))

@@ -25,6 +25,7 @@ figcaption, .note { opacity: .75; font-size: .9rem }
 code { font-size: .8rem; overflow-wrap: anywhere }
 @media (prefers-color-scheme: dark) { img { filter: brightness(.8) } }
 """
+PICTURES = "The pictures show the mel-spectrogram and, on top of it, the fundamental frequency F0, the speech melody."
 
 
 def render_page(title: str, introduction: Sequence[str], sections: Sequence[Section]) -> str:
