@@ -6,7 +6,6 @@ python scripts/demo.py [--out demo] [--bundle DIR]
 from __future__ import annotations
 
 import argparse
-import html
 import shutil
 import sys
 import time
@@ -14,14 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evc_jax.audio import io as audio_io
-from evc_jax.audio import plotting
 from evc_jax.audio.config import AudioConfig
+from evc_jax.audio.plotting import draw_small_panel
 from evc_jax.conversion.converter import Converter
 from evc_jax.conversion.options import ConversionOptions
 from evc_jax.errors import EvcError
 from evc_jax.evaluation.metrics import cosine, f0_summary
-from evc_jax.evaluation.page import STYLE, render_section
+from evc_jax.evaluation.page import PICTURES, render_page
 from evc_jax.evaluation.published import published_section
+from evc_jax.evaluation.report import Card, Section
 from evc_jax.evaluation.rules import apply_rule, load_rules
 from evc_jax.features.extract import Features
 from evc_jax.files import ASSETS
@@ -35,29 +35,7 @@ NEW_VOICES = (("female", 1), ("male", 1))
 # Spoken by eSpeak NG, see NOTICE: the package holds no person's voice.
 RECORDING = ASSETS / "demo.wav"
 REFERENCES = (ASSETS / "voice_female.flac", ASSETS / "voice_male.flac")
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Emotional voice cloning</title>
-<style>{style}
-.sounds td {{ text-align: left; width: 33% }} .sounds img {{ width: 100%; min-width: 20rem }}
-code {{ font-size: .8rem }}
-</style>
-<h1>Emotional voice cloning</h1>
-<p>The recordings are synthetic speech (espeak-ng), converted by evc_jax; rendered from the {rendering}. The pictures
-show the mel-spectrogram and, on top of it, the fundamental frequency F0, the speech melody.</p>
-{body}
-</html>
-"""
-GROUP = """<h2>{title}</h2>
-<p>{text}</p>
-<div class="wide"><table class="sounds">
-{rows}
-</table></div>"""
-ROW = """<tr><td><b>{title}</b><br>{summary}<br><code>{command}</code></td>
-<td><audio controls preload="none" src="{file}" aria-label="{title}"></audio></td>
-<td><img src="{picture}" alt="Mel-spectrogram and F0 of {title}" loading="lazy"></td></tr>"""
+INTRODUCTION = "The recordings are synthetic speech (espeak-ng), converted by evc_jax; rendered from the {rendering}."
 
 
 def main() -> int:
@@ -81,60 +59,60 @@ def make_demo(output: Path, bundle: str | None = None) -> Path:
     figures = published_section(converter.bundle.path)
     output.mkdir(parents=True, exist_ok=True)
     demo = Demo(converter, output, "source.wav", _features(converter, RECORDING))
-    body = [demo.recording(), *demo.emotions(), *demo.voices()]
+    sections = [demo.recording(), *demo.emotions(), *demo.voices()]
     if figures is not None:
-        body.append(render_section(figures))
+        sections.append(figures)
     page = output / "index.html"
-    rendering = converter.bundle.default_rendering
-    page.write_text(PAGE.format(style=STYLE, rendering=rendering, body="\n".join(body)), encoding="utf-8")
+    introduction = INTRODUCTION.format(rendering=converter.bundle.default_rendering)
+    page.write_text(render_page("Emotional voice cloning", [introduction, PICTURES], sections), encoding="utf-8")
     print(f"Open {page} to listen ({time.perf_counter() - started:.0f} s in all).")
     return page
 
 
 @dataclass(frozen=True)
 class Demo:
-    """Conversions of a recording, as groups of rows of the page."""
+    """Conversions of a recording, as sections of the page."""
 
     converter: Converter
     output: Path
     source: str  # the recording's file in the output
     features: Features
-    rows: list[str] = field(default_factory=list)
+    cards: list[Card] = field(default_factory=list)  # of the next section
 
-    def recording(self) -> str:
+    def recording(self) -> Section:
         """The recording as it is."""
         shutil.copyfile(RECORDING, self.output / self.source)
         self._show("The recording", self.source, self.features.mel, self.features.f0_hz)
-        return self._group("The recording", "All sounds below are made of it.")
+        return self._section("The recording", "All sounds below are made of it.")
 
-    def emotions(self) -> list[str]:
+    def emotions(self) -> list[Section]:
         """The clear emotions at all strengths beside the rules, then the others."""
         names = self.converter.emotions
         clear = [name for name in CLEAR_EMOTIONS if name in names]
-        groups = []
+        sections = []
         for name in clear:
             self._rule(name)
             for strength in STRENGTHS:
                 self._emotion(name, strength)
             text = "First the baseline, then this project. Strength 1 is the emotion as it was learned."
-            groups.append(self._group(name.capitalize(), text))
+            sections.append(self._section(name.capitalize(), text))
         for name in names:
             if name not in clear:
                 self._emotion(name, 1.0)
-        return [*groups, self._group("Other emotions", "At strength 1.")] if self.rows else groups
+        return [*sections, self._section("Other emotions", "At strength 1.")] if self.cards else sections
 
-    def voices(self) -> list[str]:
+    def voices(self) -> list[Section]:
         """Cloned voices and new ones."""
         for reference in REFERENCES:
             self._clone(reference)
         text = "The recording in the voice of a reference of a few seconds. Cosines are those of the voice encoder."
-        groups = [self._group("Cloned voices", text)]
+        sections = [self._section("Cloned voices", text)]
         if self.converter.bundle.has("voicegan"):
             for sex, seed in NEW_VOICES:
                 options = ConversionOptions(voice=f"sampled:{sex}", seed=seed)
                 self._convert(f"{sex} voice {seed}", f"--voice sampled:{sex} --seed {seed}", options)
-            groups.append(self._group("New voices", "Of no real person: invented by VoiceGAN."))
-        return groups
+            sections.append(self._section("New voices", "Of no real person: invented by VoiceGAN."))
+        return sections
 
     def _rule(self, emotion: str) -> None:
         config = self.converter.bundle.audio
@@ -176,19 +154,18 @@ class Demo:
         self._show(title, file, result.mel, result.f0_hz, remark, command)
 
     def _show(self, title: str, file: str, mel, f0_hz, remark: str = "", command: str = "") -> None:
-        """Draws the picture and adds a row."""
+        """Draws the picture and adds a card."""
         picture = Path(file).with_suffix(".png").name
-        plotting.draw_panels(self.output / picture, [plotting.Panel("", mel, f0_hz)], self.converter.bundle.audio)
-        summary = "; ".join(filter(None, (_melody(f0_hz), remark)))
-        texts = {"title": title, "summary": summary, "command": command, "file": file, "picture": picture}
-        self.rows.append(ROW.format(**{key: html.escape(text) for key, text in texts.items()}))
+        draw_small_panel(self.output / picture, mel, f0_hz, self.converter.bundle.audio)
+        text = "; ".join(filter(None, (str(f0_summary(f0_hz)), remark)))
+        self.cards.append(Card(title, text, file, picture, command))
         print(title, flush=True)
 
-    def _group(self, title: str, text: str) -> str:
-        """The rows since the last group under a heading."""
-        rows = "\n".join(self.rows)
-        self.rows.clear()
-        return GROUP.format(title=html.escape(title), text=html.escape(text), rows=rows)
+    def _section(self, title: str, text: str) -> Section:
+        """The cards since the last section under a heading."""
+        section = Section(title.lower().replace(" ", "-"), title, [text], cards=list(self.cards))
+        self.cards.clear()
+        return section
 
     @property
     def _rate_hz(self) -> int:
@@ -198,13 +175,6 @@ class Demo:
 def _features(converter: Converter, recording: Path) -> Features:
     rate_hz = converter.sample_rate_hz
     return converter.extract(audio_io.load(recording, rate_hz), rate_hz)
-
-
-def _melody(f0_hz) -> str:
-    summary = f0_summary(f0_hz)
-    if summary.voiced_fraction == 0:
-        return "no melody"
-    return f"F0 {summary.median_hz:.0f} Hz, range {summary.range_semitones:.1f} semitones"
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
-"""The parser of the `evc` command whose errors are one sentence, and numbers within bounds. Imports nothing slow."""
+"""The parser of the `evc` command whose errors are one sentence, numbers and lists. Imports nothing slow."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import sys
 from collections.abc import Callable
 from typing import NoReturn
+
+from evc_jax.errors import ConfigError
+from evc_jax.files import printable
 
 FAILED = 2
 
@@ -30,3 +34,21 @@ def number(kind: type, low: float | None, high: float | None) -> Callable[[str],
         raise argparse.ArgumentTypeError(f"{text!r} was given, expected {words} from {low:.10g} to {high:.10g}")
 
     return convert
+
+
+def strengths_of(text: str) -> tuple[float, ...]:
+    """Numbers joined by commas, each once and in their order; raises ConfigError where they are none."""
+    try:
+        return tuple(sorted({round(float(part), 4) for part in text.split(",")}))
+    except ValueError:
+        raise ConfigError(f"The strengths are {text!r}; give numbers joined by commas, as 0.5,1,1.5.") from None
+
+
+def names_of(text: str) -> tuple[str, ...]:
+    """Names joined by commas, each once."""
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def print_error(command: str, sentence: str) -> None:
+    """One sentence on standard error, after the name of the command."""
+    print(f"evc {command}: {printable(sentence)}", file=sys.stderr)

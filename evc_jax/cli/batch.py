@@ -83,7 +83,7 @@ def plan_single(output: str, originals: Sequence[str]) -> Path:
     target = Path(output)
     if target.suffix.lower() not in OUTPUT_SUFFIXES:
         raise ConfigError(f"{target} cannot be written; name the output .wav or .flac.")
-    _check_parent(target)
+    check_parent(target)
     check_overwrites(target, [Path(name) for name in originals])
     return target
 
@@ -148,7 +148,7 @@ def _search(path: Path, target: Path, log: Callable[[str], None]) -> list[tuple[
 def _into_folder(sources: list[tuple[Path, Path]], folder: Path) -> list[Job]:
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file, neither a folder nor named .wav or .flac; give another -o.")
-    _check_parent(folder)
+    check_parent(folder)
     taken: set[Path] = set()
     jobs = []
     for source, name in sources:
@@ -162,7 +162,8 @@ def _into_folder(sources: list[tuple[Path, Path]], folder: Path) -> list[Job]:
     return jobs
 
 
-def _check_parent(path: Path) -> None:
+def check_parent(path: Path) -> None:
+    """Raises ConfigError unless the folder that is to hold the path exists."""
     if not path.resolve().parent.is_dir():
         raise ConfigError(f"The folder {path.resolve().parent} does not exist; make it, or give another -o.")
 

@@ -14,17 +14,13 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
 
-from evc_jax.cli import emotion, evaluate, pipes
-from evc_jax.cli.argument_types import FAILED
+from evc_jax.cli import convert, emotion, evaluate, sweep
+from evc_jax.cli.argument_types import FAILED, print_error
 from evc_jax.cli.parser import build_parser
 from evc_jax.conversion import voice_store
-from evc_jax.conversion.options import OPTIONS, ORIGINAL_VOICE, TransferAspects, check_voice, options_from
-from evc_jax.conversion.settings import ORIGIN, SUFFIX, metadata_text, read_settings, settings_of, write_settings
+from evc_jax.conversion.options import ORIGINAL_VOICE, check_voice
 from evc_jax.errors import AudioWarning, ConfigError, EvcError
-from evc_jax.files import printable
 from evc_jax.pretrained.bundle import NETWORKS, Bundle, load_bundle
 
 INTERRUPTED = 130
@@ -46,23 +42,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             return _COMMANDS[arguments.command](arguments)
         except EvcError as error:
-            _print_error(arguments.command, str(error))
+            print_error(arguments.command, str(error))
         except OSError as error:  # a full disk, a folder that may not be written
-            _print_error(arguments.command, f"{error}.")
+            print_error(arguments.command, f"{error}.")
         except KeyboardInterrupt:
-            _print_error(arguments.command, "interrupted.")
+            print_error(arguments.command, "interrupted.")
             return INTERRUPTED
     return FAILED
-
-
-def _print_error(command: str, sentence: str) -> None:
-    print(f"evc {command}: {printable(sentence)}", file=sys.stderr)
 
 
 def _show_warning(command: str, show_others: Callable, message, category: type[Warning], *place, **rest) -> None:
     """Takes the place of `warnings.showwarning`: one line for an `AudioWarning`."""
     if issubclass(category, AudioWarning):
-        _print_error(command, str(message))
+        print_error(command, str(message))
     else:
         show_others(message, category, *place, **rest)
 
@@ -73,117 +65,6 @@ def _spare_the_collector() -> None:
     atexit.register(gc.freeze)
 
 
-def _convert(arguments: argparse.Namespace) -> int:
-    from evc_jax.cli import batch
-
-    _check_place_of_settings(arguments)
-    given, bundle_folder = _requested(arguments)
-    options = options_from(given)
-    with pipes.received(arguments.inputs) as inputs, pipes.sent(arguments.output) as output:
-        lending = [str(name) for name in (*options.voices, options.emotion_from) if isinstance(name, str)]
-        planned = batch.plan_outputs(inputs, output, lending, functools.partial(_print_error, "convert"))
-        bundle = load_bundle(bundle_folder)
-        options.check(bundle)
-        converter = _converter(bundle)
-        # A reference that cannot be used is one error, not one per input.
-        converter.voices.resolve(options.voice, options.seed)
-        options = converter.resolve(options)
-        settings = settings_of(options, bundle_folder)
-        draw = _draw_conversion if arguments.plot else None
-        outcomes = batch.run(planned, converter, options, draw, sys.stderr.isatty(), metadata_text(settings))
-        code = _report(outcomes, len(planned), sys.stderr if arguments.output == pipes.PIPE else sys.stdout)
-        if arguments.save_settings:
-            _save_settings(settings, [job.output for job in planned if job.output.exists()])
-        return code
-
-
-def _requested(arguments: argparse.Namespace) -> tuple[dict[str, Any], str | None]:
-    """What a conversion is asked for, of the command line and of its settings file; and the bundle's folder."""
-    saved = read_settings(arguments.settings) if arguments.settings else {}
-    bundle_folder = arguments.bundle or saved.get("bundle")
-    options = {name: value for name, value in saved.items() if name not in ORIGIN} | _given(arguments)
-    ways = [option.name for option in OPTIONS if option.name.startswith("emotion") and option.name != "emotion_fade"]
-    if new := [name for name in ways if hasattr(arguments, name)]:  # instead of the one that was saved
-        options = {name: value for name, value in options.items() if name not in ways or name in new}
-    if voices := arguments.voice:
-        options["voice"] = voices if len(voices) > 1 else voices[0]
-    if isinstance(voice := options.get("voice"), str):
-        options["voice"] = voice_store.locate(voice, arguments.voices_dir)
-    elif isinstance(voice, list):
-        options["voice"] = [voice_store.locate(str(each), arguments.voices_dir) for each in voice]
-    return options, bundle_folder
-
-
-def _check_place_of_settings(arguments: argparse.Namespace) -> None:
-    if arguments.save_settings and arguments.output == pipes.PIPE:
-        raise ConfigError("Settings are written beside the output, and standard output has no place; give another -o.")
-
-
-def _save_settings(settings: dict[str, Any], outputs: list[Path]) -> None:
-    for output in outputs:
-        write_settings(settings, output.with_suffix(SUFFIX))
-
-
-def _given(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The conversion options of the command line, without those that were not given."""
-    return {option.name: getattr(arguments, option.name) for option in OPTIONS if hasattr(arguments, option.name)}
-
-
-def _report(outcomes, total: int, listing) -> int:
-    from tqdm import tqdm
-
-    failed = 0
-    bar = tqdm(outcomes, total=total, unit="recording", leave=False, disable=total < 2 or not sys.stderr.isatty())
-    for outcome in bar:
-        if outcome.error is None:
-            line = f"{outcome.job.output}: {outcome.duration_s:.1f} s of sound in {outcome.seconds:.1f} s"
-            bar.write(printable(line), file=listing)
-        else:
-            failed += 1
-            bar.write(f"evc convert: {printable(outcome.error)}", file=sys.stderr)
-    if failed and total > 1:
-        _print_error("convert", f"{failed} of {total} recordings could not be converted.")
-    return FAILED if failed else 0
-
-
-def _draw(output: Path, panels: list[tuple[str, Any]], config: Any) -> None:
-    """Draws mel and F0 of each recording beside the output."""
-    from evc_jax.audio.plotting import Panel, draw_panels
-
-    drawn = [Panel(title, each.mel, each.f0_hz) for title, each in panels]
-    draw_panels(output.with_suffix(".png"), drawn, config)
-
-
-def _draw_conversion(job: Any, result: Any) -> None:
-    _draw(job.output, [("source", result.source), (job.output.stem, result)], result.config)
-
-
-def _transfer(arguments: argparse.Namespace) -> int:
-    from evc_jax.audio import io as audio_io
-    from evc_jax.cli import batch
-
-    _check_place_of_settings(arguments)
-    aspects = TransferAspects.parse(arguments.aspects)
-    options = options_from(_given(arguments), synthesis_only=True)
-    sent = pipes.sent(arguments.output)
-    with pipes.received([arguments.source, arguments.target]) as inputs, sent as destination:
-        output = batch.plan_single(destination, inputs)
-        converter = _converter(load_bundle(arguments.bundle))
-        converter.check_transfer(aspects, options)
-        source, target = (batch.extract_features(Path(path), converter) for path in inputs)
-        result = converter.transfer_features(source, target, aspects, options)
-        settings = settings_of(options, arguments.bundle, aspects=str(aspects))
-        audio_io.save(output, result.audio, converter.sample_rate_hz, metadata_text(settings))
-        if arguments.save_settings:
-            _save_settings(settings, [output])
-        if arguments.plot:
-            panels = [("source", source), ("target", target), (f"{output.stem} ({aspects})", result)]
-            _draw(output, panels, result.config)
-        line = f"{arguments.output}: {len(result.audio) / converter.sample_rate_hz:.1f} s of sound"
-        print(line, file=sys.stderr if arguments.output == pipes.PIPE else sys.stdout)
-    return 0
-
-
 def _voices(arguments: argparse.Namespace) -> int:
     if arguments.list:
         found = voice_store.names(arguments.voices_dir)
@@ -191,7 +72,7 @@ def _voices(arguments: argparse.Namespace) -> int:
             print(f"{name}\t{file}")
         if not found:
             folder = arguments.voices_dir or voice_store.voices_dir()
-            _print_error("voices", f"there are none in {folder}.")
+            print_error("voices", f"there are none in {folder}.")
         return 0
     names = _names_of_voices(arguments)
     folder = arguments.voices_dir or voice_store.voices_dir()
@@ -326,14 +207,15 @@ def _converter(bundle: Bundle):
 
 
 _COMMANDS = {
-    "convert": _convert,
-    "transfer": _transfer,
+    "convert": lambda arguments: convert.run(arguments, _converter),
+    "sweep": lambda arguments: sweep.run(arguments, convert.requested(arguments), _converter),
+    "transfer": lambda arguments: convert.run_transfer(arguments, _converter),
     "voices": _voices,
     "similarity": _similarity,
     "emotion": lambda arguments: emotion.run(arguments, _converter),
     "prepare": _prepare,
     "bundle": _bundle,
-    "evaluate": lambda arguments: evaluate.run(arguments, _given(arguments), _converter),
+    "evaluate": lambda arguments: evaluate.run(arguments, convert.given_options(arguments), _converter),
     "serve": _serve,
 }
 

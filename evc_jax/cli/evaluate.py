@@ -9,8 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from evc_jax.cli.argument_types import number
-from evc_jax.errors import ConfigError
+from evc_jax.cli.argument_types import names_of, number, strengths_of
 from evc_jax.evaluation.settings import QUICK_SECTIONS, SECTIONS, SPLITS, EvaluationSettings
 from evc_jax.files import printable
 
@@ -50,17 +49,12 @@ def settings_from(arguments: argparse.Namespace, options: dict[str, Any]) -> Eva
       ConfigError: an unknown section, or strengths that are no numbers.
     """
     quick = arguments.quick
-    sections = QUICK_SECTIONS if quick else SECTIONS
+    sections: tuple[str, ...] = QUICK_SECTIONS if quick else SECTIONS
     if arguments.sections is not None:
-        sections = tuple(name.strip() for name in arguments.sections.split(",") if name.strip())
+        sections = names_of(arguments.sections)
     strengths = QUICK_STRENGTHS if quick else EvaluationSettings.strengths
     if arguments.strengths is not None:
-        try:
-            strengths = tuple(sorted({float(text) for text in arguments.strengths.split(",")}))
-        except ValueError:
-            raise ConfigError(
-                f"The strengths are {arguments.strengths!r}; give numbers joined by commas, as 0.5,1,1.5."
-            ) from None
+        strengths = strengths_of(arguments.strengths)
     recordings = arguments.recordings or (QUICK_RECORDINGS if quick else EvaluationSettings.recordings)
     return EvaluationSettings(
         arguments.data,

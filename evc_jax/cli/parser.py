@@ -7,7 +7,7 @@ import dataclasses
 from typing import Any
 
 from evc_jax import __version__
-from evc_jax.cli import emotion, evaluate
+from evc_jax.cli import convert, emotion, evaluate, sweep
 from evc_jax.cli.argument_types import OneLineParser, number
 from evc_jax.conversion.options import MAX_SEED, OPTIONS, SEXES, Option
 from evc_jax.data.corpora import CORPORA
@@ -22,6 +22,7 @@ from a recording to another one:
   evc convert hello.wav --emotion angry -o angry.wav
   evc convert hello.wav --emotion sad --strength 0.5 --voice sampled:female -o out.wav
   evc convert hello.wav --pitch-shift 3 --rate 1.2 -o higher_and_faster.wav
+  evc sweep hello.wav -o page
   evc transfer plain.wav acted.wav --aspects RF -o out.wav
   evc voices --name anna --from anna/*.wav
   evc convert recordings/ --voice anna -o converted
@@ -34,35 +35,6 @@ from a corpus to a bundle of your own:
   evc evaluate my_bundle --data datasets --datasets ravdess,emodb
 
 `evc COMMAND --help` explains each command."""
-
-_CONVERT_EPILOG = """\
-examples:
-  evc convert hello.wav -o same.wav                          the source, rebuilt; with --rendering source itself
-  evc convert hello.wav --rendering source --pitch-shift 3 -o higher.wav
-  evc convert hello.wav --emotion angry -o angry.wav
-  evc convert hello.wav --emotion sad --strength 0.5 --plot -o out.wav
-  evc convert hello.wav --emotion happy=0.6,surprised=0.4 -o mixed.wav
-  evc convert hello.wav --emotion-from acted.wav -o as_there.wav     the emotion of another recording
-  evc convert hello.wav --emotion-track emotions.csv -o out.wav      columns start_s, end_s, emotion, strength
-  evc convert hello.wav --emotion angry --strength 0:0,1.5:1 -o growing.wav
-  evc convert hello.wav --settings out.wav -o again.wav      as out.wav was converted
-  evc convert hello.mp3 --voice reference.wav -o cloned.wav  another person's voice
-  evc convert hello.wav --voice a1.wav --voice a2.wav -o out.wav     their mean; or a folder: --voice recordings/
-  evc convert hello.wav --voice anna --timbre 0.5 -o out.wav         half way to a voice of `evc voices`
-  evc convert a.wav b.flac folder/ --voice sampled:female --seed 3 -o converted
-
-The options are independent of each other, and one at its neutral value changes nothing.
-F0 is found from 62 to about 600 Hz; higher voices count as unvoiced.
-A recording that cannot be converted is named and the others go on; the exit code is then 2."""
-
-_TRANSFER_EPILOG = """\
-examples, for two recordings of the same sentence:
-  evc transfer plain.wav acted.wav --aspects F -o out.wav      plain.wav with the melody of acted.wav
-  evc transfer plain.wav acted.wav --aspects RF -o out.wav     with its rhythm, too; as long as acted.wav
-  evc transfer mine.wav yours.wav --aspects U -o out.wav       my sentence in your voice
-  evc transfer mine.wav yours.wav --aspects RFU --plot -o out.wav
-
-What is not named comes from SOURCE. How high a voice lies on the whole belongs to the voice, not to the melody."""
 
 _VOICES_EPILOG = """\
 examples:
@@ -115,6 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"evc_jax {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=OneLineParser)
     _add_convert(commands)
+    _add_sweep(commands)
     _add_transfer(commands)
     _add_voices(commands)
     _add_similarity(commands)
@@ -139,6 +112,11 @@ def _add(commands, name: str, summary: str, epilog: str) -> argparse.ArgumentPar
 def _add_shared(parser: argparse.ArgumentParser, *names: str) -> None:
     """Options that several commands have."""
     shared: dict[str, dict[str, Any]] = {
+        "--voice": {
+            "action": "append",
+            "help": "original, sampled:female, sampled:male, a reference recording, a folder of them, or a voice of "
+            "`evc voices`; several times for the mean of several; default: original",
+        },
         "--plot": {"action": "store_true", "help": "draw recordings and output beside the output (.png)"},
         "--save-settings": {
             "action": "store_true",
@@ -152,27 +130,30 @@ def _add_shared(parser: argparse.ArgumentParser, *names: str) -> None:
 
 
 def _add_convert(commands) -> None:
-    parser = _add(commands, "convert", "convert recordings", _CONVERT_EPILOG)
+    parser = _add(commands, "convert", "convert recordings", convert.CONVERT_EPILOG)
     inputs = "recordings (WAV, FLAC, MP3, OGG, ...) and folders; - is standard input"
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help=inputs)
     output = "a .wav or .flac file for one recording, - for WAV to standard output, else a folder for all"
     parser.add_argument("-o", "--output", required=True, help=output)
-    parser.add_argument(
-        "--voice",
-        action="append",
-        help="original, sampled:female, sampled:male, a reference recording, a folder of them, or a voice of "
-        "`evc voices`; several times for the mean of several; default: original",
-    )
     for option in OPTIONS:
         _add_option(parser, option)
     replay = "take the options from a file of --save-settings, or from a WAV or FLAC file that was converted with them"
     parser.add_argument("--settings", metavar="FILE", help=f"{replay}; what else is given wins")
-    _add_shared(parser, "--save-settings", "--plot", "--voices-dir", "--bundle")
+    _add_shared(parser, "--voice", "--save-settings", "--plot", "--voices-dir", "--bundle")
+
+
+def _add_sweep(commands) -> None:
+    parser = _add(commands, "sweep", "convert a recording to many emotions and strengths, as a page", sweep.EPILOG)
+    sweep.add_arguments(parser)
+    for option in OPTIONS:
+        if option.name not in sweep.LEFT_OUT:
+            _add_option(parser, option)
+    _add_shared(parser, "--voice", "--voices-dir", "--bundle")
 
 
 def _add_transfer(commands) -> None:
     summary = "take rhythm, pitch or timbre from another recording of the same sentence"
-    parser = _add(commands, "transfer", summary, _TRANSFER_EPILOG)
+    parser = _add(commands, "transfer", summary, convert.TRANSFER_EPILOG)
     parser.add_argument("source", metavar="SOURCE.wav", help="recording that is changed")
     parser.add_argument("target", metavar="TARGET.wav", help="recording that the aspects are taken from")
     parser.add_argument(

@@ -108,7 +108,7 @@ class EmotionTrack:
         return cls((EmotionSpan(0.0, math.inf, mixture),))
 
     @classmethod
-    def from_rows(cls, rows: Iterable[Any]) -> EmotionTrack:
+    def from_rows(cls, rows: Any) -> EmotionTrack:
         """A track of rows with start_s, end_s, emotion and, optionally, strength.
 
         Where a row has no strength, the sum of its weights is it: "happy=0.7" is a weak happy.
@@ -116,6 +116,8 @@ class EmotionTrack:
         Raises:
           ConfigError: a row lacks something, has something else, or holds what cannot be used.
         """
+        if isinstance(rows, Mapping) or not isinstance(rows, Iterable):
+            raise ConfigError(f"The emotion track {str(rows)[:40]!r} is no list of rows; give one.")
         spans = []
         for number, row in enumerate(rows, 1):
             if not isinstance(row, Mapping):

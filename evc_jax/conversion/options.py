@@ -23,6 +23,7 @@ from evc_jax.pretrained.bundle import RENDERINGS, Bundle
 from evc_jax.vocoders import DEFAULT_SIGMA, VOCODERS
 
 SEXES = ("male", "female")  # in the order of VoiceGAN's one-hot vector
+EMOTION_WAYS = ("emotion", "emotion_from", "emotion_track")  # of which one may be given
 ORIGINAL_VOICE = "original"
 SAMPLED_VOICE = "sampled:"
 MAX_SEED = 2**32 - 1
@@ -115,8 +116,7 @@ class ConversionOptions:
 
     def _read_emotion(self) -> None:
         """Brings the emotion and its strength to one form; an emotion that is given twice is refused."""
-        ways = ("emotion", "emotion_from", "emotion_track")
-        given = [name for name in ways if getattr(self, name) is not None]
+        given = [name for name in EMOTION_WAYS if getattr(self, name) is not None]
         if len(given) > 1:
             raise ConfigError(f"Both {given[0]} and {given[1]} are given; give one of them.")
         if self.emotion is not None:
@@ -229,6 +229,8 @@ class Option:
         """Raises ConfigError for a value that the option cannot have."""
         words = self.name.replace("_", " ")
         if self.kind is str:
+            if self.is_file and isinstance(value, bool | int | float | list | dict):
+                raise ConfigError(f"The {words} is {str(value)[:40]!r}; give a file.")
             if self.choices and value is not None and value not in self.choices:
                 raise ConfigError(f"There is no {words} {value!r}; choose one of {', '.join(self.choices)}.")
             return

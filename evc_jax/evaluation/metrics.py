@@ -41,6 +41,11 @@ class F0Summary:
     range_semitones: float
     voiced_fraction: float
 
+    def __str__(self) -> str:
+        if self.voiced_fraction == 0:
+            return "no melody"
+        return f"F0 {self.median_hz:.0f} Hz, range {self.range_semitones:.1f} semitones"
+
 
 def f0_summary(f0_hz: Float[np.ndarray, " T"]) -> F0Summary:
     """Summary of a contour in which 0 means unvoiced."""

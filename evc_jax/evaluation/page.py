@@ -1,11 +1,12 @@
-"""The page of an evaluation: one HTML file beside its sound and pictures. Nothing is fetched from a network."""
+"""A page to read and listen to: one HTML file beside its sound and pictures. Nothing is fetched from a network."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from urllib.parse import quote
 
-from evc_jax.evaluation.report import Players, Section, Table, shown
+from evc_jax.evaluation.report import Card, Players, Section, Table, shown
 
 STYLE = """
 :root { color-scheme: light dark }
@@ -19,7 +20,12 @@ td small { display: block; opacity: .65; white-space: nowrap }
 .players label { font-size: .85rem } audio { display: block; width: 15rem; height: 2rem }
 img { max-width: 100%; background: white } figure { margin: 1rem 0 }
 figcaption, .note { opacity: .75; font-size: .9rem }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); gap: 1.5rem 1rem }
+.card img, .card audio { width: 100% } .card p { margin: .2rem 0; font-size: .9rem }
+code { font-size: .8rem; overflow-wrap: anywhere }
+@media (prefers-color-scheme: dark) { img { filter: brightness(.8) } }
 """
+PICTURES = "The pictures show the mel-spectrogram and, on top of it, the fundamental frequency F0, the speech melody."
 
 
 def render_page(title: str, introduction: Sequence[str], sections: Sequence[Section]) -> str:
@@ -28,7 +34,7 @@ def render_page(title: str, introduction: Sequence[str], sections: Sequence[Sect
     body = "\n".join(render_section(section) for section in sections)
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>\n<body>\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>\n<body>\n'
         f"<h1>{escape(title)}</h1>\n{_paragraphs(introduction)}\n<nav>{contents}</nav>\n{body}\n</body></html>\n"
     )
 
@@ -42,6 +48,8 @@ def render_section(section: Section) -> str:
         for file, caption in section.pictures
     ]
     parts += map(_players, section.players)
+    if section.cards:
+        parts += ['<div class="cards">', *map(_card, section.cards), "</div>"]
     return "\n".join([*parts, "</section>"])
 
 
@@ -72,3 +80,14 @@ def _players(players: Players) -> str:
         for label, file in players.files
     )
     return f'<h3>{escape(players.title)}</h3><div class="players">{files}</div>'
+
+
+def _card(card: Card) -> str:
+    title, sound, picture = escape(card.title), escape(quote(card.sound)), escape(quote(card.picture))
+    command = f"<p><code>{escape(card.command)}</code></p>" if card.command else ""
+    return (
+        f'<div class="card"><p><b>{title}</b> · <a href="{sound}">{escape(card.sound)}</a></p>'
+        f'<audio controls preload="none" src="{sound}" aria-label="{title}"></audio>'
+        f'<a href="{picture}"><img src="{picture}" alt="Mel-spectrogram and F0 of {title}" loading="lazy"></a>'
+        f"<p>{escape(card.text)}</p>{command}</div>"
+    )

@@ -35,6 +35,17 @@ class Players:
     files: Sequence[tuple[str, str]]
 
 
+@dataclass(frozen=True)
+class Card:
+    """A recording to play, with its picture; both are files below the page's folder."""
+
+    title: str
+    text: str
+    sound: str
+    picture: str
+    command: str = ""
+
+
 @dataclass
 class Section:
     """A part of the page; pictures are (file below the page's folder, caption)."""
@@ -45,6 +56,7 @@ class Section:
     tables: list[Table] = field(default_factory=list)
     pictures: list[tuple[str, str]] = field(default_factory=list)
     players: list[Players] = field(default_factory=list)
+    cards: list[Card] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """The tables' figures and the text; NaN becomes null."""

@@ -355,7 +355,8 @@ def test_a_checkpoint_that_is_not_there_is_named(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["convert"], ["transfer"], ["voices"], ["similarity"], ["emotion"], ["prepare"], ["bundle"]]
+    "command",
+    [[], ["convert"], ["sweep"], ["transfer"], ["voices"], ["similarity"], ["emotion"], ["prepare"], ["bundle"]],
 )
 def test_help_teaches_and_imports_nothing_slow(command):
     code = (

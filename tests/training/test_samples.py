@@ -21,7 +21,7 @@ from tensorboardX.proto.event_pb2 import Event
 
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.mel import log_mel
-from evc_jax.audio.plotting import Curve, CurvePanel, Panel, picture_of_curves, picture_of_panels
+from evc_jax.audio.plotting import Curve, CurvePanel, Panel, picture_of_panels
 from evc_jax.features.f0_codes import LogF0Statistics, normalize_f0, quantize_f0
 from evc_jax.models.speechsplit.network import NO_F0
 from evc_jax.pretrained.bundle import build_network
@@ -373,7 +373,7 @@ def test_nearest_speakers():
 def test_titles_are_not_formulas():
     mel, f0_hz = np.zeros((30, 80), np.float32), np.full(30, 150, np.float32)
     assert picture_of_panels([Panel("$x", mel, f0_hz, f0_hz)], AUDIO, "a$b$\\c$").shape[2] == 3
-    assert picture_of_curves([CurvePanel("$", mel, (Curve("given", f0_hz, "red"),))], AUDIO, "$_$").dtype == np.uint8
+    assert picture_of_panels([CurvePanel("$", mel, (Curve("given", f0_hz, "red"),))], AUDIO, "$_$").dtype == np.uint8
 
 
 def read_events(folder):

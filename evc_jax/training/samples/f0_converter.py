@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from evc_jax.audio.plotting import Curve, CurvePanel, picture_of_curves
+from evc_jax.audio.plotting import Curve, CurvePanel, picture_of_panels
 from evc_jax.features.f0_codes import SMALLEST_VOICED, denormalize_f0, quantize_f0
 from evc_jax.models.speechsplit.random_resampling import draw_resampling, random_resample
 from evc_jax.training.samples.sample_logger import SampleLogger, Summary, picture
@@ -32,7 +32,7 @@ class F0ConverterSampleLogger(SampleLogger):
         given, predicted = map(np.asarray, self._run(params, mel, f0, length))
         for number, utterance in enumerate(utterances):
             panels = self._panels(utterance, utterances[number - 1].title, given[number], predicted[number])
-            yield picture(f"{utterance.tag}/f0", picture_of_curves(panels, self._audio, utterance.title))
+            yield picture(f"{utterance.tag}/f0", picture_of_panels(panels, self._audio, utterance.title))
 
     @functools.cached_property
     def _utterances(self) -> tuple[Utterance, ...]:

@@ -1,0 +1,61 @@
+"""What a picture of a conversion shows: source and result, the same sounds below each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from evc_jax.audio.plotting import AnyPanel, Curve, CurvePanel, Panel, StackPanel
+from evc_jax.conversion.converter import Conversion
+from evc_jax.features import prosody, time_warp
+
+# Orange and blue differ for all kinds of color vision.
+_SOURCE_COLOR, _RESULT_COLOR = "#d95f02", "#0b57b0"
+
+
+def conversion_panels(conversion: Conversion, emotions: Sequence[str], title: str) -> list[AnyPanel]:
+    """The panels of `plotting.draw_panels`, all at the times of the result.
+
+    The source is moved to the positions that the result renders: its mel, F0 and level show what stays and what changes
+    of a sound. Levels are relative to the source's loud frames. The emotion is left out where there is none.
+
+    Args:
+      conversion: a conversion.
+      emotions: names of the columns of its `emotion_weights`.
+      title: names the result.
+    """
+    source, config = conversion.source, conversion.config
+    frames = min(len(conversion.mel), len(conversion.f0_hz))
+    positions = rendered_positions(conversion)[:frames]
+    mel, f0_hz = conversion.mel[:frames], conversion.f0_hz[:frames]
+    source_mel, source_f0_hz = time_warp.warp(source.mel, positions), time_warp.warp_f0(source.f0_hz, positions)
+    measured = [
+        prosody.measure(*each, source.level_gain, config) for each in ((source_mel, source_f0_hz), (mel, f0_hz))
+    ]
+    loud_db = prosody.reference_of(measured[0]).loudest_db
+    source_level_db, level_db = (each.loudness_db - loud_db for each in measured)
+    is_moved = bool(np.abs(positions - np.arange(frames)).max() > 0.5)
+    panels: list[AnyPanel] = [
+        Panel("source, moved to the times of the result" if is_moved else "source", source_mel),
+        Panel(title, mel),
+        _compared("F0", mel, source_f0_hz, f0_hz),
+        _compared("level, 0 dB: loud frames of the source", None, source_level_db, level_db),
+    ]
+    if conversion.emotion_weights is not None:
+        weights = time_warp.warp(conversion.emotion_weights, positions)
+        panels.append(StackPanel("emotion", tuple(emotions), weights))
+    return panels
+
+
+def rendered_positions(conversion: Conversion) -> Float[np.ndarray, " T"]:
+    """The source's frame of each frame of a conversion's mel; see `Conversion.positions`."""
+    if conversion.positions is not None:
+        return conversion.positions
+    return np.arange(len(conversion.mel)) * (len(conversion.source.audio) / len(conversion.audio))
+
+
+def _compared(title: str, mel: np.ndarray | None, source: np.ndarray, result: np.ndarray) -> CurvePanel:
+    curves = Curve("source", source, _SOURCE_COLOR, (0, (4, 1.5)), 1.4), Curve("result", result, _RESULT_COLOR)
+    return CurvePanel(title, mel, curves)
