@@ -40,10 +40,11 @@ class Conversion:
     """A converted recording.
 
     Attributes:
-      audio: float32 [S], as long as the source divided by the requested rate, at the source's level, and as silent in
-        its pauses (see `audio.pauses`).
+      audio: float32 [S], as long as the source divided by the requested rate, at the source's level but for the
+        requested loudness, and as silent in its pauses (see `audio.pauses`).
       sample_rate_hz: its rate.
-      mel: the mel-spectrogram it was synthesized from, or its own where it was rendered from the source; in [0, 1].
+      mel: the mel-spectrogram it was synthesized from, or its own where it was rendered from the source; in [0, 1],
+        without the loudness.
       embedding: the requested voice.
       source: features of the source.
       config: the settings of the mel.
