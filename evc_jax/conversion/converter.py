@@ -137,12 +137,10 @@ class Converter:
         """What the segments of a long recording share in a conversion, from a part that stands for the recording."""
         whole = WholeRecording(excerpt, self.bundle.audio)
         embedding = self.requested_voice(excerpt.embedding, options)
-        known = excerpt, options, embedding, whole
-        return replace(
-            whole,
-            match_db=self.source.matching_filter_db(*known),
-            effort_db=self.source.effort_filter_db(*known),
-        )
+        known = excerpt, options, embedding
+        match_db = self.source.matching_filter_db(*known, whole)
+        whole = replace(whole, match_db=match_db, effort_db=self.source.effort_filter_db(*known, whole))
+        return replace(whole, voice_gain=self.source.voice_gain(*known, whole))
 
     def convert_features(
         self,

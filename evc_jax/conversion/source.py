@@ -42,12 +42,14 @@ class WholeRecording:
       config: of the features.
       match_db: the filter that matches the wished voice; None is made anew, from the segment alone.
       effort_db: the filter of the wished effort; None is made anew as well.
+      voice_gain: what keeps the level in the wished voice; None is made anew as well.
     """
 
     features: Features
     config: AudioConfig
     match_db: Float[np.ndarray, " F"] | None = None
     effort_db: Float[np.ndarray, " F"] | None = None
+    voice_gain: float | None = None
 
     @functools.cached_property
     def statistics(self) -> LogF0Statistics:
@@ -79,8 +81,17 @@ class SourceRenderer:
         match_db = whole.match_db
         if match_db is None and controls.any_set(options):
             match_db = self.matching_filter_db(features, options, embedding, whole)
-        rendered = self._render(features, change, samples, embedding, match_db)
-        return *rendered, None if change.keeps_rate else change.positions
+        sound, _ = self._render(features, change, samples, embedding, match_db, whole.voice_gain)
+        return *self._finished(sound, features), None if change.keeps_rate else change.positions
+
+    def voice_gain(
+        self, features: Features, options: ConversionOptions, embedding: Float[np.ndarray, " C"], whole: WholeRecording
+    ) -> float | None:
+        """`WholeRecording.voice_gain`, from a part of a recording that stands for it; None where none is needed."""
+        if whole.match_db is None:
+            return None
+        change, samples = self.requested_change(features, options, embedding, whole)
+        return self._render(features, change, samples, embedding, whole.match_db)[1]
 
     def transfer(
         self, source: Features, target: Features, aspects: TransferAspects
@@ -93,7 +104,8 @@ class SourceRenderer:
             filter_db = self._voice_filter(source, target.embedding, ours, shift, ConversionOptions())
         change = changes.transferred(source, target, aspects, filter_db)
         samples = len((target if aspects.rhythm else source).audio)
-        return self._render(source, change, samples, target.embedding if aspects.timbre else source.embedding)
+        embedding = target.embedding if aspects.timbre else source.embedding
+        return self._finished(self._render(source, change, samples, embedding)[0], source)
 
     def matching_filter_db(
         self, features: Features, options: ConversionOptions, embedding: Float[np.ndarray, " C"], whole: WholeRecording
@@ -106,6 +118,14 @@ class SourceRenderer:
             return None
         change, samples = self.requested_change(features, controls.without(options), embedding, whole)
         sound = render(features, change, samples, self._bundle.audio)
+        return self._matching_filter_db(sound, features, change, embedding)
+
+    def _matching_filter_db(
+        self, sound: Float[np.ndarray, " S"], features: Features, change: Change, embedding: Float[np.ndarray, " C"]
+    ) -> Float[np.ndarray, " F"]:
+        """The filter that matches a rendered sound to the wished voice."""
+        if change.voice_db is not None:
+            sound, _ = timbre.with_voice(sound, change.voice_db, self._bundle.audio)
         return timbre.matching_filter_db(sound, features.embedding, embedding, self._bundle.audio)
 
     def requested_change(
@@ -132,7 +152,9 @@ class SourceRenderer:
             filter_db = self._voice_filter(
                 features, embedding, whole.statistics, voice.mean, wished or ConversionOptions()
             )
-            change = change.with_filter(time_warp.warp(filter_db, change.positions))
+            filter_db = time_warp.warp(filter_db, change.positions)
+            # What CodeGAN changes for an emotion is not told apart from the voice, and may be a change of the level.
+            change = change.with_filter(filter_db) if by_codes else replace(change, voice_db=filter_db)
         if options.effort:
             effort_db = whole.effort_db
             if effort_db is None:
@@ -191,15 +213,23 @@ class SourceRenderer:
         samples: int,
         embedding: Float[np.ndarray, " C"],
         match_db: Float[np.ndarray, " F"] | None = None,
-    ) -> tuple[Float[np.ndarray, " S"], Float[np.ndarray, "T F"]]:
-        """Sound at the source's own level, and its mel."""
+        voice_gain: float | None = None,
+    ) -> tuple[Float[np.ndarray, " S"], float | None]:
+        """Sound at the features' level, and the gain that keeps it in the wished voice, if there is one."""
         config = self._bundle.audio
         sound = render(features, change, samples, config)
-        if not np.array_equal(embedding, features.embedding):
-            if match_db is None:
-                match_db = timbre.matching_filter_db(sound, features.embedding, embedding, config)
-            sound = timbre.filtered(sound, match_db, config)
-        mel = features.mel if sound is features.audio else np.clip(log_mel(sound, config), 0, 1)
+        if np.array_equal(embedding, features.embedding):
+            return sound, None
+        if match_db is None:
+            match_db = self._matching_filter_db(sound, features, change, embedding)
+        voice_db = match_db + (np.zeros_like(change.filter_db) if change.voice_db is None else change.voice_db)
+        return timbre.with_voice(sound, voice_db, config, voice_gain)
+
+    def _finished(
+        self, sound: Float[np.ndarray, " S"], features: Features
+    ) -> tuple[Float[np.ndarray, " S"], Float[np.ndarray, "T F"]]:
+        """Sound at the source's own level, and its mel."""
+        mel = features.mel if sound is features.audio else np.clip(log_mel(sound, self._bundle.audio), 0, 1)
         return sound / np.float32(features.level_gain), mel
 
 
