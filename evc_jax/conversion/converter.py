@@ -26,7 +26,7 @@ from evc_jax.conversion import controls
 from evc_jax.conversion.emotion_reference import estimate_emotion
 from evc_jax.conversion.engine import ConversionEngine, WindowInputs
 from evc_jax.conversion.options import ConversionOptions, TransferAspects, options_from
-from evc_jax.conversion.source import SourceRenderer, WholeRecording
+from evc_jax.conversion.source import Request, SourceRenderer, WholeRecording
 from evc_jax.conversion.transfer import check_durations, transfer_mel
 from evc_jax.conversion.voices import Voices
 from evc_jax.errors import AudioWarning
@@ -44,10 +44,11 @@ class Conversion:
     """A converted recording.
 
     Attributes:
-      audio: float32 [S], as long as the source divided by the requested rate, at the source's level, and as silent in
-        its pauses (see `audio.pauses`).
+      audio: float32 [S], as long as the source divided by the requested rate, at the source's level but for the
+        requested loudness, and as silent in its pauses (see `audio.pauses`).
       sample_rate_hz: its rate.
-      mel: the mel-spectrogram it was synthesized from, or its own where it was rendered from the source; in [0, 1].
+      mel: the mel-spectrogram it was synthesized from, or its own where it was rendered from the source; in [0, 1],
+        without the loudness.
       embedding: the requested voice.
       source: features of the source.
       config: the settings of the mel.
@@ -145,12 +146,7 @@ class Converter:
         weights = self.emotion_weights(options, np.linspace(0, duration_s, len(excerpt.mel)))
         if weights is not None:  # the excerpt has no place in time
             weights = np.repeat(weights.mean(axis=0, keepdims=True), len(excerpt.mel), axis=0)
-        known = excerpt, options, embedding, whole, weights
-        return replace(
-            whole,
-            match_db=self.source.matching_filter_db(*known),
-            effort_db=self.source.effort_filter_db(*known),
-        )
+        return self.source.shared(Request(excerpt, options, embedding, whole, weights))
 
     def convert_features(
         self,
@@ -180,7 +176,7 @@ class Converter:
         times_s = start_s + np.arange(len(features.mel)) * config.hop_samples / config.sample_rate_hz
         weights = self.emotion_weights(options, times_s)
         if options.rendering_of(self.bundle) == "source":
-            sound, mel, positions = self.source.convert(features, options, embedding, whole, weights)
+            sound, mel, positions = self.source.convert(Request(features, options, embedding, whole, weights))
             sound = controls.amplified(sound, options.loudness)
             return Conversion(sound, self.sample_rate_hz, mel, embedding, features, config, positions, weights)
         samples = time_warp.samples_at_rate(len(features.audio), options.rate)

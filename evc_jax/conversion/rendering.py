@@ -42,11 +42,13 @@ class Change:
       positions: the source's frame, with a fraction, that is rendered at each frame; never decreasing.
       log_f0: what is added to the natural logarithm of F0.
       filter_db: change of the spectrum in decibels for each of `AudioConfig.mel_bands`, overall gain included.
+      voice_db: the same for another voice, whose level is the speech's; `render` leaves it to `timbre.with_voice`.
     """
 
     positions: Float[np.ndarray, " T2"]
     log_f0: Float[np.ndarray, " T2"]
     filter_db: Float[np.ndarray, "T2 F"]
+    voice_db: Float[np.ndarray, "T2 F"] | None = None
 
     @classmethod
     def neutral(cls, frames: int, config: AudioConfig, rate: float = 1) -> Change:
@@ -67,7 +69,7 @@ class Change:
     @property
     def is_neutral(self) -> bool:
         """Whether nothing changes at all."""
-        return self.keeps_clock and not self.log_f0.any() and not self.filter_db.any()
+        return self.keeps_clock and not self.log_f0.any() and not self.filter_db.any() and self.voice_db is None
 
     def with_log_f0(self, log_f0: Float[np.ndarray, " T2"]) -> Change:
         """The change with so much more on log F0."""

@@ -41,12 +41,14 @@ class WholeRecording:
       config: of the features.
       match_db: the filter that matches the wished voice; None is made anew, from the segment alone.
       effort_db: the filter of the wished effort; None is made anew as well.
+      voice_gain: what keeps the level in the wished voice; None is made anew as well.
     """
 
     features: Features
     config: AudioConfig
     match_db: Float[np.ndarray, " F"] | None = None
     effort_db: Float[np.ndarray, " F"] | None = None
+    voice_gain: float | None = None
 
     @functools.cached_property
     def statistics(self) -> LogF0Statistics:
@@ -59,32 +61,65 @@ class WholeRecording:
         return emotion.reference_of(self.features, self.config)
 
 
-class SourceRenderer:
-    """Conversions with one bundle, see `converter.Converter`.
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What is asked of a recording, or of a segment of it.
 
-    In its methods `features` are those of a recording or of a segment of it, `whole` what is known of the recording,
-    `embedding` is the wished voice, and `weights` [T, K] are those of the emotions at each frame; None is no emotion.
+    Attributes:
+      features: of it.
+      options: what to change; the emotion is in `weights`.
+      embedding: the wished voice.
+      whole: what is known of the whole recording.
+      weights: of the emotions at each frame; None is no emotion.
     """
+
+    features: Features
+    options: ConversionOptions
+    embedding: Float[np.ndarray, " C"]
+    whole: WholeRecording
+    weights: Float[np.ndarray, "T K"] | None = None
+
+    @property
+    def is_other_voice(self) -> bool:
+        """Whether the wished voice is not the source's own."""
+        return not np.array_equal(self.embedding, self.features.embedding)
+
+
+class SourceRenderer:
+    """Conversions with one bundle, see `converter.Converter`."""
 
     def __init__(self, bundle: Bundle, engine: ConversionEngine, window_inputs: Callable[..., WindowInputs]):
         """`window_inputs` is `Converter.window_inputs`, which the decoder needs."""
         self._bundle, self._engine, self._window_inputs = bundle, engine, window_inputs
 
     def convert(
-        self,
-        features: Features,
-        options: ConversionOptions,
-        embedding: Float[np.ndarray, " C"],
-        whole: WholeRecording,
-        weights: Float[np.ndarray, "T2 K"] | None,
+        self, request: Request
     ) -> tuple[Float[np.ndarray, " S"], Float[np.ndarray, "T F"], Float[np.ndarray, " T"] | None]:
         """Sound at the source's own level, its mel, and `Conversion.positions`."""
-        change, samples = self.requested_change(features, options, embedding, whole, weights)
-        match_db = whole.match_db
-        if match_db is None and controls.any_set(options):
-            match_db = self.matching_filter_db(features, options, embedding, whole, weights)
-        rendered = self._render(features, change, samples, embedding, match_db)
-        return *rendered, None if change.keeps_rate else change.positions
+        change, samples = self.requested_change(request)
+        match_db = request.whole.match_db
+        if match_db is None and controls.any_set(request.options):
+            match_db = self.matching_filter_db(request)
+        sound, _ = self._render(
+            request.features, change, samples, request.embedding, match_db, request.whole.voice_gain
+        )
+        return *self._finished(sound, request.features), None if change.keeps_rate else change.positions
+
+    def shared(self, request: Request) -> WholeRecording:
+        """What all segments take over, of a request for a part of a recording that stands for the whole."""
+        whole, options = request.whole, request.options
+        if options.rendering_of(self._bundle) == "decoder":
+            return whole
+        if request.is_other_voice:
+            whole = replace(whole, match_db=self.matching_filter_db(request))
+        if options.effort:
+            without, _ = self.requested_change(replace(request, options=replace(options, effort=0)))
+            whole = replace(whole, effort_db=self._effort_filter_db(request, without))
+        if request.is_other_voice:
+            change, samples = self.requested_change(replace(request, whole=whole))
+            _, gain = self._render(request.features, change, samples, request.embedding, whole.match_db)
+            whole = replace(whole, voice_gain=gain)
+        return whole
 
     def transfer(
         self, source: Features, target: Features, aspects: TransferAspects
@@ -97,83 +132,61 @@ class SourceRenderer:
             filter_db = self._voice_filter(source, target.embedding, ours, shift, None)
         change = changes.transferred(source, target, aspects, filter_db)
         samples = len((target if aspects.rhythm else source).audio)
-        return self._render(source, change, samples, target.embedding if aspects.timbre else source.embedding)
+        embedding = target.embedding if aspects.timbre else source.embedding
+        return self._finished(self._render(source, change, samples, embedding)[0], source)
 
-    def matching_filter_db(
-        self,
-        features: Features,
-        options: ConversionOptions,
-        embedding: Float[np.ndarray, " C"],
-        whole: WholeRecording,
-        weights: Float[np.ndarray, "T K"] | None,
-    ) -> Float[np.ndarray, " F"] | None:
-        """`WholeRecording.match_db`, from a part of a recording that stands for it; None where none is needed.
+    def matching_filter_db(self, request: Request) -> Float[np.ndarray, " F"] | None:
+        """The filter that matches the wished voice; None where that is the source's own.
 
         The controls count as neutral: what they change is wished, and is no distance to the voice.
         """
-        if options.rendering_of(self._bundle) == "decoder" or np.array_equal(embedding, features.embedding):
+        if not request.is_other_voice:
             return None
-        change, samples = self.requested_change(features, controls.without(options), embedding, whole, weights)
-        sound = render(features, change, samples, self._bundle.audio)
+        change, samples = self.requested_change(replace(request, options=controls.without(request.options)))
+        sound = render(request.features, change, samples, self._bundle.audio)
+        return self._matching_filter_db(sound, request.features, change, request.embedding)
+
+    def _matching_filter_db(
+        self, sound: Float[np.ndarray, " S"], features: Features, change: Change, embedding: Float[np.ndarray, " C"]
+    ) -> Float[np.ndarray, " F"]:
+        """The filter that matches a rendered sound to the wished voice."""
+        if change.voice_db is not None:
+            sound, _ = timbre.with_voice(sound, change.voice_db, self._bundle.audio)
         return timbre.matching_filter_db(sound, features.embedding, embedding, self._bundle.audio)
 
-    def requested_change(
-        self,
-        features: Features,
-        options: ConversionOptions,
-        embedding: Float[np.ndarray, " C"],
-        whole: WholeRecording,
-        weights: Float[np.ndarray, "T K"] | None,
-    ) -> tuple[Change, int]:
+    def requested_change(self, request: Request) -> tuple[Change, int]:
         """What the options change in a recording, and how many samples it then has.
 
         Networks are read and called for an emotion or another voice only.
         """
-        prosody = None
+        features, options, whole, weights = request.features, request.options, request.whole, request.weights
+        config, prosody = self._bundle.audio, None
         if weights is not None and self._bundle.has("prosody"):
-            timing = 1 - options.keep_timing
-            known = features, whole.prosody, weights, timing, self._bundle.audio
+            known = features, whole.prosody, weights, 1 - options.keep_timing, config
             prosody = emotion.prosody_change(self._engine, *known)
         log_duration = None if prosody is None else prosody.log_duration
-        change, samples = changes.clock(len(features.audio), options.rate, log_duration, self._bundle.audio)
-        is_other = not np.array_equal(embedding, features.embedding)
-        register = self._bundle.register if is_other else None
-        voices = features.embedding, embedding
+        change, samples = changes.clock(len(features.audio), options.rate, log_duration, config)
+        register = self._bundle.register if request.is_other_voice else None
+        voices = features.embedding, request.embedding
         voice = changes.register_change(register, *voices, whole.statistics, options.timbre)
         if prosody is not None:
             change = changes.with_prosody(change, prosody)
         change = changes.melody(features, change, whole.statistics, options, voice)
         by_codes = None if prosody is not None else weights
-        if is_other or by_codes is not None:
-            filter_db = self._voice_filter(features, embedding, whole.statistics, voice.mean, by_codes)
-            change = change.with_filter(time_warp.warp(filter_db, change.positions))
+        if request.is_other_voice or by_codes is not None:
+            filter_db = self._voice_filter(features, request.embedding, whole.statistics, voice.mean, by_codes)
+            filter_db = time_warp.warp(filter_db, change.positions)
+            # What CodeGAN changes for an emotion is not told apart from the voice, and may be a change of the level.
+            change = replace(change, voice_db=filter_db) if by_codes is None else change.with_filter(filter_db)
         if options.effort:
-            effort_db = whole.effort_db
-            if effort_db is None:
-                effort_db = self._effort_filter_db(features, change, options)
-            effort = features, whole.prosody, effort_db, change.positions, self._bundle.audio
+            effort_db = self._effort_filter_db(request, change) if whole.effort_db is None else whole.effort_db
+            effort = features, whole.prosody, effort_db, change.positions, config
             change = change.with_filter(controls.effort_change_db(*effort))
         return change, samples
 
-    def effort_filter_db(
-        self,
-        features: Features,
-        options: ConversionOptions,
-        embedding: Float[np.ndarray, " C"],
-        whole: WholeRecording,
-        weights: Float[np.ndarray, "T K"] | None,
-    ) -> Float[np.ndarray, " F"] | None:
-        """`WholeRecording.effort_db`, from a part of a recording that stands for it; None where none is needed."""
-        if options.rendering_of(self._bundle) == "decoder" or not options.effort:
-            return None
-        change, _ = self.requested_change(features, replace(options, effort=0), embedding, whole, weights)
-        return self._effort_filter_db(features, change, options)
-
-    def _effort_filter_db(
-        self, features: Features, change: Change, options: ConversionOptions
-    ) -> Float[np.ndarray, " F"]:
-        power = changes.changed_power(features, change, self._bundle.audio)
-        return controls.effort_filter_db(options.effort, power, self._bundle.audio)
+    def _effort_filter_db(self, request: Request, change: Change) -> Float[np.ndarray, " F"]:
+        power = changes.changed_power(request.features, change, self._bundle.audio)
+        return controls.effort_filter_db(request.options.effort, power, self._bundle.audio)
 
     def _voice_filter(
         self,
@@ -199,13 +212,21 @@ class SourceRenderer:
         samples: int,
         embedding: Float[np.ndarray, " C"],
         match_db: Float[np.ndarray, " F"] | None = None,
-    ) -> tuple[Float[np.ndarray, " S"], Float[np.ndarray, "T F"]]:
-        """Sound at the source's own level, and its mel."""
+        voice_gain: float | None = None,
+    ) -> tuple[Float[np.ndarray, " S"], float | None]:
+        """Sound at the features' level, and the gain that keeps it in the wished voice, if there is one."""
         config = self._bundle.audio
         sound = render(features, change, samples, config)
-        if not np.array_equal(embedding, features.embedding):
-            if match_db is None:
-                match_db = timbre.matching_filter_db(sound, features.embedding, embedding, config)
-            sound = timbre.filtered(sound, match_db, config)
-        mel = features.mel if sound is features.audio else np.clip(log_mel(sound, config), 0, 1)
+        if np.array_equal(embedding, features.embedding):
+            return sound, None
+        if match_db is None:
+            match_db = self._matching_filter_db(sound, features, change, embedding)
+        voice_db = match_db + (np.zeros_like(change.filter_db) if change.voice_db is None else change.voice_db)
+        return timbre.with_voice(sound, voice_db, config, voice_gain)
+
+    def _finished(
+        self, sound: Float[np.ndarray, " S"], features: Features
+    ) -> tuple[Float[np.ndarray, " S"], Float[np.ndarray, "T F"]]:
+        """Sound at the source's own level, and its mel."""
+        mel = features.mel if sound is features.audio else np.clip(log_mel(sound, self._bundle.audio), 0, 1)
         return sound / np.float32(features.level_gain), mel

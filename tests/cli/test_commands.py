@@ -48,6 +48,11 @@ def write(path, seconds=0.6, rate_hz=16000, channels=1, level=0.1, **options):
     return seconds
 
 
+def samples(path):
+    """Of a converted file, whose metadata name what was asked for."""
+    return soundfile.read(path, dtype="int16")[0].tolist()
+
+
 @pytest.mark.parametrize(
     "name, options",
     [
@@ -138,8 +143,8 @@ def test_strength_zero_equals_the_reconstruction(evc, tmp_path):
     evc("a.wav", "-o", "plain.wav")
     evc("a.wav", "--emotion", "sad", "--strength", "0", "-o", "zero.wav")
     evc("a.wav", "--emotion", "sad", "-o", "sad.wav")
-    assert (tmp_path / "plain.wav").read_bytes() == (tmp_path / "zero.wav").read_bytes()
-    assert (tmp_path / "plain.wav").read_bytes() != (tmp_path / "sad.wav").read_bytes()
+    assert samples(tmp_path / "plain.wav") == samples(tmp_path / "zero.wav")
+    assert samples(tmp_path / "plain.wav") != samples(tmp_path / "sad.wav")
 
 
 def test_a_failure_leaves_an_earlier_output_as_it_was(evc, tmp_path):
@@ -165,7 +170,7 @@ def test_sampled_voices_are_found_again(evc, tmp_path):
     ]
     assert evc("a.wav", "--voice", "voices/female-3-1.npy", "-o", "out.wav")[0] == 0
     assert evc("a.wav", "--voice", "female-3-1", "--voices-dir", "voices", "-o", "named.wav")[0] == 0
-    assert (tmp_path / "named.wav").read_bytes() == (tmp_path / "out.wav").read_bytes()
+    assert samples(tmp_path / "named.wav") == samples(tmp_path / "out.wav")
 
 
 def test_cloned_voices_are_found_by_name(evc, tmp_path, monkeypatch):
@@ -181,7 +186,7 @@ def test_cloned_voices_are_found_by_name(evc, tmp_path, monkeypatch):
     assert code == 0 and [line.split("\t")[0] for line in out.splitlines()] == ["anna", "eve"]
     assert evc("a.wav", "--voice", "anna", "-o", "named.wav")[0] == 0
     assert evc("a.wav", "--voice", "a.wav", "--voice", "b.wav", "--voice", "folder", "-o", "files.wav")[0] == 0
-    assert (tmp_path / "named.wav").read_bytes() == (tmp_path / "files.wav").read_bytes()
+    assert samples(tmp_path / "named.wav") == samples(tmp_path / "files.wav")
 
 
 def test_similarity(evc, tmp_path):
@@ -275,7 +280,7 @@ def test_neutral_controls_on_the_command_line_change_nothing(evc, tmp_path):
     evc("a.wav", "-o", "plain.wav")
     evc("a.wav", *neutral, "--flatten", "0", "--denoise", "0", "-o", "neutral.wav")
     evc("a.wav", "--rate", "1.5", "-o", "fast.wav")
-    assert (tmp_path / "plain.wav").read_bytes() == (tmp_path / "neutral.wav").read_bytes()
+    assert samples(tmp_path / "plain.wav") == samples(tmp_path / "neutral.wav")
     assert soundfile.info(tmp_path / "fast.wav").frames == round(soundfile.info(tmp_path / "plain.wav").frames / 1.5)
 
 
@@ -284,9 +289,9 @@ def test_neutral_controls_on_the_command_line_change_nothing(evc, tmp_path):
     [
         (["a.wav"], "required: -o/--output"),
         (["a.wav", "-o", "o.wav", "--emotion", "hungry"], "no emotion 'hungry'; choose one of neutral, happy, sad"),
-        (["a.wav", "-o", "o.wav", "--strength", "-1"], "'-1' was given, expected a number from 0 to 3"),
+        (["a.wav", "-o", "o.wav", "--strength", "-1"], "strength is -1; give a number from 0 to 3"),
         (["a.wav", "-o", "o.wav", "--strength", "strong"], "'strong' was given, expected a number"),
-        (["a.wav", "-o", "o.wav", "--strength", "nan"], "'nan' was given, expected a number"),
+        (["a.wav", "-o", "o.wav", "--strength", "nan"], "strength is nan; give a number"),
         (["a.wav", "-o", "o.wav", "--pitch-shift", "13"], "'13' was given, expected a number from -12 to 12"),
         (["a.wav", "-o", "o.wav", "--pitch-range", "-1"], "'-1' was given, expected a number from 0 to 3"),
         (["a.wav", "-o", "o.wav", "--rate", "0"], "'0' was given, expected a number from 0.5 to 2"),

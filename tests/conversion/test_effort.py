@@ -13,7 +13,7 @@ from evc_jax.audio.mel import highpass
 from evc_jax.conversion import changes, controls, long_recordings
 from evc_jax.conversion.options import ConversionOptions
 from evc_jax.conversion.rendering import Change
-from evc_jax.conversion.source import WholeRecording
+from evc_jax.conversion.source import Request, WholeRecording
 from evc_jax.features.f0_codes import LogF0Statistics
 
 RATE_HZ = 16000
@@ -148,7 +148,7 @@ def test_the_filter_to_another_voice_does_not_undo_the_controls(converter, featu
     other = converter.voices.sample(1, "male", seed=1)[0]
     filters = [
         converter.source.matching_filter_db(
-            features, ConversionOptions(rendering="source", **options), other, whole, None
+            Request(features, ConversionOptions(rendering="source", **options), other, whole)
         )
         for options in ({}, {"effort": 1, "pitch_shift": 5, "rate": 1.3, "pitch_range": 2})
     ]

@@ -13,7 +13,7 @@ from evc_jax.conversion import emotion, long_recordings
 from evc_jax.conversion.converter import Converter
 from evc_jax.conversion.long_recordings import convert_recording, convert_segments
 from evc_jax.conversion.options import ConversionOptions
-from evc_jax.conversion.source import WholeRecording
+from evc_jax.conversion.source import Request, WholeRecording
 from evc_jax.errors import BundleError, ConfigError
 
 RATE_HZ = 16000
@@ -33,7 +33,7 @@ def change(converter, features, **options):
     options = ConversionOptions(**options, rendering="source")
     whole = WholeRecording(features, converter.bundle.audio)
     weights = converter.emotion_weights(options, np.zeros(len(features.mel)))
-    return converter.source.requested_change(features, options, features.embedding, whole, weights)
+    return converter.source.requested_change(Request(features, options, features.embedding, whole, weights))
 
 
 def test_melody_spectrum_and_timing_change(converter, vowel):

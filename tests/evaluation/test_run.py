@@ -62,7 +62,7 @@ def test_the_page_its_figures_and_a_second_run(settings, without_judges, monkeyp
     moved = {name: [cell["mean"] for cell in row] for name, row in tables["What each control moves"].items()}
     assert moved["rate"][2] == pytest.approx(1, abs=0.01) and moved["loudness"][2:4] == pytest.approx([0, 1], abs=1e-3)
     assert tables["Each control at several settings"]["rate 0.8"][1]["mean"] == pytest.approx(-1, abs=0.01)
-    assert "What each control moves on top of the emotion angry" in tables
+    assert "What each control moves on top of the emotion happy" in tables
     assert tables["Copy synthesis"]["the recording itself"][0]["mean"] == 0
     # A bundle that carries the file shows the same figures.
     published = {table.title: dict(table.rows) for table in published_section(settings.output).tables}
