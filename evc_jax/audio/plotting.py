@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -296,4 +296,4 @@ def _frequency_ticks(config: AudioConfig) -> tuple[list[float], list[str]]:
     return [float(np.abs(peaks - hz).argmin()) + 0.5 for hz in wanted_hz], [f"{hz / 1000:g}" for hz in wanted_hz]
 
 
-_DRAWN = {Panel: _draw_panel, CurvePanel: _draw_curves, StackPanel: _draw_stack}
+_DRAWN: dict[type, Callable[..., None]] = {Panel: _draw_panel, CurvePanel: _draw_curves, StackPanel: _draw_stack}

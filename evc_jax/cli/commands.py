@@ -77,16 +77,22 @@ def _convert(arguments: argparse.Namespace) -> int:
 
     options = options_from(_given_with_voice(arguments))
     with pipes.received(arguments.inputs) as inputs, pipes.sent(arguments.output) as output:
-        planned = batch.plan_outputs(inputs, output, options.voices, functools.partial(_print_error, "convert"))
+        voices = list(map(str, options.voices))
+        planned = batch.plan_outputs(inputs, output, voices, functools.partial(_print_error, "convert"))
         bundle = load_bundle(arguments.bundle)
         options.check(bundle)
         converter = _converter(bundle)
         # A reference that cannot be used is one error, not one per input.
         converter.voices.resolve(options.voice, options.seed)
-        emotions = bundle.emotions_of(options.emotion_network(bundle))
-        draw = functools.partial(_draw_conversion, emotions) if arguments.plot else None
+        draw = _drawing(bundle.emotions_of(options.emotion_network(bundle))) if arguments.plot else None
         outcomes = batch.run(planned, converter, options, draw, sys.stderr.isatty())
         return _report(outcomes, len(planned), sys.stderr if arguments.output == pipes.PIPE else sys.stdout)
+
+
+def _drawing(emotions: Sequence[str]) -> Callable[[Any, Any], None]:
+    from evc_jax.conversion.picture import draw_conversion
+
+    return lambda job, result: draw_conversion(job.output.with_suffix(".png"), result, emotions)
 
 
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -116,14 +122,6 @@ def _report(outcomes, total: int, listing) -> int:
     return FAILED if failed else 0
 
 
-def _draw_conversion(emotions: Sequence[str], job: Any, result: Any) -> None:
-    """Draws the source and the result beside the output."""
-    from evc_jax.audio.plotting import draw_panels
-    from evc_jax.conversion.picture import conversion_panels
-
-    draw_panels(job.output.with_suffix(".png"), conversion_panels(result, emotions, job.output.stem), result.config)
-
-
 def _transfer(arguments: argparse.Namespace) -> int:
     from evc_jax.audio import io as audio_io
     from evc_jax.cli import batch
@@ -139,11 +137,9 @@ def _transfer(arguments: argparse.Namespace) -> int:
         result = converter.transfer_features(source, target, aspects, options)
         audio_io.save(output, result.audio, converter.sample_rate_hz)
         if arguments.plot:
-            from evc_jax.audio.plotting import Panel, draw_panels
+            from evc_jax.conversion.picture import draw_transfer
 
-            drawn = {"source": source, "target": target, f"{output.stem} ({aspects})": result}
-            panels = [Panel(title, each.mel, each.f0_hz) for title, each in drawn.items()]
-            draw_panels(output.with_suffix(".png"), panels, result.config)
+            draw_transfer(output.with_suffix(".png"), result)
         line = f"{arguments.output}: {len(result.audio) / converter.sample_rate_hz:.1f} s of sound"
         print(line, file=sys.stderr if arguments.output == pipes.PIPE else sys.stdout)
     return 0

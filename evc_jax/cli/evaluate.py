@@ -49,7 +49,7 @@ def settings_from(arguments: argparse.Namespace, options: dict[str, Any]) -> Eva
       ConfigError: an unknown section, or strengths that are no numbers.
     """
     quick = arguments.quick
-    sections = QUICK_SECTIONS if quick else SECTIONS
+    sections: tuple[str, ...] = QUICK_SECTIONS if quick else SECTIONS
     if arguments.sections is not None:
         sections = names_of(arguments.sections)
     strengths = QUICK_STRENGTHS if quick else EvaluationSettings.strengths
