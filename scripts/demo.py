@@ -127,7 +127,7 @@ class Demo:
         self._show(f"{emotion} by the rules", file, made.mel, made.f0_hz, remark)
 
     def _emotion(self, emotion: str, strength: float) -> None:
-        options = ConversionOptions(emotion, strength)
+        options = ConversionOptions(emotion=emotion, strength=strength)
         title = emotion if strength == 1 else f"{emotion} {strength:g}"
         self._convert(title, f"--emotion {emotion} --strength {strength:g}", options)
 

@@ -67,8 +67,7 @@ def run(arguments: argparse.Namespace, load: Callable[[Bundle], Any]) -> int:
         converter.voices.resolve(options.voice, options.seed)
         options = converter.resolve(options)
         settings = settings_of(options, bundle_folder)
-        emotions = bundle.emotions_of(options.emotion_network(bundle))
-        draw = functools.partial(_draw_conversion, emotions) if arguments.plot else None
+        draw = _drawing(bundle.emotions_of(options.emotion_network(bundle))) if arguments.plot else None
         outcomes = batch.run(planned, converter, options, draw, sys.stderr.isatty(), metadata_text(settings))
         code = _report(outcomes, len(planned), sys.stderr if arguments.output == pipes.PIPE else sys.stdout)
         if arguments.save_settings:
@@ -120,12 +119,10 @@ def _report(outcomes, total: int, listing) -> int:
     return FAILED if failed else 0
 
 
-def _draw_conversion(emotions: Sequence[str], job: Any, result: Any) -> None:
-    """Draws the source and the result beside the output."""
-    from evc_jax.audio.plotting import draw_panels
-    from evc_jax.conversion.picture import conversion_panels
+def _drawing(emotions: Sequence[str]) -> Callable[[Any, Any], None]:
+    from evc_jax.conversion.picture import draw_conversion
 
-    draw_panels(job.output.with_suffix(".png"), conversion_panels(result, emotions, job.output.stem), result.config)
+    return lambda job, result: draw_conversion(job.output.with_suffix(".png"), result, emotions)
 
 
 def run_transfer(arguments: argparse.Namespace, load: Callable[[Bundle], Any]) -> int:
@@ -148,11 +145,9 @@ def run_transfer(arguments: argparse.Namespace, load: Callable[[Bundle], Any]) -
         if arguments.save_settings:
             _save_settings(settings, [output])
         if arguments.plot:
-            from evc_jax.audio.plotting import Panel, draw_panels
+            from evc_jax.conversion.picture import draw_transfer
 
-            drawn = {"source": source, "target": target, f"{output.stem} ({aspects})": result}
-            panels = [Panel(title, each.mel, each.f0_hz) for title, each in drawn.items()]
-            draw_panels(output.with_suffix(".png"), panels, result.config)
+            draw_transfer(output.with_suffix(".png"), result)
         line = f"{arguments.output}: {len(result.audio) / converter.sample_rate_hz:.1f} s of sound"
         print(line, file=sys.stderr if arguments.output == pipes.PIPE else sys.stdout)
     return 0

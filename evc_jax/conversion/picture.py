@@ -1,18 +1,32 @@
-"""What a picture of a conversion shows: source and result, the same sounds below each other."""
+"""Pictures of conversions: source and result, the same sounds below each other, and the emotion over time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from evc_jax.audio.plotting import AnyPanel, Curve, CurvePanel, Panel, StackPanel
-from evc_jax.conversion.converter import Conversion
+from evc_jax.audio.plotting import AnyPanel, Curve, CurvePanel, Panel, StackPanel, draw_panels
+from evc_jax.conversion.converter import Conversion, Transfer
 from evc_jax.features import prosody, time_warp
 
 # Orange and blue differ for all kinds of color vision.
 _SOURCE_COLOR, _RESULT_COLOR = "#d95f02", "#0b57b0"
+
+
+def draw_conversion(path: Path, conversion: Conversion, emotions: Sequence[str]) -> None:
+    """Writes the panels of a conversion as a PNG file, whose name is the title of the result."""
+    draw_panels(path, conversion_panels(conversion, emotions, path.stem), conversion.config)
+
+
+def draw_transfer(path: Path, transfer: Transfer) -> None:
+    """Writes the mels and F0 of both recordings and the result as a PNG file, whose name is the title of the result."""
+    shown = f"{path.stem} ({transfer.aspects})"
+    drawn: dict[str, Any] = {"source": transfer.source, "target": transfer.target, shown: transfer}
+    draw_panels(path, [Panel(title, each.mel, each.f0_hz) for title, each in drawn.items()], transfer.config)
 
 
 def conversion_panels(conversion: Conversion, emotions: Sequence[str], title: str) -> list[AnyPanel]:

@@ -132,7 +132,10 @@ def _replace_voice(
     wanted, voiced = log_f0 + added, _stretches_with(voiced, np.abs(added) > INAUDIBLE_LOG_F0)
     times_s = positions * config.hop_samples / rate_hz
     voice, share = world.resynthesize(features.audio, times_s, np.exp(log_f0), np.exp(wanted), voiced, rate_hz)
-    return (1 - share[: len(sound)]) * sound + voice[: len(sound)]
+    share, voice = share[: len(sound)], voice[: len(sound)]
+    # Where F0 changes WORLD changes the level, by up to a decibel.
+    before, after = (np.sum(np.square(each, dtype=np.float64)) for each in (share * sound, voice))
+    return (1 - share) * sound + np.float32(np.sqrt(before / after) if after else 1) * voice
 
 
 def _stretches_with(voiced: Bool[np.ndarray, " N"], wanted: Bool[np.ndarray, " N"]) -> Bool[np.ndarray, " N"]:
