@@ -17,11 +17,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from evc_jax.cli import evaluate, pipes
+from evc_jax.cli import adapt, evaluate, pipes
 from evc_jax.cli.argument_types import FAILED
 from evc_jax.cli.parser import build_parser
 from evc_jax.conversion import voice_store
-from evc_jax.conversion.options import OPTIONS, ORIGINAL_VOICE, TransferAspects, check_voice, options_from
+from evc_jax.conversion.options import OPTIONS, ORIGINAL_VOICE, TransferAspects, options_from
 from evc_jax.errors import AudioWarning, ConfigError, EvcError
 from evc_jax.files import printable
 from evc_jax.pretrained.bundle import NETWORKS, Bundle, load_bundle
@@ -76,10 +76,10 @@ def _convert(arguments: argparse.Namespace) -> int:
     from evc_jax.cli import batch
 
     voices = [voice_store.locate(voice, arguments.voices_dir) for voice in arguments.voice or [ORIGINAL_VOICE]]
-    options = options_from({"voice": voices if len(voices) > 1 else voices[0], **_given(arguments)})
+    bundle = load_bundle(arguments.bundle)
+    options = options_from({"voice": voices if len(voices) > 1 else voices[0], **_given(arguments)}, bundle=bundle)
     with pipes.received(arguments.inputs) as inputs, pipes.sent(arguments.output) as output:
         planned = batch.plan_outputs(inputs, output, voices, functools.partial(_print_error, "convert"))
-        bundle = load_bundle(arguments.bundle)
         options.check(bundle)
         converter = _converter(bundle)
         # A reference that cannot be used is one error, not one per input.
@@ -191,12 +191,13 @@ def _similarity(arguments: argparse.Namespace) -> int:
     for voice in voices:
         if voice == ORIGINAL_VOICE:
             raise ConfigError(f"{voice!r} is no recording to compare; give a recording, a folder or a voice.")
-        check_voice(voice)
-    resolve = _converter(load_bundle(arguments.bundle)).voices.resolve
+    bundle = load_bundle(arguments.bundle)
+    compared = [options_from({"voice": voice}, bundle=bundle).voice for voice in voices]
+    resolve = _converter(bundle).voices.resolve
 
     from evc_jax.evaluation.speakers import compare
 
-    result = compare(*(resolve(voice) for voice in voices))
+    result = compare(*map(resolve, compared))
     print(json.dumps(dataclasses.asdict(result)) if arguments.json else result)
     return 0
 
@@ -294,6 +295,7 @@ _COMMANDS = {
     "prepare": _prepare,
     "bundle": _bundle,
     "evaluate": lambda arguments: evaluate.run(arguments, _given(arguments), _converter),
+    "adapt": adapt.run,
     "serve": _serve,
 }
 

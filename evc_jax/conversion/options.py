@@ -161,12 +161,15 @@ OPTIONS = tuple(
 )
 
 
-def options_from(given: dict[str, Any], synthesis_only: bool = False) -> ConversionOptions:
+def options_from(
+    given: dict[str, Any], synthesis_only: bool = False, bundle: Bundle | None = None
+) -> ConversionOptions:
     """Options by name or alias.
 
     Args:
       given: the voice, and what `OPTIONS` names.
       synthesis_only: whether only the options of making sound are allowed, as in a transfer.
+      bundle: whose voices may be named; a path of that name goes before.
 
     Raises:
       ConfigError: an unknown name, one that is given twice under two names, or a value that is not allowed.
@@ -186,7 +189,18 @@ def options_from(given: dict[str, Any], synthesis_only: bool = False) -> Convers
         if known[name] in values:
             raise ConfigError(f"{known[name]} is given twice, once as {name}; give it once.")
         values[known[name]] = value
+    if bundle is not None and bundle.description.get("voices") and "voice" in values:
+        asked = values["voice"]
+        single = isinstance(asked, str | os.PathLike | np.ndarray)
+        found = [_voice_of(bundle, each) for each in ([asked] if single else asked)]
+        values["voice"] = found[0] if single else found
     return ConversionOptions(**values)
+
+
+def _voice_of(bundle: Bundle, voice: Voice) -> Voice:
+    """The embedding of a voice that the bundle knows by name; any other voice as it is."""
+    is_name = isinstance(voice, str) and voice in bundle.voices and not Path(voice).exists()
+    return bundle.voices[str(voice)].embedding if is_name else voice
 
 
 def is_original(voice: Voice) -> bool:

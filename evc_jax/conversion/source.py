@@ -98,7 +98,8 @@ class SourceRenderer:
             return None
         change, samples = self.requested_change(features, options, embedding, whole)
         sound = render(features, change, samples, self._bundle.audio)
-        return timbre.matching_filter_db(sound, features.embedding, embedding, self._bundle.audio)
+        known = self._bundle.known_voice(embedding)
+        return timbre.matching_filter_db(sound, features.embedding, embedding, self._bundle.audio, known)
 
     def requested_change(
         self, features: Features, options: ConversionOptions, embedding: Float[np.ndarray, " C"], whole: WholeRecording
@@ -168,7 +169,8 @@ class SourceRenderer:
         sound = render(features, change, samples, config)
         if not np.array_equal(embedding, features.embedding):
             if match_db is None:
-                match_db = timbre.matching_filter_db(sound, features.embedding, embedding, config)
+                known = self._bundle.known_voice(embedding)
+                match_db = timbre.matching_filter_db(sound, features.embedding, embedding, config, known)
             sound = timbre.filtered(sound, match_db, config)
         mel = features.mel if sound is features.audio else np.clip(log_mel(sound, config), 0, 1)
         return sound / np.float32(features.level_gain), mel

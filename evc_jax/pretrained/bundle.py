@@ -18,7 +18,9 @@ from evc_jax.errors import BundleError, ConfigError, one_line
 from evc_jax.files import ASSETS, atomic_dir, printable
 
 if TYPE_CHECKING:
-    from evc_jax.features.register import Register
+    from jaxtyping import Float
+
+    from evc_jax.features.register import MeasuredVoice, Register
 
 FORMAT = 1
 DESCRIPTION_FILE = "bundle.json"
@@ -107,9 +109,31 @@ class Bundle:
 
         stored = self.description.get("register")
         try:
-            return None if stored is None else Register.from_mapping(stored)
+            weights = None if stored is None else Register.from_mapping(stored).weights
         except (TypeError, ValueError, KeyError) as error:
             raise _damaged(self.path, f"its register holds no weights ({one_line(error)})") from error
+        return None if weights is None else Register(weights, tuple(self.voices.values()))
+
+    @property
+    def voices(self) -> dict[str, MeasuredVoice]:
+        """The voices that `evc adapt` added, by name.
+
+        Raises:
+          BundleError: what it knows is damaged.
+        """
+        from evc_jax.features.register import MeasuredVoice
+
+        try:
+            stored = self.description.get("voices", {}).items()
+            return {name: MeasuredVoice.from_mapping(entry) for name, entry in stored}
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise _damaged(self.path, f"its voices cannot be read ({one_line(error)})") from error
+
+    def known_voice(self, embedding: Float[np.ndarray, " 256"]) -> MeasuredVoice | None:
+        """The one of `voices` that an embedding is nearest to; None where there are none."""
+        from evc_jax.features.register import nearest_voice
+
+        return nearest_voice(list(self.voices.values()), embedding)
 
     def network(self, name: str) -> TrainedNetwork:
         """The network with its parameters, read on the first call.
