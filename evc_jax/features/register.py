@@ -53,7 +53,7 @@ class MeasuredVoice:
         return mapping
 
     @classmethod
-    def from_mapping(cls, mapping: Mapping[str, Any]) -> MeasuredVoice:
+    def from_mapping(cls, mapping: Mapping[str, Any], mel_bands: int) -> MeasuredVoice:
         """The inverse of `to_mapping`; raises ValueError, TypeError or KeyError for anything else."""
         embedding, log_f0, spectrum_db = np.asarray(mapping["embedding"], np.float32), None, None
         norm = np.linalg.norm(embedding)
@@ -65,8 +65,8 @@ class MeasuredVoice:
                 raise ValueError("a register is not finite")
         if "spectrum_db" in mapping:
             spectrum_db = np.asarray(mapping["spectrum_db"], np.float32)
-            if spectrum_db.ndim != 1 or not np.isfinite(spectrum_db).all():
-                raise ValueError("a spectrum is not finite")
+            if spectrum_db.shape != (mel_bands,) or not np.isfinite(spectrum_db).all():
+                raise ValueError("a spectrum has another number of bands, or is not finite")
         return cls(embedding / norm, log_f0, spectrum_db)
 
 

@@ -125,7 +125,7 @@ class Bundle:
 
         try:
             stored = self.description.get("voices", {}).items()
-            return {name: MeasuredVoice.from_mapping(entry) for name, entry in stored}
+            return {name: MeasuredVoice.from_mapping(entry, self.audio.mel_bands) for name, entry in stored}
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise _damaged(self.path, f"its voices cannot be read ({one_line(error)})") from error
 

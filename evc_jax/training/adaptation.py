@@ -75,8 +75,8 @@ class Figure:
 
     @property
     def gain(self) -> float:
-        """By how much it is better."""
-        return (self.after - self.before) * (1 if self.higher_is_better else -1)
+        """By how much it is better, to as many digits as are shown."""
+        return round((self.after - self.before) * (1 if self.higher_is_better else -1), 3)
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def better_parts(figures: Sequence[Figure]) -> tuple[str, ...]:
     for figure in figures:
         if figure.decides:
             gains.setdefault(figure.part, []).append(figure.gain)
-    return tuple(part for part, values in gains.items() if min(values) >= 0 and max(values) > 0)
+    return tuple(part for part, values in gains.items() if all(gain >= 0 for gain in values) and any(values))
 
 
 def adapt(

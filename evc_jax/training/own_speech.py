@@ -12,6 +12,7 @@ from jaxtyping import Float
 from evc_jax.audio import io as audio_io
 from evc_jax.audio import loudness
 from evc_jax.audio.config import AudioConfig
+from evc_jax.audio.decoding import naming_errors
 from evc_jax.audio.io import from_pcm
 from evc_jax.audio.mel import frame_powers, frame_signal, highpass
 from evc_jax.audio.pauses import cut_at_pauses
@@ -71,7 +72,8 @@ def read_own_speech(
     used, found = 0, []
     for number, file in enumerate(files):
         try:
-            pieces = list(_speech_pieces(audio_io.load(file, config.sample_rate_hz), config))
+            with naming_errors(file):
+                pieces = list(_speech_pieces(audio_io.load(file, config.sample_rate_hz), config))
         except AudioError as error:
             log(str(error))
             continue

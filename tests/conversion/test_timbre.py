@@ -7,9 +7,11 @@ from support.vowels import sung_vowel
 
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import load
-from evc_jax.conversion.timbre import filtered, matching_filter_db, proposed_change_db
+from evc_jax.audio.mel import log_mel
+from evc_jax.conversion.timbre import filtered, matching_filter_db, mean_spectrum_db, proposed_change_db
 from evc_jax.features import speaker
 from evc_jax.features.extract import extract
+from evc_jax.features.register import MeasuredVoice
 from evc_jax.models.network import Network
 from evc_jax.models.timbre_converter import TimbreConverter, TimbreConverterConfig
 from evc_jax.pretrained.bundle import TrainedNetwork
@@ -59,3 +61,20 @@ def test_any_length_passes(seconds, converter):
 def test_silence_stays_silence():
     silence, voice = np.zeros(16000, np.float32), np.full(256, 1 / 16, np.float32)
     assert not filtered(silence, matching_filter_db(silence, voice, voice, CONFIG), CONFIG).any()
+
+
+def test_a_known_voice_gives_its_mean_spectrum():
+    source, voice = extract(sung_vowel(150.0, "o"), 16000, CONFIG), np.full(256, 1 / 16, np.float32)
+    spectrum_db = mean_spectrum_db(extract(sung_vowel(150.0, "e"), 16000, CONFIG).mel, CONFIG)
+    known = MeasuredVoice(voice, spectrum_db=spectrum_db)
+
+    def distance_db(wished):
+        filter_db = matching_filter_db(source.audio, source.embedding, wished, CONFIG, known)
+        sound = filtered(source.audio, filter_db, CONFIG)
+        difference_db = mean_spectrum_db(log_mel(sound, CONFIG), CONFIG) - spectrum_db
+        return np.abs(difference_db - difference_db.mean()).mean()
+
+    unlike = np.eye(256, dtype=np.float32)[0]
+    assert distance_db(voice) < 0.6 * distance_db(unlike)
+    plain = matching_filter_db(source.audio, source.embedding, unlike, CONFIG)
+    np.testing.assert_array_equal(matching_filter_db(source.audio, source.embedding, unlike, CONFIG, known), plain)
