@@ -21,7 +21,7 @@ EPILOG = """\
 examples:
   evc adapt my_recordings/ --name me -o my_bundle        about ten minutes on two cores
   evc convert other.wav --bundle my_bundle --voice me -o cloned.wav
-  evc adapt my_recordings/ --minutes 1 -o my_bundle      measures the voice; the decoder stays as it is
+  evc adapt my_recordings/ --minutes 0 -o my_bundle      the voice alone; the decoder stays as it is
 
 Recordings of one person: any formats, rates and lengths, at least a minute of speech, better ten. A fifth of them is
 held out and says what became better: the voice and its register and spectrum (--voice), the decoder (--rendering

@@ -125,8 +125,8 @@ def _speech_pieces(
         piece = samples[segment.first : segment.end]
         if len(piece) < MIN_PIECE_SPEECH_S * config.sample_rate_hz:
             continue
-        heard = audio_io.to_mono(piece, config.sample_rate_hz, speaker.SAMPLE_RATE_HZ)
-        speech_s = len(speaker.trim_silences(heard)) / speaker.SAMPLE_RATE_HZ
+        at_16_khz = audio_io.to_mono(piece, config.sample_rate_hz, speaker.SAMPLE_RATE_HZ)
+        speech_s = len(speaker.trim_silences(at_16_khz)) / speaker.SAMPLE_RATE_HZ
         if speech_s >= MIN_PIECE_SPEECH_S:
             yield piece, speech_s
 
