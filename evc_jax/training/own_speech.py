@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ class OwnSpeech:
 
     Attributes:
       data_dir: where the dataset `DATASET` is prepared.
-      training, held_out: features of its pieces; a fifth is held out, by the pieces' names.
+      training, held_out: features of its pieces; a fifth is held out, always the same ones.
       speech_s: duration of the speech in all pieces.
       recordings: how many recordings it comes from.
     """
@@ -69,8 +70,8 @@ def read_own_speech(
     files = _recordings(inputs, log)
     folder = work / "pieces" / "speaker" / "unknown"
     folder.mkdir(parents=True)
-    used, found = 0, []
-    for number, file in enumerate(files):
+    used, found = 0, dict[Path, float]()
+    for file in files:
         try:
             with naming_errors(file):
                 pieces = list(_speech_pieces(audio_io.load(file, config.sample_rate_hz), config))
@@ -80,14 +81,15 @@ def read_own_speech(
         if not pieces:
             log(f"{file} has no speech and is passed over.")
         used += bool(pieces)
-        for i, (samples, speech_s) in enumerate(pieces):
-            path = folder / f"{number:05d}-{i:04d}.flac"
+        for samples, speech_s in pieces:
+            # By its samples, so that no copy of a piece that was trained on is held out, now or in another run.
+            path = folder / f"{hashlib.sha256(samples.tobytes()).hexdigest()[:16]}.flac"
             audio_io.save(path, samples, config.sample_rate_hz)
-            found.append((path, speech_s))
-    kept = spread_evenly(found, MAX_PIECES)
-    for path, _ in set(found) - set(kept):
+            found[path] = speech_s
+    kept = spread_evenly(list(found), MAX_PIECES)
+    for path in found.keys() - set(kept):
         path.unlink()
-    speech_s = sum(seconds for _, seconds in kept)
+    speech_s = sum(found[path] for path in kept)
     if speech_s < MIN_SPEECH_S:
         raise DataError(
             f"The {len(files)} recordings hold {speech_s:.0f} s of speech; give at least {MIN_SPEECH_S:.0f} s, better "

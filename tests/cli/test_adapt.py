@@ -9,7 +9,8 @@ from support.own_voice import RATE_HZ, speech
 from evc_jax.cli.commands import main
 from evc_jax.pretrained import bundle as bundles
 from evc_jax.training import adaptation
-from evc_jax.training.adaptation import Adaptation, Figure
+from evc_jax.training.adaptation import Adaptation
+from evc_jax.training.held_out_figures import Figure
 
 RESULT = Adaptation("me", 3, 120.0, 20, 4, 50, 33.0, (Figure("voice", "cosine", 0.5, 0.6),), ("voice",))
 

@@ -13,8 +13,9 @@ from evc_jax.audio.config import AudioConfig
 from evc_jax.conversion.converter import Converter
 from evc_jax.models.speechsplit.config import ENCODERS
 from evc_jax.pretrained.bundle import DESCRIPTION_FILE, load_bundle
-from evc_jax.training import adaptation, loop, own_speech
-from evc_jax.training.adaptation import Figure, adapt, better_parts
+from evc_jax.training import adaptation, held_out_figures, loop, own_speech
+from evc_jax.training.adaptation import adapt
+from evc_jax.training.held_out_figures import Figure, better_parts
 
 pytestmark = pytest.mark.usefixtures("quick_programs")
 
@@ -33,9 +34,9 @@ def prepared(tmp_path_factory):
 def run(tmp_path, tiny_bundle, prepared, monkeypatch):
     """Adapts the tiny bundle, whose conversions are near to nobody; its decoder with two steps where there is time."""
     monkeypatch.setattr(adaptation, "read_own_speech", lambda *_: prepared)
-    monkeypatch.setattr(adaptation, "_conversions", lambda converter, voices: [prepared.held_out[0].audio])
-    monkeypatch.setattr(adaptation, "REBUILT_PIECES", 1)
-    monkeypatch.setattr(adaptation.judges, "is_installed", lambda module: False)
+    monkeypatch.setattr(held_out_figures, "_conversions", lambda converter, voices: [prepared.held_out[0].audio])
+    monkeypatch.setattr(held_out_figures, "REBUILT_PIECES", 1)
+    monkeypatch.setattr(held_out_figures.judges, "is_installed", lambda module: False)
     steps = {"steps": 2, "minutes": 0.0}
     monkeypatch.setattr(adaptation, "train", lambda config, *a: loop.train(dataclasses.replace(config, **steps), *a))
     return functools.partial(adapt, ["me"], tmp_path / "adapted", name="me", bundle=tiny_bundle)
