@@ -74,6 +74,7 @@ def measure_voice(pieces: Sequence[Features], config: AudioConfig) -> MeasuredVo
 
 
 def with_voice(bundle: Bundle, name: str, voice: MeasuredVoice) -> Bundle:
+    """The bundle, in memory, with a voice of that name."""
     voices = {**bundle.description.get("voices", {}), name: voice.to_mapping()}
     return bundles.from_description({**bundle.description, "voices": voices}, bundle.path, bundle.networks)
 
@@ -99,8 +100,9 @@ def voice_figures(start: Bundle, name: str, voice: MeasuredVoice, speech: OwnSpe
     yield Figure("voice", "the same by a second verifier", *verifier[:2], decides=False)
     away = [_spectrum_distance_db(each, held_out, start.audio) for each in sounds[1:]]
     yield Figure("spectrum", "distance of conversions' mean spectrum, dB", *away, higher_is_better=False)
-    verified = not np.isnan(verifier).any()  # the voice encoder has chosen the conversions' filter
-    yield Figure("spectrum", "cosine of conversions to held-out speech", *encoder[1:], decides=not verified)
+    # With or without it, conversions are brought as near as they come by the voice encoder.
+    yield Figure("spectrum", "cosine of conversions to held-out speech", *encoder[1:], decides=False)
+    verified = not np.isnan(verifier).any()
     yield Figure("spectrum", "the same by a second verifier", *verifier[1:], decides=verified)
 
 
