@@ -21,7 +21,7 @@ from evc_jax.cli import adapt, evaluate, pipes
 from evc_jax.cli.argument_types import FAILED
 from evc_jax.cli.parser import build_parser
 from evc_jax.conversion import voice_store
-from evc_jax.conversion.options import OPTIONS, ORIGINAL_VOICE, TransferAspects, options_from
+from evc_jax.conversion.options import OPTIONS, ORIGINAL_VOICE, TransferAspects, check_known, options_from
 from evc_jax.errors import AudioWarning, ConfigError, EvcError
 from evc_jax.files import printable
 from evc_jax.pretrained.bundle import NETWORKS, Bundle, load_bundle
@@ -76,10 +76,10 @@ def _convert(arguments: argparse.Namespace) -> int:
     from evc_jax.cli import batch
 
     voices = [voice_store.locate(voice, arguments.voices_dir) for voice in arguments.voice or [ORIGINAL_VOICE]]
-    bundle = load_bundle(arguments.bundle)
-    options = options_from({"voice": voices if len(voices) > 1 else voices[0], **_given(arguments)}, bundle=bundle)
+    options = options_from({"voice": voices if len(voices) > 1 else voices[0], **_given(arguments)})
     with pipes.received(arguments.inputs) as inputs, pipes.sent(arguments.output) as output:
         planned = batch.plan_outputs(inputs, output, voices, functools.partial(_print_error, "convert"))
+        bundle = load_bundle(arguments.bundle)
         options.check(bundle)
         converter = _converter(bundle)
         # A reference that cannot be used is one error, not one per input.
@@ -188,16 +188,16 @@ def _names_of_voices(arguments: argparse.Namespace) -> list[str]:
 
 def _similarity(arguments: argparse.Namespace) -> int:
     voices = [voice_store.locate(name, arguments.voices_dir) for name in (arguments.a, arguments.b)]
+    bundle = load_bundle(arguments.bundle)
     for voice in voices:
         if voice == ORIGINAL_VOICE:
             raise ConfigError(f"{voice!r} is no recording to compare; give a recording, a folder or a voice.")
-    bundle = load_bundle(arguments.bundle)
-    compared = [options_from({"voice": voice}, bundle=bundle).voice for voice in voices]
+        check_known(voice, bundle)
     resolve = _converter(bundle).voices.resolve
 
     from evc_jax.evaluation.speakers import compare
 
-    result = compare(*map(resolve, compared))
+    result = compare(*(resolve(voice) for voice in voices))
     print(json.dumps(dataclasses.asdict(result)) if arguments.json else result)
     return 0
 

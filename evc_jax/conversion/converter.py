@@ -124,7 +124,7 @@ class Converter:
         """
         from evc_jax.conversion.long_recordings import convert_recording  # which needs this module
 
-        requested = options_from(options, bundle=self.bundle)
+        requested = options_from(options)
         requested.check(self.bundle)
         return convert_recording(self, AudioReader(np.asarray(audio), rate_hz), requested)
 

@@ -90,7 +90,12 @@ class ConversionOptions:
         return self.rendering or ("decoder" if self.vocoder else bundle.default_rendering)
 
     def check(self, bundle: Bundle) -> None:
-        """Raises BundleError unless the bundle has the networks for them; reads no parameters."""
+        """Raises BundleError unless the bundle has the networks for them; reads no parameters.
+
+        ConfigError for a voice that is not known.
+        """
+        for voice in self.voices:
+            check_known(voice, bundle)
         if self.emotion is not None:
             explicit = self.rendering_of(bundle) == "source" and bundle.has("prosody")
             network = "prosody" if explicit else "codegan"
@@ -161,15 +166,12 @@ OPTIONS = tuple(
 )
 
 
-def options_from(
-    given: dict[str, Any], synthesis_only: bool = False, bundle: Bundle | None = None
-) -> ConversionOptions:
+def options_from(given: dict[str, Any], synthesis_only: bool = False) -> ConversionOptions:
     """Options by name or alias.
 
     Args:
       given: the voice, and what `OPTIONS` names.
       synthesis_only: whether only the options of making sound are allowed, as in a transfer.
-      bundle: whose voices may be named; a path of that name goes before.
 
     Raises:
       ConfigError: an unknown name, one that is given twice under two names, or a value that is not allowed.
@@ -189,18 +191,7 @@ def options_from(
         if known[name] in values:
             raise ConfigError(f"{known[name]} is given twice, once as {name}; give it once.")
         values[known[name]] = value
-    if bundle is not None and bundle.description.get("voices") and "voice" in values:
-        asked = values["voice"]
-        single = isinstance(asked, str | os.PathLike | np.ndarray)
-        found = [_voice_of(bundle, each) for each in ([asked] if single else asked)]
-        values["voice"] = found[0] if single else found
     return ConversionOptions(**values)
-
-
-def _voice_of(bundle: Bundle, voice: Voice) -> Voice:
-    """The embedding of a voice that the bundle knows by name; any other voice as it is."""
-    is_name = isinstance(voice, str) and voice in bundle.voices and not Path(voice).exists()
-    return bundle.voices[str(voice)].embedding if is_name else voice
 
 
 def is_original(voice: Voice) -> bool:
@@ -216,7 +207,7 @@ def check_voice(voice: Voice, alone: bool = True) -> None:
       alone: False for one of several, which cannot be the source's own.
 
     Raises:
-      ConfigError: an unknown sex to sample, or no such file.
+      ConfigError: an unknown sex to sample, or the source's own voice among others.
     """
     if isinstance(voice, np.ndarray):
         return
@@ -229,10 +220,17 @@ def check_voice(voice: Voice, alone: bool = True) -> None:
             )
     elif name.startswith(SAMPLED_VOICE):
         check_sex(name.removeprefix(SAMPLED_VOICE))
-    elif not Path(name).exists() and voice_store.find(name) is None:
+
+
+def check_known(voice: Voice, bundle: Bundle) -> None:
+    """Raises ConfigError for a voice that is no path, and a name neither in the bundle nor in `voice_store`."""
+    if isinstance(voice, np.ndarray) or is_original(voice) or os.fspath(voice).startswith(SAMPLED_VOICE):
+        return
+    name = os.fspath(voice)
+    if not (Path(name).exists() or name in bundle.description.get("voices", ()) or voice_store.find(name)):
         raise ConfigError(
             f"The voice {name!r} is no file, folder or known name; give a recording, a folder of recordings, a voice "
-            "that `evc voices` wrote, original, sampled:female or sampled:male."
+            "that `evc voices` wrote or the bundle has, original, sampled:female or sampled:male."
         )
 
 
