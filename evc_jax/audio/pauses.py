@@ -93,17 +93,22 @@ def restore_pauses(
 
 
 def cut_at_pauses(
-    powers: Float[np.ndarray, " T"], active: Bool[np.ndarray, " T"], samples: int, config: AudioConfig
+    powers: Float[np.ndarray, " T"],
+    active: Bool[np.ndarray, " T"],
+    samples: int,
+    config: AudioConfig,
+    limits_s: tuple[float, float] | None = None,
 ) -> list[Segment]:
-    """Segments that tile a recording, none longer than `SEGMENT_S`, each but the last ending in its longest pause.
+    """Segments that tile a recording, each but the last ending in its longest pause.
 
     Args:
       powers: of each frame.
       active: whether it is speech; a pause is `CUT_PAUSE_S` without any.
       samples: length of the recording.
       config: of the frames.
+      limits_s: shortest and longest segment; `SEGMENT_S` if None.
     """
-    hop, durations_s = config.hop_samples, (*SEGMENT_S, CUT_PAUSE_S, CUT_QUIET_S)
+    hop, durations_s = config.hop_samples, (*(limits_s or SEGMENT_S), CUT_PAUSE_S, CUT_QUIET_S)
     shortest, longest, pause, quiet = (max(1, round(s * config.sample_rate_hz / hop)) for s in durations_s)
     segments, first, forced = [], 0, False
     while samples - first * hop > longest * hop:

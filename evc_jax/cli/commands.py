@@ -15,11 +15,11 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 
-from evc_jax.cli import convert, emotion, evaluate, sweep
+from evc_jax.cli import adapt, convert, emotion, evaluate, sweep
 from evc_jax.cli.argument_types import FAILED, print_error
 from evc_jax.cli.parser import build_parser
 from evc_jax.conversion import voice_store
-from evc_jax.conversion.options import ORIGINAL_VOICE, check_voice
+from evc_jax.conversion.options import ORIGINAL_VOICE, check_known
 from evc_jax.errors import AudioWarning, ConfigError, EvcError
 from evc_jax.pretrained.bundle import NETWORKS, Bundle, load_bundle
 
@@ -108,11 +108,12 @@ def _names_of_voices(arguments: argparse.Namespace) -> list[str]:
 
 def _similarity(arguments: argparse.Namespace) -> int:
     voices = [voice_store.locate(name, arguments.voices_dir) for name in (arguments.a, arguments.b)]
+    bundle = load_bundle(arguments.bundle)
     for voice in voices:
         if voice == ORIGINAL_VOICE:
             raise ConfigError(f"{voice!r} is no recording to compare; give a recording, a folder or a voice.")
-        check_voice(voice)
-    resolve = _converter(load_bundle(arguments.bundle)).voices.resolve
+        check_known(voice, bundle)
+    resolve = _converter(bundle).voices.resolve
 
     from evc_jax.evaluation.speakers import compare
 
@@ -216,6 +217,7 @@ _COMMANDS = {
     "prepare": _prepare,
     "bundle": _bundle,
     "evaluate": lambda arguments: evaluate.run(arguments, convert.given_options(arguments), _converter),
+    "adapt": adapt.run,
     "serve": _serve,
 }
 

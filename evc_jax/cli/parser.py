@@ -7,7 +7,7 @@ import dataclasses
 from typing import Any
 
 from evc_jax import __version__
-from evc_jax.cli import convert, emotion, evaluate, sweep
+from evc_jax.cli import adapt, convert, emotion, evaluate, sweep
 from evc_jax.cli.argument_types import OneLineParser, number
 from evc_jax.conversion.options import MAX_SEED, OPTIONS, SEXES, Option
 from evc_jax.data.corpora import CORPORA
@@ -26,6 +26,10 @@ from a recording to another one:
   evc transfer plain.wav acted.wav --aspects RF -o out.wav
   evc voices --name anna --from anna/*.wav
   evc convert recordings/ --voice anna -o converted
+
+from your own recordings to a bundle for your voice:
+  evc adapt my_recordings/ --name me -o my_bundle
+  evc convert hello.wav --bundle my_bundle --voice me -o out.wav
 
 from a corpus to a bundle of your own:
   evc prepare ravdess RAVDESS_FOLDER -o datasets
@@ -95,6 +99,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_prepare(commands)
     _add_bundle(commands)
     _add_evaluate(commands)
+    adapt.add_arguments(_add(commands, "adapt", "make a bundle better for one person's voice", adapt.EPILOG))
     _add_serve(commands)
     return parser
 
@@ -115,7 +120,7 @@ def _add_shared(parser: argparse.ArgumentParser, *names: str) -> None:
         "--voice": {
             "action": "append",
             "help": "original, sampled:female, sampled:male, a reference recording, a folder of them, or a voice of "
-            "`evc voices`; several times for the mean of several; default: original",
+            "`evc voices` or `evc adapt`; several times for the mean of several; default: original",
         },
         "--plot": {"action": "store_true", "help": "draw recordings and output beside the output (.png)"},
         "--save-settings": {

@@ -178,7 +178,12 @@ class ConversionOptions:
         return "prosody" if explicit else "codegan"
 
     def check(self, bundle: Bundle) -> None:
-        """Raises BundleError unless the bundle has the networks for them; reads no parameters."""
+        """Raises BundleError unless the bundle has the networks for them; reads no parameters.
+
+        ConfigError for a voice that is not known.
+        """
+        for voice in self.voices:
+            check_known(voice, bundle)
         if self.track is not None or self.emotion_from is not None:
             network = self.emotion_network(bundle)
             bundle.require(network)
@@ -304,7 +309,7 @@ def check_voice(voice: Voice, alone: bool = True) -> None:
       alone: False for one of several, which cannot be the source's own.
 
     Raises:
-      ConfigError: an unknown sex to sample, or no such file.
+      ConfigError: an unknown sex to sample, no such file, or the source's own voice among others.
     """
     if isinstance(voice, np.ndarray):
         return
@@ -317,10 +322,20 @@ def check_voice(voice: Voice, alone: bool = True) -> None:
             )
     elif name.startswith(SAMPLED_VOICE):
         check_sex(name.removeprefix(SAMPLED_VOICE))
-    elif not Path(name).exists() and voice_store.find(name) is None:
+    elif not voice_store.is_name(name):  # a name may be one that a bundle knows
+        check_known(voice)
+
+
+def check_known(voice: Voice, bundle: Bundle | None = None) -> None:
+    """Raises ConfigError for a voice that is no path, and a name neither in the bundle nor in `voice_store`."""
+    if isinstance(voice, np.ndarray) or is_original(voice) or os.fspath(voice).startswith(SAMPLED_VOICE):
+        return
+    name = os.fspath(voice)
+    of_bundle = bundle.description.get("voices", ()) if bundle else ()
+    if not (Path(name).exists() or name in of_bundle or voice_store.find(name)):
         raise ConfigError(
             f"The voice {name!r} is no file, folder or known name; give a recording, a folder of recordings, a voice "
-            "that `evc voices` wrote, original, sampled:female or sampled:male."
+            "that `evc voices` wrote or the bundle has, original, sampled:female or sampled:male."
         )
 
 

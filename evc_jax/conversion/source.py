@@ -152,7 +152,8 @@ class SourceRenderer:
         """The filter that matches a rendered sound to the wished voice."""
         if change.voice_db is not None:
             sound, _ = timbre.with_voice(sound, change.voice_db, self._bundle.audio)
-        return timbre.matching_filter_db(sound, features.embedding, embedding, self._bundle.audio)
+        known = self._bundle.known_voice(embedding)
+        return timbre.matching_filter_db(sound, features.embedding, embedding, self._bundle.audio, known)
 
     def requested_change(self, request: Request) -> tuple[Change, int]:
         """What the options change in a recording, and how many samples it then has.

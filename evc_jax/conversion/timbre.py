@@ -18,9 +18,10 @@ from jaxtyping import Array, Float
 from evc_jax.audio.band_filter import filter_bands
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.loudness import active_level_dbfs
-from evc_jax.audio.mel import highpass
+from evc_jax.audio.mel import frame_count, highpass, log_mel
 from evc_jax.features import speaker
 from evc_jax.features.extract import Features
+from evc_jax.features.register import MeasuredVoice
 from evc_jax.features.timbre_critic import changed_power, distances, log_power
 from evc_jax.models import voice_encoder
 from evc_jax.models.network import Network, Params
@@ -35,6 +36,9 @@ LARGEST_STEP_DB = 1.5
 STEP_FALL = 0.3
 SIZE_WEIGHT = 0.0008
 NEARNESS_WEIGHT = 0.5
+# Frames that are not quieter than the loud ones by more are speech with a voice, most of them.
+LOUD_RANGE_DB = 20.0
+LARGEST_SPECTRUM_DB = 15.0
 # Recordings are padded to a multiple of so many frames, so that few programs are compiled.
 BLOCK_FRAMES = 256
 
@@ -61,17 +65,44 @@ def matching_filter_db(
     source: Float[np.ndarray, " E"],
     wished: Float[np.ndarray, " E"],
     config: AudioConfig,
+    known: MeasuredVoice | None = None,
 ) -> Float[np.ndarray, " F"]:
     """The constant filter in dB of each mel band that brings a sound nearer to a voice.
+
+    NOTE: the mean spectrum of a voice that is known helps: by a second verifier, of 10 conversions to each of two
+    voices, the cosine rises from 0.52 to 0.54 and from 0.55 to 0.59, and DNSMOS by 0.1.
 
     Args:
       sound: rendered, with the change that the network proposed.
       source: embedding of the voice it shall not sound like.
       wished: embedding of the voice it shall sound like.
       config: whose mel bands they are.
+      known: what is known of a speaker; how much it counts depends on how near the wished voice is.
     """
+    first_db = np.zeros(config.mel_bands, np.float32)
+    if known is not None and known.spectrum_db is not None and (share := known.nearness(wished)):
+        first_db = np.float32(share) * _spectrum_filter_db(sound, known.spectrum_db, config)
+        frames = frame_count(len(sound), config)
+        sound, _ = with_voice(sound, np.repeat(first_db[None], frames, axis=0), config)
     windows = _windows(sound, config)
-    return np.asarray(_refine(_encoder_params(), windows, source, wished, config.mel_bands, REFINEMENTS))
+    return first_db + np.asarray(_refine(_encoder_params(), windows, source, wished, config.mel_bands, REFINEMENTS))
+
+
+def mean_spectrum_db(mel: Float[np.ndarray, "T F"], config: AudioConfig) -> Float[np.ndarray, " F"]:
+    """Mean over the loud frames of a log-mel spectrogram, in dB."""
+    level_db = config.range_db * mel.mean(axis=1)
+    loud = level_db >= np.percentile(level_db, 95) - LOUD_RANGE_DB
+    return config.range_db * mel[loud].mean(axis=0)
+
+
+def _spectrum_filter_db(
+    sound: Float[np.ndarray, " S"], spectrum_db: Float[np.ndarray, " F"], config: AudioConfig
+) -> Float[np.ndarray, " F"]:
+    """The smooth filter without gain that gives a sound this mean spectrum."""
+    basis = np.asarray(cosines(COSINES, np.arange(config.mel_bands), config.mel_bands))[1:]
+    difference_db = spectrum_db - mean_spectrum_db(log_mel(sound, config), config)
+    smooth_db = difference_db @ basis.T * (2 / config.mel_bands) @ basis
+    return np.clip(smooth_db, -LARGEST_SPECTRUM_DB, LARGEST_SPECTRUM_DB).astype(np.float32)
 
 
 def with_voice(

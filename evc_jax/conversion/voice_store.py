@@ -34,7 +34,7 @@ def voices_dir() -> Path:
 
 def find(name: str, folder: str | os.PathLike | None = None) -> Path | None:
     """The file of a named voice in a folder, `voices_dir` if None; None where there is none of that name."""
-    return names(folder).get(_normalized(name)) if _is_name(name) else None
+    return names(folder).get(_normalized(name)) if is_name(name) else None
 
 
 def locate(voice: str, folder: str | os.PathLike | None) -> str:
@@ -53,7 +53,7 @@ def locate(voice: str, folder: str | os.PathLike | None) -> str:
 def names(folder: str | os.PathLike | None = None) -> dict[str, Path]:
     """All named voices in a folder and their files, sorted; of `voices_dir` if None."""
     found = Path(folder or voices_dir()).glob(f"*{SUFFIX}")
-    return {_normalized(file.stem): file for file in sorted(found) if _is_name(file.stem)}
+    return {_normalized(file.stem): file for file in sorted(found) if is_name(file.stem)}
 
 
 def check_name(name: str) -> str:
@@ -62,7 +62,7 @@ def check_name(name: str) -> str:
     Raises:
       ConfigError: it cannot.
     """
-    if not _is_name(name) or name in ("original", "sampled"):
+    if not is_name(name) or name in ("original", "sampled"):
         raise ConfigError(f"A voice cannot be named {name!r}; use up to 64 letters, digits, - and _, with no - first.")
     return _normalized(name)
 
@@ -71,7 +71,10 @@ def _normalized(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _is_name(name: str) -> bool:
-    """Combining marks are part of a letter, also where no composed letter exists (Devanagari, for one)."""
+def is_name(name: str) -> bool:
+    """Whether a voice can have the name.
+
+    Combining marks are part of a letter, also where no composed letter exists (Devanagari, for one).
+    """
     letters = "".join(char for char in _normalized(name) if not unicodedata.category(char).startswith("M"))
     return bool(_NAME.fullmatch(letters))

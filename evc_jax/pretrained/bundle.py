@@ -18,8 +18,10 @@ from evc_jax.errors import BundleError, ConfigError, one_line
 from evc_jax.files import ASSETS, atomic_dir, printable
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
+
     from evc_jax.features.emotion_classifier import EmotionClassifier
-    from evc_jax.features.register import Register
+    from evc_jax.features.register import MeasuredVoice, Register
 
 FORMAT = 1
 DESCRIPTION_FILE = "bundle.json"
@@ -106,7 +108,8 @@ class Bundle:
         """
         from evc_jax.features.register import Register  # the command line's help must not pay for it
 
-        return self._stored("register", Register.from_mapping)
+        register = self._stored("register", Register.from_mapping)
+        return None if register is None else Register(register.weights, tuple(self.voices.values()))
 
     @property
     def emotion_classifier(self) -> EmotionClassifier | None:
@@ -125,6 +128,27 @@ class Bundle:
             return None if stored is None else read(stored)
         except (TypeError, ValueError, KeyError) as error:
             raise _damaged(self.path, f"its {name} holds no weights ({one_line(error)})") from error
+
+    @property
+    def voices(self) -> dict[str, MeasuredVoice]:
+        """The voices that `evc adapt` added, by name.
+
+        Raises:
+          BundleError: what it knows is damaged.
+        """
+        from evc_jax.features.register import MeasuredVoice
+
+        try:
+            stored = self.description.get("voices", {}).items()
+            return {name: MeasuredVoice.from_mapping(entry, self.audio.mel_bands) for name, entry in stored}
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise _damaged(self.path, f"its voices cannot be read ({one_line(error)})") from error
+
+    def known_voice(self, embedding: Float[np.ndarray, " 256"]) -> MeasuredVoice | None:
+        """The one of `voices` that an embedding is nearest to; None where there are none."""
+        from evc_jax.features.register import nearest_voice
+
+        return nearest_voice(list(self.voices.values()), embedding)
 
     def network(self, name: str) -> TrainedNetwork:
         """The network with its parameters, read on the first call.

@@ -172,7 +172,7 @@ def test_named_voices(converter, features, tmp_path, monkeypatch):
     write_voices(tmp_path / "mine", ["anna"], voice[None])
     np.testing.assert_allclose(convert(converter, features, voice="anna").embedding, voice, atol=1e-6)
     with pytest.raises(ConfigError, match="'otto' is no file, folder or known name"):
-        ConversionOptions(voice="otto")
+        ConversionOptions(voice="otto").check(converter.bundle)
 
 
 def test_unusable_voices(converter, features, tmp_path):

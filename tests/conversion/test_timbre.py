@@ -8,10 +8,11 @@ from support.vowels import sung_vowel
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import load
 from evc_jax.audio.loudness import active_level_dbfs
-from evc_jax.audio.mel import frame_count, highpass
-from evc_jax.conversion.timbre import matching_filter_db, proposed_change_db, with_voice
+from evc_jax.audio.mel import frame_count, highpass, log_mel
+from evc_jax.conversion.timbre import matching_filter_db, mean_spectrum_db, proposed_change_db, with_voice
 from evc_jax.features import speaker
 from evc_jax.features.extract import extract
+from evc_jax.features.register import MeasuredVoice
 from evc_jax.models.network import Network
 from evc_jax.models.timbre_converter import TimbreConverter, TimbreConverterConfig
 from evc_jax.pretrained.bundle import TrainedNetwork
@@ -81,3 +82,20 @@ def test_a_resonance_at_a_harmonic_is_not_louder():
     half, same = with_voice(sound, frames, CONFIG, gain / 2)
     assert gain < 0.7 and same == gain / 2
     np.testing.assert_allclose(half, measured / 2, rtol=1e-5, atol=1e-7)
+
+
+def test_a_known_voice_gives_its_mean_spectrum():
+    source, voice = extract(sung_vowel(150.0, "o"), 16000, CONFIG), np.full(256, 1 / 16, np.float32)
+    spectrum_db = mean_spectrum_db(extract(sung_vowel(150.0, "e"), 16000, CONFIG).mel, CONFIG)
+    known = MeasuredVoice(voice, spectrum_db=spectrum_db)
+
+    def distance_db(wished):
+        filter_db = matching_filter_db(source.audio, source.embedding, wished, CONFIG, known)
+        sound = filtered(source.audio, filter_db)
+        difference_db = mean_spectrum_db(log_mel(sound, CONFIG), CONFIG) - spectrum_db
+        return np.abs(difference_db - difference_db.mean()).mean()
+
+    unlike = np.eye(256, dtype=np.float32)[0]
+    assert distance_db(voice) < 0.6 * distance_db(unlike)
+    plain = matching_filter_db(source.audio, source.embedding, unlike, CONFIG)
+    np.testing.assert_array_equal(matching_filter_db(source.audio, source.embedding, unlike, CONFIG, known), plain)

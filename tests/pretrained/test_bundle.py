@@ -100,6 +100,22 @@ def test_bad_descriptions(small, changes, message):
         load_bundle(small)
 
 
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "me",
+        {"me": {}},
+        {"me": {"embedding": [1.0]}},
+        {"me": {"embedding": [1.0] * 256, "log_f0_mean": 5.0, "log_f0_std": 0.0}},
+        {"me": {"embedding": [1.0] * 256, "spectrum_db": [30.0] * 7}},
+    ],
+)
+def test_damaged_voices(small, stored):
+    edit(small, voices=stored)
+    with pytest.raises(BundleError, match="is damaged: its voices cannot be read"):
+        _ = load_bundle(small).voices
+
+
 def test_description_cut_short(small):
     (small / DESCRIPTION_FILE).write_text('{"format": 1, ')
     with pytest.raises(BundleError, match="is damaged: bundle.json cannot be read"):

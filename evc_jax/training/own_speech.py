@@ -1,0 +1,139 @@
+"""One person's recordings of any kind as a prepared dataset: cut into pieces at pauses, without what is no speech."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from evc_jax.audio import io as audio_io
+from evc_jax.audio import loudness
+from evc_jax.audio.config import AudioConfig
+from evc_jax.audio.decoding import naming_errors
+from evc_jax.audio.io import from_pcm
+from evc_jax.audio.mel import frame_powers, frame_signal, highpass
+from evc_jax.audio.pauses import cut_at_pauses
+from evc_jax.data.dataset import open_split
+from evc_jax.data.prepare.builder import prepare
+from evc_jax.data.sampling import spread_evenly
+from evc_jax.errors import AudioError, DataError
+from evc_jax.features import speaker
+from evc_jax.features.extract import Features
+from evc_jax.files import find_recordings, passed_over_lines
+
+DATASET = "own"
+MIN_SPEECH_S = 60.0
+MAX_PIECES = 400  # 40 minutes or more
+PIECE_S = (3.0, 10.0)
+# A piece with less is left out.
+MIN_PIECE_SPEECH_S = 1.0
+_FIELDS = ("audio", "mel", "f0_hz", "utterance_embedding", "level_gain")
+
+
+@dataclass(frozen=True, eq=False)
+class OwnSpeech:
+    """The pieces of one person's recordings.
+
+    Attributes:
+      data_dir: where the dataset `DATASET` is prepared.
+      training, held_out: features of its pieces; a fifth is held out, always the same ones.
+      speech_s: duration of the speech in all pieces.
+      recordings: how many recordings it comes from.
+    """
+
+    data_dir: Path
+    training: list[Features]
+    held_out: list[Features]
+    speech_s: float
+    recordings: int
+
+
+def read_own_speech(
+    inputs: Sequence[str], work: Path, config: AudioConfig, progress: bool, log: Callable[[str], None]
+) -> OwnSpeech:
+    """Prepares recordings and folders of them, searched at any depth; an unusable one is logged and passed over.
+
+    Args:
+      inputs: recordings of one speaker, and folders of them.
+      work: a folder for the pieces and the dataset.
+      config: of the features.
+      progress: whether to draw a bar.
+      log: is called with a line for everything that is passed over.
+
+    Raises:
+      DataError: there is less than `MIN_SPEECH_S` of speech.
+    """
+    files = _recordings(inputs, log)
+    folder = work / "pieces" / "speaker" / "unknown"
+    folder.mkdir(parents=True)
+    used, found = 0, dict[Path, float]()
+    for file in files:
+        try:
+            with naming_errors(file):
+                pieces = list(_speech_pieces(audio_io.load(file, config.sample_rate_hz), config))
+        except AudioError as error:
+            log(str(error))
+            continue
+        if not pieces:
+            log(f"{file} has no speech and is passed over.")
+        used += bool(pieces)
+        for samples, speech_s in pieces:
+            # By its samples, so that no copy of a piece that was trained on is held out, now or in another run.
+            path = folder / f"{hashlib.sha256(samples.tobytes()).hexdigest()[:16]}.flac"
+            audio_io.save(path, samples, config.sample_rate_hz)
+            found[path] = speech_s
+    kept = spread_evenly(list(found), MAX_PIECES)
+    for path in found.keys() - set(kept):
+        path.unlink()
+    speech_s = sum(found[path] for path in kept)
+    if speech_s < MIN_SPEECH_S:
+        raise DataError(
+            f"The {len(files)} recordings hold {speech_s:.0f} s of speech; give at least {MIN_SPEECH_S:.0f} s, better "
+            "ten minutes, of one person."
+        )
+    data_dir = work / "datasets"
+    prepare("folder", work / "pieces", data_dir, dataset_name=DATASET, config=config, progress=progress)
+    training, validation, test = (list(_features(data_dir, split)) for split in ("train", "validation", "test"))
+    return OwnSpeech(data_dir, training, validation + test, speech_s, used)
+
+
+def _recordings(inputs: Sequence[str], log: Callable[[str], None]) -> list[Path]:
+    files: dict[Path, None] = {}
+    for path in map(Path, inputs):
+        if not path.is_dir():
+            files[path] = None
+            continue
+        found = find_recordings(path)
+        files |= dict.fromkeys(found.files)
+        for line in passed_over_lines(found.passed_over, path):
+            log(line)
+    return list(files)
+
+
+def _speech_pieces(
+    samples: Float[np.ndarray, " S"], config: AudioConfig
+) -> Iterator[tuple[Float[np.ndarray, " s"], float]]:
+    """The pieces of a recording in which there is speech, and its duration in each."""
+    filtered = highpass(samples, config)
+    powers = frame_powers(frame_signal(filtered, config.window_samples, config.hop_samples)) / config.window_samples
+    active = powers > loudness.active_threshold(powers)
+    # 16-bit files are to hold quiet recordings, too.
+    samples = samples * np.float32(0.9 / np.abs(samples).max())
+    for segment in cut_at_pauses(powers, active, len(samples), config, PIECE_S):
+        piece = samples[segment.first : segment.end]
+        if len(piece) < MIN_PIECE_SPEECH_S * config.sample_rate_hz:
+            continue
+        at_16_khz = audio_io.to_mono(piece, config.sample_rate_hz, speaker.SAMPLE_RATE_HZ)
+        speech_s = len(speaker.trim_silences(at_16_khz)) / speaker.SAMPLE_RATE_HZ
+        if speech_s >= MIN_PIECE_SPEECH_S:
+            yield piece, speech_s
+
+
+def _features(data_dir: Path, split: str) -> Iterator[Features]:
+    for record in open_split(str(data_dir), DATASET, split, _FIELDS):
+        embedding, gain = record["utterance_embedding"], float(record["level_gain"])
+        yield Features(from_pcm(record["audio"]), record["mel"], record["f0_hz"], embedding, gain)

@@ -1,0 +1,47 @@
+"""A folder as people have it becomes pieces of speech: any rate and length, nothing that is no speech."""
+
+import numpy as np
+import pytest
+import soundfile
+from support.own_voice import RATE_HZ, speech, write_recordings
+
+from evc_jax.audio.config import AudioConfig
+from evc_jax.errors import DataError
+from evc_jax.training import own_speech
+from evc_jax.training.own_speech import read_own_speech
+
+CONFIG = AudioConfig()
+
+
+def read(inputs, work, lines):
+    return read_own_speech([str(each) for each in inputs], work, CONFIG, False, lines.append)
+
+
+def test_a_messy_folder_becomes_pieces_of_speech(tmp_path, monkeypatch):
+    monkeypatch.setattr(own_speech, "MIN_SPEECH_S", 20.0)
+    folder, lines = write_recordings(tmp_path / "me", 2), []
+    long = np.concatenate([speech(44100), np.zeros(44100)] * 4)
+    (folder / "deep").mkdir()
+    soundfile.write(folder / "deep" / "long.flac", np.stack([long, 0.5 * long], axis=1), 44100)
+    soundfile.write(folder / "silence.wav", np.zeros(5 * RATE_HZ), RATE_HZ)
+    soundfile.write(folder / "hum.wav", 0.1 * np.sin(np.arange(5 * 8000) / 20), 8000)
+    (folder / "broken.wav").write_text("no sound")
+    (folder / "phone.m4a").write_text("of a format that is not read")
+    found = read([folder, folder / "0.wav"], tmp_path / "work", lines)
+    assert found.recordings == 3 and found.speech_s > 20
+    assert len(found.held_out) >= 2 and len(found.training) > len(found.held_out)
+    for piece in [*found.training, *found.held_out]:
+        assert 1.0 * RATE_HZ <= len(piece.audio) <= 10.1 * RATE_HZ and (piece.f0_hz > 0).any()
+    assert len(lines) == 4
+    for name in ("silence.wav", "hum.wav", "broken.wav", "phone.m4a"):
+        assert sum(name in line for line in lines) == 1
+
+
+def test_quiet_recordings_are_speech_too():
+    loud, quiet = (list(own_speech._speech_pieces(gain * speech(), CONFIG)) for gain in (1.0, 1e-3))
+    assert [round(seconds, 1) for _, seconds in quiet] == [round(seconds, 1) for _, seconds in loud]
+
+
+def test_too_little_speech_is_one_sentence(tmp_path):
+    with pytest.raises(DataError, match=r"The 2 recordings hold \d+ s of speech; give at least 60 s"):
+        read([write_recordings(tmp_path / "me", 2)], tmp_path / "work", [])
