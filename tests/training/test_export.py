@@ -204,6 +204,23 @@ def test_a_codegan_stays_valid_while_its_encoders_do(tmp_path, monkeypatch):
         assemble(tmp_path / "rhythm", ("speechsplit", "codegan"))
 
 
+def test_a_codegan_of_a_bundles_codes_belongs_to_its_encoders(tmp_path, monkeypatch):
+    load, origin = start.load_for_inference, tmp_path / "origin"
+    assemble(origin, ("speechsplit", "codegan"))
+
+    def of_the_bundle(workdir, checkpoint):
+        run = load(workdir, checkpoint)
+        if run.system == "codegan":
+            options = {**run.config["options"], "speechsplit": str(origin)}
+            return dataclasses.replace(run, config={**run.config, "options": options})
+        return dataclasses.replace(run, params=jax.tree.map(lambda leaf: leaf + 1, run.params))
+
+    monkeypatch.setattr(start, "load_for_inference", of_the_bundle)
+    export.export_bundle({"codegan": "runs/codegan"}, tmp_path / "again", base=origin)
+    with pytest.raises(ConfigError, match="CodeGAN was trained on the codes of .*origin; give that bundle as --base"):
+        assemble(tmp_path / "other", ("speechsplit", "codegan"))
+
+
 def test_emotions_that_differ(tmp_path, monkeypatch):
     export.export_bundle({"speechsplit": "runs/speechsplit", "codegan": "runs/codegan"}, tmp_path / "base")
     load = start.load_for_inference
