@@ -1,4 +1,4 @@
-"""CodeGAN, which moves pitch and rhythm codes to another emotion. It needs a trained SpeechSplit.
+"""CodeGAN, which moves pitch and rhythm codes to another emotion. It needs the SpeechSplit of a training or a bundle.
 
     python scripts/train.py --config=configs/codegan.py:full --workdir=runs/codegan \\
         --config.options.speechsplit=runs/speechsplit

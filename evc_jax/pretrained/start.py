@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from evc_jax.errors import ConfigError
 from evc_jax.models.network import Network, Params
 from evc_jax.pretrained.bundle import DESCRIPTION_FILE, TrainedNetwork, build_network, load_bundle
-from evc_jax.pretrained.workdir import load_for_inference
+from evc_jax.pretrained.workdir import Trained, load_for_inference
 
 EMBEDDED = "embedded"
 
@@ -18,6 +18,19 @@ EMBEDDED = "embedded"
 def is_bundle(origin: str) -> bool:
     """Whether a name means a bundle, not a work directory."""
     return origin == EMBEDDED or (Path(origin) / DESCRIPTION_FILE).is_file()
+
+
+def load_training(workdir: str, name: str, checkpoint: str | int = "last") -> Trained:
+    """A checkpoint of a work directory, which has the network `name`.
+
+    Raises:
+      CheckpointError: there is no such checkpoint, or it is damaged.
+      ConfigError: the work directory is that of another network.
+    """
+    run = load_for_inference(workdir, checkpoint)
+    if name not in run.params or name not in run.networks:
+        raise ConfigError(f"{workdir} holds a training of {run.system}; give one of {name}.")
+    return run
 
 
 def trained_network(origin: str, name: str, checkpoint: str | int = "last") -> TrainedNetwork:
@@ -30,13 +43,11 @@ def trained_network(origin: str, name: str, checkpoint: str | int = "last") -> T
 
     Raises:
       BundleError, CheckpointError: there is no such network, or it is damaged.
-      ConfigError: the work directory is that of another training.
+      ConfigError: the work directory is that of another network.
     """
     if is_bundle(origin):
         return load_bundle(None if origin == EMBEDDED else origin).network(name)
-    run = load_for_inference(origin, checkpoint)
-    if name not in run.params or name not in run.networks:
-        raise ConfigError(f"{origin} holds a training of {run.system}; give one of {name}.")
+    run = load_training(origin, name, checkpoint)
     return TrainedNetwork(build_network(name, run.networks[name], origin), run.params[name])
 
 

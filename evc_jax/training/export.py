@@ -25,7 +25,8 @@ from evc_jax.features.register import Register, fit_register, mean_error_semiton
 from evc_jax.models.speechsplit.config import ENCODERS
 from evc_jax.pretrained import bundle as bundles
 from evc_jax.pretrained.bundle import Bundle, TrainedNetwork
-from evc_jax.pretrained.workdir import Trained, load_for_inference
+from evc_jax.pretrained.start import is_bundle, load_training, trained_network
+from evc_jax.pretrained.workdir import Trained
 from evc_jax.training.checkpoints import fingerprint
 
 TEST_RECORDINGS = 32
@@ -67,7 +68,7 @@ def export_bundle(
     Raises:
       EvcError: a work directory holds something else, or the trainings do not belong together.
     """
-    trained = {name: _load(name, workdir, checkpoint) for name, workdir in workdirs.items()}
+    trained = {name: load_training(workdir, name, checkpoint) for name, workdir in workdirs.items()}
     given = None if base is None else bundles.load_bundle(base)
     before = given.description if given else {}
     kept = [name for name in before.get("networks", {}) if name not in trained]
@@ -110,13 +111,6 @@ def export_bundle(
     return description
 
 
-def _load(name: str, workdir: str, checkpoint: str) -> Trained:
-    run = load_for_inference(workdir, checkpoint)
-    if name not in run.params or name not in run.networks:
-        raise ConfigError(f"{workdir} holds a training of {run.system}; give one of {name}.")
-    return run
-
-
 def _options_of(name: str, trained: Mapping[str, Trained]) -> Mapping[str, Any]:
     return trained[name].config["options"] if name in trained else {}
 
@@ -150,15 +144,15 @@ def _check_origin(trained: Mapping[str, Trained], params: Mapping[str, Any]) -> 
     """Raises ConfigError where CodeGAN is known to be trained on the codes of other encoders."""
     options = _options_of("codegan", trained)
     origin, checkpoint = options.get("speechsplit"), options.get("speechsplit_checkpoint", "last")
-    if not origin or not Path(origin).is_dir():
+    if not origin or not (is_bundle(origin) or Path(origin).is_dir()):
         return
-    run = _load("speechsplit", origin, checkpoint)
-    given = params.get("speechsplit", run.params["speechsplit"])
-    ours, theirs = ({part: each[part] for part in ENCODERS} for each in (given, run.params["speechsplit"]))
+    frozen = trained_network(origin, "speechsplit", checkpoint).params
+    given = params.get("speechsplit", frozen)
+    ours, theirs = ({part: each[part] for part in ENCODERS} for each in (given, frozen))
     if fingerprint(ours) != fingerprint(theirs):
         raise ConfigError(
-            f"CodeGAN was trained on the codes of checkpoint {run.step} of {origin}; give that training as "
-            "--speechsplit, and that --checkpoint, or one that went on from it with its decoder alone."
+            f"CodeGAN was trained on the codes of {origin}; give that bundle as --base, or that training as "
+            "--speechsplit with the same --checkpoint, or one that went on from it with its decoder alone."
         )
 
 

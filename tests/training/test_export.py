@@ -14,6 +14,7 @@ from evc_jax.conversion.converter import Converter
 from evc_jax.conversion.options import ConversionOptions
 from evc_jax.data.dataset import SpeakerTable
 from evc_jax.errors import BundleError, ConfigError, DataError
+from evc_jax.pretrained import start
 from evc_jax.pretrained.bundle import build_network, load_bundle
 from evc_jax.pretrained.workdir import Trained
 from evc_jax.training import export
@@ -34,7 +35,7 @@ def trainings(monkeypatch):
         )
 
     records = [{"audio": np.int16(20000 * tone(0.5, seed=i))} for i in range(3)]
-    monkeypatch.setattr(export, "load_for_inference", load)
+    monkeypatch.setattr(start, "load_for_inference", load)
     monkeypatch.setattr(export, "dataset_info", lambda _, name: {"corpus": name, "licence": LICENCES[name]})
     monkeypatch.setattr(export, "audio_config", lambda _, names: AudioConfig())
     monkeypatch.setattr(export, "open_split", lambda *_, **__: records)
@@ -56,7 +57,7 @@ def assemble(path, names, **options):
 
 def _convert(monkeypatch, name, audio):
     """Makes the training of one network look like a converted checkpoint with these audio settings."""
-    load = export.load_for_inference
+    load = start.load_for_inference
 
     def loaded(workdir, checkpoint):
         run = load(workdir, checkpoint)
@@ -65,7 +66,7 @@ def _convert(monkeypatch, name, audio):
         config = {"options": {}, "data": {"datasets": []}, "audio": to_mapping(audio)}
         return dataclasses.replace(run, config={**config, "converted_from": {"file": "original.pt"}})
 
-    monkeypatch.setattr(export, "load_for_inference", loaded)
+    monkeypatch.setattr(start, "load_for_inference", loaded)
 
 
 def test_a_converted_checkpoint_brings_its_licence_and_its_audio_settings(tmp_path, monkeypatch):
@@ -169,7 +170,7 @@ def test_a_base_gives_what_no_training_does(tmp_path):
 def test_one_network_knows_more_emotions(tmp_path, monkeypatch):
     base, made = tmp_path / "base", tmp_path / "made"
     export.export_bundle({"speechsplit": "runs/speechsplit", "codegan": "runs/codegan"}, base)
-    load, more = export.load_for_inference, [*EMOTIONS, "bored"]
+    load, more = start.load_for_inference, [*EMOTIONS, "bored"]
 
     def with_more(workdir, checkpoint):
         run = load(workdir, checkpoint)
@@ -180,7 +181,7 @@ def test_one_network_knows_more_emotions(tmp_path, monkeypatch):
             run, config={**run.config, "options": {"emotions": more}}, networks={"prosody": config}, params=params
         )
 
-    monkeypatch.setattr(export, "load_for_inference", with_more)
+    monkeypatch.setattr(start, "load_for_inference", with_more)
     export.export_bundle({"prosody": "runs/prosody"}, made, base=base, rendering="source")
     bundle = load_bundle(made)
     assert bundle.emotions == bundle.emotions_of("prosody") == tuple(more)
@@ -193,13 +194,13 @@ def test_one_network_knows_more_emotions(tmp_path, monkeypatch):
     assert len(converter.convert(sound, 16000, emotion="happy", rendering="decoder").audio) == len(sound)
     assert np.isfinite(converter.convert(sound, 16000, emotion="bored").audio).all()
     # What only the replaced network knew is gone with it.
-    monkeypatch.setattr(export, "load_for_inference", load)
+    monkeypatch.setattr(start, "load_for_inference", load)
     export.export_bundle({"prosody": "runs/prosody"}, tmp_path / "again", base=made)
     assert load_bundle(tmp_path / "again").emotions == EMOTIONS
 
 
 def test_a_codegan_stays_valid_while_its_encoders_do(tmp_path, monkeypatch):
-    load, origin = export.load_for_inference, tmp_path / "origin"
+    load, origin = start.load_for_inference, tmp_path / "origin"
     origin.mkdir()
     changed = {"part": "decoder"}
 
@@ -215,21 +216,38 @@ def test_a_codegan_stays_valid_while_its_encoders_do(tmp_path, monkeypatch):
             return dataclasses.replace(run, params={"speechsplit": {**params, changed["part"]: other}})
         return run
 
-    monkeypatch.setattr(export, "load_for_inference", with_origin)
+    monkeypatch.setattr(start, "load_for_inference", with_origin)
     assemble(tmp_path / "decoder", ("speechsplit", "codegan"))
     changed["part"] = "rhythm"
-    with pytest.raises(ConfigError, match="CodeGAN was trained on the codes of checkpoint 7"):
+    with pytest.raises(ConfigError, match="CodeGAN was trained on the codes of .*origin; give"):
         assemble(tmp_path / "rhythm", ("speechsplit", "codegan"))
+
+
+def test_a_codegan_of_a_bundles_codes_belongs_to_its_encoders(tmp_path, monkeypatch):
+    load, origin = start.load_for_inference, tmp_path / "origin"
+    assemble(origin, ("speechsplit", "codegan"))
+
+    def of_the_bundle(workdir, checkpoint):
+        run = load(workdir, checkpoint)
+        if run.system == "codegan":
+            options = {**run.config["options"], "speechsplit": str(origin)}
+            return dataclasses.replace(run, config={**run.config, "options": options})
+        return dataclasses.replace(run, params=jax.tree.map(lambda leaf: leaf + 1, run.params))
+
+    monkeypatch.setattr(start, "load_for_inference", of_the_bundle)
+    export.export_bundle({"codegan": "runs/codegan"}, tmp_path / "again", base=origin)
+    with pytest.raises(ConfigError, match="CodeGAN was trained on the codes of .*origin; give that bundle as --base"):
+        assemble(tmp_path / "other", ("speechsplit", "codegan"))
 
 
 def test_emotions_that_differ(tmp_path, monkeypatch):
     export.export_bundle({"speechsplit": "runs/speechsplit", "codegan": "runs/codegan"}, tmp_path / "base")
-    load = export.load_for_inference
+    load = start.load_for_inference
 
     def with_others(workdir, checkpoint):
         run = load(workdir, checkpoint)
         return dataclasses.replace(run, config={**run.config, "options": {"emotions": ["sad", "happy", "neutral"]}})
 
-    monkeypatch.setattr(export, "load_for_inference", with_others)
+    monkeypatch.setattr(start, "load_for_inference", with_others)
     with pytest.raises(ConfigError, match="one list must begin with the other"):
         export.export_bundle({"prosody": "runs/prosody"}, tmp_path / "made", base=tmp_path / "base")

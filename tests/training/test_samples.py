@@ -24,11 +24,12 @@ from evc_jax.audio.mel import log_mel
 from evc_jax.audio.plotting import Curve, CurvePanel, Panel, picture_of_panels
 from evc_jax.features.f0_codes import LogF0Statistics, normalize_f0, quantize_f0
 from evc_jax.models.speechsplit.network import NO_F0
+from evc_jax.pretrained import start
 from evc_jax.pretrained.bundle import build_network
 from evc_jax.pretrained.workdir import Trained
 from evc_jax.training.config import SYSTEMS, DataConfig
 from evc_jax.training.metrics_writer import EventFile
-from evc_jax.training.samples import codegan, utterances, voicegan
+from evc_jax.training.samples import utterances, voicegan
 from evc_jax.training.samples.f0_converter import F0ConverterSampleLogger
 from evc_jax.training.samples.sample_logger import picture, sound
 from evc_jax.training.samples.speechsplit import VARIANTS
@@ -83,7 +84,7 @@ def frozen_speechsplit(datasets):
     params = {"speechsplit": random_params("speechsplit", networks["speechsplit"], seed=1)}
     trained = Trained("speechsplit", {}, networks, params, step=1, metrics={})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(codegan, "load_for_inference", lambda workdir, checkpoint: trained)
+        patch.setattr(start, "load_for_inference", lambda workdir, checkpoint: trained)
         yield trained
 
 

@@ -99,6 +99,24 @@ def test_conversion_depends_on_the_emotion(codegan):
     assert np.abs(first - second).max() > 1e-4
 
 
+def test_emotions_change_over_time(codegan):
+    nets, g_params, _ = codegan
+    convert = jax.jit(nets.generator.apply)
+    codes, mixed = jax.random.normal(jax.random.key(8), (2, 22, 6)), jnp.array([[0.5, 0.2, 0.3], [0.0, 1.0, 0.0]])
+    held = jnp.repeat(mixed[:, None], 22, axis=1)
+    np.testing.assert_allclose(convert(g_params, codes, held), convert(g_params, codes, mixed), atol=1e-6)
+    # The first residual block's frames stand for four frames of the codes; only their mean reaches it.
+    late, later = (held.at[:, first:20].set(jnp.array([0.0, 0.0, 1.0])) for first in (16, 18))
+    mean = late.at[:, 16:20].set(later[:, 16:20].mean(axis=1, keepdims=True))
+    np.testing.assert_allclose(convert(g_params, codes, later), convert(g_params, codes, mean), atol=1e-6)
+    assert np.abs(convert(g_params, codes, later) - convert(g_params, codes, late)).max() > 1e-4
+    # Frames that are added to the codes have the last frame's weights.
+    longer = jnp.concatenate([codes, codes[:, -1:], codes[:, -1:]], axis=1)
+    ending = held.at[:, 20:].set(jnp.array([1.0, 0.0, 0.0]))
+    same = convert(g_params, longer, jnp.concatenate([ending, ending[:, -2:]], axis=1))[:, :22]
+    np.testing.assert_allclose(convert(g_params, codes, ending), same, atol=1e-6)
+
+
 def test_residual_generator_starts_from_its_input(codegan):
     nets, g_params, _ = codegan
     residual = Network(CodeGenerator, dataclasses.replace(CODE, residual=True))
@@ -137,6 +155,25 @@ def test_weighted_cross_entropy_is_a_weighted_mean():
     expected = np.average(losses, weights=weights[LABELS])
     actual = gan_losses.cross_entropy(logits, LABELS, gan_losses.sample_weights(weights, LABELS))
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
+
+
+def test_cross_entropy_of_mixtures_is_the_mixture_of_cross_entropies():
+    logits, share = jax.random.normal(jax.random.key(9), (BATCH, 3)), jnp.array([0.25, 1.0, 0.0, 0.5])
+    mixed = share[:, None] * jnp.eye(3)[LABELS] + (1 - share)[:, None] * jnp.eye(3)[TARGETS]
+    expected = jnp.mean(
+        jnp.array(
+            [
+                share[i] * gan_losses.cross_entropy(logits[i : i + 1], LABELS[i : i + 1])
+                + (1 - share[i]) * gan_losses.cross_entropy(logits[i : i + 1], TARGETS[i : i + 1])
+                for i in range(BATCH)
+            ]
+        )
+    )
+    np.testing.assert_allclose(gan_losses.cross_entropy(logits, mixed), expected, rtol=1e-5)
+    weights = jnp.array([1.0, 2.0, 0.5])
+    mean = share * weights[LABELS] + (1 - share) * weights[TARGETS]
+    np.testing.assert_allclose(gan_losses.sample_weights(weights, mixed), mean / mean.mean(), rtol=1e-6)
+    assert gan_losses.accuracy(mixed[:3], mixed[:3]) == 1.0
 
 
 def voice_losses(nets, d_params, g_params):
