@@ -15,6 +15,7 @@ from typing import Any
 from evc_jax.cli import pipes
 from evc_jax.cli.argument_types import names_of, strengths_of
 from evc_jax.conversion.options import EMOTION_WAYS, ORIGINAL_VOICE, ConversionOptions, options_from
+from evc_jax.conversion.settings import metadata_text, settings_of
 from evc_jax.errors import AudioError, ConfigError
 from evc_jax.files import atomic_dir, printable
 from evc_jax.pretrained.bundle import Bundle, load_bundle
@@ -44,13 +45,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One conversion of a sweep; `name` is that of its files, without a suffix, and `command` makes the same."""
+    """One conversion of a sweep; `name` is that of its files, without a suffix, and `command` makes the same.
+
+    `metadata` is what its sound carries.
+    """
 
     emotion: str
     strength: float
     options: ConversionOptions
     name: str
     command: str
+    metadata: str
 
 
 def cells_of(arguments: argparse.Namespace, given: dict[str, Any], bundle: Bundle) -> list[Cell]:
@@ -75,7 +80,8 @@ def cells_of(arguments: argparse.Namespace, given: dict[str, Any], bundle: Bundl
             options.check(bundle)
             name = f"{emotion}_{strength:g}".replace("/", "_")
             shown = {"emotion": emotion, "strength": f"{strength:g}", **given}
-            cells.append(Cell(emotion, strength, options, name, _command(arguments, shown, name)))
+            carried = metadata_text(settings_of(options, arguments.bundle))
+            cells.append(Cell(emotion, strength, options, name, _command(arguments, shown, name), carried))
     return cells
 
 
@@ -87,10 +93,7 @@ def run(arguments: argparse.Namespace, given: dict[str, Any], load: Callable[[Bu
         bundle = load_bundle(arguments.bundle)
         cells = cells_of(arguments, given, bundle)
         converter = load(bundle)
-        voice = converter.voices.resolve(cells[0].options.voice, cells[0].options.seed)
-        if voice is not None:  # once for all cells
-            shared = {"voice": voice}
-            cells = [dataclasses.replace(cell, options=dataclasses.replace(cell.options, **shared)) for cell in cells]
+        converter.voices.resolve(cells[0].options.voice, cells[0].options.seed)  # one that cannot be used ends here
         features = _features(Path(recording), converter)
         with atomic_dir(output.resolve()) as folder:
             write_page(folder, Path(recording).name, converter, features, cells)
@@ -106,11 +109,11 @@ def write_page(folder: Path, title: str, converter: Any, features: Any, cells: S
     from evc_jax.evaluation.report import Section, as_json
 
     source = features.audio / features.level_gain
-    entries = [_write_recording(folder, "source", source, features.mel, features.f0_hz, converter.bundle.audio)]
+    entries = [_write_recording(folder, "source", source, features.mel, features.f0_hz, converter.bundle.audio, "")]
     sections = {"": Section("source", "The recording", cards=[_card("source", entries[0], "")])}
     for cell in tqdm(cells, unit="conversion", leave=False, disable=not sys.stderr.isatty()):
         made = converter.convert_features(features, cell.options)
-        entry = _write_recording(folder, cell.name, made.audio, made.mel, made.f0_hz, made.config)
+        entry = _write_recording(folder, cell.name, made.audio, made.mel, made.f0_hz, made.config, cell.metadata)
         entries.append({"emotion": cell.emotion, "strength": cell.strength, **entry})
         section = Section(f"emotion-{len(sections)}", cell.emotion.capitalize())
         section = sections.setdefault(cell.emotion, section)
@@ -123,14 +126,16 @@ def write_page(folder: Path, title: str, converter: Any, features: Any, cells: S
     (folder / FIGURES).write_text(json.dumps(as_json(figures), indent=1) + "\n", encoding="utf-8")
 
 
-def _write_recording(folder: Path, name: str, audio: Any, mel: Any, f0_hz: Any, config: Any) -> dict[str, Any]:
+def _write_recording(
+    folder: Path, name: str, audio: Any, mel: Any, f0_hz: Any, config: Any, comment: str
+) -> dict[str, Any]:
     """Writes the sound and its picture; returns its figures."""
     from evc_jax.audio import io as audio_io
     from evc_jax.audio.plotting import draw_small_panel
     from evc_jax.evaluation.metrics import f0_summary
 
     sound, picture = f"{name}.flac", f"{name}.png"
-    audio_io.save(folder / sound, audio, config.sample_rate_hz)
+    audio_io.save(folder / sound, audio, config.sample_rate_hz, comment)
     draw_small_panel(folder / picture, mel, f0_hz, config)
     summary = f0_summary(f0_hz)
     figures = dataclasses.asdict(summary) | {"duration_s": len(audio) / config.sample_rate_hz}
