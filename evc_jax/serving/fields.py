@@ -90,8 +90,11 @@ class NumberField(Field):
         """See `Field`."""
         if not _is_number(value):
             raise TypeError
-        whole = isinstance(value, float) and value.is_integer()
-        return int(value) if whole and self.option.kind is int else value
+        if self.option.kind is int and isinstance(value, float):
+            if not value.is_integer():
+                raise ValueError
+            return int(value)  # to JSON 3.0 is an integer
+        return value
 
 
 class CurveField(NumberField):
@@ -168,7 +171,7 @@ class RecordingField(Field):
         """See `Field`."""
         raise TypeError
 
-    def from_json(self, value: Any) -> bytes:
+    def from_json(self, value: Any) -> Any:
         """See `Field`; base64 may have line breaks, as programs write it."""
         if not isinstance(value, str):
             raise TypeError
@@ -203,7 +206,7 @@ class TrackField(RecordingField):
         """See `Field`."""
         return self.from_file(text.encode("utf-8", "replace"))
 
-    def from_json(self, value: Any) -> bytes | list:
+    def from_json(self, value: Any) -> Any:
         """See `Field`."""
         if isinstance(value, list):
             return value
@@ -313,8 +316,8 @@ def _option_field(option: Option, name: str) -> Field:
     return kinds.get(option.name, kind)(option, name)
 
 
-def _recording(name: str, text: str = "WAV, FLAC, OGG or MP3", **more: bool) -> Field:
-    return RecordingField(Option(name, bytes, None, text), **more)
+def _recording(name: str, text: str = "WAV, FLAC, OGG or MP3", many: bool = False, required: bool = False) -> Field:
+    return RecordingField(Option(name, bytes, None, text), many=many, required=required)
 
 
 _OPTIONS = [_option_field(option, name) for option in OPTIONS for name in (option.name, *option.aliases)]

@@ -96,11 +96,11 @@ class Service:
     def transfer(self, given: dict[str, Any], container: Container) -> bytes:
         """Aspects of one uploaded recording put on another one; see `convert`, here for `fields.TRANSFER`."""
         given = dict(given)
-        recordings = {name: given.pop(name) for name in ("source", "target")}
+        source, target = given.pop("source"), given.pop("target")
         parsed = TransferAspects.parse(given.pop("aspects", "RFU"))
         options = options_from(given, synthesis_only=True)
         self.converter.check_transfer(parsed, options)
-        features = [self._extract(name, data) for name, data in recordings.items()]
+        features = self._extract("source", source), self._extract("target", target)
         return self._encode(self.converter.transfer_features(*features, parsed, options).audio, container)
 
     def close(self) -> None:
