@@ -189,7 +189,7 @@ class EmotionTrack:
         return (total / np.maximum(covered, 1)[:, None]).astype(np.float32)
 
 
-def parse_weights(value: str | Mapping[str, float]) -> dict[str, float]:
+def parse_weights(value: Any) -> dict[str, float]:
     """Weights of emotions from "happy", "happy=0.6,surprised=0.4", the same as a JSON object, or a mapping.
 
     A name without a weight has the weight 1.

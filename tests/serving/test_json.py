@@ -183,6 +183,8 @@ def test_no_text_is_taken_for_the_name_of_a_file(client, tmp_path):
         ({"emotion_track": [ROWS[0] | {"colour": 1}]}, "Row 1 of the emotion track has 'colour'"),
         ({"emotion_track": [ROWS[0] | {"start_s": 10**400}]}, "The start_s of row 1 is '1000"),
         ({"emotion_track": [ROWS[0] | {"emotion": "bored"}]}, "There is no emotion 'bored'; choose one of neutral"),
+        ({"emotion_track": [ROWS[0] | {"emotion": [1]}]}, "The emotion '[1]' cannot be read"),
+        ({"emotion_track": [ROWS[0] | {"emotion": {"sad": [1]}}]}, "The weight of sad is '[1]'"),
         ({"emotion_track": [ROWS[0] | {"end_s": 9}]}, "goes on to 9 s, and the recording lasts 0.60 s"),
         ({"emotion_track": "x" * (2**20 + 1)}, "has 1048577 bytes; give up to 1048576."),
         ({"stregth": 1}, "There is no field 'stregth'; choose from"),
