@@ -12,7 +12,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.types import Message
 
 from evc_jax.errors import one_line
-from evc_jax.serving.fields import JSON, MAX_FILES, MAX_TRACK_BYTES, MULTIPART, Fields
+from evc_jax.serving.field_types import MAX_TRACK_BYTES
+from evc_jax.serving.fields import JSON, MAX_FILES, MULTIPART, Fields
 
 MAX_FIELDS = 40
 # Beside base64, of which a body may be full: an empty list takes 3 bytes in JSON and 64 in memory.
@@ -77,7 +78,7 @@ class UploadRequest(Request):
         return message
 
     def _too_large(self) -> HTTPException:
-        return HTTPException(413, f"The upload is larger than {self._max_bytes / 2**20:.3g} MB; send less at a time.")
+        return HTTPException(413, f"The upload is larger than {self._max_bytes / 2**20:.4g} MB; send less at a time.")
 
 
 def _parsed(body: bytearray) -> Any:

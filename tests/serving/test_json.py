@@ -225,7 +225,7 @@ def test_a_body_may_be_a_third_larger_than_its_recordings(client):
     fits, exceeds = ({"recording": "A" * (2**22 // 3 - less)} for less in (32, 0))
     assert client.post("/convert", fits).status_code == 422
     answer = client.post("/convert", exceeds)
-    assert answer.status_code == 413 and "larger than 1.33 MB" in answer.json()["detail"]
+    assert answer.status_code == 413 and "larger than 1.333 MB" in answer.json()["detail"]
 
 
 def test_memory_is_a_small_multiple_of_the_body(client):

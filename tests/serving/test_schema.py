@@ -39,7 +39,7 @@ def test_every_answer_is_described(operations, label):
             if case.meta.generation.mode == schemathesis.GenerationMode.POSITIVE and label.startswith("POST"):
                 case.body = with_sound(case.body, case.media_type)
                 excluded.append(negative_data_rejection)  # it takes the bytes of a recording for no upload
-            statuses.add(case.call_and_validate(excluded_checks=excluded).status_code)
+            statuses.add(case.call_and_validate(excluded_checks=excluded, timeout=600).status_code)
 
         check()
     assert 200 in statuses
