@@ -101,8 +101,10 @@ def _described(field: Field, schema: dict[str, Any], lists: bool) -> dict[str, A
 
 
 def _option_field(option: Option, name: str) -> Field:
-    kinds = {"emotion": MixtureField, "emotion_from": RecordingField, "emotion_track": TrackField}
-    kind = CurveField if option.is_curve else Field if option.kind is str else NumberField
+    """Where Python and the command line take a file's name, the server takes a file."""
+    kinds = {"emotion": MixtureField, "emotion_track": TrackField}
+    otherwise = Field if option.kind is str else NumberField
+    kind = RecordingField if option.is_file else CurveField if option.is_curve else otherwise
     return kinds.get(option.name, kind)(option, name)
 
 
