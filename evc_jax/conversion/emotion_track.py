@@ -49,7 +49,7 @@ class Curve:
         try:
             pairs = [part.split(":") for part in value.split(",")] if isinstance(value, str) else value
             points = [(float(time_s), float(number)) for time_s, number in pairs]
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ConfigError(
                 f"The curve {str(value)[:40]!r} cannot be read; give TIME:VALUE,TIME:VALUE, as in 0:0,1.5:1."
             ) from error
@@ -191,7 +191,7 @@ class EmotionTrack:
         return (total / np.maximum(covered, 1)[:, None]).astype(np.float32)
 
 
-def parse_weights(value: str | Mapping[str, float]) -> dict[str, float]:
+def parse_weights(value: Any) -> dict[str, float]:
     """Weights of emotions from "happy", "happy=0.6,surprised=0.4", the same as a JSON object, or a mapping.
 
     A name without a weight has the weight 1.
@@ -233,16 +233,18 @@ def mixture_text(mixture: Mixture) -> str:
 
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ConfigError(f"The emotion {twice[0]!r} is given twice; give it once.")
-    return dict(pairs)
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ConfigError(f"The emotion {name!r} is given twice; give it once.")
+        found[name] = value
+    return found
 
 
 def _number(value: Any, what: str) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if isinstance(value, bool) or not math.isfinite(number):
         raise ConfigError(f"{what} is {str(value)[:40]!r}; give a number.")

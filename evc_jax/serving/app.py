@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, get_args
 
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
@@ -13,12 +12,15 @@ from evc_jax import __version__
 from evc_jax.conversion.options import ASPECT_NAMES, OPTIONS, ORIGINAL_VOICE
 from evc_jax.errors import EvcError
 from evc_jax.pretrained.bundle import RENDERINGS
+from evc_jax.serving.bodies import json_bytes
+from evc_jax.serving.fields import NamedVoice
 from evc_jax.serving.metrics import count_answer
 from evc_jax.serving.recordings import Container, TooLongError
 from evc_jax.serving.routes import router
-from evc_jax.serving.service import NamedVoice, Service
+from evc_jax.serving.service import Service
 from evc_jax.vocoders import VOCODERS
 
+MAX_DETAIL_CHARS = 1000
 _DESCRIPTION = """\
 Emotional voice cloning: the same sentence with another emotion and another voice. Uploads and answers exist in memory
 only, while their request is processed. Errors are `{"detail": "one sentence that says what to do"}`."""
@@ -40,7 +42,6 @@ def make_app(service: Service) -> FastAPI:
         responses={200: {"content": {"text/plain": {}}, "description": "Prometheus's text format."}},
     )
     app.add_exception_handler(EvcError, _refuse)
-    app.add_exception_handler(RequestValidationError, _refuse_field)
     app.add_exception_handler(Exception, _hide_failure)
     app.middleware("http")(count_answer)
     return app
@@ -65,7 +66,14 @@ async def info(request: Request) -> dict[str, Any]:
         "version": __version__,
         "emotions": service.converter.emotions,
         "options": {
-            option.name: {"help": option.help, "default": option.default, "lowest": option.low, "highest": option.high}
+            option.name: {
+                "help": option.help,
+                "default": option.default,
+                "lowest": option.low,
+                "highest": option.high,
+                "over_time": option.is_curve,
+                "upload": option.is_file,
+            }
             for option in OPTIONS
         },
         "voices": get_args(NamedVoice) if bundle.has("voicegan") else [ORIGINAL_VOICE],
@@ -80,6 +88,7 @@ async def info(request: Request) -> dict[str, Any]:
         "licence": bundle.description.get("licence", ""),
         "limits": {
             "upload_bytes": settings.max_upload_bytes,
+            "json_bytes": json_bytes(settings.max_upload_bytes),
             "recording_seconds": settings.max_seconds,
             "requests": settings.queue,
             "answer_seconds": settings.timeout_s,
@@ -93,18 +102,10 @@ async def read_metrics(request: Request) -> Response:
 
 
 async def _refuse(request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"detail": str(error)}, 413 if isinstance(error, TooLongError) else 422)
-
-
-async def _refuse_field(request: Request, error: Exception) -> JSONResponse:
-    """One sentence about the first field that does not fit."""
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    name = first["loc"][-1]
-    if first["type"] == "missing":
-        return JSONResponse({"detail": f"The field {name} is missing; give it as described in /docs."}, 422)
-    given, wanted = str(first.get("input"))[:40], first["msg"].removeprefix("Input ")
-    return JSONResponse({"detail": f"The field {name} is {given!r}; it {wanted}."}, 422)
+    # JSON can name what is no text, such as half of a surrogate pair.
+    detail = str(error).encode("utf-8", "replace").decode()
+    shown = detail if len(detail) <= MAX_DETAIL_CHARS else f"{detail[:MAX_DETAIL_CHARS]}..."
+    return JSONResponse({"detail": shown}, 413 if isinstance(error, TooLongError) else 422)
 
 
 async def _hide_failure(request: Request, error: Exception) -> JSONResponse:

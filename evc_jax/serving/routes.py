@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, File, Form, HTTPException, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from evc_jax.conversion.options import ORIGINAL_VOICE
-from evc_jax.errors import ConfigError
 from evc_jax.serving.admission import RETRY_AFTER_S, ExpiredError
-from evc_jax.serving.forms import MEDIA_TYPES, UploadRequest, answer_format, only_known_fields, options_form
+from evc_jax.serving.bodies import UploadRequest
+from evc_jax.serving.fields import CONVERT, TRANSFER, Fields
 from evc_jax.serving.recordings import Container
-from evc_jax.serving.service import NamedVoice, Service
+from evc_jax.serving.service import Service
 
 DRAIN_S = 5
+MEDIA_TYPES: dict[Container, str] = {"wav": "audio/wav", "flac": "audio/flac"}
 
 
 class Problem(BaseModel):
@@ -28,10 +28,10 @@ class Problem(BaseModel):
 
 
 _PROBLEMS = {
-    400: "The form cannot be read.",
+    400: "The form or the JSON body cannot be read.",
     408: "The upload took too long.",
     413: "The upload is too large, or a recording too long.",
-    415: "The body is no multipart form.",
+    415: "The body is neither a multipart form nor JSON.",
     422: "A recording or a field cannot be used.",
     429: "The queue is full; Retry-After gives the seconds to wait.",
     504: "The conversion took too long.",
@@ -94,50 +94,38 @@ async def _drain(request: Request, max_bytes: int) -> None:
                     return
 
 
-_Container = Annotated[Container, Depends(answer_format)]
-_Recording = Annotated[bytes, File(description="WAV, FLAC, OGG or MP3.")]
+router = APIRouter(route_class=ComputingRoute, responses=_responses(), default_response_class=Response)
 
-router = APIRouter(
-    route_class=ComputingRoute,
-    dependencies=[Depends(only_known_fields)],
-    responses=_responses(),
-    default_response_class=Response,
+
+@router.post("/convert", summary="Convert a recording", openapi_extra=CONVERT.request_body())
+async def convert(request: UploadRequest) -> Response:
+    """Another emotion, another voice: see the fields; with none of them the source is rebuilt.
+
+    A form, or the same fields as a JSON object: recordings are then base64 text, and the body may be a third larger.
+    """
+    return await _compute(request, CONVERT, Service.convert)
+
+
+@router.post(
+    "/transfer",
+    summary="Take rhythm, pitch or timbre from another recording of the same sentence",
+    openapi_extra=TRANSFER.request_body(),
 )
+async def transfer(request: UploadRequest) -> Response:
+    """What `aspects` names comes from the target, the rest from the source. A form or JSON, as for /convert."""
+    return await _compute(request, TRANSFER, Service.transfer)
 
 
-@router.post("/convert", summary="Convert a recording")
-async def convert(
-    request: Request,
-    recording: _Recording,
-    given: Annotated[dict[str, Any], Depends(options_form())],
-    container: _Container,
-    voice: Annotated[NamedVoice | None, Form(description="Whose voice to take, if not that of voice_file.")] = None,
-    voice_file: Annotated[
-        list[bytes] | None, File(description="Recordings of the speaker whose voice to take; several are averaged.")
-    ] = None,
-) -> Response:
-    """Another emotion, another voice: see the fields; with none of them the source is rebuilt."""
-    if voice is not None and voice_file:
-        raise ConfigError("Both voice and voice_file are given; give one of them.")
-    given["voice"] = voice or ORIGINAL_VOICE
-    return await _compute(request, Service.convert, recording, voice_file or [], given, container)
-
-
-@router.post("/transfer", summary="Take rhythm, pitch or timbre from another recording of the same sentence")
-async def transfer(
-    request: Request,
-    source: _Recording,
-    target: _Recording,
-    given: Annotated[dict[str, Any], Depends(options_form(synthesis_only=True))],
-    container: _Container,
-    aspects: Annotated[str, Form(description="Letters of R (rhythm), F (pitch), U (timbre).")] = "RFU",
-) -> Response:
-    """What `aspects` names comes from the target, the rest from the source."""
-    return await _compute(request, Service.transfer, source, target, aspects, given, container)
-
-
-async def _compute(request: Request, work: Callable[..., bytes], *arguments: Any) -> Response:
-    """The answer of a method of `Service`, whose last argument is the format."""
+async def _compute(request: UploadRequest, fields: Fields, work: Callable[..., bytes]) -> Response:
+    """The answer of a method of `Service` to what is given."""
     service: Service = request.app.state.service
-    sound = await service.compute(request.scope["evc.ticket"], work, service, *arguments)
-    return Response(sound, media_type=MEDIA_TYPES[arguments[-1]], headers={"Cache-Control": "no-store"})
+    given = await request.given(fields)
+    container = given.pop("format", None) or _accepted(request.headers.get("accept", ""))
+    sound = await service.compute(request.scope["evc.ticket"], work, service, given, container)
+    return Response(sound, media_type=MEDIA_TYPES[container], headers={"Cache-Control": "no-store"})
+
+
+def _accepted(accept: str) -> Container:
+    """The format that an Accept header names first."""
+    accepted = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
+    return next((name for part in accepted for name, kind in MEDIA_TYPES.items() if part == kind), "wav")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -15,9 +15,9 @@ from jaxtyping import Float
 from evc_jax.audio.io import AudioReader
 from evc_jax.conversion.converter import Converter
 from evc_jax.conversion.long_recordings import convert_segments
-from evc_jax.conversion.options import SAMPLED_VOICE, TransferAspects, Voice, options_from
+from evc_jax.conversion.options import SAMPLED_VOICE, ConversionOptions, TransferAspects, Voice, options_from
 from evc_jax.conversion.voices import Voices
-from evc_jax.errors import AudioError
+from evc_jax.errors import AudioError, ConfigError
 from evc_jax.features.extract import Features
 from evc_jax.pretrained.bundle import Bundle
 from evc_jax.serving.admission import Admission, Ticket, check_deadline
@@ -26,7 +26,8 @@ from evc_jax.serving.metrics import Metrics
 from evc_jax.serving.recordings import Container, decode, encode
 from evc_jax.serving.settings import ServerSettings
 
-NamedVoice = Literal["original", "sampled:male", "sampled:female"]
+# Spans cost time that no deadline interrupts.
+MAX_SPANS = 5000
 
 
 class RequestVoices(Voices):
@@ -74,21 +75,16 @@ class Service:
         ticket.hold_for(future)
         return await asyncio.wrap_future(future)
 
-    def convert(
-        self, recording: bytes, voice_files: Sequence[bytes], given: dict[str, Any], container: Container
-    ) -> bytes:
-        """A recording converted; the mean voice of `voice_files`, of one speaker, replaces a named one.
+    def convert(self, given: dict[str, Any], container: Container) -> bytes:
+        """A recording converted; `given` has the values of `fields.CONVERT` without the format.
 
         Raises:
           EvcError: an upload, an option or the bundle does not allow it.
           ExpiredError: the time is over.
         """
-        voices = [self._decode("voice_file", data) for data in voice_files]
-        options = options_from(given | ({"voice": voices} if voices else {}))
-        options.check(self.bundle)
-        # Once, however many segments the recording has.
-        if voices and (embedding := self.converter.voices.resolve(voices)) is not None:
-            options = replace(options, voice=embedding)
+        given = dict(given)
+        recording = given.pop("recording")
+        options = self._resolved(given)
         reader = AudioReader(self._decode("recording", recording), self.converter.sample_rate_hz)
         parts = []
         with _named("recording"):
@@ -97,11 +93,12 @@ class Service:
                 check_deadline()
         return self._encode(np.concatenate(parts), container)
 
-    def transfer(
-        self, source: bytes, target: bytes, aspects: str, given: dict[str, Any], container: Container
-    ) -> bytes:
-        """Aspects of one uploaded recording put on another one; see `convert` for arguments and errors."""
-        parsed, options = TransferAspects.parse(aspects), options_from(given, synthesis_only=True)
+    def transfer(self, given: dict[str, Any], container: Container) -> bytes:
+        """Aspects of one uploaded recording put on another one; see `convert`, here for `fields.TRANSFER`."""
+        given = dict(given)
+        source, target = given.pop("source"), given.pop("target")
+        parsed = TransferAspects.parse(given.pop("aspects", "RFU"))
+        options = options_from(given, synthesis_only=True)
         self.converter.check_transfer(parsed, options)
         features = self._extract("source", source), self._extract("target", target)
         return self._encode(self.converter.transfer_features(*features, parsed, options).audio, container)
@@ -111,6 +108,27 @@ class Service:
         self.ready = False
         self._pool.shutdown(cancel_futures=True)
         self.engine.close()
+
+    def _resolved(self, given: dict[str, Any]) -> ConversionOptions:
+        """The options; uploaded voices and the emotion of a reference are found out once, not for each segment."""
+        files = given.pop("voice_file", None)
+        if files:
+            if "voice" in given:
+                raise ConfigError("Both voice and voice_file are given; give one of them.")
+            given["voice"] = [self._decode("voice_file", data) for data in files]
+        if "emotion_from" in given:
+            given["emotion_from"] = self._decode("emotion_from", given["emotion_from"])
+        options = options_from(given)
+        if options.emotion_track and len(options.emotion_track.spans) > MAX_SPANS:
+            spans = len(options.emotion_track.spans)
+            raise ConfigError(f"The emotion track has {spans} spans; give up to {MAX_SPANS}.")
+        options.check(self.bundle)
+        with _named("emotion_from"):
+            options = self.converter.resolve(options)
+        check_deadline()
+        if files and (embedding := self.converter.voices.resolve(options.voice)) is not None:
+            options = replace(options, voice=embedding)
+        return options
 
     def _decode(self, field: str, data: bytes) -> Float[np.ndarray, " S"]:
         rate_hz = self.converter.sample_rate_hz

@@ -17,9 +17,13 @@ examples:
   curl -F recording=@hello.wav -F emotion=angry localhost:8000/convert -o angry.wav
   curl -F recording=@hello.mp3 -F voice=sampled:female -F rate=1.2 -F format=flac localhost:8000/convert -o out.flac
   curl -F recording=@hello.wav -F voice_file=@reference.wav localhost:8000/convert -o cloned.wav
+  curl -F recording=@hello.wav -F emotion_track=@labels.txt localhost:8000/convert -o changing.wav
   curl -F source=@plain.wav -F target=@acted.wav -F aspects=RF localhost:8000/transfer -o out.wav
+  base64 hello.wav | jq -Rs '{recording: ., emotion: {happy: 0.6, surprised: 0.4}, strength: [[0, 0], [1.5, 1]]}' |
+    curl --json @- localhost:8000/convert -o mixed.wav
   curl localhost:8000/info                   emotions, options with their bounds, limits
 
+A JSON body has the fields of a form, with recordings as base64 text; a settings file and a recording make one, too.
 Interactive documentation is at /docs, readiness at /health, Prometheus's metrics at /metrics. Uploads stay in memory
 and are discarded with the answer. There is no authentication: to listen beyond this machine, put a proxy that has it
 in front.
@@ -35,7 +39,9 @@ def _limit(default: float, low: float, high: float, text: str) -> Any:
 class ServerSettings:
     """Limits that keep a server's memory and the delay of its answers bounded; each carries its own description."""
 
-    max_upload_mb: float = _limit(32.0, 0.001, 4096, "megabytes of one request, all its recordings together")
+    max_upload_mb: float = _limit(
+        32.0, 0.001, 4096, "megabytes of one request, all its recordings together; a third more as JSON"
+    )
     max_seconds: float = _limit(120.0, 0.1, 36000, "duration of one recording")
     queue: int = _limit(32, 1, 10_000, "requests under way and waiting at once; one more is answered with 429")
     timeout_s: float = _limit(120.0, 0.1, 86400, "seconds from a request's arrival to its answer, else 504")

@@ -1,6 +1,7 @@
 """One service whose networks are compiled once, and a client of it."""
 
 import asyncio
+import json
 from dataclasses import replace
 
 import pytest
@@ -26,6 +27,11 @@ class Client:
 
     def get(self, path):
         return self.send({"method": "GET", "url": path})[0]
+
+    def post(self, path, body):
+        """Sends a JSON body, which may hold what is no text."""
+        headers = {"content-type": "application/json"}
+        return self.send({"method": "POST", "url": path, "content": json.dumps(body), "headers": headers})[0]
 
     def convert(self, data, headers=None, voices=(), **fields):
         return self.send(conversion(data, headers, voices, **fields))[0]

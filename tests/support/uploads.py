@@ -1,5 +1,6 @@
 """Recordings as bytes, good ones and hostile ones."""
 
+import base64
 import functools
 import io
 import struct
@@ -74,6 +75,11 @@ def conversion(data, headers=None, voices=(), **fields):
     """A request to /convert, as httpx takes it."""
     files = [("recording", ("name", data))] + [("voice_file", ("name", voice)) for voice in voices]
     return {"method": "POST", "url": "/convert", "files": files, "data": fields, "headers": headers}
+
+
+def base64_text(data):
+    """Bytes as a JSON body has them."""
+    return base64.b64encode(data).decode()
 
 
 def converted_file(converter, folder, data, suffix=".wav", **options):
