@@ -8,6 +8,7 @@ import errno
 import functools
 import hashlib
 import os
+import re
 import shutil
 import unicodedata
 import uuid
@@ -30,6 +31,8 @@ UNREAD_SUFFIXES = (
 )
 UNREAD_FORMAT, BROKEN_LINK, UNREAD_FOLDER = "format that is not read", "broken link", "folder without permission"
 _NAMED_FILES = 3
+# Half of a pair in UTF-16, as JSON may hold it; between them are the stand-ins for bytes that are no UTF-8.
+_HALF_CHARACTERS = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,8 +122,9 @@ def passed_over_lines(passed_over: dict[Path, str], folder: Path) -> list[str]:
 
 
 def printable(name: str | os.PathLike) -> str:
-    """A file's name for messages: bytes that are not UTF-8 become replacement characters."""
-    return os.fspath(name).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    """A file's name for messages: bytes that are not UTF-8, and half characters, become replacement characters."""
+    text = _HALF_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", os.fspath(name))
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def valid_text(name: str) -> str:

@@ -115,3 +115,8 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     with atomic_dir(tmp_path / "a/b") as folder:
         touch(folder, "second")
     assert [str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*")] == ["a", "a/b", "a/b/second"]
+
+
+def test_what_cannot_be_printed_is_replaced():
+    assert printable("a\udcffb") == "a\ufffdb" == printable("a\ud800b")
+    assert printable(os.fsdecode("é".encode())) == "é" == printable("\udcc3\udca9")

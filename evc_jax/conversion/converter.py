@@ -289,8 +289,7 @@ class Converter:
         with naming_errors(reference):
             estimate = estimate_emotion(self.voices.features_of(reference), self.bundle)
         if not estimate.certain:
-            guess = f"{estimate.emotion} with {estimate.confidence:.0%}"
-            text = f"The emotion to take over is uncertain ({guess}); its mixture is taken, see `evc emotion`."
+            text = "The emotion to take over is uncertain; its mixture is taken, which `evc emotion` shows."
             warnings.warn(AudioWarning(text), stacklevel=2)
         known = self.bundle.emotions_of(options.emotion_network(self.bundle))
         weights = {name: share for name, share in estimate.probabilities.items() if name in known}

@@ -45,8 +45,8 @@ def decode(data: bytes, sample_rate_hz: int, max_seconds: float) -> Float[np.nda
     return to_mono(samples, rate_hz, sample_rate_hz)
 
 
-def encode(audio: Float[np.ndarray, " S"], rate_hz: int, container: Container) -> bytes:
+def encode(audio: Float[np.ndarray, " S"], rate_hz: int, container: Container, comment: str = "") -> bytes:
     """The bytes that `io.save` writes into a file of this format; peaks above 1 are scaled down."""
     buffer = io.BytesIO()
-    write_blocks(buffer, [audio], len(audio), float(np.abs(audio).max(initial=0.0)), rate_hz, container)
+    write_blocks(buffer, [audio], len(audio), float(np.abs(audio).max(initial=0.0)), rate_hz, container, comment)
     return buffer.getvalue()

@@ -16,6 +16,7 @@ from evc_jax.audio.io import AudioReader
 from evc_jax.conversion.converter import Converter
 from evc_jax.conversion.long_recordings import convert_segments
 from evc_jax.conversion.options import SAMPLED_VOICE, ConversionOptions, TransferAspects, Voice, options_from
+from evc_jax.conversion.settings import metadata_text, settings_of
 from evc_jax.conversion.voices import Voices
 from evc_jax.errors import AudioError, ConfigError
 from evc_jax.features.extract import Features
@@ -91,7 +92,7 @@ class Service:
             for conversion in convert_segments(self.converter, reader, options):
                 parts.append(conversion.audio)
                 check_deadline()
-        return self._encode(np.concatenate(parts), container)
+        return self._encode(np.concatenate(parts), container, settings_of(options))
 
     def transfer(self, given: dict[str, Any], container: Container) -> bytes:
         """Aspects of one uploaded recording put on another one; see `convert`, here for `fields.TRANSFER`."""
@@ -101,7 +102,8 @@ class Service:
         options = options_from(given, synthesis_only=True)
         self.converter.check_transfer(parsed, options)
         features = self._extract("source", source), self._extract("target", target)
-        return self._encode(self.converter.transfer_features(*features, parsed, options).audio, container)
+        made = self.converter.transfer_features(*features, parsed, options)
+        return self._encode(made.audio, container, settings_of(options, aspects=str(parsed)))
 
     def close(self) -> None:
         """Ends all threads once their work is done."""
@@ -145,10 +147,10 @@ class Service:
         check_deadline()
         return features
 
-    def _encode(self, audio: Float[np.ndarray, " S"], container: Container) -> bytes:
+    def _encode(self, audio: Float[np.ndarray, " S"], container: Container, settings: dict[str, Any]) -> bytes:
         rate_hz = self.converter.sample_rate_hz
         self.metrics.audio_s.labels("out").inc(len(audio) / rate_hz)
-        return encode(audio, rate_hz, container)
+        return encode(audio, rate_hz, container, metadata_text(settings))
 
 
 @contextlib.contextmanager

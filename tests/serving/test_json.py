@@ -12,8 +12,10 @@ from support.uploads import as_bytes, base64_text, conversion, converted_file, d
 pytest.importorskip("httpx")
 pytest.importorskip("fastapi")
 
+from evc_jax import __version__
 from evc_jax.cli.commands import main
 from evc_jax.conversion.options import OPTIONS
+from evc_jax.conversion.settings import read_settings
 from evc_jax.errors import AudioError
 from evc_jax.serving.bodies import MAX_JSON_VALUES
 
@@ -262,3 +264,15 @@ def test_the_documentation_shows_every_field(client):
             assert field["description"] == option.help and field.get("default") == option.default
             assert (number.get("minimum"), number.get("maximum")) == (option.low, option.high)
             assert tuple(field.get("enum", ())) == option.choices
+
+
+def test_answers_carry_what_was_asked_for(client, tmp_path):
+    for container in ("wav", "flac"):
+        answer = client.post("/convert", body(emotion={"happy": 1, "sad": 3}, rate=1.25, format=container))
+        file = tmp_path / f"answer.{container}"
+        file.write_bytes(answer.content)
+        settings = read_settings(file)
+        assert settings.pop("evc_jax") == __version__
+        assert settings == {"emotion": {"happy": 0.25, "sad": 0.75}, "rate": 1.25}
+        again = client.post("/convert", body(**settings, format=container))
+        assert again.content == answer.content
