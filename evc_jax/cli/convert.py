@@ -13,7 +13,9 @@ from typing import Any
 from evc_jax.cli import pipes
 from evc_jax.cli.argument_types import FAILED, print_error
 from evc_jax.conversion import voice_store
-from evc_jax.conversion.options import EMOTION_WAYS, OPTIONS, ORIGINAL_VOICE, TransferAspects, options_from
+from evc_jax.conversion.aspects import TransferAspects
+from evc_jax.conversion.options import EMOTION_WAYS, OPTIONS, options_from
+from evc_jax.conversion.requested_voice import ORIGINAL_VOICE
 from evc_jax.conversion.settings import ORIGIN, SUFFIX, metadata_text, read_settings, settings_of, write_settings
 from evc_jax.errors import ConfigError
 from evc_jax.files import printable

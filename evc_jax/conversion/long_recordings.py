@@ -29,8 +29,9 @@ from evc_jax.audio.decoding import naming_errors
 from evc_jax.audio.io import AudioReader
 from evc_jax.audio.mel import frame_powers, frame_signal, highpass
 from evc_jax.audio.pauses import Segment, cut_at_pauses
-from evc_jax.conversion.converter import Conversion, Converter
+from evc_jax.conversion.converter import Converter
 from evc_jax.conversion.options import ConversionOptions
+from evc_jax.conversion.result import Conversion
 from evc_jax.errors import AudioError
 from evc_jax.features import extract as extraction
 from evc_jax.features.extract import Features

@@ -22,8 +22,9 @@ from evc_jax.audio.chunking import split_windows
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.mel import log_mel
 from evc_jax.conversion import changes, controls, emotion, timbre
+from evc_jax.conversion.aspects import TransferAspects
 from evc_jax.conversion.engine import ConversionEngine, WindowInputs
-from evc_jax.conversion.options import ConversionOptions, TransferAspects
+from evc_jax.conversion.options import ConversionOptions
 from evc_jax.conversion.rendering import Change, render
 from evc_jax.features import time_warp
 from evc_jax.features.extract import Features

@@ -19,9 +19,10 @@ from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import AudioReader
 from evc_jax.audio.mel import frame_count
 from evc_jax.conversion import long_recordings
-from evc_jax.conversion.converter import Conversion, Converter
+from evc_jax.conversion.converter import Converter
 from evc_jax.conversion.long_recordings import analyse, convert_file, convert_recording, stream_convert
 from evc_jax.conversion.options import ConversionOptions
+from evc_jax.conversion.result import Conversion
 from evc_jax.conversion.source import WholeRecording
 from evc_jax.errors import AudioError, BundleError
 from evc_jax.features.f0_codes import log_f0_statistics
