@@ -99,7 +99,7 @@ def _names_of_voices(arguments: argparse.Namespace) -> list[str]:
             raise ConfigError("A voice of recordings needs a name; give --name.")
         return [name]
     if not arguments.sex:
-        raise ConfigError("Nothing says which voice to write; give --from with recordings, or --sex to sample one.")
+        raise ConfigError("The voice to write is not given; give --from with recordings, or --sex to sample one.")
     if name is None:
         return [f"{arguments.sex}-{arguments.seed}-{i}" for i in range(arguments.number)]
     return [name] if arguments.number == 1 else [f"{name}-{i}" for i in range(arguments.number)]

@@ -229,7 +229,7 @@ class Converter:
         wished, strength = np.zeros((count, frames, classes), np.float32), np.zeros((count, frames), np.float32)
         if weights is not None:
             strength = split_windows(weights.sum(axis=1))
-            # Where no emotion is asked for, the network sees that of the rest.
+            # Where no emotion is asked for, the network gets the mean of the rest.
             mean = weights.mean(axis=0) / weights.mean(axis=0).sum()
             present = strength[..., None] > 0
             wished = np.where(present, split_windows(weights) / np.where(present, strength[..., None], 1), mean)

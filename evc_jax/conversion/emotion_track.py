@@ -203,7 +203,9 @@ def parse_weights(value: Any) -> dict[str, float]:
     if isinstance(value, str) and value.lstrip().startswith("{"):
         try:
             value = json.loads(value, object_pairs_hook=_once)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except ConfigError:
+            raise
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits is a ValueError
             raise ConfigError(f"The emotion {text!r} is no JSON object; give as in happy=0.6,surprised=0.4.") from error
     if isinstance(value, str):
         parts = [part.strip().partition("=") for part in value.split(",")]

@@ -105,7 +105,7 @@ def _joined_positions(parts: list[Conversion]) -> Float[np.ndarray, " T"] | None
     first, found = 0, []
     for part in parts:
         inside = part.positions
-        if inside is None:  # the rate alone says it
+        if inside is None:  # the rate alone gives it
             inside = np.linspace(0, max(0, len(part.source.mel) - 1), len(part.mel))
         found.append(first + inside)
         first += len(part.source.mel)

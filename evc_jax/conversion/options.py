@@ -25,6 +25,7 @@ from evc_jax.conversion.requested_voice import (
     is_original,
 )
 from evc_jax.errors import BundleError, ConfigError
+from evc_jax.files import printable
 from evc_jax.pretrained.bundle import RENDERINGS, Bundle
 from evc_jax.vocoders import DEFAULT_SIGMA, VOCODERS
 
@@ -131,7 +132,7 @@ class ConversionOptions:
         if isinstance(self.strength, str | Sequence):
             object.__setattr__(self, "strength", Curve.parse(self.strength))
         if isinstance(self.emotion_from, str | os.PathLike) and not Path(self.emotion_from).is_file():
-            raise ConfigError(f"There is no recording {os.fspath(self.emotion_from)} to take an emotion from.")
+            raise ConfigError(f"There is no recording {printable(self.emotion_from)} to take an emotion from.")
 
     @property
     def track(self) -> EmotionTrack | None:
@@ -235,7 +236,7 @@ class Option:
         """Raises ConfigError for a value that the option cannot have."""
         words = self.name.replace("_", " ")
         if self.kind is str:
-            if self.is_file and isinstance(value, bool | int | float | list | dict):
+            if self.is_file and not isinstance(value, str | os.PathLike | bytes | np.ndarray | EmotionTrack | None):
                 raise ConfigError(f"The {words} is {str(value)[:40]!r}; give a file.")
             if self.choices and value is not None and value not in self.choices:
                 raise ConfigError(f"There is no {words} {value!r}; choose one of {', '.join(self.choices)}.")
@@ -294,4 +295,7 @@ def options_from(given: dict[str, Any], synthesis_only: bool = False) -> Convers
         if known[name] in values:
             raise ConfigError(f"{known[name]} is given twice, once as {name}; give it once.")
         values[known[name]] = value
+    seed = values.get("seed")
+    if isinstance(seed, float) and seed.is_integer():  # as JSON may have it
+        values["seed"] = int(seed)
     return ConversionOptions(**values)

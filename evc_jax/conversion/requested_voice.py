@@ -64,4 +64,4 @@ def check_known(voice: Voice, bundle: Bundle | None = None) -> None:
 def check_sex(sex: str) -> None:
     """Raises ConfigError unless voices can be sampled for it."""
     if sex not in SEXES:
-        raise ConfigError(f"No voice can be sampled as {sex!r}; say sampled:female or sampled:male.")
+        raise ConfigError(f"No voice can be sampled as {sex!r}; give sampled:female or sampled:male.")

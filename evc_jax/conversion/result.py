@@ -27,7 +27,7 @@ class Conversion:
       embedding: the requested voice.
       source: features of the source.
       config: the settings of the mel.
-      positions: the source's frame, with a fraction, of each frame of the output; None where the rate alone says it.
+      positions: the source's frame, with a fraction, of each frame of the output; None where the rate alone gives it.
       emotion_weights: of the bundle's emotions at the source's frames: a point of the simplex times the strength.
     """
 

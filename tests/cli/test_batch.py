@@ -104,7 +104,7 @@ def test_one_road_for_every_recording(tmp_path, monkeypatch):
 
     taken = []
 
-    def convert_file(converter, source, output, options, progress):
+    def convert_file(converter, source, output, options, progress, comment):
         taken.append((converter, source.name, output.name, progress))
         if source.name == "absent.wav":
             raise AudioError("there is no such recording.")
