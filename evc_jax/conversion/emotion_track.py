@@ -227,13 +227,6 @@ def normalized(weights: Mapping[str, float]) -> dict[str, float]:
     return {name: weight / total for name, weight in weights.items() if weight}
 
 
-def mixture_text(mixture: Mixture) -> str:
-    """The mixture as `parse_weights` reads it; the emotion's name where it is a single one."""
-    if len(mixture) == 1:
-        return next(iter(mixture))
-    return ",".join(f"{name}={weight:.4g}" for name, weight in mixture.items())
-
-
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:

@@ -16,14 +16,7 @@ import numpy as np
 
 from evc_jax.conversion.emotion_files import read_track
 from evc_jax.conversion.emotion_track import MAX_STRENGTH, Curve, EmotionTrack, normalized, parse_weights
-from evc_jax.conversion.requested_voice import (
-    ORIGINAL_VOICE,
-    SAMPLED_VOICE,
-    Voice,
-    check_known,
-    check_voice,
-    is_original,
-)
+from evc_jax.conversion.requested_voice import ORIGINAL_VOICE, SAMPLED_VOICE, Voice, check_known, check_voices
 from evc_jax.errors import BundleError, ConfigError
 from evc_jax.files import printable
 from evc_jax.pretrained.bundle import RENDERINGS, Bundle
@@ -106,15 +99,7 @@ class ConversionOptions:
         self._read_emotion()
         for option in OPTIONS:
             option.check(getattr(self, option.name))
-        voices = self.voices
-        if not voices:
-            raise ConfigError("An empty list of voices was given; name at least one.")
-        for voice in voices:
-            check_voice(voice, alone=len(voices) == 1)
-        if self.timbre not in (0, 1) and is_original(voices[0]):
-            raise ConfigError(
-                f"The timbre {self.timbre:g} leads from the source's voice to another one; give that voice, too."
-            )
+        check_voices(self.voices, self.timbre)
 
     def _read_emotion(self) -> None:
         """Brings the emotion and its strength to one form; an emotion that is given twice is refused."""

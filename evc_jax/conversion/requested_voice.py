@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,26 +24,35 @@ def is_original(voice: Voice) -> bool:
     return not isinstance(voice, np.ndarray) and os.fspath(voice) == ORIGINAL_VOICE
 
 
-def check_voice(voice: Voice, alone: bool = True) -> None:
+def check_voices(voices: Sequence[Voice], timbre: float) -> None:
     """Finds the mistakes that show without reading a file.
 
     Args:
-      voice: as in `ConversionOptions`, a single one.
-      alone: False for one of several, which cannot be the source's own.
+      voices: to average, as in `ConversionOptions`.
+      timbre: the share of the way from the source's voice to them.
 
     Raises:
-      ConfigError: an unknown sex to sample, no such file, or the source's own voice among others.
+      ConfigError: no voice, an unknown sex to sample, no such file, the source's own voice among others, or a share of
+        the way to the source's own voice.
     """
-    if isinstance(voice, np.ndarray):
-        return
-    name = os.fspath(voice)
-    if is_original(voice):
-        if not alone:
+    if not voices:
+        raise ConfigError("An empty list of voices was given; name at least one.")
+    for voice in voices:
+        if len(voices) > 1 and is_original(voice):
             raise ConfigError(
                 f"The voice {ORIGINAL_VOICE!r} cannot be averaged with others; to go part of the way from the source's "
                 "voice to another, set timbre."
             )
-    elif name.startswith(SAMPLED_VOICE):
+        _check_voice(voice)
+    if timbre not in (0, 1) and is_original(voices[0]):
+        raise ConfigError(f"The timbre {timbre:g} leads from the source's voice to another one; give that voice, too.")
+
+
+def _check_voice(voice: Voice) -> None:
+    if isinstance(voice, np.ndarray) or is_original(voice):
+        return
+    name = os.fspath(voice)
+    if name.startswith(SAMPLED_VOICE):
         check_sex(name.removeprefix(SAMPLED_VOICE))
     elif not voice_store.is_name(name):  # a name may be one that a bundle knows
         check_known(voice)
