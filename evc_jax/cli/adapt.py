@@ -24,7 +24,7 @@ examples:
   evc adapt my_recordings/ --minutes 0 -o my_bundle      the voice alone; the decoder stays as it is
 
 Recordings of one person: any formats, rates and lengths, at least a minute of speech, better ten. A fifth of them is
-held out and says what became better: the voice and its register and spectrum (--voice), the decoder (--rendering
+held out and shows what became better: the voice and its register and spectrum (--voice), the decoder (--rendering
 decoder). Only that is written, and the figures in adaptation.json. Where nothing became better, nothing is written and
 the exit code is 1. A bundle in -o is tuned further, and replaced by a better one only."""
 

@@ -37,7 +37,7 @@ def number(kind: type, low: float | None, high: float | None) -> Callable[[str],
 
 
 def strengths_of(text: str) -> tuple[float, ...]:
-    """Numbers joined by commas, each once and in their order; raises ConfigError where they are none."""
+    """Numbers joined by commas, each once and rising; raises ConfigError where they are none."""
     try:
         return tuple(sorted({round(float(part), 4) for part in text.split(",")}))
     except ValueError:

@@ -9,19 +9,18 @@ import functools
 import gc
 import io
 import json
-import logging
 import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 
-from evc_jax.cli import adapt, convert, emotion, evaluate, sweep
+from evc_jax.cli import adapt, bundles, convert, emotion, evaluate, sweep
 from evc_jax.cli.argument_types import FAILED, print_error
 from evc_jax.cli.parser import build_parser
 from evc_jax.conversion import voice_store
-from evc_jax.conversion.options import ORIGINAL_VOICE, check_known
+from evc_jax.conversion.requested_voice import ORIGINAL_VOICE, check_known
 from evc_jax.errors import AudioWarning, ConfigError, EvcError
-from evc_jax.pretrained.bundle import NETWORKS, Bundle, load_bundle
+from evc_jax.pretrained.bundle import Bundle, load_bundle
 
 INTERRUPTED = 130
 # New objects before Python searches for garbage; its own default is 700.
@@ -100,7 +99,7 @@ def _names_of_voices(arguments: argparse.Namespace) -> list[str]:
             raise ConfigError("A voice of recordings needs a name; give --name.")
         return [name]
     if not arguments.sex:
-        raise ConfigError("Nothing says which voice to write; give --from with recordings, or --sex to sample one.")
+        raise ConfigError("The voice to write is not given; give --from with recordings, or --sex to sample one.")
     if name is None:
         return [f"{arguments.sex}-{arguments.seed}-{i}" for i in range(arguments.number)]
     return [name] if arguments.number == 1 else [f"{name}-{i}" for i in range(arguments.number)]
@@ -144,44 +143,6 @@ def _prepare(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _bundle(arguments: argparse.Namespace) -> int:
-    if arguments.action:
-        return _bundle_in_pieces(arguments)
-    if not ((arguments.speechsplit or arguments.base) and arguments.output):
-        raise ConfigError("A bundle needs a SpeechSplit and a place; give --speechsplit WORKDIR or --base, and -o DIR.")
-    from evc_jax.training import export
-
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns of unused metadata
-    workdirs = {name: getattr(arguments, name) for name in NETWORKS if getattr(arguments, name)}
-    datasets = tuple(name for name in (arguments.datasets or "").split(",") if name)
-    description = export.export_bundle(
-        workdirs,
-        arguments.output,
-        checkpoint=arguments.checkpoint,
-        data_dir=arguments.data,
-        datasets=datasets,
-        licence=arguments.licence,
-        storage_dtype=arguments.storage,
-        rendering=arguments.rendering,
-        base=arguments.base,
-    )
-    defaults = f"{description['default_rendering']}, {description['default_vocoder']}"
-    print(f"{arguments.output}: {', '.join(description['networks'])}; default rendering and vocoder {defaults}")
-    for key, value in description["evaluation"].items():
-        print(f"  {key}: {value}")
-    return 0
-
-
-def _bundle_in_pieces(arguments: argparse.Namespace) -> int:
-    from evc_jax.pretrained import pieces
-
-    if arguments.action == "join":
-        print(pieces.join_bundle(arguments.parts, arguments.output))
-    else:
-        print(*pieces.split_bundle(arguments.parts[0], arguments.output, arguments.max_megabytes), sep="\n")
-    return 0
-
-
 def _serve(arguments: argparse.Namespace) -> int:
     from evc_jax.serving.settings import ServerSettings, require_extra
 
@@ -215,7 +176,7 @@ _COMMANDS = {
     "similarity": _similarity,
     "emotion": lambda arguments: emotion.run(arguments, _converter),
     "prepare": _prepare,
-    "bundle": _bundle,
+    "bundle": bundles.run,
     "evaluate": lambda arguments: evaluate.run(arguments, convert.given_options(arguments), _converter),
     "adapt": adapt.run,
     "serve": _serve,

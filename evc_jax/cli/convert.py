@@ -5,19 +5,24 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evc_jax.cli import pipes
 from evc_jax.cli.argument_types import FAILED, print_error
 from evc_jax.conversion import voice_store
-from evc_jax.conversion.options import EMOTION_WAYS, OPTIONS, ORIGINAL_VOICE, TransferAspects, options_from
+from evc_jax.conversion.aspects import TransferAspects
+from evc_jax.conversion.options import EMOTION_WAYS, OPTIONS, options_from
+from evc_jax.conversion.requested_voice import ORIGINAL_VOICE
 from evc_jax.conversion.settings import ORIGIN, SUFFIX, metadata_text, read_settings, settings_of, write_settings
 from evc_jax.errors import ConfigError
 from evc_jax.files import printable
 from evc_jax.pretrained.bundle import Bundle, load_bundle
+
+if TYPE_CHECKING:
+    from evc_jax.cli import batch
 
 CONVERT_EPILOG = """\
 examples:
@@ -53,8 +58,8 @@ def run(arguments: argparse.Namespace, load: Callable[[Bundle], Any]) -> int:
     """Runs `evc convert`; `load` makes the converter of a bundle."""
     from evc_jax.cli import batch
 
-    _check_place_of_settings(arguments)
-    saved = read_settings(arguments.settings) if arguments.settings else {}
+    _check_place(arguments)
+    saved = _saved_settings(arguments) if arguments.settings else {}
     bundle_folder = arguments.bundle or (str(saved["bundle"]) if saved.get("bundle") else None)
     options = options_from(requested(arguments, saved))
     with pipes.received(arguments.inputs) as inputs, pipes.sent(arguments.output) as output:
@@ -69,10 +74,9 @@ def run(arguments: argparse.Namespace, load: Callable[[Bundle], Any]) -> int:
         settings = settings_of(options, bundle_folder)
         draw = _drawing(bundle.emotions_of(options.emotion_network(bundle))) if arguments.plot else None
         outcomes = batch.run(planned, converter, options, draw, sys.stderr.isatty(), metadata_text(settings))
-        code = _report(outcomes, len(planned), sys.stderr if arguments.output == pipes.PIPE else sys.stdout)
         if arguments.save_settings:
-            _save_settings(settings, [job.output for job in planned if job.output.exists()])
-        return code
+            outcomes = _with_settings(outcomes, settings)
+        return _report(outcomes, len(planned), sys.stderr if arguments.output == pipes.PIPE else sys.stdout)
 
 
 def requested(arguments: argparse.Namespace, saved: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
@@ -87,14 +91,28 @@ def requested(arguments: argparse.Namespace, saved: Mapping[str, Any] = MappingP
     return {**options, "voice": voices if len(voices) > 1 else voices[0], **given}
 
 
-def _check_place_of_settings(arguments: argparse.Namespace) -> None:
-    if arguments.save_settings and arguments.output == pipes.PIPE:
-        raise ConfigError("Settings are written beside the output, and standard output has no place; give another -o.")
+def _check_place(arguments: argparse.Namespace) -> None:
+    if (arguments.save_settings or arguments.plot) and arguments.output == pipes.PIPE:
+        what = "Settings" if arguments.save_settings else "Pictures"
+        raise ConfigError(f"{what} are written beside the output, and standard output has no place; give another -o.")
 
 
-def _save_settings(settings: dict[str, Any], outputs: list[Path]) -> None:
-    for output in outputs:
-        write_settings(settings, output.with_suffix(SUFFIX))
+def _saved_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What `--settings` names; raises ConfigError for settings of a transfer, or of a bundle that is not here."""
+    name, saved = printable(arguments.settings), read_settings(arguments.settings)
+    if "aspects" in saved:
+        raise ConfigError(f"The settings {name} are those of a transfer; give a file that `evc convert` wrote.")
+    if saved.get("bundle") and not arguments.bundle and not Path(str(saved["bundle"])).is_dir():
+        raise ConfigError(f"The settings {name} name the bundle {saved['bundle']}, which is not here; give --bundle.")
+    return saved
+
+
+def _with_settings(outcomes: Iterable[batch.Result], settings: dict[str, Any]) -> Iterator[batch.Result]:
+    """The outcomes, with settings beside the output of each that succeeded."""
+    for outcome in outcomes:
+        if outcome.error is None:
+            write_settings(settings, outcome.job.output.with_suffix(SUFFIX))
+        yield outcome
 
 
 def given_options(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -130,7 +148,7 @@ def run_transfer(arguments: argparse.Namespace, load: Callable[[Bundle], Any]) -
     from evc_jax.audio import io as audio_io
     from evc_jax.cli import batch
 
-    _check_place_of_settings(arguments)
+    _check_place(arguments)
     aspects = TransferAspects.parse(arguments.aspects)
     options = options_from(given_options(arguments), synthesis_only=True)
     sent = pipes.sent(arguments.output)
@@ -143,7 +161,7 @@ def run_transfer(arguments: argparse.Namespace, load: Callable[[Bundle], Any]) -
         settings = settings_of(options, arguments.bundle, aspects=str(aspects))
         audio_io.save(output, result.audio, converter.sample_rate_hz, metadata_text(settings))
         if arguments.save_settings:
-            _save_settings(settings, [output])
+            write_settings(settings, output.with_suffix(SUFFIX))
         if arguments.plot:
             from evc_jax.conversion.picture import draw_transfer
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evc_jax.cli import pipes
-from evc_jax.cli.argument_types import FAILED
+from evc_jax.cli.argument_types import FAILED, print_error
 from evc_jax.errors import AudioError
 from evc_jax.files import printable, recordings_in
 
@@ -25,7 +24,7 @@ examples:
   evc emotion acted.wav --neutral plain.wav other.wav      beside neutral recordings of the same speaker
 
 The emotion is one of the bundle's, or "uncertain" where the most likely one would be wrong more often than right. A
-strength of 1 is that of the actors whom the bundle learnt from.
+strength of 1 is that of the actors in the training data.
 A recording without speech is named and the others go on; the exit code is then 2."""
 
 UNCERTAIN = "uncertain"
@@ -56,7 +55,7 @@ def run(arguments: argparse.Namespace, load: Callable[[Any], Any]) -> int:
             try:
                 _, estimate = _read(file, converter, neutral)
             except (AudioError, OSError) as error:
-                print(f"evc emotion: {printable(str(error))}", file=sys.stderr)
+                print_error("emotion", str(error))
                 continue
             rows.append(_row(given.get(str(file), str(file)), estimate))
             if not arguments.json:

@@ -7,14 +7,15 @@ import dataclasses
 from typing import Any
 
 from evc_jax import __version__
-from evc_jax.cli import adapt, convert, emotion, evaluate, sweep
+from evc_jax.cli import adapt, bundles, convert, emotion, evaluate, sweep
 from evc_jax.cli.argument_types import OneLineParser, number
-from evc_jax.conversion.options import MAX_SEED, OPTIONS, SEXES, Option
+from evc_jax.conversion.options import MAX_SEED, OPTIONS, Option
+from evc_jax.conversion.requested_voice import SEXES
 from evc_jax.data.corpora import CORPORA
 from evc_jax.data.encoding import AUDIO_STORAGES, MEL_STORAGES
 from evc_jax.data.prepare.local_runner import BEAM_RUNNERS, LOCAL
 from evc_jax.errors import EvcError
-from evc_jax.pretrained.bundle import NETWORKS, RENDERINGS, STORAGE_DTYPES, embedded_path, load_bundle
+from evc_jax.pretrained.bundle import embedded_path, load_bundle
 from evc_jax.serving import settings
 
 _EPILOG = """\
@@ -65,20 +66,6 @@ examples:
   evc prepare folder MY_SPEECH --name mine           MY_SPEECH/SPEAKER/EMOTION/*.wav
   evc prepare manifest speech.csv --name mine        columns: path, speaker, sex, emotion, text"""
 
-_BUNDLE_EPILOG = """\
-example:
-  evc bundle --speechsplit runs/ss --codegan runs/cg --voicegan runs/vg --waveglow runs/wg \\
-      --data datasets --datasets ravdess,emodb -o my_bundle
-
-With --datasets both vocoders resynthesize recordings of the test split, and the one whose mel-spectrogram comes closer
-becomes the bundle's default.
-
-  evc bundle --base my_bundle --prosody runs/prosody --rendering source -o my_other_bundle
-
-where files travel in pieces:
-  evc bundle split my_bundle --max-megabytes 15 -o pieces
-  evc bundle join pieces -o my_bundle"""
-
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
@@ -97,7 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_similarity(commands)
     _add_emotion(commands)
     _add_prepare(commands)
-    _add_bundle(commands)
+    bundles.add_arguments(_add(commands, "bundle", "gather trained networks into a bundle", bundles.EPILOG))
     _add_evaluate(commands)
     adapt.add_arguments(_add(commands, "adapt", "make a bundle better for one person's voice", adapt.EPILOG))
     _add_serve(commands)
@@ -254,35 +241,6 @@ def _add_prepare(commands) -> None:
     )
     parser.add_argument(
         "--beam-options", default="", metavar="OPTIONS", help='for the Beam runner, as in ="--project=P --region=R"'
-    )
-
-
-def _add_bundle(commands) -> None:
-    parser = _add(commands, "bundle", "gather trained networks into a bundle", _BUNDLE_EPILOG)
-    for name in NETWORKS:
-        option = "--" + name.replace("_", "-")
-        parser.add_argument(option, metavar="WORKDIR", help=f"{name}'s training")
-    parser.add_argument("--base", metavar="BUNDLE", help="a bundle that gives the networks that are not named")
-    parser.add_argument("-o", "--output", help="the bundle's directory; a bundle there is replaced")
-    title = "other than that"
-    actions = parser.add_subparsers(dest="action", metavar="split, join", parser_class=OneLineParser, title=title)
-    split = _add(actions, "split", "write a bundle as files of limited size", "")
-    split.add_argument("parts", nargs=1, metavar="BUNDLE", help="its directory")
-    split.add_argument("--max-megabytes", type=float, default=15.0, help="millions of bytes a file; default: 15")
-    split.add_argument("-o", "--output", metavar="FOLDER", required=True, help="for the files")
-    join = _add(actions, "join", "make the bundle of which files are the pieces", "")
-    join.add_argument("parts", nargs="+", metavar="PIECE", help="all the files of one bundle, or the folder with them")
-    join.add_argument("-o", "--output", metavar="BUNDLE", required=True, help="a bundle there is replaced")
-    which = "of every training: best (by its best_metric), last or a step; default: last"
-    parser.add_argument("--checkpoint", default="last", metavar="WHICH", help=which)
-    parser.add_argument("--data", default="datasets", metavar="DIR", help="folder of the datasets; default: datasets")
-    parser.add_argument("--datasets", help="names, joined by commas, whose test split chooses the default vocoder")
-    parser.add_argument(
-        "--rendering", choices=RENDERINGS, help="how the bundle renders by default; default: as the base, else decoder"
-    )
-    parser.add_argument("--licence", help="of the bundle; default: named after the data's licences")
-    parser.add_argument(
-        "--storage", choices=STORAGE_DTYPES, default="float32", help="float16 halves the size; default: float32"
     )
 
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from evc_jax.cli import pipes
 from evc_jax.cli.argument_types import names_of, strengths_of
-from evc_jax.conversion.options import EMOTION_WAYS, ORIGINAL_VOICE, ConversionOptions, options_from
+from evc_jax.conversion.options import EMOTION_WAYS, ConversionOptions, options_from
+from evc_jax.conversion.requested_voice import ORIGINAL_VOICE
 from evc_jax.conversion.settings import metadata_text, settings_of
 from evc_jax.errors import AudioError, ConfigError
 from evc_jax.files import atomic_dir, printable

@@ -10,10 +10,11 @@ from jaxtyping import Float
 from evc_jax.audio.chunking import join_windows
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.mel import frame_count
+from evc_jax.conversion.aspects import TransferAspects
 from evc_jax.conversion.controls import remaining_range, speech_power
 from evc_jax.conversion.emotion import ProsodyChange
 from evc_jax.conversion.engine import ConversionEngine, WindowInputs
-from evc_jax.conversion.options import ConversionOptions, TransferAspects
+from evc_jax.conversion.options import ConversionOptions
 from evc_jax.conversion.rendering import Change
 from evc_jax.features import dtw, time_warp
 from evc_jax.features.extract import Features

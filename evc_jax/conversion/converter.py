@@ -7,10 +7,9 @@ vocoder. From the source: see `source`.
 
 from __future__ import annotations
 
-import functools
 import os
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,70 +17,26 @@ from jaxtyping import Float
 
 from evc_jax.audio import pauses
 from evc_jax.audio.chunking import join_windows, split_windows
-from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.decoding import naming_errors
 from evc_jax.audio.io import AudioReader
 from evc_jax.audio.mel import frame_count
 from evc_jax.conversion import controls
+from evc_jax.conversion.aspects import TransferAspects
 from evc_jax.conversion.emotion_reference import estimate_emotion
 from evc_jax.conversion.engine import ConversionEngine, WindowInputs
-from evc_jax.conversion.options import ConversionOptions, TransferAspects, options_from
+from evc_jax.conversion.options import ConversionOptions, options_from
+from evc_jax.conversion.result import Conversion, Transfer
 from evc_jax.conversion.source import Request, SourceRenderer, WholeRecording
 from evc_jax.conversion.transfer import check_durations, transfer_mel
 from evc_jax.conversion.voices import Voices
 from evc_jax.errors import AudioWarning
 from evc_jax.features import extract as extraction
-from evc_jax.features import pitch, time_warp
+from evc_jax.features import time_warp
 from evc_jax.features.extract import Features
 from evc_jax.features.f0_codes import LogF0Statistics, normalize_f0, quantize_f0
 from evc_jax.features.harmonics import move_harmonics
 from evc_jax.pretrained.bundle import Bundle, load_bundle
 from evc_jax.vocoders import Vocoder, make_vocoder
-
-
-@dataclass(frozen=True, eq=False)
-class Conversion:
-    """A converted recording.
-
-    Attributes:
-      audio: float32 [S], as long as the source divided by the requested rate, at the source's level but for the
-        requested loudness, and as silent in its pauses (see `audio.pauses`).
-      sample_rate_hz: its rate.
-      mel: the mel-spectrogram it was synthesized from, or its own where it was rendered from the source; in [0, 1],
-        without the loudness.
-      embedding: the requested voice.
-      source: features of the source.
-      config: the settings of the mel.
-      positions: the source's frame, with a fraction, of each frame of the output; None where the rate alone says it.
-      emotion_weights: of the bundle's emotions at the source's frames: a point of the simplex times the strength.
-    """
-
-    audio: Float[np.ndarray, " S"]
-    sample_rate_hz: int
-    mel: Float[np.ndarray, "T F"]
-    embedding: Float[np.ndarray, " C"]
-    source: Features
-    config: AudioConfig
-    positions: Float[np.ndarray, " T"] | None = None
-    emotion_weights: Float[np.ndarray, "T2 K"] | None = None
-
-    @functools.cached_property
-    def f0_hz(self) -> Float[np.ndarray, " T"]:
-        """F0 of the output, 0 where unvoiced; estimated when first asked for."""
-        return pitch.estimate_f0(self.audio, self.config)
-
-
-@dataclass(frozen=True, eq=False)
-class Transfer(Conversion):
-    """A recording with aspects of another one, as long as the rhythm's owner.
-
-    Attributes:
-      target: features of the recording that the aspects come from.
-      aspects: which they are.
-    """
-
-    target: Features = field(kw_only=True)
-    aspects: TransferAspects = field(kw_only=True)
 
 
 class Converter:
@@ -274,7 +229,7 @@ class Converter:
         wished, strength = np.zeros((count, frames, classes), np.float32), np.zeros((count, frames), np.float32)
         if weights is not None:
             strength = split_windows(weights.sum(axis=1))
-            # Where no emotion is asked for, the network sees that of the rest.
+            # Where no emotion is asked for, the network gets the mean of the rest.
             mean = weights.mean(axis=0) / weights.mean(axis=0).sum()
             present = strength[..., None] > 0
             wished = np.where(present, split_windows(weights) / np.where(present, strength[..., None], 1), mean)

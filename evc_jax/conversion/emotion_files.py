@@ -1,4 +1,4 @@
-"""Emotion tracks in files: CSV tables, Praat's TextGrid, label tracks of Audacity, JSON. The content says which."""
+"""Emotion tracks in files: CSV tables, Praat's TextGrid, label tracks of Audacity, JSON, known by their content."""
 
 from __future__ import annotations
 
@@ -59,12 +59,14 @@ def read_track(source: str | os.PathLike | bytes, name: str = "the emotion track
 
 def _content(path: Path) -> bytes:
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ConfigError(f"{printable(path)} is no emotion track, it is too large; {_EXPECTED}.")
-        return path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or one_line(error)
+        size = path.stat().st_size
+        content = path.read_bytes() if size <= _MAX_BYTES else b""
+    except (OSError, ValueError) as error:  # a name that no file can have is a ValueError
+        reason = (isinstance(error, OSError) and error.strerror) or one_line(error)
         raise ConfigError(f"The emotion track {printable(path)} cannot be read ({reason}); give another.") from error
+    if size > _MAX_BYTES:
+        raise ConfigError(f"{printable(path)} is no emotion track, it is too large; {_EXPECTED}.")
+    return content
 
 
 def _json_rows(text: str) -> list[Any]:
@@ -92,7 +94,7 @@ def _textgrid_rows(text: str) -> list[dict[str, Any]]:
     try:
         tiers = [tier for tier in parseTextgridStr(text)["tiers"] if tier["class"] == "IntervalTier"]
         entries = {str(tier["name"]): [tuple(entry) for entry in tier["entries"]] for tier in tiers}
-    except Exception as error:  # of a damaged file the parser raises whatever comes to its mind
+    except Exception as error:  # the parser raises errors of any kind for a damaged file
         raise ConfigError(f"the TextGrid is damaged ({one_line(error)}); save it again.") from error
     named = [name for name in entries if name.strip().lower() == _TIER]
     if not named and len(entries) != 1:

@@ -26,7 +26,7 @@ def estimate_emotion(features: Features, bundle: Bundle, neutral: Sequence[Featu
 
     Args:
       features: of it.
-      bundle: whose classifier is asked; the features have its audio settings.
+      bundle: has the classifier; the features have its audio settings.
       neutral: neutral recordings of the same speaker, if there are any.
 
     Raises:
@@ -35,7 +35,7 @@ def estimate_emotion(features: Features, bundle: Bundle, neutral: Sequence[Featu
     """
     classifier, register = bundle.emotion_classifier, bundle.register
     if classifier is None or register is None:
-        raise BundleError(f"The bundle {bundle.path} cannot tell a recording's emotion; use another bundle.")
+        raise BundleError(f"The bundle {bundle.path} has no classifier of emotions; use another bundle.")
     values = [
         statistics(each.mel, each.f0_hz, each.embedding, register, bundle.audio)
         for each in (features, *(neutral or ()))

@@ -203,7 +203,9 @@ def parse_weights(value: Any) -> dict[str, float]:
     if isinstance(value, str) and value.lstrip().startswith("{"):
         try:
             value = json.loads(value, object_pairs_hook=_once)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except ConfigError:
+            raise
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits is a ValueError
             raise ConfigError(f"The emotion {text!r} is no JSON object; give as in happy=0.6,surprised=0.4.") from error
     if isinstance(value, str):
         parts = [part.strip().partition("=") for part in value.split(",")]
@@ -223,13 +225,6 @@ def normalized(weights: Mapping[str, float]) -> dict[str, float]:
     """The weights divided by their sum; emotions of no weight are left out."""
     total = sum(weights.values())
     return {name: weight / total for name, weight in weights.items() if weight}
-
-
-def mixture_text(mixture: Mixture) -> str:
-    """The mixture as `parse_weights` reads it; the emotion's name where it is a single one."""
-    if len(mixture) == 1:
-        return next(iter(mixture))
-    return ",".join(f"{name}={weight:.4g}" for name, weight in mixture.items())
 
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

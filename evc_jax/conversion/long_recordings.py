@@ -9,31 +9,28 @@ short cross-fades inside the pauses. Of what is in memory only figures of each f
 from __future__ import annotations
 
 import functools
-import io
 import os
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from tqdm import tqdm
 
 from evc_jax.audio import io as audio_io
-from evc_jax.audio import loudness
 from evc_jax.audio.chunking import delay_in_phase
-from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.decoding import naming_errors
 from evc_jax.audio.io import AudioReader
-from evc_jax.audio.mel import frame_powers, frame_signal, highpass
-from evc_jax.audio.pauses import Segment, cut_at_pauses
-from evc_jax.conversion.converter import Conversion, Converter
+from evc_jax.audio.pauses import Segment
+from evc_jax.conversion.converter import Converter
 from evc_jax.conversion.options import ConversionOptions
+from evc_jax.conversion.recording_stats import analyse, keep_samples, read_samples
+from evc_jax.conversion.result import Conversion
 from evc_jax.errors import AudioError
 from evc_jax.features import extract as extraction
-from evc_jax.features.extract import Features
 from evc_jax.features.time_warp import samples_at_rate
 
 WHOLE_S = 120.0  # a recording up to this is one segment
@@ -41,25 +38,8 @@ WHOLE_S = 120.0  # a recording up to this is one segment
 CONTEXT_S = 0.5
 FADE_S = 0.03
 LOWEST_PERIOD_S = 1 / 65  # a segment that begins in speech is delayed by up to this, until it continues in phase
-EXCERPT_PIECE_S = 5.0
-EXCERPT_PIECES = 24  # an excerpt of a long recording has at least half as many
 
 Source = str | os.PathLike | AudioReader
-
-
-@dataclass(frozen=True, eq=False)
-class RecordingStats:
-    """What the segments of a recording share.
-
-    Attributes:
-      active: frames within `loudness.ACTIVE_RANGE_DB` of the loudest one.
-      segments: they tile the recording.
-      excerpt: features of evenly spread pieces, whose level and embedding are those of all segments.
-    """
-
-    active: Bool[np.ndarray, " T"]
-    segments: list[Segment]
-    excerpt: Features
 
 
 def stream_convert(
@@ -104,7 +84,7 @@ def _joined_positions(parts: list[Conversion]) -> Float[np.ndarray, " T"] | None
     first, found = 0, []
     for part in parts:
         inside = part.positions
-        if inside is None:  # the rate alone says it
+        if inside is None:  # the rate alone gives it
             inside = np.linspace(0, max(0, len(part.source.mel) - 1), len(part.mel))
         found.append(first + inside)
         first += len(part.source.mel)
@@ -197,7 +177,7 @@ def _convert_segments(
         yield converter.convert_features(features, options)
         return
     with naming_errors(reader.source):
-        spool = _spool(reader, rate_hz, folder)
+        spool = keep_samples(reader, rate_hz, folder)
         stats = analyse(spool, config)
     context, tail = round(CONTEXT_S * rate_hz / config.hop_samples) * config.hop_samples, np.zeros(0, np.float32)
     shared, written = stats.excerpt, 0
@@ -206,7 +186,7 @@ def _convert_segments(
     known = converter.whole_recording(shared, options, duration_s)
     for segment in tqdm(stats.segments, desc="converting", unit="segment", leave=False, disable=not progress):
         first = max(0, segment.first - context)
-        samples = _read(spool, first, segment.end + context)
+        samples = read_samples(spool, first, segment.end + context)
         features = extraction.extract(
             samples, rate_hz, config, lambda _: stats.excerpt.embedding, stats.excerpt.level_gain
         )
@@ -218,59 +198,6 @@ def _convert_segments(
         conversion, tail = _join(conversion, segment, first, tail, written, last, options.rate)
         written += len(conversion.audio)
         yield conversion
-
-
-def _spool(reader: AudioReader, rate_hz: int, folder: Path | None) -> io.IOBase:
-    """The mono samples of a recording, on disk unless the recording is in memory."""
-    try:
-        is_file = isinstance(reader.source, str | os.PathLike)
-        spool = tempfile.TemporaryFile(dir=folder) if is_file else io.BytesIO()  # noqa: SIM115
-        for block in reader.read_mono(rate_hz):
-            spool.write(block.tobytes())
-        spool.flush()
-    except OSError as error:
-        place = folder or "the temporary folder"
-        raise AudioError(f"samples cannot be kept in {place} ({error}); make room there or set TMPDIR.") from error
-    return spool
-
-
-def _read(spool: io.IOBase, first: int, end: int) -> Float[np.ndarray, " s"]:
-    """Samples [first, end), as far as there are any."""
-    spool.seek(4 * first)
-    return np.frombuffer(spool.read(4 * (end - first)), np.float32)
-
-
-def analyse(spool: io.IOBase, config: AudioConfig) -> RecordingStats:
-    """What all segments of a recording share.
-
-    Args:
-      spool: its samples at the config's rate, float32 mono.
-      config: what the features are.
-
-    Raises:
-      AudioError: the recording is silent.
-    """
-    hop, samples = config.hop_samples, spool.seek(0, io.SEEK_END) // 4
-    piece_frames = round(EXCERPT_PIECE_S * config.sample_rate_hz / hop)
-    parts = []
-    for first in range(0, samples, piece_frames * hop):
-        filtered = highpass(_read(spool, first, first + piece_frames * hop), config)
-        frames = frame_signal(filtered, config.window_samples, hop)
-        parts.append((frame_powers(frames) / config.window_samples).astype(np.float32))
-    powers = np.concatenate([*(part[:-1] for part in parts), parts[-1][-1:]])
-    active = powers > loudness.active_threshold(powers)
-    segments = cut_at_pauses(powers, active, samples, config)
-    # Evenly spread pieces make the excerpt: of each stretch the one with most speech.
-    speech = [int(active[first : first + piece_frames].sum()) for first in range(0, samples // hop + 1, piece_frames)]
-    stretch = 1
-    while len(parts) // stretch >= EXCERPT_PIECES:
-        stretch *= 2
-    stretches = (range(first, min(first + stretch, len(parts))) for first in range(0, len(parts), stretch))
-    chosen = [max(pieces, key=speech.__getitem__) for pieces in stretches]
-    starts = [piece * piece_frames * hop for piece in chosen if speech[piece]]
-    excerpt = np.concatenate([_read(spool, start, start + piece_frames * hop) for start in starts])
-    features = extraction.extract(excerpt, config.sample_rate_hz, config)
-    return RecordingStats(active, segments, features)
 
 
 def _output_sample(conversion: Conversion, first: int, sample: int, rate: float) -> int:

@@ -6,7 +6,6 @@ The command line, the server and `Converter.convert` derive theirs from `Convers
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,20 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from evc_jax.conversion import voice_store
 from evc_jax.conversion.emotion_files import read_track
 from evc_jax.conversion.emotion_track import MAX_STRENGTH, Curve, EmotionTrack, normalized, parse_weights
+from evc_jax.conversion.requested_voice import ORIGINAL_VOICE, SAMPLED_VOICE, Voice, check_known, check_voices
 from evc_jax.errors import BundleError, ConfigError
+from evc_jax.files import printable
 from evc_jax.pretrained.bundle import RENDERINGS, Bundle
 from evc_jax.vocoders import DEFAULT_SIGMA, VOCODERS
 
-SEXES = ("male", "female")  # in the order of VoiceGAN's one-hot vector
 EMOTION_WAYS = ("emotion", "emotion_from", "emotion_track")  # of which one may be given
-ORIGINAL_VOICE = "original"
-SAMPLED_VOICE = "sampled:"
 MAX_SEED = 2**32 - 1
-
-Voice = str | os.PathLike | np.ndarray
 
 
 def _option(default: Any, text: str, *, synthesis: bool = False, **limits: Any) -> Any:
@@ -104,15 +99,7 @@ class ConversionOptions:
         self._read_emotion()
         for option in OPTIONS:
             option.check(getattr(self, option.name))
-        voices = self.voices
-        if not voices:
-            raise ConfigError("An empty list of voices was given; name at least one.")
-        for voice in voices:
-            check_voice(voice, alone=len(voices) == 1)
-        if self.timbre not in (0, 1) and is_original(voices[0]):
-            raise ConfigError(
-                f"The timbre {self.timbre:g} leads from the source's voice to another one; give that voice, too."
-            )
+        check_voices(self.voices, self.timbre)
 
     def _read_emotion(self) -> None:
         """Brings the emotion and its strength to one form; an emotion that is given twice is refused."""
@@ -130,7 +117,7 @@ class ConversionOptions:
         if isinstance(self.strength, str | Sequence):
             object.__setattr__(self, "strength", Curve.parse(self.strength))
         if isinstance(self.emotion_from, str | os.PathLike) and not Path(self.emotion_from).is_file():
-            raise ConfigError(f"There is no recording {os.fspath(self.emotion_from)} to take an emotion from.")
+            raise ConfigError(f"There is no recording {printable(self.emotion_from)} to take an emotion from.")
 
     @property
     def track(self) -> EmotionTrack | None:
@@ -234,7 +221,7 @@ class Option:
         """Raises ConfigError for a value that the option cannot have."""
         words = self.name.replace("_", " ")
         if self.kind is str:
-            if self.is_file and isinstance(value, bool | int | float | list | dict):
+            if self.is_file and not isinstance(value, str | os.PathLike | bytes | np.ndarray | EmotionTrack | None):
                 raise ConfigError(f"The {words} is {str(value)[:40]!r}; give a file.")
             if self.choices and value is not None and value not in self.choices:
                 raise ConfigError(f"There is no {words} {value!r}; choose one of {', '.join(self.choices)}.")
@@ -293,92 +280,7 @@ def options_from(given: dict[str, Any], synthesis_only: bool = False) -> Convers
         if known[name] in values:
             raise ConfigError(f"{known[name]} is given twice, once as {name}; give it once.")
         values[known[name]] = value
+    seed = values.get("seed")
+    if isinstance(seed, float) and seed.is_integer():  # as JSON may have it
+        values["seed"] = int(seed)
     return ConversionOptions(**values)
-
-
-def is_original(voice: Voice) -> bool:
-    """Whether the voice is the source's own."""
-    return not isinstance(voice, np.ndarray) and os.fspath(voice) == ORIGINAL_VOICE
-
-
-def check_voice(voice: Voice, alone: bool = True) -> None:
-    """Finds the mistakes that show without reading a file.
-
-    Args:
-      voice: as in `ConversionOptions`, a single one.
-      alone: False for one of several, which cannot be the source's own.
-
-    Raises:
-      ConfigError: an unknown sex to sample, no such file, or the source's own voice among others.
-    """
-    if isinstance(voice, np.ndarray):
-        return
-    name = os.fspath(voice)
-    if is_original(voice):
-        if not alone:
-            raise ConfigError(
-                f"The voice {ORIGINAL_VOICE!r} cannot be averaged with others; to go part of the way from the source's "
-                "voice to another, set timbre."
-            )
-    elif name.startswith(SAMPLED_VOICE):
-        check_sex(name.removeprefix(SAMPLED_VOICE))
-    elif not voice_store.is_name(name):  # a name may be one that a bundle knows
-        check_known(voice)
-
-
-def check_known(voice: Voice, bundle: Bundle | None = None) -> None:
-    """Raises ConfigError for a voice that is no path, and a name neither in the bundle nor in `voice_store`."""
-    if isinstance(voice, np.ndarray) or is_original(voice) or os.fspath(voice).startswith(SAMPLED_VOICE):
-        return
-    name = os.fspath(voice)
-    of_bundle = bundle.description.get("voices", ()) if bundle else ()
-    if not (Path(name).exists() or name in of_bundle or voice_store.find(name)):
-        raise ConfigError(
-            f"The voice {name!r} is no file, folder or known name; give a recording, a folder of recordings, a voice "
-            "that `evc voices` wrote or the bundle has, original, sampled:female or sampled:male."
-        )
-
-
-def check_sex(sex: str) -> None:
-    """Raises ConfigError unless voices can be sampled for it."""
-    if sex not in SEXES:
-        raise ConfigError(f"No voice can be sampled as {sex!r}; say sampled:female or sampled:male.")
-
-
-# SpeechSplit's letters: pitch is F for fundamental frequency, timbre U for utterance embedding.
-ASPECT_NAMES = {"R": "rhythm", "F": "pitch", "U": "timbre"}
-
-
-@dataclass(frozen=True)
-class TransferAspects:
-    """What comes from the target; the rest, and the content, come from the source."""
-
-    rhythm: bool = False
-    pitch: bool = False
-    timbre: bool = False
-
-    @classmethod
-    def parse(cls, letters: str) -> TransferAspects:
-        """Reads letters such as "RF", in any order and case.
-
-        Raises:
-          ConfigError: none, another letter, or one twice.
-        """
-        upper = letters.upper()
-        if not upper or len(set(upper)) < len(upper) or not set(upper) <= set(ASPECT_NAMES):
-            known = ", ".join(f"{letter} ({name})" for letter, name in ASPECT_NAMES.items())
-            raise ConfigError(f"The aspects are {letters!r}; give one or more of {known}, each once.")
-        return cls(**{name: letter in upper for letter, name in ASPECT_NAMES.items()})
-
-    @property
-    def needs_f0_converter(self) -> bool:
-        """Whether one recording's pitch has to be moved to the other one's rhythm."""
-        return self.pitch != self.rhythm
-
-    def __str__(self) -> str:
-        return "".join(letter for letter, name in ASPECT_NAMES.items() if getattr(self, name))
-
-
-def all_aspects() -> list[TransferAspects]:
-    """The seven combinations, single ones first."""
-    return [TransferAspects.parse("".join(c)) for n in (1, 2, 3) for c in itertools.combinations(ASPECT_NAMES, n)]

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from evc_jax.audio.plotting import AnyPanel, Curve, CurvePanel, Panel, StackPanel, draw_panels
-from evc_jax.conversion.converter import Conversion, Transfer
+from evc_jax.conversion.result import Conversion, Transfer
 from evc_jax.features import prosody, time_warp
 
 # Orange and blue differ for all kinds of color vision.

@@ -54,16 +54,20 @@ def read_settings(path: str | os.PathLike) -> dict[str, Any]:
     """
     path, name = Path(path), printable(Path(path))
     try:
+        size = path.stat().st_size
         if path.suffix.lower() in (".wav", ".flac"):
             text = _metadata(path)
-        elif path.stat().st_size > _MAX_BYTES:
+        elif size > _MAX_BYTES:
             raise ConfigError(f"{name} is no settings file, it is too large; give another.")
         else:
             text = path.read_text(encoding="utf-8-sig")
         found = json.loads(text)
+    except ConfigError:
+        raise
     except OSError as error:
-        raise ConfigError(f"The settings {name} cannot be read ({error.strerror or one_line(error)}).") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        reason = error.strerror or one_line(error)
+        raise ConfigError(f"The settings {name} cannot be read ({reason}); give another file.") from error
+    except (ValueError, RecursionError) as error:  # no text, no JSON, or a number of thousands of digits
         raise ConfigError(
             f"The settings {name} are no JSON ({one_line(error)}); give a file that was saved."
         ) from error
@@ -73,10 +77,10 @@ def read_settings(path: str | os.PathLike) -> dict[str, Any]:
 
 
 def metadata_text(settings: Mapping[str, Any]) -> str:
-    """What a converted file says of itself; settings of more than 2,000 characters are not in it."""
+    """The statement in the metadata of a converted file; settings of more than 2,000 characters are not in it."""
     statement = f"synthetic speech, evc_jax {__version__}"
     whole = f"{statement}{_MARK}{json.dumps(settings, separators=(',', ':'))}"
-    return whole if len(whole) <= _MAX_METADATA else f"{statement}; its settings are too long to be told here"
+    return whole if len(whole) <= _MAX_METADATA else f"{statement}; its settings are too long to be stored here"
 
 
 def _metadata(path: Path) -> str:

@@ -5,7 +5,7 @@ register, and the spectrum as the timbre converter proposes, or by what two deco
 is filtered to match the wished voice (`timbre`). Controls of pitch and rate need no network (`changes`).
 
 NOTE: an emotion's F0 moves the voice encoder's embedding away from the speaker's, and the same filter would bring it
-back: cosine 0.72 to 0.78 on 36 conversions of validation speakers. A verifier that it was not chosen by says the
+back: cosine 0.72 to 0.78 on 36 conversions of validation speakers. By a verifier that it was not chosen by it is the
 opposite (0.71 to 0.67), and the emotion is recognised less often (0.64 to 0.56). So it is for other voices only.
 """
 
@@ -22,8 +22,9 @@ from evc_jax.audio.chunking import split_windows
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.mel import log_mel
 from evc_jax.conversion import changes, controls, emotion, timbre
+from evc_jax.conversion.aspects import TransferAspects
 from evc_jax.conversion.engine import ConversionEngine, WindowInputs
-from evc_jax.conversion.options import ConversionOptions, TransferAspects
+from evc_jax.conversion.options import ConversionOptions
 from evc_jax.conversion.rendering import Change, render
 from evc_jax.features import time_warp
 from evc_jax.features.extract import Features
@@ -63,7 +64,7 @@ class WholeRecording:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """What is asked of a recording, or of a segment of it.
+    """What to do with a recording, or with a segment of it.
 
     Attributes:
       features: of it.
@@ -177,7 +178,7 @@ class SourceRenderer:
         if request.is_other_voice or by_codes is not None:
             filter_db = self._voice_filter(features, request.embedding, whole.statistics, voice.mean, by_codes)
             filter_db = time_warp.warp(filter_db, change.positions)
-            # What CodeGAN changes for an emotion is not told apart from the voice, and may be a change of the level.
+            # What CodeGAN changes for an emotion is not separate from the voice, and may be a change of the level.
             change = replace(change, voice_db=filter_db) if by_codes is None else change.with_filter(filter_db)
         if options.effort:
             effort_db = self._effort_filter_db(request, change) if whole.effort_db is None else whole.effort_db

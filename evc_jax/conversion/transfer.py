@@ -22,8 +22,8 @@ from jaxtyping import Float
 
 from evc_jax.audio.chunking import join_windows, split_windows
 from evc_jax.audio.config import AudioConfig
+from evc_jax.conversion.aspects import TransferAspects
 from evc_jax.conversion.engine import ConversionEngine, WindowInputs
-from evc_jax.conversion.options import TransferAspects
 from evc_jax.errors import AudioError
 from evc_jax.features import dtw, time_warp
 from evc_jax.features.extract import Features

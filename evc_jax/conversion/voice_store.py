@@ -25,7 +25,7 @@ def voices_dir() -> Path:
         return Path(os.environ[FOLDER_VARIABLE])
     data = os.environ.get("XDG_DATA_HOME", "")
     try:
-        # A relative path is to be ignored, says the specification.
+        # The specification ignores relative paths.
         root = Path(data) if os.path.isabs(data) else Path.home() / ".local" / "share"
     except RuntimeError as error:
         raise ConfigError(f"There is no home directory to keep voices in; set {FOLDER_VARIABLE}.") from error

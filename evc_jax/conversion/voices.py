@@ -16,7 +16,8 @@ from jaxtyping import Float
 from evc_jax.audio import io as audio_io
 from evc_jax.audio.decoding import naming_errors
 from evc_jax.conversion import voice_store
-from evc_jax.conversion.options import SAMPLED_VOICE, SEXES, ConversionOptions, Voice, check_sex, is_original
+from evc_jax.conversion.options import ConversionOptions
+from evc_jax.conversion.requested_voice import SAMPLED_VOICE, SEXES, Voice, check_sex, is_original
 from evc_jax.errors import ConfigError
 from evc_jax.features import extract as extraction
 from evc_jax.features.extract import Features

@@ -34,7 +34,7 @@ def statistics(
 ) -> Float[np.ndarray, " D"]:
     """F0, spectral shape and its changes, dynamics and rate of a recording, then its embedding.
 
-    Mean and deviation of F0 are relative to what the voice lets one expect. The recording's level is not among them, as
+    Mean and deviation of F0 are relative to those that the voice predicts. The recording's level is not among them, as
     it is the microphone's.
 
     Args:
@@ -143,12 +143,3 @@ def _rate(prosody: Prosody, voiced: Bool[np.ndarray, " T"], inside: slice, frame
 
 
 STATISTICS = 13 + (3 * CEPSTRA - 1) + 9 + 6 + EMBEDDING_DIM
-
-
-def relative_to_register(values: Vector, register: Register) -> Vector:
-    """The statistics of a recording alone: mean and deviation of F0 relative to what the voice lets one expect."""
-    expected = register.predict(values[-EMBEDDING_DIM:].astype(np.float32))
-    relative = values.copy()
-    relative[0] -= SEMITONES_PER_NEPER * expected.mean
-    relative[1] -= np.log(SEMITONES_PER_NEPER * expected.std)
-    return relative

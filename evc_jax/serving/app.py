@@ -9,7 +9,9 @@ from fastapi.responses import JSONResponse
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from evc_jax import __version__
-from evc_jax.conversion.options import ASPECT_NAMES, OPTIONS, ORIGINAL_VOICE
+from evc_jax.conversion.aspects import ASPECT_NAMES
+from evc_jax.conversion.options import OPTIONS
+from evc_jax.conversion.requested_voice import ORIGINAL_VOICE
 from evc_jax.errors import EvcError
 from evc_jax.pretrained.bundle import RENDERINGS
 from evc_jax.serving.bodies import json_bytes

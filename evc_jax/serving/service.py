@@ -13,9 +13,11 @@ import numpy as np
 from jaxtyping import Float
 
 from evc_jax.audio.io import AudioReader
+from evc_jax.conversion.aspects import TransferAspects
 from evc_jax.conversion.converter import Converter
 from evc_jax.conversion.long_recordings import convert_segments
-from evc_jax.conversion.options import SAMPLED_VOICE, ConversionOptions, TransferAspects, Voice, options_from
+from evc_jax.conversion.options import ConversionOptions, options_from
+from evc_jax.conversion.requested_voice import SAMPLED_VOICE, Voice
 from evc_jax.conversion.settings import metadata_text, settings_of
 from evc_jax.conversion.voices import Voices
 from evc_jax.errors import AudioError, ConfigError

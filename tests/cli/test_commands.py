@@ -255,7 +255,7 @@ def test_mistakes_in_a_transfer_get_one_sentence(evc, tmp_path, arguments, messa
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ([], "Nothing says which voice to write"),
+        ([], "The voice to write is not given"),
         (["--sex", "male", "--from", "a.wav", "--name", "x"], "not both"),
         (["-n", "2", "--from", "a.wav", "--name", "x"], "not both"),
         (["--from", "a.wav"], "needs a name"),
@@ -302,7 +302,7 @@ def test_neutral_controls_on_the_command_line_change_nothing(evc, tmp_path):
         (["a.wav", "-o", "o.wav", "--voice", "x", "--voices-dir", "no"], "There is no folder of voices at no"),
         (["a.wav", "-o", "o.wav", "--seed", "-3"], "'-3' was given, expected a whole number"),
         (["a.wav", "-o", "o.wav", "--vocoder", "wavenet"], "invalid choice: 'wavenet'"),
-        (["a.wav", "-o", "o.wav", "--voice", "sampled:martian"], "'martian'; say sampled:female or sampled:male"),
+        (["a.wav", "-o", "o.wav", "--voice", "sampled:martian"], "'martian'; give sampled:female or sampled:male"),
         (["a.wav", "-o", "o.wav", "--voice", "no.wav"], "The voice 'no.wav' is no file"),
         (["a.wav", "-o", "no/such/o.wav"], "does not exist; make it"),
         (["a.wav", "-o", "a.wav"], "would overwrite a recording"),

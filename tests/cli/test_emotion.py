@@ -1,4 +1,4 @@
-"""`evc emotion` on speech, on what is no speech, and on a bundle that cannot tell."""
+"""`evc emotion` on speech, on what is no speech, and on a bundle without a classifier."""
 
 import json
 
@@ -83,4 +83,4 @@ def test_a_bundle_that_cannot_tell(evc, tiny_bundle, tmp_path):
     for name in "ab":
         soundfile.write(tmp_path / f"{name}.wav", tone(0.6), RATE_HZ)
     code, out, errors = evc("a.wav", "b.wav", "--bundle", tiny_bundle)
-    assert (code, out, len(errors)) == (2, "", 1) and "cannot tell a recording's emotion" in errors[0]
+    assert (code, out, len(errors)) == (2, "", 1) and "has no classifier of emotions" in errors[0]

@@ -81,17 +81,51 @@ def test_saved_settings_are_replayed_from_json_and_from_the_output(evc, tmp_path
         (["--emotion", "happy", "--strength", "4"], "strength is 4"),
         (["--settings", "in.wav"], "carries no settings"),
         (["--settings", "odd.json"], "no option 'colour'"),
+        (["--settings", "transfer.json"], "transfer.json are those of a transfer"),
+        (["--settings", "track.json"], "cannot be read (embedded null byte)"),
+        (["--settings", "half.json"], "cannot be read ('utf-8' codec"),
+        (["--emotion", '{"happy": ' + "1" * 5000 + "}"], "is no JSON object"),
     ],
 )
 def test_mistakes_are_one_sentence(evc, tmp_path, arguments, sentence):
     for name, rows in (("good", "0,1,happy"), ("late", "0,9,sad"), ("back", "2,1,sad"), ("joy", "0,1,joy")):
         (tmp_path / f"{name}.csv").write_text(f"start_s,end_s,emotion\n{rows}\n")
-    (tmp_path / "odd.json").write_text('{"colour": "red"}')
+    for name, settings in (
+        ("odd", {"colour": "red"}),
+        ("transfer", {"aspects": "RF"}),
+        ("track", {"emotion_track": "a\0b"}),
+        ("half", {"emotion_track": "a\ud800"}),
+    ):
+        (tmp_path / f"{name}.json").write_text(json.dumps(settings))
     code, errors = evc(*arguments, "-o", "out.wav")
     assert code == 2 and len(errors) == 1 and sentence in errors[0]
     assert not (tmp_path / "out.wav").exists()
 
 
-def test_settings_have_no_place_beside_standard_output(evc):
-    code, errors = evc("--save-settings", "-o", "-")
+@pytest.mark.parametrize("flag", ["--save-settings", "--plot"])
+def test_settings_and_pictures_have_no_place_beside_standard_output(evc, flag):
+    code, errors = evc(flag, "-o", "-")
     assert code == 2 and "standard output has no place" in errors[0]
+
+
+def test_a_seed_of_json_is_an_integer(evc, tmp_path):
+    (tmp_path / "a.json").write_text('{"seed": 4.0, "voice": "sampled:male"}')
+    assert evc("--settings", "a.json", "-o", "a.wav") == (0, [])
+    assert evc("--seed", 4, "--voice", "sampled:male", "-o", "b.wav") == (0, [])
+    np.testing.assert_array_equal(read("a.wav"), read("b.wav"))
+
+
+def test_settings_of_a_bundle_that_is_not_here(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.json").write_text('{"bundle": "/away/my_bundle"}')
+    assert main(["convert", "in.wav", "--settings", "a.json", "-o", "a.wav"]) == 2
+    expected = "evc convert: The settings a.json name the bundle /away/my_bundle, which is not here; give --bundle.\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_settings_are_saved_beside_what_was_converted_only(evc, tmp_path):
+    (tmp_path / "out").mkdir()
+    soundfile.write("short.wav", tone(0.01), 16000)
+    (tmp_path / "out" / "short.wav").touch()  # of an earlier run
+    assert evc("short.wav", "--save-settings", "-o", "out")[0] == 2
+    assert [file.name for file in tmp_path.glob("out/*.json")] == ["in.settings.json"]

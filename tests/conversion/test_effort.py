@@ -10,7 +10,7 @@ from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import AudioReader
 from evc_jax.audio.loudness import active_level_dbfs
 from evc_jax.audio.mel import highpass
-from evc_jax.conversion import changes, controls, long_recordings
+from evc_jax.conversion import changes, controls, long_recordings, recording_stats
 from evc_jax.conversion.options import ConversionOptions
 from evc_jax.conversion.rendering import Change
 from evc_jax.conversion.source import Request, WholeRecording
@@ -100,7 +100,7 @@ def test_segments_of_a_long_recording_share_the_effort(converter, monkeypatch):
     """The second half is 20 dB softer, and has a spectrum of its own: the same filter, not a level of its own."""
     for module, name, value in (
         (long_recordings, "WHOLE_S", 4.0),
-        (long_recordings, "EXCERPT_PIECE_S", 0.5),
+        (recording_stats, "EXCERPT_PIECE_S", 0.5),
         (pauses, "SEGMENT_S", (1.0, 2.5)),
     ):
         monkeypatch.setattr(module, name, value)

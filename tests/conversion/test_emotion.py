@@ -9,7 +9,7 @@ from support.vowels import sung_vowel
 
 from evc_jax.audio import pauses
 from evc_jax.audio.io import AudioReader
-from evc_jax.conversion import emotion, long_recordings
+from evc_jax.conversion import emotion, long_recordings, recording_stats
 from evc_jax.conversion.converter import Converter
 from evc_jax.conversion.long_recordings import convert_recording, convert_segments
 from evc_jax.conversion.options import ConversionOptions
@@ -110,7 +110,7 @@ def test_rate_and_timing_multiply(converter, vowel):
 
 def test_segments_of_a_long_recording_continue_each_other(converter, monkeypatch):
     monkeypatch.setattr(long_recordings, "WHOLE_S", 4.0)
-    monkeypatch.setattr(long_recordings, "EXCERPT_PIECE_S", 0.5)
+    monkeypatch.setattr(recording_stats, "EXCERPT_PIECE_S", 0.5)
     monkeypatch.setattr(pauses, "SEGMENT_S", (1.0, 3.0))
     sound = np.concatenate([np.pad(sung_vowel(150.0, seconds=1.0), (0, 8000)) for _ in range(5)])
     options = ConversionOptions(emotion="sad", strength=0.3, rendering="source")
@@ -127,7 +127,7 @@ def test_segments_of_a_long_recording_continue_each_other(converter, monkeypatch
 
 def test_a_track_goes_on_across_segments(converter, monkeypatch):
     monkeypatch.setattr(long_recordings, "WHOLE_S", 4.0)
-    monkeypatch.setattr(long_recordings, "EXCERPT_PIECE_S", 0.5)
+    monkeypatch.setattr(recording_stats, "EXCERPT_PIECE_S", 0.5)
     monkeypatch.setattr(pauses, "SEGMENT_S", (1.0, 3.0))
     sound = np.concatenate([np.pad(sung_vowel(150.0, seconds=1.0), (0, 8000)) for _ in range(6)])
     rows = [{"start_s": 0, "end_s": 4, "emotion": "sad"}, {"start_s": 4, "end_s": 6, "emotion": "happy=0.5"}]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from evc_jax.conversion.emotion_files import read_track
-from evc_jax.conversion.emotion_track import Curve, EmotionTrack, mixture_text, normalized, parse_weights
+from evc_jax.conversion.emotion_track import Curve, EmotionTrack, normalized, parse_weights
 from evc_jax.conversion.options import ConversionOptions
 from evc_jax.errors import ConfigError
 
@@ -54,7 +54,6 @@ def test_weights_are_read_and_normalised():
     assert normalized(parse_weights(" happy = 0.3 , surprised=0.2 ")) == pytest.approx({"happy": 0.6, "surprised": 0.4})
     assert normalized(parse_weights({"happy": 3, "sad": 0})) == {"happy": 1}
     assert parse_weights('{"happy": 0.6, "sad": 0.4}') == parse_weights("happy=0.6,sad=0.4")
-    assert mixture_text({"happy": 1.0}) == "happy" and mixture_text({"a": 0.25, "b": 0.75}) == "a=0.25,b=0.75"
 
 
 @pytest.mark.parametrize(

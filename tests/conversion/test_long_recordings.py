@@ -18,10 +18,12 @@ from evc_jax.audio import pauses
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import AudioReader
 from evc_jax.audio.mel import frame_count
-from evc_jax.conversion import long_recordings
-from evc_jax.conversion.converter import Conversion, Converter
-from evc_jax.conversion.long_recordings import analyse, convert_file, convert_recording, stream_convert
+from evc_jax.conversion import long_recordings, recording_stats
+from evc_jax.conversion.converter import Converter
+from evc_jax.conversion.long_recordings import convert_file, convert_recording, stream_convert
 from evc_jax.conversion.options import ConversionOptions
+from evc_jax.conversion.recording_stats import analyse
+from evc_jax.conversion.result import Conversion
 from evc_jax.conversion.source import WholeRecording
 from evc_jax.errors import AudioError, BundleError
 from evc_jax.features.f0_codes import log_f0_statistics
@@ -69,7 +71,7 @@ def plain_options(monkeypatch):
 def small(monkeypatch):
     """A tenth of the real durations."""
     monkeypatch.setattr(long_recordings, "WHOLE_S", 12.0)
-    monkeypatch.setattr(long_recordings, "EXCERPT_PIECE_S", 0.5)
+    monkeypatch.setattr(recording_stats, "EXCERPT_PIECE_S", 0.5)
     monkeypatch.setattr(pauses, "SEGMENT_S", (2.0, 6.0))
 
 

@@ -6,8 +6,8 @@ from support.tiny_bundles import tone
 
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.plotting import StackPanel
-from evc_jax.conversion.converter import Conversion
 from evc_jax.conversion.picture import conversion_panels
+from evc_jax.conversion.result import Conversion
 from evc_jax.features import time_warp
 from evc_jax.features.extract import extract
 

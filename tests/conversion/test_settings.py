@@ -75,6 +75,8 @@ def test_what_does_not_fit_into_metadata_is_left_out_of_it(tmp_path):
         ("a.json", b"\xff\xfe\x00", "are no JSON"),
         ("a.json", b"[" * 100_000, "are no JSON"),
         ("a.json", b"[1]", "are no JSON object"),
+        ("a.json", b'{"seed": ' + b"1" * 5000 + b"}", "are no JSON"),
+        ("a.wav", None, "cannot be read .No such file"),
         ("a.wav", b"RIFF", "cannot be read as audio"),
     ],
 )

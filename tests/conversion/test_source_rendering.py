@@ -8,7 +8,7 @@ from support.vowels import sung_vowel
 
 from evc_jax.audio import pauses
 from evc_jax.audio.io import AudioReader
-from evc_jax.conversion import changes, long_recordings
+from evc_jax.conversion import changes, long_recordings, recording_stats
 from evc_jax.conversion.converter import Converter
 from evc_jax.conversion.long_recordings import convert_file, convert_recording
 from evc_jax.conversion.options import ConversionOptions
@@ -72,7 +72,7 @@ def test_a_long_recording_comes_back_sample_for_sample(converter, monkeypatch, m
     """Cut in pauses, and within speech that repeats itself."""
     for module, name, value in (
         (long_recordings, "WHOLE_S", 6.0),
-        (long_recordings, "EXCERPT_PIECE_S", 0.5),
+        (recording_stats, "EXCERPT_PIECE_S", 0.5),
         (pauses, "SEGMENT_S", (1.0, 3.0)),
     ):
         monkeypatch.setattr(module, name, value)

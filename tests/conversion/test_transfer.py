@@ -8,8 +8,9 @@ from support.tiny_bundles import tiny_converter, tone, write_bundle
 
 from evc_jax.audio.chunking import split_windows
 from evc_jax.conversion import transfer
+from evc_jax.conversion.aspects import TransferAspects, all_aspects
 from evc_jax.conversion.converter import Converter
-from evc_jax.conversion.options import ConversionOptions, TransferAspects, all_aspects
+from evc_jax.conversion.options import ConversionOptions
 from evc_jax.errors import AudioError, BundleError, ConfigError
 from evc_jax.evaluation.metrics import f0_correlation, timing_distance_s
 

@@ -20,7 +20,7 @@ from evc_jax.evaluation.report import Section, Table, Value
 
 RECORDINGS = 16
 RECOGNITION = (
-    "Closeness and certainty are told by a voice encoder and a recogniser of emotions. Both read melody and tilt, of "
+    "Closeness and certainty come from a voice encoder and a recogniser of emotions. Both read melody and tilt, of "
     "which emotions and voices consist: what an effort adds to the certainty of anger is no change of anything else."
 )
 LEAST_UNIT = 0.02  # what an emotion or a voice moves less than this is no unit

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from evc_jax.conversion.options import SEXES
+from evc_jax.conversion.requested_voice import SEXES
 from evc_jax.data.dataset import open_speakers
 from evc_jax.evaluation.bootstrap import Estimate, estimate
 from evc_jax.evaluation.context import Context

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from evc_jax.audio.config import AudioConfig
-from evc_jax.conversion.options import OPTIONS, TransferAspects, all_aspects, options_from
+from evc_jax.conversion.aspects import TransferAspects, all_aspects
+from evc_jax.conversion.options import OPTIONS, options_from
 from evc_jax.evaluation.bootstrap import estimate
 from evc_jax.evaluation.context import Context
 from evc_jax.evaluation.metrics import Record, cosine, f0_correlation, timing_distance_s

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from evc_jax.audio import plotting
 from evc_jax.audio.plotting import Picture
-from evc_jax.conversion.options import SEXES
+from evc_jax.conversion.requested_voice import SEXES
 from evc_jax.data.dataset import SpeakerTable, open_speakers
 from evc_jax.errors import DataError
 from evc_jax.training.samples.sample_logger import SampleLogger, Summary, picture

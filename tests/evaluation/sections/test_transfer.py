@@ -4,7 +4,7 @@ import numpy as np
 from support.acted_speech import acted_speech
 
 from evc_jax.audio.io import from_pcm
-from evc_jax.conversion.options import TransferAspects
+from evc_jax.conversion.aspects import TransferAspects
 from evc_jax.evaluation.sections.transfer import closeness, draw_pairs
 from evc_jax.features.extract import extract
 

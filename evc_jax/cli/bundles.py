@@ -1,0 +1,96 @@
+"""`evc bundle`: its arguments, and running it. Imports nothing slow before it runs."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+
+from evc_jax.cli.argument_types import OneLineParser
+from evc_jax.errors import ConfigError
+from evc_jax.pretrained.bundle import NETWORKS, RENDERINGS, STORAGE_DTYPES
+
+EPILOG = """\
+example:
+  evc bundle --speechsplit runs/ss --codegan runs/cg --voicegan runs/vg --waveglow runs/wg \\
+      --data datasets --datasets ravdess,emodb -o my_bundle
+
+With --datasets both vocoders resynthesize recordings of the test split, and the one whose mel-spectrogram comes closer
+becomes the bundle's default.
+
+  evc bundle --base my_bundle --prosody runs/prosody --rendering source -o my_other_bundle
+
+where files travel in pieces:
+  evc bundle split my_bundle --max-megabytes 15 -o pieces
+  evc bundle join pieces -o my_bundle"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    for name in NETWORKS:
+        option = "--" + name.replace("_", "-")
+        parser.add_argument(option, metavar="WORKDIR", help=f"{name}'s training")
+    parser.add_argument("--base", metavar="BUNDLE", help="a bundle that gives the networks that are not named")
+    parser.add_argument("-o", "--output", help="the bundle's directory; a bundle there is replaced")
+    title = "other than that"
+    actions = parser.add_subparsers(dest="action", metavar="split, join", parser_class=OneLineParser, title=title)
+    split = _add(actions, "split", "write a bundle as files of limited size")
+    split.add_argument("parts", nargs=1, metavar="BUNDLE", help="its directory")
+    split.add_argument("--max-megabytes", type=float, default=15.0, help="millions of bytes a file; default: 15")
+    split.add_argument("-o", "--output", metavar="FOLDER", required=True, help="for the files")
+    join = _add(actions, "join", "make the bundle of which files are the pieces")
+    join.add_argument("parts", nargs="+", metavar="PIECE", help="all the files of one bundle, or the folder with them")
+    join.add_argument("-o", "--output", metavar="BUNDLE", required=True, help="a bundle there is replaced")
+    which = "of every training: best (by its best_metric), last or a step; default: last"
+    parser.add_argument("--checkpoint", default="last", metavar="WHICH", help=which)
+    parser.add_argument("--data", default="datasets", metavar="DIR", help="folder of the datasets; default: datasets")
+    parser.add_argument("--datasets", help="names, joined by commas, whose test split chooses the default vocoder")
+    parser.add_argument(
+        "--rendering", choices=RENDERINGS, help="how the bundle renders by default; default: as the base, else decoder"
+    )
+    parser.add_argument("--licence", help="of the bundle; default: named after the data's licences")
+    parser.add_argument(
+        "--storage", choices=STORAGE_DTYPES, default="float32", help="float16 halves the size; default: float32"
+    )
+
+
+def _add(actions, name: str, summary: str) -> argparse.ArgumentParser:
+    return actions.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the command."""
+    if arguments.action:
+        return _run_in_pieces(arguments)
+    if not ((arguments.speechsplit or arguments.base) and arguments.output):
+        raise ConfigError("A bundle needs a SpeechSplit and a place; give --speechsplit WORKDIR or --base, and -o DIR.")
+    from evc_jax.training import export
+
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns of unused metadata
+    workdirs = {name: getattr(arguments, name) for name in NETWORKS if getattr(arguments, name)}
+    datasets = tuple(name for name in (arguments.datasets or "").split(",") if name)
+    description = export.export_bundle(
+        workdirs,
+        arguments.output,
+        checkpoint=arguments.checkpoint,
+        data_dir=arguments.data,
+        datasets=datasets,
+        licence=arguments.licence,
+        storage_dtype=arguments.storage,
+        rendering=arguments.rendering,
+        base=arguments.base,
+    )
+    defaults = f"{description['default_rendering']}, {description['default_vocoder']}"
+    print(f"{arguments.output}: {', '.join(description['networks'])}; default rendering and vocoder {defaults}")
+    for key, value in description["evaluation"].items():
+        print(f"  {key}: {value}")
+    return 0
+
+
+def _run_in_pieces(arguments: argparse.Namespace) -> int:
+    from evc_jax.pretrained import pieces
+
+    if arguments.action == "join":
+        print(pieces.join_bundle(arguments.parts, arguments.output))
+    else:
+        print(*pieces.split_bundle(arguments.parts[0], arguments.output, arguments.max_megabytes), sep="\n")
+    return 0
