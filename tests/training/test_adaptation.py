@@ -54,6 +54,8 @@ def test_what_became_better_is_in_the_new_bundle(run, tmp_path, tiny_bundle, mon
     changed = jax.tree.map(lambda a, b: bool((a != b).any()), before["decoder"], after["decoder"])
     assert any(jax.tree.leaves(changed))
     assert new.description["networks"]["speechsplit"]["steps"] == 2
+    *others, owned = new.description["data"]
+    assert others == old.description["data"] and owned["name"] == "recordings of me"
     conversion = Converter(new).convert(speech()[: 2 * RATE_HZ], RATE_HZ, voice="me")
     np.testing.assert_array_equal(conversion.embedding, new.voices["me"].embedding)
     assert new.voices["me"].spectrum_db is not None

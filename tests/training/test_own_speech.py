@@ -43,5 +43,19 @@ def test_quiet_recordings_are_speech_too():
 
 
 def test_too_little_speech_is_one_sentence(tmp_path):
-    with pytest.raises(DataError, match=r"The 2 recordings hold \d+ s of speech; give at least 60 s"):
+    with pytest.raises(
+        DataError, match=r"too little speech, \d+ s \(recordings: 2, with speech: 2\); give at least 60 s"
+    ):
         read([write_recordings(tmp_path / "me", 2)], tmp_path / "work", [])
+
+
+def test_a_long_recording_is_read_in_stretches(tmp_path, monkeypatch):
+    monkeypatch.setattr(own_speech, "STRETCH_S", 10.0)
+    whole = np.concatenate([speech(), np.zeros(20 * RATE_HZ), speech(), np.zeros(100)])
+    soundfile.write(tmp_path / "long.flac", whole, RATE_HZ)
+    stretches = list(own_speech._stretches(tmp_path / "long.flac", RATE_HZ))
+    assert len(stretches) > 1 and max(map(len, stretches)) < 20 * RATE_HZ
+    assert sum(map(len, stretches)) == len(whole)
+    seconds = sum(s for stretch in stretches for _, s in own_speech._speech_pieces(stretch, CONFIG))
+    alone = sum(s for _, s in own_speech._speech_pieces(speech(), CONFIG))
+    assert abs(seconds - 2 * alone) < 2.0
