@@ -7,32 +7,22 @@ import json
 import jax
 import numpy as np
 import pytest
-from support.own_voice import RATE_HZ, speech, write_recordings
+from support.own_voice import RATE_HZ, speech
 
-from evc_jax.audio.config import AudioConfig
 from evc_jax.conversion.converter import Converter
 from evc_jax.models.speechsplit.config import ENCODERS
 from evc_jax.pretrained.bundle import DESCRIPTION_FILE, load_bundle
-from evc_jax.training import adaptation, held_out_figures, loop, own_speech
+from evc_jax.training import adaptation, held_out_figures, loop
 from evc_jax.training.adaptation import adapt
 from evc_jax.training.held_out_figures import Figure, better_parts
 
 pytestmark = pytest.mark.usefixtures("quick_programs")
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    """Speech of one person, prepared once."""
-    folder = tmp_path_factory.mktemp("own")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(own_speech, "MIN_SPEECH_S", 5.0)
-        inputs = [str(write_recordings(folder / "me"))]
-        return own_speech.read_own_speech(inputs, folder, AudioConfig(), False, print)
-
-
 @pytest.fixture
-def run(tmp_path, tiny_bundle, prepared, monkeypatch):
+def run(tmp_path, tiny_bundle, messy_speech, monkeypatch):
     """Adapts the tiny bundle, whose conversions are near to nobody; its decoder with two steps where there is time."""
+    prepared, _ = messy_speech
     monkeypatch.setattr(adaptation, "read_own_speech", lambda *_: prepared)
     monkeypatch.setattr(held_out_figures, "_conversions", lambda converter, voices: [prepared.held_out[0].audio])
     monkeypatch.setattr(held_out_figures, "REBUILT_PIECES", 1)

@@ -17,17 +17,8 @@ def read(inputs, work, lines):
     return read_own_speech([str(each) for each in inputs], work, CONFIG, False, lines.append)
 
 
-def test_a_messy_folder_becomes_pieces_of_speech(tmp_path, monkeypatch):
-    monkeypatch.setattr(own_speech, "MIN_SPEECH_S", 20.0)
-    folder, lines = write_recordings(tmp_path / "me", 2), []
-    long = np.concatenate([speech(44100), np.zeros(44100)] * 4)
-    (folder / "deep").mkdir()
-    soundfile.write(folder / "deep" / "long.flac", np.stack([long, 0.5 * long], axis=1), 44100)
-    soundfile.write(folder / "silence.wav", np.zeros(5 * RATE_HZ), RATE_HZ)
-    soundfile.write(folder / "hum.wav", 0.1 * np.sin(np.arange(5 * 8000) / 20), 8000)
-    (folder / "broken.wav").write_text("no sound")
-    (folder / "phone.m4a").write_text("of a format that is not read")
-    found = read([folder, folder / "0.wav"], tmp_path / "work", lines)
+def test_a_messy_folder_becomes_pieces_of_speech(messy_speech):
+    found, lines = messy_speech
     assert found.recordings == 3 and found.speech_s > 20
     assert len(found.held_out) >= 2 and len(found.training) > len(found.held_out)
     for piece in [*found.training, *found.held_out]:
