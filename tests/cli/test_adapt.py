@@ -13,7 +13,17 @@ from evc_jax.training import adaptation
 from evc_jax.training.adaptation import Adaptation
 from evc_jax.training.held_out_figures import Figure
 
-RESULT = Adaptation("me", 3, 120.0, 20, 4, 50, 33.0, (Figure("voice", "cosine", 0.5, 0.6),), ("voice",))
+RESULT = Adaptation(
+    "me",
+    3,
+    120.0,
+    20,
+    4,
+    50,
+    33.0,
+    (Figure("voice", "cosine", 0.5, 0.6), Figure("voice", "other", *[float("nan")] * 2)),
+    ("voice",),
+)
 
 
 @pytest.fixture
@@ -36,7 +46,9 @@ def test_the_voice_has_the_name_of_the_folder(evc, tmp_path, monkeypatch):
     (tmp_path / "anna").mkdir()
     code, out, _ = evc("adapt", "anna", "-o", "mine")
     assert code == 0 and asked[0][1]["name"] == "anna" and asked[0][1]["minutes"] == 10
-    assert "mine: better are voice; use it with --bundle mine --voice anna" in out and "0.600" in out
+    assert (
+        "mine: better are voice; use it with --bundle mine --voice anna" in out and "0.600" in out and "nan" not in out
+    )
     evc("adapt", "anna", "-o", "mine", "--name", "ann", "--minutes", "3")
     assert asked[1][1]["name"] == "ann" and asked[1][1]["minutes"] == 3
 

@@ -32,6 +32,7 @@ def run(tmp_path, tiny_bundle, messy_speech, monkeypatch):
     return functools.partial(adapt, ["me"], tmp_path / "adapted", name="me", bundle=tiny_bundle)
 
 
+@pytest.mark.slow
 def test_what_became_better_is_in_the_new_bundle(run, tmp_path, tiny_bundle, monkeypatch):
     monkeypatch.setattr(adaptation, "better_parts", lambda figures: tuple(dict.fromkeys(f.part for f in figures)))
     result = run(minutes=60)
