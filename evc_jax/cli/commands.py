@@ -66,12 +66,7 @@ def _spare_the_collector() -> None:
 
 def _voices(arguments: argparse.Namespace) -> int:
     if arguments.list:
-        found = voice_store.names(arguments.voices_dir)
-        for name, file in found.items():
-            print(f"{name}\t{file}")
-        if not found:
-            folder = arguments.voices_dir or voice_store.voices_dir()
-            print_error("voices", f"there are none in {folder}.")
+        _list_voices(arguments)
         return 0
     names = _names_of_voices(arguments)
     folder = arguments.voices_dir or voice_store.voices_dir()
@@ -87,6 +82,17 @@ def _voices(arguments: argparse.Namespace) -> int:
     for file in write_voices(folder, names, voices):
         print(file)
     return 0
+
+
+def _list_voices(arguments: argparse.Namespace) -> None:
+    found = voice_store.names(arguments.voices_dir)
+    if arguments.bundle:
+        bundle = load_bundle(arguments.bundle)
+        found |= dict.fromkeys(bundle.voices, bundle.path)
+    for name, place in found.items():
+        print(f"{name}\t{place}")
+    if not found:
+        print_error("voices", f"there are none in {arguments.voices_dir or voice_store.voices_dir()}.")
 
 
 def _names_of_voices(arguments: argparse.Namespace) -> list[str]:

@@ -188,7 +188,9 @@ def _add_voices(commands) -> None:
     parser.add_argument(
         "--seed", type=number(int, 0, MAX_SEED), default=0, help="another seed, other voices; default: 0"
     )
-    parser.add_argument("--list", action="store_true", help="list the voices that --voice finds by name")
+    parser.add_argument(
+        "--list", action="store_true", help="list the voices that --voice finds by name, those of --bundle among them"
+    )
     parser.add_argument(
         "-o", "--output", "--voices-dir", dest="voices_dir", metavar="DIR", help="folder; default: where --voice looks"
     )

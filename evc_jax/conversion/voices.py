@@ -39,10 +39,10 @@ class Voices:
 
         Args:
           voice: "original"; "sampled:female" or "sampled:male"; the path of a recording, of a folder of recordings of
-            one speaker, or of a file that `evc voices` wrote (.npy); the name of a voice in the bundle, else in
-            `voice_store.voices_dir`, unless there is a path of that name; an array, an embedding [256] or a recording
-            [S] at the bundle's rate; or a sequence of these. Of several the mean embedding is taken, of unit length
-            again. Files are read once.
+            one speaker, or of a file that `evc voices` wrote (.npy); the name of a voice in `voice_store.voices_dir`,
+            unless there is a path of that name; the name of a voice in the bundle, whatever else has it; an array, an
+            embedding [256] or a recording [S] at the bundle's rate; or a sequence of these. Of several the mean
+            embedding is taken, of unit length again. Files are read once.
           seed: of a sampled voice.
 
         Raises:
@@ -101,10 +101,10 @@ class Voices:
     def _find(self, name: str, seed: int) -> Float[np.ndarray, " C"]:
         if name.startswith(SAMPLED_VOICE):
             return self.sample(1, name.removeprefix(SAMPLED_VOICE), seed)[0]
+        if known := self._bundle.voices.get(name):
+            return known.embedding
         path = Path(name)
         if not path.exists():
-            if name in self._bundle.voices:
-                return self._bundle.voices[name].embedding
             path = voice_store.find(name) or path
         return read_voice(path) if path.suffix.lower() == voice_store.SUFFIX else self.clone([path])
 

@@ -11,11 +11,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from evc_jax import __version__
 from evc_jax.conversion.aspects import ASPECT_NAMES
 from evc_jax.conversion.options import OPTIONS
-from evc_jax.conversion.requested_voice import ORIGINAL_VOICE
 from evc_jax.errors import EvcError
 from evc_jax.pretrained.bundle import RENDERINGS
 from evc_jax.serving.bodies import json_bytes
-from evc_jax.serving.fields import NamedVoice
 from evc_jax.serving.metrics import count_answer
 from evc_jax.serving.recordings import Container, TooLongError
 from evc_jax.serving.routes import router
@@ -78,7 +76,7 @@ async def info(request: Request) -> dict[str, Any]:
             }
             for option in OPTIONS
         },
-        "voices": get_args(NamedVoice) if bundle.has("voicegan") else [ORIGINAL_VOICE],
+        "voices": service.voices,
         "aspects": ASPECT_NAMES,
         "vocoders": [name for name in VOCODERS if name != "waveglow" or bundle.has("waveglow")],
         "default_vocoder": bundle.default_vocoder,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from evc_jax.conversion.options import OPTIONS, Option
 from evc_jax.errors import ConfigError
@@ -11,7 +11,6 @@ from evc_jax.serving.field_types import CurveField, Field, MixtureField, NumberF
 from evc_jax.serving.recordings import Container
 
 MULTIPART, JSON = "multipart/form-data", "application/json"
-NamedVoice = Literal["original", "sampled:male", "sampled:female"]
 MAX_FILES = 10
 # What a settings file holds besides options: the server has its own version and bundle.
 _ORIGIN = ("evc_jax", "bundle")
@@ -114,7 +113,7 @@ def _recording(name: str, text: str = "WAV, FLAC, OGG or MP3", many: bool = Fals
 
 _OPTIONS = [_option_field(option, name) for option in OPTIONS for name in (option.name, *option.aliases)]
 _FORMAT = Field(Option("format", str, None, "default: what Accept names, else wav", choices=get_args(Container)))
-_VOICE = Option("voice", str, None, "whose voice to take, if not that of voice_file", choices=get_args(NamedVoice))
+_VOICE = Option("voice", str, None, "whose voice to take, if not that of voice_file: one of those that /info lists")
 _ASPECTS = Option("aspects", str, "RFU", "letters of R (rhythm), F (pitch), U (timbre)")
 CONVERT = Fields(
     [

@@ -17,7 +17,7 @@ from evc_jax.conversion.aspects import TransferAspects
 from evc_jax.conversion.converter import Converter
 from evc_jax.conversion.long_recordings import convert_segments
 from evc_jax.conversion.options import ConversionOptions, options_from
-from evc_jax.conversion.requested_voice import SAMPLED_VOICE, Voice
+from evc_jax.conversion.requested_voice import ORIGINAL_VOICE, SAMPLED_VOICE, SEXES, Voice
 from evc_jax.conversion.settings import metadata_text, settings_of
 from evc_jax.conversion.voices import Voices
 from evc_jax.errors import AudioError, ConfigError
@@ -34,14 +34,15 @@ MAX_SPANS = 5000
 
 
 class RequestVoices(Voices):
-    """`Voices` of uploads, and sampled ones: no file is read and nothing is kept."""
+    """`Voices` of uploads, of the bundle and sampled ones: no file is read and nothing is kept."""
 
     def _one(self, voice: Voice, seed: int) -> Float[np.ndarray, " C"]:
         check_deadline()
         if isinstance(voice, np.ndarray):
             with _named("voice_file"):
                 return super()._one(voice, seed)
-        return self.sample(1, str(voice).removeprefix(SAMPLED_VOICE), seed)[0]
+        known = self._bundle.voices.get(str(voice))
+        return known.embedding if known else self.sample(1, str(voice).removeprefix(SAMPLED_VOICE), seed)[0]
 
 
 class Service:
@@ -50,6 +51,8 @@ class Service:
     def __init__(self, bundle: Bundle, settings: ServerSettings):
         self.bundle = bundle
         self.settings = settings
+        sampled = [SAMPLED_VOICE + sex for sex in SEXES] if bundle.has("voicegan") else []
+        self.voices = [ORIGINAL_VOICE, *sampled, *bundle.voices]
         self.admission = Admission(settings.queue, settings.timeout_s)
         self.metrics = Metrics(self.admission)
         observe = self.metrics.batch_windows.observe
@@ -115,6 +118,9 @@ class Service:
 
     def _resolved(self, given: dict[str, Any]) -> ConversionOptions:
         """The options; uploaded voices and the emotion of a reference are found out once, not for each segment."""
+        for voice in given.get("voice", ()):
+            if voice not in self.voices:
+                raise ConfigError(f"There is no voice {voice[:40]!r}; choose one of {', '.join(self.voices)}.")
         files = given.pop("voice_file", None)
         if files:
             if "voice" in given:

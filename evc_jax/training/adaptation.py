@@ -1,6 +1,6 @@
 """A bundle for one speaker, from minutes of that person's speech: voice, register, mean spectrum and decoder.
 
-Pieces of the recordings that nothing was made from say what became better; only that is written.
+Each is measured before and after on held-out pieces of the recordings; only what became better is written.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def adapt(
     bundles.check_replaceable(path)
     start = load_bundle(path if (path / bundles.DESCRIPTION_FILE).is_file() else bundle)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=".", dir=path.parent, ignore_cleanup_errors=True) as folder:
         work = Path(folder)
         speech = read_own_speech(inputs, work, start.audio, progress, log)
         voice = measure_voice(speech.training, start.audio)
@@ -236,6 +236,8 @@ def _kept(start: Bundle, result: Adaptation, voice: MeasuredVoice) -> MeasuredVo
 def _tuned_description(description: Mapping[str, Any], name: str, tuned: Trained) -> dict[str, Any]:
     entry = description["networks"]["speechsplit"]
     entry = {**entry, "steps": entry.get("steps", 0) + tuned.step, "validation": tuned.metrics}
-    owned = {"name": name, "corpus": "unknown", "licence": "as the speaker states", "networks": ["speechsplit"]}
-    others = [data for data in description.get("data", ()) if data["name"] != name]
+    # Not the voice's name, which may be that of a dataset.
+    data = f"recordings of {name}"
+    owned = {"name": data, "corpus": "unknown", "licence": "as the speaker states", "networks": ["speechsplit"]}
+    others = [entry for entry in description.get("data", ()) if entry != owned]
     return {"networks": {**description["networks"], "speechsplit": entry}, "data": [*others, owned]}

@@ -14,7 +14,7 @@ from evc_jax.audio import io as audio_io
 from evc_jax.audio import loudness
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.decoding import naming_errors
-from evc_jax.audio.io import from_pcm
+from evc_jax.audio.io import AudioReader, from_pcm
 from evc_jax.audio.mel import frame_powers, frame_signal, highpass
 from evc_jax.audio.pauses import cut_at_pauses
 from evc_jax.data.dataset import open_split
@@ -29,6 +29,7 @@ DATASET = "own"
 MIN_SPEECH_S = 60.0
 MAX_PIECES = 400  # 40 minutes or more
 PIECE_S = (3.0, 10.0)
+STRETCH_S = 600.0  # of a recording, held in memory at once
 # A piece with less is left out.
 MIN_PIECE_SPEECH_S = 1.0
 _FIELDS = ("audio", "mel", "f0_hz", "utterance_embedding", "level_gain")
@@ -74,26 +75,22 @@ def read_own_speech(
     for file in files:
         try:
             with naming_errors(file):
-                pieces = list(_speech_pieces(audio_io.load(file, config.sample_rate_hz), config))
+                pieces = dict(_saved_pieces(file, folder, config))
         except AudioError as error:
             log(str(error))
             continue
         if not pieces:
             log(f"{file} has no speech and is passed over.")
         used += bool(pieces)
-        for samples, speech_s in pieces:
-            # By its samples, so that no copy of a piece that was trained on is held out, now or in another run.
-            path = folder / f"{hashlib.sha256(samples.tobytes()).hexdigest()[:16]}.flac"
-            audio_io.save(path, samples, config.sample_rate_hz)
-            found[path] = speech_s
+        found |= pieces
     kept = spread_evenly(list(found), MAX_PIECES)
     for path in found.keys() - set(kept):
         path.unlink()
     speech_s = sum(found[path] for path in kept)
     if speech_s < MIN_SPEECH_S:
         raise DataError(
-            f"The {len(files)} recordings hold {speech_s:.0f} s of speech; give at least {MIN_SPEECH_S:.0f} s, better "
-            "ten minutes, of one person."
+            f"There is too little speech, {speech_s:.0f} s (recordings: {len(files)}, with speech: {used}); give at "
+            f"least {MIN_SPEECH_S:.0f} s, better ten minutes, of one person."
         )
     data_dir = work / "datasets"
     prepare("folder", work / "pieces", data_dir, dataset_name=DATASET, config=config, progress=progress)
@@ -114,13 +111,40 @@ def _recordings(inputs: Sequence[str], log: Callable[[str], None]) -> list[Path]
     return list(files)
 
 
+def _saved_pieces(file: Path, folder: Path, config: AudioConfig) -> Iterator[tuple[Path, float]]:
+    """Writes the pieces of a recording; their files, and the duration of the speech in each."""
+    for stretch in _stretches(file, config.sample_rate_hz):
+        for samples, speech_s in _speech_pieces(stretch, config):
+            # By its samples: copies are one piece, and the same recordings have the same pieces held out again.
+            path = folder / f"{hashlib.sha256(samples.tobytes()).hexdigest()[:16]}.flac"
+            audio_io.save(path, samples, config.sample_rate_hz)
+            yield path, speech_s
+
+
+def _stretches(file: Path, rate_hz: int) -> Iterator[Float[np.ndarray, " S"]]:
+    """A recording in parts of `STRETCH_S` or a block more: memory does not grow with its length."""
+    blocks: list[np.ndarray] = []
+    for block in AudioReader(file).read_mono(rate_hz):
+        blocks.append(block)
+        if sum(map(len, blocks)) >= STRETCH_S * rate_hz:
+            yield np.concatenate(blocks)
+            blocks = []
+    if blocks:
+        yield np.concatenate(blocks)
+
+
 def _speech_pieces(
     samples: Float[np.ndarray, " S"], config: AudioConfig
 ) -> Iterator[tuple[Float[np.ndarray, " s"], float]]:
-    """The pieces of a recording in which there is speech, and its duration in each."""
+    """The pieces of a stretch in which there is speech, and its duration in each."""
+    if len(samples) < MIN_PIECE_SPEECH_S * config.sample_rate_hz:
+        return
     filtered = highpass(samples, config)
     powers = frame_powers(frame_signal(filtered, config.window_samples, config.hop_samples)) / config.window_samples
-    active = powers > loudness.active_threshold(powers)
+    try:
+        active = powers > loudness.active_threshold(powers)
+    except AudioError:  # silence
+        return
     # 16-bit files are to hold quiet recordings, too.
     samples = samples * np.float32(0.9 / np.abs(samples).max())
     for segment in cut_at_pauses(powers, active, len(samples), config, PIECE_S):

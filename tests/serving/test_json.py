@@ -17,7 +17,10 @@ from evc_jax.cli.commands import main
 from evc_jax.conversion.options import OPTIONS
 from evc_jax.conversion.settings import read_settings
 from evc_jax.errors import AudioError
+from evc_jax.pretrained.bundle import from_description
 from evc_jax.serving.bodies import MAX_JSON_VALUES
+from evc_jax.serving.service import Service
+from evc_jax.serving.settings import ServerSettings
 
 ROUNDING_DB = -80
 JSON_TYPE = {"content-type": "application/json"}
@@ -93,6 +96,20 @@ def test_a_body_may_be_a_settings_file_with_a_recording(client):
     answer = client.post("/convert", body(**settings))
     assert answer.status_code == 200, answer.text
     assert answer.content == client.convert(SOUND, emotion="happy", rate=1.25).content
+
+
+def test_voices_of_the_bundle_are_taken_by_name(client, monkeypatch):
+    service, voice = client.service, np.full(256, 1 / 16, np.float32)
+    bundle = from_description({**service.bundle.description, "voices": {"me": {"embedding": voice.tolist()}}}, "")
+    assert Service(bundle, ServerSettings(workers=1)).voices == ["original", "sampled:male", "sampled:female", "me"]
+    monkeypatch.setattr(service, "voices", ["original", "me"])
+    monkeypatch.setitem(service.bundle.description, "voices", bundle.description["voices"])
+    assert client.get("/info").json()["voices"] == ["original", "me"]
+    answers = [client.post("/convert", body(voice="me")), client.convert(SOUND, voice="me")]
+    assert [answer.status_code for answer in answers] == [200, 200] and answers[0].content == answers[1].content
+    assert answers[0].content != client.convert(SOUND).content
+    np.testing.assert_array_equal(service.converter.voices.resolve("me"), voice)
+    assert "choose one of original, me." in client.post("/convert", body(voice="you")).json()["detail"]
 
 
 def test_base64_may_have_line_breaks(client):

@@ -7,32 +7,22 @@ import json
 import jax
 import numpy as np
 import pytest
-from support.own_voice import RATE_HZ, speech, write_recordings
+from support.own_voice import RATE_HZ, speech
 
-from evc_jax.audio.config import AudioConfig
 from evc_jax.conversion.converter import Converter
 from evc_jax.models.speechsplit.config import ENCODERS
 from evc_jax.pretrained.bundle import DESCRIPTION_FILE, load_bundle
-from evc_jax.training import adaptation, held_out_figures, loop, own_speech
+from evc_jax.training import adaptation, held_out_figures, loop
 from evc_jax.training.adaptation import adapt
 from evc_jax.training.held_out_figures import Figure, better_parts
 
 pytestmark = pytest.mark.usefixtures("quick_programs")
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    """Speech of one person, prepared once."""
-    folder = tmp_path_factory.mktemp("own")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(own_speech, "MIN_SPEECH_S", 5.0)
-        inputs = [str(write_recordings(folder / "me"))]
-        return own_speech.read_own_speech(inputs, folder, AudioConfig(), False, print)
-
-
 @pytest.fixture
-def run(tmp_path, tiny_bundle, prepared, monkeypatch):
+def run(tmp_path, tiny_bundle, messy_speech, monkeypatch):
     """Adapts the tiny bundle, whose conversions are near to nobody; its decoder with two steps where there is time."""
+    prepared, _ = messy_speech
     monkeypatch.setattr(adaptation, "read_own_speech", lambda *_: prepared)
     monkeypatch.setattr(held_out_figures, "_conversions", lambda converter, voices: [prepared.held_out[0].audio])
     monkeypatch.setattr(held_out_figures, "REBUILT_PIECES", 1)
@@ -42,6 +32,7 @@ def run(tmp_path, tiny_bundle, prepared, monkeypatch):
     return functools.partial(adapt, ["me"], tmp_path / "adapted", name="me", bundle=tiny_bundle)
 
 
+@pytest.mark.slow
 def test_what_became_better_is_in_the_new_bundle(run, tmp_path, tiny_bundle, monkeypatch):
     monkeypatch.setattr(adaptation, "better_parts", lambda figures: tuple(dict.fromkeys(f.part for f in figures)))
     result = run(minutes=60)
@@ -54,6 +45,8 @@ def test_what_became_better_is_in_the_new_bundle(run, tmp_path, tiny_bundle, mon
     changed = jax.tree.map(lambda a, b: bool((a != b).any()), before["decoder"], after["decoder"])
     assert any(jax.tree.leaves(changed))
     assert new.description["networks"]["speechsplit"]["steps"] == 2
+    *others, owned = new.description["data"]
+    assert others == old.description["data"] and owned["name"] == "recordings of me"
     conversion = Converter(new).convert(speech()[: 2 * RATE_HZ], RATE_HZ, voice="me")
     np.testing.assert_array_equal(conversion.embedding, new.voices["me"].embedding)
     assert new.voices["me"].spectrum_db is not None

@@ -17,17 +17,8 @@ def read(inputs, work, lines):
     return read_own_speech([str(each) for each in inputs], work, CONFIG, False, lines.append)
 
 
-def test_a_messy_folder_becomes_pieces_of_speech(tmp_path, monkeypatch):
-    monkeypatch.setattr(own_speech, "MIN_SPEECH_S", 20.0)
-    folder, lines = write_recordings(tmp_path / "me", 2), []
-    long = np.concatenate([speech(44100), np.zeros(44100)] * 4)
-    (folder / "deep").mkdir()
-    soundfile.write(folder / "deep" / "long.flac", np.stack([long, 0.5 * long], axis=1), 44100)
-    soundfile.write(folder / "silence.wav", np.zeros(5 * RATE_HZ), RATE_HZ)
-    soundfile.write(folder / "hum.wav", 0.1 * np.sin(np.arange(5 * 8000) / 20), 8000)
-    (folder / "broken.wav").write_text("no sound")
-    (folder / "phone.m4a").write_text("of a format that is not read")
-    found = read([folder, folder / "0.wav"], tmp_path / "work", lines)
+def test_a_messy_folder_becomes_pieces_of_speech(messy_speech):
+    found, lines = messy_speech
     assert found.recordings == 3 and found.speech_s > 20
     assert len(found.held_out) >= 2 and len(found.training) > len(found.held_out)
     for piece in [*found.training, *found.held_out]:
@@ -43,5 +34,19 @@ def test_quiet_recordings_are_speech_too():
 
 
 def test_too_little_speech_is_one_sentence(tmp_path):
-    with pytest.raises(DataError, match=r"The 2 recordings hold \d+ s of speech; give at least 60 s"):
+    with pytest.raises(
+        DataError, match=r"too little speech, \d+ s \(recordings: 2, with speech: 2\); give at least 60 s"
+    ):
         read([write_recordings(tmp_path / "me", 2)], tmp_path / "work", [])
+
+
+def test_a_long_recording_is_read_in_stretches(tmp_path, monkeypatch):
+    monkeypatch.setattr(own_speech, "STRETCH_S", 10.0)
+    whole = np.concatenate([speech(), np.zeros(20 * RATE_HZ), speech(), np.zeros(100)])
+    soundfile.write(tmp_path / "long.flac", whole, RATE_HZ)
+    stretches = list(own_speech._stretches(tmp_path / "long.flac", RATE_HZ))
+    assert len(stretches) > 1 and max(map(len, stretches)) < 20 * RATE_HZ
+    assert sum(map(len, stretches)) == len(whole)
+    seconds = sum(s for stretch in stretches for _, s in own_speech._speech_pieces(stretch, CONFIG))
+    alone = sum(s for _, s in own_speech._speech_pieces(speech(), CONFIG))
+    assert abs(seconds - 2 * alone) < 2.0
