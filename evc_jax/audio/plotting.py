@@ -15,7 +15,7 @@ from evc_jax.audio.config import AudioConfig
 from evc_jax.files import atomic_file, printable
 
 F0_AXIS_HZ = (50.0, 600.0)  # the voices whose F0 is found
-LEVEL_AXIS_DB = (-45.0, 15.0)
+LEVEL_AXIS_DB = (-45.0, 15.0)  # reaches higher where a level does
 DARK_INK = "#24292f"
 # Paul Tol's "muted" colors, which differ for all kinds of color vision.
 DISTINCT_COLORS = tuple("#88ccee #44aa99 #ddcc77 #332288 #cc6677 #882255 #117733 #aa4499 #999933".split())
@@ -61,7 +61,7 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class CurvePanel:
-    """F0 contours over the pale mel, in [0, 1], whose timing they share; or levels in decibels, without a mel."""
+    """F0 contours over the pale mel, in [0, 1], whose timing they share; or without a mel, levels in decibels."""
 
     title: str
     mel: Float[np.ndarray, "T F"] | None
@@ -166,7 +166,8 @@ def _draw_curves(axes, panel: CurvePanel, config: AudioConfig) -> None:
     for curve in panel.curves:
         _draw_curve(axes, curve, config, is_f0=panel.mel is not None)
     if panel.mel is None:
-        axes.set_ylim(LEVEL_AXIS_DB)
+        highest_db = max(float(np.max(curve.values)) for curve in panel.curves)
+        axes.set_ylim(LEVEL_AXIS_DB[0], max(LEVEL_AXIS_DB[1], highest_db + 2))
         axes.set_ylabel("level in dB", color=DARK_INK, fontsize=8)
     else:
         behind = axes.twinx()
@@ -203,8 +204,7 @@ def _draw_mel(axes, mel: np.ndarray, config: AudioConfig, colored: tuple[float, 
 
 
 def _draw_curve(axes, curve: Curve, config: AudioConfig, is_f0: bool = True) -> None:
-    known = np.where(curve.values > 0, curve.values, np.nan) if is_f0 else curve.values
-    values, times_s = _columns(known, config)
+    values, times_s = _columns(np.where(curve.values > 0, curve.values, np.nan) if is_f0 else curve.values, config)
     axes.plot(times_s, values, color=curve.color, linewidth=curve.width, linestyle=curve.style, label=curve.label)
     there = np.pad(np.isfinite(values), 1)
     alone = there[1:-1] & ~there[:-2] & ~there[2:]  # no line goes through them
