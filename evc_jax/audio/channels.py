@@ -46,7 +46,7 @@ class ChannelStatistics:
         self._count += len(used)
         self._sums += used.sum(axis=0)
         self._products += used.T @ used
-        signals = np.column_stack([used, used.mean(axis=1)]).reshape(frames, self._frame_samples, -1)
+        signals = np.column_stack([used, used.mean(axis=1)]).reshape(frames, self._frame_samples, used.shape[1] + 1)
         levels_db = np.clip(10 * np.log10(signals.var(axis=1) + 1e-20), *LEVEL_RANGE_DB)
         self._levels_db.append(np.floor(levels_db).astype(np.int16))
 

@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     first = Path(arguments.inputs[0]).absolute()
     given = arguments.name or (first.name if first.is_dir() else first.stem)
     if arguments.name is None and not voice_store.is_name(given):
-        raise ConfigError(f"The folder's name {given!r} is no name for a voice; give --name.")
+        raise ConfigError(f"{given!r} is no name for a voice; give --name.")
     name, output = voice_store.check_name(given), Path(arguments.output)
     if arguments.bundle and (output / "bundle.json").is_file():
         raise ConfigError(

@@ -113,10 +113,10 @@ class Bundle:
 
     @property
     def emotion_classifier(self) -> EmotionClassifier | None:
-        """Which emotion a recording is spoken in; None where the bundle does not know it.
+        """Which emotion a recording is spoken in; None where the bundle has no classifier.
 
         Raises:
-          BundleError: what it knows is damaged.
+          BundleError: the classifier is damaged.
         """
         from evc_jax.features.emotion_classifier import EmotionClassifier
 
@@ -134,7 +134,7 @@ class Bundle:
         """The voices that `evc adapt` added, by name.
 
         Raises:
-          BundleError: what it knows is damaged.
+          BundleError: they are damaged.
         """
         from evc_jax.features.register import MeasuredVoice
 

@@ -23,7 +23,7 @@ class Fields:
         self._fields = {field.name: field for field in fields}
 
     def request_body(self) -> dict[str, Any]:
-        """What the OpenAPI document says of them."""
+        """Their part of the OpenAPI document."""
         document = {}
         for media_type in (MULTIPART, JSON):
             properties: dict[str, Any] = {} if media_type == MULTIPART else dict.fromkeys(_ORIGIN, _IGNORED)

@@ -117,7 +117,7 @@ class Service:
         self.engine.close()
 
     def _resolved(self, given: dict[str, Any]) -> ConversionOptions:
-        """The options; uploaded voices and the emotion of a reference are found out once, not for each segment."""
+        """The options; uploaded voices and the emotion of a reference are computed once, not for each segment."""
         for voice in given.get("voice", ()):
             if voice not in self.voices:
                 raise ConfigError(f"There is no voice {voice[:40]!r}; choose one of {', '.join(self.voices)}.")

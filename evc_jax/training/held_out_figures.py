@@ -28,7 +28,7 @@ from evc_jax.training.own_speech import OwnSpeech
 
 SOURCES = ("voice_female.flac", "voice_male.flac", "demo.wav")  # of `ASSETS`, converted to the voice
 SOURCE_S = 6.0
-# What "before" is, where the bundle does not know the voice: the mean over so many single recordings as reference.
+# What "before" is, where the bundle does not have the voice: the mean over so many single recordings as reference.
 REFERENCES = 3
 REBUILT_PIECES = 8
 
@@ -68,7 +68,7 @@ def better_parts(figures: Sequence[Figure]) -> tuple[str, ...]:
 
 
 def measure_voice(pieces: Sequence[Features], config: AudioConfig) -> MeasuredVoice:
-    """All that a bundle can know of a speaker."""
+    """What a bundle stores of a speaker."""
     embedding = speaker.embed_speaker([piece.embedding for piece in pieces])
     return MeasuredVoice(embedding, _log_f0(pieces), _spectrum_db(pieces, config))
 

@@ -65,3 +65,13 @@ def test_blocks_are_weighed_as_the_whole(block):
         statistics.add(both[start : start + block])
     assert statistics.best_channel() == 1
     assert ChannelStatistics(2, RATE_HZ).best_channel() is None
+
+
+def test_a_block_may_be_shorter_than_a_frame():
+    samples = np.random.default_rng(0).normal(size=(16010, 2))
+    whole, blocks = ChannelStatistics(2, 16000), ChannelStatistics(2, 16000)
+    whole.add(samples)
+    for block in (samples[:10], samples[10:16000], samples[16000:]):
+        blocks.add(block)
+    assert blocks.best_channel() == whole.best_channel()
+    assert blocks.offset(None) == pytest.approx(whole.offset(None))
