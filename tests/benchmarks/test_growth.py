@@ -52,6 +52,8 @@ def test_a_program_moves_what_it_is_given_and_returns():
     assert workspace >= 0 and point["moved_bytes"] == 3 * matrix.nbytes + 2 * workspace
 
 
+@pytest.mark.slow
+@pytest.mark.release
 def test_one_batch_is_divided_among_devices():
     one, two = (growth.training_by_devices("voicegan", devices, 0, True) for devices in (1, 2))
     assert two["flops"] == one["flops"] / 2

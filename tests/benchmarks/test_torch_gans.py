@@ -13,6 +13,8 @@ from evc_jax.torch_import import torch_gans
 from evc_jax.torch_import.torch_names import to_torch
 from evc_jax.training.config import OptimizerConfig
 
+pytestmark = [pytest.mark.slow, pytest.mark.release]
+
 torch = pytest.importorskip("torch")
 BATCH, FRAMES = 4, 8
 VOICE = VoiceGANConfig(noise_dim=5, embedding_dim=6, generator_widths=(7,), discriminator_widths=(8, 9))
