@@ -83,10 +83,7 @@ def _joined_positions(parts: list[Conversion]) -> Float[np.ndarray, " T"] | None
         return None
     first, found = 0, []
     for part in parts:
-        inside = part.positions
-        if inside is None:  # the rate alone gives it
-            inside = np.linspace(0, max(0, len(part.source.mel) - 1), len(part.mel))
-        found.append(first + inside)
+        found.append(first + part.rendered_positions)
         first += len(part.source.mel)
     return np.concatenate(found)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from evc_jax.audio.plotting import AnyPanel, Curve, CurvePanel, Panel, StackPanel, draw_panels
 from evc_jax.conversion.result import Conversion, Transfer
@@ -42,7 +41,7 @@ def conversion_panels(conversion: Conversion, emotions: Sequence[str], title: st
     """
     source, config = conversion.source, conversion.config
     frames = min(len(conversion.mel), len(conversion.f0_hz))
-    positions = rendered_positions(conversion)[:frames]
+    positions = conversion.rendered_positions[:frames]
     mel, f0_hz = conversion.mel[:frames], conversion.f0_hz[:frames]
     source_mel, source_f0_hz = time_warp.warp(source.mel, positions), time_warp.warp_f0(source.f0_hz, positions)
     measured = [
@@ -61,13 +60,6 @@ def conversion_panels(conversion: Conversion, emotions: Sequence[str], title: st
         weights = time_warp.warp(conversion.emotion_weights, positions)
         panels.append(StackPanel("emotion", tuple(emotions), weights))
     return panels
-
-
-def rendered_positions(conversion: Conversion) -> Float[np.ndarray, " T"]:
-    """The source's frame of each frame of a conversion's mel; see `Conversion.positions`."""
-    if conversion.positions is not None:
-        return conversion.positions
-    return np.arange(len(conversion.mel)) * (len(conversion.source.audio) / len(conversion.audio))
 
 
 def _compared(title: str, mel: np.ndarray | None, source: np.ndarray, result: np.ndarray) -> CurvePanel:

@@ -45,6 +45,13 @@ class Conversion:
         """F0 of the output, 0 where unvoiced; estimated when first asked for."""
         return pitch.estimate_f0(self.audio, self.config)
 
+    @property
+    def rendered_positions(self) -> Float[np.ndarray, " T"]:
+        """`positions`, also where the rate alone gives them."""
+        if self.positions is not None:
+            return self.positions
+        return np.arange(len(self.mel)) * (len(self.source.audio) / len(self.audio))
+
 
 @dataclass(frozen=True, eq=False)
 class Transfer(Conversion):
