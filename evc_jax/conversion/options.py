@@ -105,9 +105,8 @@ class ConversionOptions:
 
     def __post_init__(self):
         self._read_emotion()
-        one = isinstance(self.voice, str | os.PathLike | np.ndarray)
-        read = embedding_of(self.voice) if one else tuple(map(embedding_of, self.voice))
-        object.__setattr__(self, "voice", read)
+        read = tuple(map(embedding_of, self.voices))
+        object.__setattr__(self, "voice", read[0] if len(read) == 1 else read)
         for option in OPTIONS:
             option.check(getattr(self, option.name))
         check_voices(self.voices, self.timbre)

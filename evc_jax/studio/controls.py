@@ -16,6 +16,7 @@ from evc_jax.conversion.requested_voice import EMBEDDING_VOICE, ORIGINAL_VOICE, 
 from evc_jax.conversion.settings import ORIGIN
 from evc_jax.errors import ConfigError
 from evc_jax.studio.players import notice_html
+from evc_jax.studio.recordings import recording_input
 from evc_jax.studio.session import Studio
 
 AS_IT_IS = "as it is"
@@ -116,12 +117,8 @@ class Controls:
         choices = [(text, value) for text, value in _VOICE_CHOICES if value not in hidden]
         self.voice_kind = gr.Radio(choices, value=_OWN, label="Voice", elem_id="voice")
         with gr.Column(visible=False) as of_recording:
-            self.reference = gr.Audio(
-                label="A recording of the voice, 5 s or more; its owner has to agree",
-                sources=["upload", "microphone"],
-                type="filepath",
-                elem_id="reference",
-                waveform_options=gr.WaveformOptions(show_recording_waveform=False),
+            self.reference = recording_input(
+                "A recording of the voice, 5 s or more; its owner has to agree", "reference"
             )
         with gr.Row(visible=False) as of_new:
             self.sex = gr.Radio(list(SEXES), value="female", label="Sex", elem_id="sex")
@@ -181,12 +178,18 @@ class Controls:
         if kind == _NAMED:
             if name in self._studio.bundle.voices:
                 return str(name)
-            return embedding_text(self._studio.converter.voices.resolve(known_name(name)))
+            return self._resolved(known_name(name))
         if kind == _HELD:
             if held is None:
                 raise ConfigError("No voice was chosen elsewhere yet; choose one in Explore, or another kind of voice.")
             return held.voice
         return ORIGINAL_VOICE
+
+    def _resolved(self, voice: Any, seed: int = 0) -> str:
+        """A voice that is not the recording's own as text."""
+        embedding = self._studio.converter.voices.resolve(voice, seed)
+        assert embedding is not None  # the recording's own voice is no voice to resolve
+        return embedding_text(embedding)
 
     def values_of(self, settings: Mapping[str, Any]) -> list[Any]:
         """The values of `components` that ask for what saved settings do.
@@ -210,8 +213,7 @@ class Controls:
         elif isinstance(voice, str) and voice.startswith(SAMPLED_VOICE):
             kind, sex = _NEW, voice.removeprefix(SAMPLED_VOICE)
         elif voice != ORIGINAL_VOICE:
-            embedding = self._studio.converter.voices.resolve(options.voice, options.seed)
-            kind, held = _HELD, HeldVoice("that of the settings", embedding_text(embedding))
+            kind, held = _HELD, HeldVoice("that of the settings", self._resolved(options.voice, options.seed))
         return [kind, None, sex, options.seed, name, held]
 
 
@@ -253,5 +255,6 @@ def _component(option: Option, studio: Studio | None = None) -> Any:
         return gr.Radio([_DEFAULT, *choices], value=_DEFAULT, label=label, info=text, elem_id=elem_id)
     if option.is_curve:
         text = text.partition(";")[0]
+    assert option.low is not None and option.high is not None  # every number has bounds
     step = 0.1 if option.high - option.low > 5 else 0.05
     return gr.Slider(option.low, option.high, option.default, step=step, label=label, info=text, elem_id=elem_id)

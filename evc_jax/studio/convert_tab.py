@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from evc_jax.audio.plotting import picture_of_panels, png_bytes
+from evc_jax.audio.plotting import picture_of_panels
 from evc_jax.conversion.emotion_reference import estimate_emotion
 from evc_jax.conversion.options import ConversionOptions
 from evc_jax.conversion.picture import conversion_panels
@@ -17,11 +17,10 @@ from evc_jax.conversion.result import Conversion
 from evc_jax.conversion.settings import SUFFIX, read_settings
 from evc_jax.errors import ConfigError
 from evc_jax.studio.controls import Controls
-from evc_jax.studio.events import guarded
-from evc_jax.studio.players import Link, notice_html, pair_html, picture_html, player_html
+from evc_jax.studio.events import PRIVATE, guarded
+from evc_jax.studio.players import Link, notice_html, pair_html, player_html
+from evc_jax.studio.recordings import recording_input
 from evc_jax.studio.session import Studio
-
-_PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 
 def build(studio: Studio, source: gr.Audio) -> Controls:
@@ -40,7 +39,7 @@ def build(studio: Studio, source: gr.Audio) -> Controls:
     def convert(recording: str | None, *values: Any, progress=gr.Progress()) -> Iterator[tuple[Any, Any]]:
         yield from converted(studio, recording, lambda: controls.options(values), progress)
 
-    button.click(convert, [source, *controls.components], [result, picture], **_PRIVATE)
+    button.click(convert, [source, *controls.components], [result, picture], **PRIVATE)
     return controls
 
 
@@ -78,27 +77,20 @@ def conversion_picture(studio: Studio, made: Conversion, options: ConversionOpti
     """Both mels, F0 contours, levels and the emotion over the time of the result."""
     emotions = studio.bundle.emotions_of(options.emotion_network(studio.bundle))
     pixels = picture_of_panels(conversion_panels(made, emotions, "result"), made.config)
-    description = "Mel-spectrograms of source and result, their F0 contours and levels, on one time axis"
-    return picture_html(studio.outputs.add("comparison.png", png_bytes(pixels)), description)
+    return studio.add_picture(pixels, "Mel-spectrograms of source and result, their F0 contours and levels over time")
 
 
 def _words(options: ConversionOptions) -> str:
     """What a file's name tells of a conversion."""
     if options.emotion_track is not None:
         return "over_time"
-    names = [name for name in options.emotion or {}]
+    names = list(options.emotion or ())
     return "_".join(names[:3]) or "converted"
 
 
 def _add_reference_emotion(studio: Studio, controls: Controls) -> None:
     with gr.Accordion("Emotion from a recording", open=False):
-        acted = gr.Audio(
-            label="A recording with the emotion, of any sentence and speaker",
-            sources=["upload", "microphone"],
-            type="filepath",
-            elem_id="acted",
-            waveform_options=gr.WaveformOptions(show_recording_waveform=False),
-        )
+        acted = recording_input("A recording with the emotion, of any sentence and speaker", "acted")
         take = gr.Button("Take its emotion", size="sm", elem_id="take-emotion")
         found = gr.HTML(js_on_load=None, elem_id="found-emotion")
 
@@ -111,7 +103,7 @@ def _add_reference_emotion(studio: Studio, controls: Controls) -> None:
         text = f"{ranked}{'' if estimated.certain else ' (uncertain)'}. The mixer has these shares now."
         return [*controls.set_mixture(estimated.probabilities), notice_html(text)]
 
-    take.click(estimate, acted, [controls.emotion, *controls.weights, found], **_PRIVATE)
+    take.click(estimate, acted, [controls.emotion, *controls.weights, found], **PRIVATE)
 
 
 def _add_presets(studio: Studio, controls: Controls) -> None:
@@ -153,8 +145,8 @@ def _add_presets(studio: Studio, controls: Controls) -> None:
     def read(path: str | None) -> list[Any]:
         return controls.values_of(read_settings(path)) if path else [gr.skip()] * len(controls.components)
 
-    save.click(keep, [kept, name, *controls.components], [kept, chosen], **_PRIVATE)
-    delete.click(drop, [kept, chosen], [kept, chosen], **_PRIVATE)
-    load.click(apply, [kept, chosen], controls.components, **_PRIVATE)
-    file.upload(read, file, controls.components, **_PRIVATE)
-    kept.change(lambda presets: gr.update(choices=list(presets)), kept, chosen, queue=False, **_PRIVATE)
+    save.click(keep, [kept, name, *controls.components], [kept, chosen], **PRIVATE)
+    delete.click(drop, [kept, chosen], [kept, chosen], **PRIVATE)
+    load.click(apply, [kept, chosen], controls.components, **PRIVATE)
+    file.upload(read, file, controls.components, **PRIVATE)
+    kept.change(lambda presets: gr.update(choices=list(presets)), kept, chosen, queue=False, **PRIVATE)

@@ -18,6 +18,8 @@ import gradio as gr
 from evc_jax.errors import AudioWarning, EvcError
 from evc_jax.files import printable
 
+# Of event handlers: they are of the page alone, and no part of an API.
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 FAILED = "The studio failed; its log holds the reason."
 _LOG = logging.getLogger("evc_jax.studio")
 _WARNED: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("warned", default=None)

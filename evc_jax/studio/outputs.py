@@ -38,6 +38,10 @@ class Outputs:
         kept = self._folder / Path(token).name
         return kept if token and kept.is_file() else None
 
+    def file_of(self, url: str) -> Path | None:
+        """The file of what `add` gave."""
+        return self.find(url.split("/")[2])
+
     def _remove_old(self) -> None:
         with self._lock:
             files = []

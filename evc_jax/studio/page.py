@@ -9,6 +9,7 @@ import gradio as gr
 from evc_jax import __version__
 from evc_jax.files import ASSETS
 from evc_jax.studio import convert_tab
+from evc_jax.studio.recordings import recording_input
 from evc_jax.studio.session import Studio
 
 CONSENT = (
@@ -41,13 +42,7 @@ def make_page(studio: Studio) -> gr.Blocks:
 def _source(studio: Studio) -> gr.Audio:
     """The recording that the tabs share."""
     with gr.Group():
-        source = gr.Audio(
-            label="Your recording",
-            sources=["upload", "microphone"],
-            type="filepath",
-            elem_id="source",
-            waveform_options=gr.WaveformOptions(show_recording_waveform=False),
-        )
+        source = recording_input("Your recording", "source")
         example = gr.Button("Use the example recording", size="sm")
     example.click(lambda: str(ASSETS / "demo.wav"), None, source, api_visibility="private")
     return source

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+_WIDE_PX = 1000
+
 
 @dataclass(frozen=True)
 class Link:
@@ -31,15 +33,16 @@ def player_html(title: str, url: str, text: str = "", links: Sequence[Link] = ()
     )
 
 
-def pair_html(first: str, second: str) -> str:
-    """Two players side by side, between which a key switches: see assets/studio/studio.js."""
+def pair_html(*players: str) -> str:
+    """Players side by side, between which a key switches: see assets/studio/studio.js."""
     hint = "<kbd>B</kbd> plays the other one from the same moment on; <kbd>Esc</kbd> stops."
-    return f'<div class="evc-pair" data-evc-pair>{first}{second}</div><p class="evc-text">{hint}</p>'
+    return f'<div class="evc-pair" data-evc-pair>{"".join(players)}</div><p class="evc-text">{hint}</p>'
 
 
-def picture_html(url: str, description: str) -> str:
-    """A picture that scrolls where it is wider than the page."""
-    return f'<div class="evc-picture" tabindex="0"><img src="{escape(url)}" alt="{escape(description)}"></div>'
+def picture_html(url: str, description: str, width_px: int = 0) -> str:
+    """A picture as wide as there is room; one of a long recording scrolls."""
+    kind = "evc-picture evc-wide" if width_px > _WIDE_PX else "evc-picture"
+    return f'<div class="{kind}" tabindex="0"><img src="{escape(url)}" alt="{escape(description)}"></div>'
 
 
 def notice_html(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import logging
 import os
 import sys
@@ -13,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from evc_jax.errors import ConfigError
 from evc_jax.pretrained.bundle import Bundle
-from evc_jax.serving.listening import address_of, bind, run
+from evc_jax.serving.listening import address_of, bind, is_loopback, run
 from evc_jax.studio.settings import StudioSettings
 
 _GRACE_S = 2
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "SAMEORIGIN",
@@ -45,7 +44,7 @@ def serve(
         log("warming up")
         studio.warm_up()
         url = address_of(host, listener)
-        app = make_app(studio, None if not is_loopback(host) else ["localhost", "127.0.0.1", "[::1]", host])
+        app = make_app(studio, [*_LOOPBACK, host] if is_loopback(host) else None)
         log(f"ready at {url}; Ctrl-C ends it")
         if browser and _has_display():
             webbrowser.open(url)
@@ -63,8 +62,10 @@ def make_app(studio: Any, hosts: list[str] | None = None) -> Any:
     import gradio as gr
     from fastapi import FastAPI, HTTPException, Request
     from fastapi.responses import FileResponse
+    from fastapi.staticfiles import StaticFiles
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+    from evc_jax.studio.evaluate_tab import EVALUATION_ROUTE
     from evc_jax.studio.events import collect_warnings
     from evc_jax.studio.outputs import ROUTE, media_type
     from evc_jax.studio.page import PAGE_LOOK, make_page
@@ -78,6 +79,9 @@ def make_app(studio: Any, hosts: list[str] | None = None) -> Any:
         if file is None:
             raise HTTPException(404, "This file is no longer kept; convert again.")
         return FileResponse(file, media_type=media_type(name), headers={"Cache-Control": "private, no-store"})
+
+    if studio.settings.evaluation_dir:
+        app.mount(EVALUATION_ROUTE, StaticFiles(directory=studio.settings.evaluation_dir))
 
     @app.middleware("http")
     async def with_headers(request: Request, call_next: Callable) -> Any:
@@ -103,19 +107,6 @@ def make_app(studio: Any, hosts: list[str] | None = None) -> Any:
         app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         **PAGE_LOOK,
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
-
-
-def check_host(host: str) -> None:
-    """Raises ConfigError for an address that is none."""
-    if not host.strip():
-        raise ConfigError("The --host is empty; give 127.0.0.1, or 0.0.0.0 for all of this machine's addresses.")
 
 
 def _quiet_gradio() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import uuid
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from jaxtyping import Float
 
 from evc_jax.audio.decoding import naming_errors, stated_length
 from evc_jax.audio.io import AudioReader, write_blocks
+from evc_jax.audio.plotting import Picture, png_bytes
 from evc_jax.conversion.converter import Converter
 from evc_jax.conversion.long_recordings import WHOLE_S, convert_segments, join_conversions
 from evc_jax.conversion.options import ConversionOptions
@@ -23,6 +25,7 @@ from evc_jax.errors import AudioError
 from evc_jax.features.extract import Features
 from evc_jax.pretrained.bundle import Bundle, embedded_path
 from evc_jax.studio.outputs import Outputs
+from evc_jax.studio.players import picture_html
 from evc_jax.studio.settings import StudioSettings
 
 _REMEMBERED = 8  # recordings whose features are kept
@@ -103,9 +106,17 @@ class Studio:
         embedded = Path(self.bundle.path).resolve() == embedded_path().resolve()
         return settings_of(options, None if embedded else Path(self.bundle.path).name, **more)
 
+    def new_file(self, suffix: str) -> Path:
+        """A name in the private folder that nothing has yet."""
+        return self.folder / f"{uuid.uuid4().hex}{suffix}"
+
+    def add_picture(self, pixels: Picture, description: str) -> str:
+        """HTML of a picture, which is kept as a PNG file."""
+        return picture_html(self.outputs.add("picture.png", png_bytes(pixels)), description, pixels.shape[1])
+
     def add_sound(self, name: str, audio: Float[np.ndarray, " S"], comment: dict[str, Any] | None = None) -> str:
         """Keeps sound as a WAV file; returns the path of its URL. `comment` are the settings of a conversion."""
-        place = self.folder / f"{hashlib.sha256(audio.tobytes()).hexdigest()}-{threading.get_ident()}.wav"
+        place = self.new_file(".wav")
         text = "" if comment is None else metadata_text(comment)
         peak = float(np.abs(audio).max(initial=0.0))
         write_blocks(place, [audio], len(audio), peak, self.converter.sample_rate_hz, "wav", text)

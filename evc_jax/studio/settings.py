@@ -30,6 +30,7 @@ class StudioSettings:
       data_dir: datasets of `evc prepare`.
       runs_dir: work directories of trainings.
       configs_dir: training configs; empty for those beside the package.
+      evaluation_dir: an output folder of `evc evaluate`; empty for the figures that the bundle carries.
       allow_training: whether the page may start trainings.
     """
 
@@ -42,6 +43,7 @@ class StudioSettings:
     data_dir: str = "datasets"
     runs_dir: str = "runs"
     configs_dir: str = ""
+    evaluation_dir: str = ""
     allow_training: bool = True
 
     def __post_init__(self):
