@@ -107,10 +107,10 @@ def test_bad_files_do_not_stop_the_others(evc, tmp_path):
 def test_what_is_passed_over_is_named(evc, tmp_path):
     (tmp_path / "in").mkdir()
     write(tmp_path / "in" / "good.wav")
-    (tmp_path / "in" / "phone.m4a").touch()
+    (tmp_path / "in" / "book.aax").touch()
     code, out, errors = evc("in", "-o", "out")
     assert code == 0 and len(out.splitlines()) == 1
-    assert errors == ["evc convert: in: passed over: 1 (format that is not read: phone.m4a)"]
+    assert errors == ["evc convert: in: passed over: 1 (format that is not read: book.aax)"]
 
 
 def test_a_warning_about_a_recording_is_one_line(evc, tmp_path):
