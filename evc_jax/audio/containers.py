@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from typing import IO
 
 import numpy as np
 from jaxtyping import Float
@@ -55,24 +56,23 @@ def container_blocks(
 
 
 @contextlib.contextmanager
-def _decoder(file: io.IOBase, block_values: int) -> Iterator[io.BufferedIOBase]:
+def _decoder(file: io.IOBase, block_values: int) -> Iterator[IO[bytes]]:
     """The output of a process that decodes a file."""
     # Without -P the modules beside it would hide those of the standard library, such as io.
     command = [sys.executable, "-P", decoder_process.__file__, str(block_values)]
-    in_memory = isinstance(file, io.BytesIO)
+    data = file.getvalue() if isinstance(file, io.BytesIO) else None
     with subprocess.Popen(
         command,
-        stdin=subprocess.PIPE if in_memory else file,
+        stdin=file.fileno() if data is None else subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # an interrupt of the terminal is for this process
     ) as process:
         assert process.stdout is not None
         try:
-            if in_memory:
-                assert process.stdin is not None
+            if data is not None and process.stdin is not None:
                 with contextlib.suppress(BrokenPipeError), process.stdin:
-                    process.stdin.write(file.getbuffer())
+                    process.stdin.write(data)
             yield process.stdout
         finally:
             process.kill()

@@ -22,7 +22,23 @@ _MEMORY_BYTES = 2**30
 # Containers of recordings only: no playlists, nothing that names other files, nothing without a signature.
 _FORMATS = (
     *("mov", "matroska", "asf", "aac", "loas", "amr", "ogg", "mp3", "flac", "wav", "w64", "caf", "aiff", "au"),
-    *("ac3", "eac3", "dts", "ape", "wv", "tta", "tak", "dsf", "mpc", "mpc8", "rm", "avi", "flv", "mpegts", "nistsphere"),
+    *(
+        "ac3",
+        "eac3",
+        "dts",
+        "ape",
+        "wv",
+        "tta",
+        "tak",
+        "dsf",
+        "mpc",
+        "mpc8",
+        "rm",
+        "avi",
+        "flv",
+        "mpegts",
+        "nistsphere",
+    ),
 )
 # These state a length; FFmpeg estimates that of others from size and bit rate.
 _WITH_LENGTH = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "asf", "caf", "ape", "wv", "tta", "tak")

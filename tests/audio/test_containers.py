@@ -4,6 +4,7 @@ import io
 import struct
 import subprocess
 import sys
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -25,7 +26,9 @@ KINDS = {"m4a": ("ipod", "aac"), "webm": ("webm", "libopus"), "3gp": ("3gp", "aa
 def speech(seconds=3.0, rate_hz=RATE_HZ):
     """A voice whose level changes, so that it is like itself at one shift only."""
     tone = voice(150, seconds, rate_hz)
-    return tone * np.interp(np.arange(len(tone)) / rate_hz, np.arange(0, 9, 0.1), np.resize([0.2, 1, 0.5, 0.9, 0.1], 90))
+    return tone * np.interp(
+        np.arange(len(tone)) / rate_hz, np.arange(0, 9, 0.1), np.resize([0.2, 1, 0.5, 0.9, 0.1], 90)
+    )
 
 
 SPEECH = speech()
@@ -103,7 +106,10 @@ def test_rate_and_channels_are_those_of_the_beginning():
 
 def test_memory_is_that_of_the_limit():
     data = made("webm", np.zeros(120 * RATE_HZ))
+    tracemalloc.start()
     assert AudioReader(io.BytesIO(data)).read(limit_s=1) is None
+    assert tracemalloc.get_traced_memory()[1] < 10e6
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
@@ -173,18 +179,23 @@ def test_a_video_without_sound_is_one_sentence():
         read(as_container(SPEECH, RATE_HZ, "mp4", None, video=True))
 
 
-@pytest.mark.parametrize("playlist", ["ffconcat version 1.0\nfile {}\n", "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\n{}\n"
-                                      "#EXT-X-ENDLIST\n", "v=0\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 0\n"])  # fmt: skip
-@pytest.mark.parametrize("suffix", ["m3u8", "ffconcat", "m4a"])
-def test_a_playlist_opens_no_other_file(tmp_path, playlist, suffix):
+@pytest.mark.parametrize(
+    "playlist",
+    [
+        "ffconcat version 1.0\nfile {}\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\n{}\n#EXT-X-ENDLIST\n",
+        "v=0\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 0\n",
+    ],
+)
+def test_a_playlist_opens_no_other_file(tmp_path, playlist):
     (tmp_path / "secret.wav").write_bytes(as_bytes(SPEECH))
     for target in ("secret.wav", tmp_path / "secret.wav", f"file://{tmp_path}/secret.wav"):
-        (tmp_path / f"list.{suffix}").write_text(playlist.format(target))
+        (tmp_path / "list.m4a").write_text(playlist.format(target))
         with pytest.raises(AudioError, match="cannot be read as audio"):
-            load(tmp_path / f"list.{suffix}", 16000)
+            load(tmp_path / "list.m4a", 16000)
 
 
 def test_pyav_is_not_imported_here():
-    program = "import sys, io; from evc_jax.audio.io import load; load(sys.stdin.buffer, 16000); print('av' in sys.modules)"
+    program = "import sys; from evc_jax.audio.io import load; load(sys.stdin.buffer, 16000); print('av' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], input=made("webm"), capture_output=True)
     assert done.stdout.split() == [b"False"] and done.stderr == b""
