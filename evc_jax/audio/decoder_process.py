@@ -1,7 +1,8 @@
 """Decodes a recording with FFmpeg, as a process of its own: `python decoder_process.py BLOCK_VALUES < FILE`.
 
-A file may make FFmpeg allocate gigabytes (an MP4 index of 5 kB that claims 80 million packets) or crash; here that ends
-this process only. It opens nothing but its standard input. `containers.py` starts it and reads what it writes.
+A file may make FFmpeg allocate gigabytes (an MP4 index of 5 kB that claims 80 million packets), crash or never end;
+here that ends this process only. It opens nothing but its standard input. `containers.py` starts it and reads what it
+writes.
 
 Standard output has records of three numbers, `RECORD`, and what follows them: rate in Hz, channels and bytes, then
 interleaved float32 samples. The last record is a status and two zeros. Imports are few: a start takes 0.1 s.
@@ -18,28 +19,12 @@ from typing import BinaryIO
 
 RECORD = struct.Struct("=III")
 WHOLE, ENDS_EARLY, DAMAGED, NO_AUDIO = range(4)
-_MEMORY_BYTES = 2**30
+_MEMORY_BYTES, _CPU_S = 2**30, 3600
 # Containers of recordings only: no playlists, nothing that names other files, nothing without a signature.
 _FORMATS = (
-    *("mov", "matroska", "asf", "aac", "loas", "amr", "ogg", "mp3", "flac", "wav", "w64", "caf", "aiff", "au"),
-    *(
-        "ac3",
-        "eac3",
-        "dts",
-        "ape",
-        "wv",
-        "tta",
-        "tak",
-        "dsf",
-        "mpc",
-        "mpc8",
-        "rm",
-        "avi",
-        "flv",
-        "mpegts",
-        "nistsphere",
-    ),
-)
+    "mov matroska asf aac loas amr ogg mp3 flac wav w64 caf aiff au ac3 eac3 dts ape wv tta tak dsf mpc mpc8 rm avi "
+    "flv mpegts nistsphere"
+).split()
 # These state a length; FFmpeg estimates that of others from size and bit rate.
 _WITH_LENGTH = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "asf", "caf", "ape", "wv", "tta", "tak")
 _LENGTH_TOLERANCE_S = 0.25  # an encoder's delay and padding count in some of them
@@ -80,6 +65,8 @@ class _Recording:
                 failed = True
                 continue
             for frame in frames:
+                if frame.sample_rate <= 0:
+                    return
                 # Packets that fail before the first frame may be of a stream that was joined midway.
                 self.status = DAMAGED if failed and decoded else self.status
                 decoded, failed = True, False
@@ -133,13 +120,13 @@ def _bytes_of(frame, samples: int) -> bytes:
     return bytes(frame.planes[0])[: 4 * samples * frame.layout.nb_channels]
 
 
-def _limit_memory(most_bytes: int) -> None:
-    with contextlib.suppress(ImportError, ValueError, OSError):  # not on Windows
+def _limit_resources(memory_bytes: int) -> None:
+    with contextlib.suppress(ImportError):  # Windows
         import resource
 
-        _, ceiling = resource.getrlimit(resource.RLIMIT_AS)
-        limit = most_bytes if ceiling == resource.RLIM_INFINITY else min(most_bytes, ceiling)
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        for kind, limit in ((resource.RLIMIT_AS, memory_bytes), (resource.RLIMIT_CPU, _CPU_S)):
+            with contextlib.suppress(ValueError, OSError):  # a lower one is set, or the system has none
+                resource.setrlimit(kind, (limit, limit))
 
 
 def _refuse(url: str, flags: int, options: dict) -> None:
@@ -154,7 +141,7 @@ def main() -> None:
         file = io.BytesIO(file.read())
     held_bytes = len(file.getbuffer()) if isinstance(file, io.BytesIO) else 0
     file.seek(0)
-    _limit_memory(_MEMORY_BYTES + held_bytes)
+    _limit_resources(_MEMORY_BYTES + held_bytes)
     options = {"format_whitelist": ",".join(_FORMATS), "protocol_whitelist": "none"}
     with av.open(_Input(file), mode="r", container_options=options, io_open=_refuse) as container:
         stream = container.streams.best("audio")

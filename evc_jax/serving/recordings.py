@@ -25,7 +25,8 @@ class TooLongError(AudioError):
 def decode(data: bytes, sample_rate_hz: int, max_seconds: float) -> Float[np.ndarray, " S"]:
     """Reads a recording of any format that `io.load` knows; the samples are the same.
 
-    Memory stays within that of `max_seconds` of stereo: no size that a header declares is allocated.
+    Memory stays within that of `max_seconds` of stereo: no size that a header declares is allocated. FFmpeg's process
+    beside it (`audio.containers`) is limited to 1 GB.
 
     Raises:
       TooLongError: it lasts longer than `max_seconds`.
