@@ -1,4 +1,4 @@
-# Everything a newcomer needs:  make demo   make test
+# Everything a newcomer needs:  make demo   make studio   make test
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -8,10 +8,14 @@ CONSTRAINTS := $(if $(NEWER),constraints-3.12.txt,constraints.txt)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-slow test-release lint format clean
+.PHONY: demo studio test test-slow test-release lint format clean
 
 demo: $(VENV)/installed
 	$(BIN)/python scripts/demo.py --out demo
+
+# A web page of it; Ctrl-C ends it.
+studio: $(VENV)/installed-studio
+	$(BIN)/evc studio
 
 # All tests but those that take minutes.
 test: $(VENV)/installed-dev
@@ -39,10 +43,14 @@ $(VENV)/installed: setup.cfg $(CONSTRAINTS)
 	$(INSTALL) --editable .
 	touch $@
 
+$(VENV)/installed-studio: $(VENV)/installed
+	$(INSTALL) --editable '.[studio]'
+	touch $@
+
 # Resemblyzer comes without its dependencies: the webrtcvad it asks for needs a compiler, and the wheels that evc_jax
 # depends on provide the same module. ViSQOL's libsvm needs one too, and serves music only.
 $(VENV)/installed-dev: $(VENV)/installed
-	$(INSTALL) --editable '.[dev,cloud,evaluation,serve]'
+	$(INSTALL) --editable '.[dev,cloud,evaluation,serve,studio]'
 	$(if $(NEWER),,$(INSTALL) --editable '.[beam]')
 	$(INSTALL) --no-deps resemblyzer visqol-python
 	touch $@

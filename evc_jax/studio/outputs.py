@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import mimetypes
 import secrets
 import shutil
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 ROUTE = "/outputs"
+MOST_BYTES = 2**32
+_LOOK_S = 30.0
 
 
 class Outputs:
-    """Files in a private folder; those that are old, or too many, are removed when others are added."""
+    """Files in a private folder, by names that are tokens."""
 
-    def __init__(self, folder: Path, keep_s: float, most_bytes: int = 2**31):
-        """Files are kept for `keep_s` seconds, and the oldest ones not longer than all fit into `most_bytes`."""
+    def __init__(self, folder: Path):
+        """The folder is made."""
         folder.mkdir()
-        self._folder, self._keep_s, self._most_bytes = folder, keep_s, most_bytes
-        self._lock = threading.Lock()
+        self._folder = folder
 
     def add(self, name: str, data: bytes | Path) -> str:
         """Keeps data, or moves a file here; returns the path of its URL, which ends with the name."""
@@ -30,7 +33,6 @@ class Outputs:
             shutil.move(data, kept)
         else:
             kept.write_bytes(data)
-        self._remove_old()
         return f"{ROUTE}/{token}/{quote(name, safe='')}"
 
     def find(self, token: str) -> Path | None:
@@ -42,17 +44,38 @@ class Outputs:
         """The file of what `add` gave."""
         return self.find(url.split("/")[2])
 
-    def _remove_old(self) -> None:
-        with self._lock:
-            files = []
-            for file in self._folder.iterdir():
+
+def remove_old(folder: Path, keep_s: float, most_bytes: float = MOST_BYTES) -> None:
+    """Removes what was last used more than `keep_s` seconds ago, and the oldest files until all fit in `most_bytes`."""
+    found = []
+    for file in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # another thread may have removed it
+            if file.is_file():
                 status = file.stat()
-                files.append((status.st_mtime, status.st_size, file))
-            total, now = sum(size for _, size, _ in files), time.time()
-            for modified_s, size, file in sorted(files)[:-1]:
-                if now - modified_s > self._keep_s or total > self._most_bytes:
-                    file.unlink(missing_ok=True)
-                    total -= size
+                found.append((max(status.st_mtime, status.st_atime), status.st_size, file))
+    total, now = sum(size for _, size, _ in found), time.time()
+    for used_s, size, file in sorted(found):
+        if now - used_s > keep_s or total > most_bytes:
+            file.unlink(missing_ok=True)
+            total -= size
+
+
+@contextlib.contextmanager
+def removing_old(folder: Path, keep_s: float) -> Iterator[None]:
+    """Removes old files now and then while the block runs."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(min(_LOOK_S, keep_s)):
+            remove_old(folder, keep_s)
+
+    thread = threading.Thread(target=watch, name="remove-old", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def media_type(name: str) -> str:

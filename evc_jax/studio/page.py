@@ -29,8 +29,7 @@ PAGE_LOOK: dict[str, Any] = {
 
 def make_page(studio: Studio) -> gr.Blocks:
     """All tabs on one bundle."""
-    keep_s = round(studio.settings.keep_minutes * 60)
-    with gr.Blocks(title="evc studio", analytics_enabled=False, delete_cache=(min(600, keep_s), keep_s)) as page:
+    with gr.Blocks(title="evc studio", analytics_enabled=False) as page:
         gr.HTML(f"<h1>evc studio</h1><p class='evc-notice'>{CONSENT}</p>", js_on_load=None)
         source = _source(studio)
         with gr.Tabs():
@@ -49,7 +48,7 @@ def make_page(studio: Studio) -> gr.Blocks:
 
 def _source(studio: Studio) -> gr.Audio:
     """The recording that the tabs share."""
-    with gr.Group():
+    with gr.Column():
         source = recording_input("Your recording", "source")
         example = gr.Button("Use the example recording", size="sm")
     example.click(lambda: str(ASSETS / "demo.wav"), None, source, **PRIVATE)

@@ -12,5 +12,6 @@ def recording_input(label: str, elem_id: str) -> gr.Audio:
         sources=["upload", "microphone"],
         type="filepath",
         elem_id=elem_id,
+        buttons=["download"],  # not "share", which would send it to another machine
         waveform_options=gr.WaveformOptions(show_recording_waveform=False),
     )

@@ -38,6 +38,7 @@ def serve(
     _quiet_gradio()
     with contextlib.closing(bind(host, port)) as listener, tempfile.TemporaryDirectory(prefix="evc-studio-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = str(Path(folder) / "uploads")
+        from evc_jax.studio.outputs import removing_old
         from evc_jax.studio.session import Studio
 
         studio = Studio(bundle, settings, Path(folder))
@@ -48,7 +49,8 @@ def serve(
         log(f"ready at {url}; Ctrl-C ends it")
         if browser and _has_display():
             webbrowser.open(url)
-        run(app, listener, _GRACE_S, lifespan=True)
+        with removing_old(Path(folder), settings.keep_minutes * 60):
+            run(app, listener, _GRACE_S, lifespan=True)
 
 
 def make_app(studio: Any, hosts: list[str] | None = None) -> Any:

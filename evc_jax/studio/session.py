@@ -38,7 +38,7 @@ class Studio:
         """`folder` is temporary and private; the caller removes it."""
         self.bundle, self.settings, self.folder = bundle, settings, folder
         self.converter = Converter(bundle)
-        self.outputs = Outputs(folder / "outputs", settings.keep_minutes * 60)
+        self.outputs = Outputs(folder / "outputs")
         self._features: OrderedDict[bytes, Features] = OrderedDict()
         self._lock = threading.Lock()
 

@@ -14,7 +14,7 @@ examples:
   evc studio --bundle my_bundle --port 8001
   evc studio --data datasets --runs runs      the Train tab: datasets of `evc prepare`, and work directories
 
-Recordings and results are in a temporary folder, which is removed at the end, and what is older than an hour before.
+Recordings and results are in a temporary folder. It is removed at the end, and what was not used for an hour before.
 The page loads nothing from other machines. There is no authentication: listen beyond this machine (--host) only behind
 a proxy that has it; trainings cannot be started then.
 Needs `pip install 'evc_jax[studio]'`."""
@@ -39,7 +39,7 @@ class StudioSettings:
     max_files: int = limit(100, 1, 10_000, "recordings of one batch")
     queue: int = limit(32, 1, 10_000, "conversions that may wait; one more is refused")
     workers: int = limit(os.cpu_count() or 1, 1, 64, "conversions at once")
-    keep_minutes: float = limit(60.0, 1, 10_000, "how long recordings and results are kept")
+    keep_minutes: float = limit(60.0, 1, 10_000, "how long recordings and results are kept after their last use")
     data_dir: str = "datasets"
     runs_dir: str = "runs"
     configs_dir: str = ""

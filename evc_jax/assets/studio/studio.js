@@ -32,6 +32,12 @@
     if (event.key === "Escape") document.querySelectorAll("audio").forEach((audio) => audio.pause());
   });
 
+  // On a phone the result is far below the controls.
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("#convert") && window.innerWidth <= 640)
+      document.querySelector("#result").scrollIntoView({ behavior: "smooth" });
+  });
+
   // One sound at a time.
   document.addEventListener("play", (event) => {
     document.querySelectorAll("audio").forEach((audio) => { if (audio !== event.target) audio.pause(); });
