@@ -8,7 +8,7 @@ import gradio as gr
 
 from evc_jax import __version__
 from evc_jax.files import ASSETS
-from evc_jax.studio import convert_tab
+from evc_jax.studio import convert_tab, explore_tab
 from evc_jax.studio.session import Studio
 
 CONSENT = (
@@ -31,8 +31,11 @@ def make_page(studio: Studio) -> gr.Blocks:
     with gr.Blocks(title="evc studio", analytics_enabled=False, delete_cache=(min(600, keep_s), keep_s)) as page:
         gr.HTML(f"<h1>evc studio</h1><p class='evc-notice'>{CONSENT}</p>", js_on_load=None)
         source = _source(studio)
-        with gr.Tabs(), gr.Tab("Convert"):
-            convert_tab.build(studio, source)
+        with gr.Tabs():
+            with gr.Tab("Convert"):
+                controls = convert_tab.build(studio, source)
+            with gr.Tab("Explore") as explore:
+                explore_tab.build(studio, source, controls, explore)
         gr.HTML(f"<p class='evc-notice'>evc_jax {__version__}</p>", js_on_load=None)
     page.queue(max_size=studio.settings.queue, default_concurrency_limit=studio.settings.workers)
     return page
