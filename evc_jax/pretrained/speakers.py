@@ -1,4 +1,4 @@
-"""The speakers that a bundle's networks were trained on: a file beside `bundle.json`, in which a map has its landmarks."""
+"""Speakers that a bundle's networks were trained on: a file beside `bundle.json`, from which a map is made."""
 
 from __future__ import annotations
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from evc_jax.conversion.options import ConversionOptions
-from evc_jax.errors import ConfigError
+from evc_jax.errors import ConfigError, EvcError
 from evc_jax.evaluation.metrics import cosine
 from evc_jax.files import ASSETS
 from evc_jax.studio import emotion_grid
 from evc_jax.studio.controls import Controls
 from evc_jax.studio.convert_tab import given_recording
-from evc_jax.studio.events import guarded
+from evc_jax.studio.events import guarded, without_folders
 from evc_jax.studio.players import Link, notice_html, player_html
 from evc_jax.studio.session import Studio
 from evc_jax.studio.voice_map import MAX_DRAWN, OWN, REFERENCE, MapVoice, VoiceMap
@@ -61,9 +60,12 @@ def _add_map(studio: Studio, source: gr.Audio, controls: Controls, tab: gr.Tab) 
         component.visible = voices.can_draw
 
     @guarded
-    def show(recording: str | None, reference: str | None, number: int, of_seed: int | None) -> tuple[Any, ...]:
+    def show(
+        recording: str | None, reference: str | None, number: int, of_seed: int | None, voice: MapVoice | None
+    ) -> list[Any]:
         found = voices_on(studio, voices, recording, reference, number, of_seed)
-        return {voice.key: voice for voice in found}, voices.points(found)
+        by_key = {each.key: each for each in found}
+        return [by_key, voices.points(found), _panel(voice, by_key) if voice else gr.skip()]
 
     @guarded
     def choose(event: gr.EventData, found: dict[str, MapVoice]) -> list[Any]:
@@ -87,10 +89,10 @@ def _add_map(studio: Studio, source: gr.Audio, controls: Controls, tab: gr.Tab) 
         url = studio.add_sound(name, made.audio, studio.settings_of(options))
         return player_html(f"Your recording as {voice.label}", url, links=[Link("Download", url, name)])
 
-    given = [source, controls.reference, count, seed]
+    given, drawn = [source, controls.reference, count, seed, chosen], [shown, picture, panel]
     drawing: dict[str, Any] = {**_PRIVATE, "show_progress": "minimal"}
-    gr.on([tab.select, count.release, seed.change], show, given, [shown, picture], **drawing)
-    gr.on([source.change, controls.reference.change], show, given, [shown, picture], js=_ONLY_WHERE_SHOWN, **drawing)
+    gr.on([tab.select, count.release, seed.change], show, given, drawn, **drawing)
+    gr.on([source.change, controls.reference.change], show, given, drawn, js=_ONLY_WHERE_SHOWN, **drawing)
     draw.click(lambda number: int(number or 0) + 1, seed, seed, queue=False, **_PRIVATE)
     picture.select(choose, shown, [chosen, panel, use, listen, sound], show_progress="hidden", **_PRIVATE)
     use.click(take, chosen, [*controls.held_outputs, panel], show_progress="hidden", **_PRIVATE)
@@ -102,14 +104,19 @@ def voices_on(
 ) -> list[MapVoice]:
     """What the map shows.
 
+    A recording that cannot be used is left out, with a warning in the page.
+
     Raises:
-      EvcError: the seed is out of bounds, or a recording cannot be used.
+      ConfigError: the seed is out of bounds.
     """
     checked = ConversionOptions(seed=int(seed or 0)).seed
     found = [*voices.speakers, *voices.drawn(count, checked), *voices.named()]
     for kind, label, path in ((REFERENCE, "Reference", reference), (OWN, "Your recording", recording)):
         if path:
-            found.append(MapVoice(kind, label, studio.features(path).embedding))
+            try:
+                found.append(MapVoice(kind, label, studio.features(path).embedding))
+            except EvcError as error:
+                gr.Warning(without_folders(str(error)))
     return found
 
 

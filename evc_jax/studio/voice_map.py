@@ -22,8 +22,8 @@ _WHAT = {
     SPEAKER: "a speaker of the training data",
     DRAWN: "a new voice of VoiceGAN",
     NAMED: "a named voice",
-    REFERENCE: "the reference recording of Convert",
-    OWN: "the recording above",
+    REFERENCE: "a recording of another voice, given in Convert",
+    OWN: "the one above the tabs",
 }
 
 

@@ -2,17 +2,11 @@
 
 import numpy as np
 import pytest
-from support.tiny_bundles import description, random_params, write_bundle
+from support.tiny_bundles import tiny_speakers, write_bundle
 
 from evc_jax.errors import BundleError
-from evc_jax.pretrained.bundle import embedded_path, load_bundle, save_bundle
-from evc_jax.pretrained.speakers import SPEAKERS_FILE, TrainingSpeakers
-
-
-def some_speakers(count: int = 5) -> TrainingSpeakers:
-    values = np.random.default_rng(0).normal(size=(count, 256)).astype(np.float32)
-    names = tuple(f"corpus-{i}é" for i in range(count))
-    return TrainingSpeakers(names, ("male", "female", "unknown", "male", "female")[:count], values / _length(values))
+from evc_jax.pretrained.bundle import embedded_path, load_bundle
+from evc_jax.pretrained.speakers import SPEAKERS_FILE
 
 
 def _length(values):
@@ -20,8 +14,8 @@ def _length(values):
 
 
 def test_they_come_back(tmp_path):
-    given = some_speakers()
-    path = save_bundle(tmp_path / "b", description(("voicegan",)), random_params(("voicegan",)), speakers=given)
+    given = tiny_speakers()
+    path = write_bundle(tmp_path / "b", names=("voicegan",), speakers=given)
     read = load_bundle(path).speakers
     assert read.names == given.names and read.sexes == given.sexes
     np.testing.assert_allclose(read.embeddings, given.embeddings, atol=2e-4)
@@ -32,10 +26,12 @@ def test_older_bundles_have_none(tmp_path):
     assert load_bundle(write_bundle(tmp_path / "b", names=("voicegan",))).speakers is None
 
 
-@pytest.mark.parametrize("damage", ["cut short", "a byte", "no archive", "an array", "zeros", "float32", "pickles", "too few"])
+@pytest.mark.parametrize(
+    "damage", ["cut short", "a byte", "no archive", "an array", "zeros", "float32", "pickles", "too few"]
+)
 def test_a_damaged_file_is_one_sentence(tmp_path, damage):
     path = write_bundle(tmp_path / "b", names=("voicegan",))
-    file, good = path / SPEAKERS_FILE, some_speakers()
+    file, good = path / SPEAKERS_FILE, tiny_speakers()
     half = good.embeddings.astype(np.float16)
     columns = {"name": np.array(good.names), "sex": np.array(good.sexes), "embedding": half}
     changed = {

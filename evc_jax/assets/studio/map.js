@@ -51,16 +51,18 @@ function draw() {
   svg.setAttribute("width", width);
   svg.setAttribute("height", height);
   svg.replaceChildren();
-  const scale = (values, from, to) => {
-    const low = Math.min(...values), high = Math.max(...values);
-    return (value) => (high > low ? from + ((value - low) / (high - low)) * (to - from) : (from + to) / 2);
-  };
-  const atX = scale(points.map((point) => point.x), MARGIN, width - MARGIN);
-  const atY = scale(points.map((point) => point.y), height - MARGIN, MARGIN);
+  // One scale for both axes, so that distances can be compared.
+  const range = (values) => [Math.min(...values), Math.max(...values)];
+  const [left, right] = range(points.map((point) => point.x));
+  const [bottom, top] = range(points.map((point) => point.y));
+  const fitting = [(width - 2 * MARGIN) / (right - left), (height - 2 * MARGIN) / (top - bottom)];
+  const scale = Math.min(...fitting.filter(Number.isFinite), 1e6);
+  const atX = (x) => width / 2 + scale * (x - (left + right) / 2);
+  const atY = (y) => height / 2 - scale * (y - (bottom + top) / 2);
   if (!points.some((point) => point.key === chosen)) chosen = null;
   if (!points.some((point) => point.key === current)) current = points.length ? points[points.length - 1].key : null;
   marks = points.map((point) => {
-    const x = atX(point.x), y = atY(point.y);
+    const [x, y] = [atX(point.x), atY(point.y)];
     const node = make("path", {
       d: SHAPES[point.kind], transform: `translate(${x.toFixed(1)},${y.toFixed(1)})`, class: classOf(point),
       role: "option", "aria-label": point.text, "data-key": point.key,
@@ -123,8 +125,7 @@ function neighbour(from, dx, dy) {
     const aside = Math.abs((mark.x - from.x) * dy) + Math.abs((mark.y - from.y) * dx);
     return along > 0.5 && aside <= 2 * along ? along + 2 * aside : Infinity;
   };
-  const best = marks.reduce((found, mark) => (cost(mark) < cost(found) ? mark : found), from);
-  return best;
+  return marks.reduce((found, mark) => (cost(mark) < cost(found) ? mark : found), from);
 }
 
 function choose(mark) {
