@@ -98,6 +98,16 @@ def test_what_the_map_shows(studio, voices, recording, own_voices):
     assert voices.points(voices.speakers) == points[:5]
 
 
+def test_the_panel_compares_with_the_recording(studio, voices, recording):
+    found = {voice.key: voice for voice in explore_tab.voices_on(studio, voices, recording, None, 0, 0)}
+    speaker, own = found["speaker:corpus-1é"], found["own:Your recording"]
+    cosine = float(own.embedding @ speaker.embedding)
+    assert f"Cosine to your recording: {cosine:.2f}" in explore_tab.panel_html(speaker, found)
+    assert "With a recording above" in explore_tab.panel_html(speaker, {})
+    hostile = MapVoice("named", "<img src=x>", own.embedding)
+    assert "<img" not in explore_tab.panel_html(hostile, found)
+
+
 def test_a_recording_that_cannot_be_used_is_left_out(studio, voices, tmp_path):
     (tmp_path / "text.wav").write_text("not a recording")
     with pytest.warns(UserWarning, match="text.wav"):

@@ -134,17 +134,17 @@ function choose(mark) {
   trigger("select", { key: mark.point.key });
 }
 
-function focusOn(mark) {
+function focusOn(mark, options) {
   current = mark.point.key;
   refresh();
-  mark.node.focus();
+  mark.node.focus(options);
 }
 
 svg.addEventListener("pointermove", (event) => { hovered = nearest(event); refresh(); });
 svg.addEventListener("pointerleave", () => { hovered = null; refresh(); });
 svg.addEventListener("click", (event) => {
   const mark = nearest(event);
-  if (mark) { focusOn(mark); choose(mark); }
+  if (mark) { focusOn(mark, { preventScroll: true }); choose(mark); }
 });
 svg.addEventListener("focusin", (event) => {
   current = event.target.dataset.key || current;
