@@ -42,9 +42,9 @@ def data_dir() -> Path:
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory) -> Path:
     """A bundle directory with every network that converts."""
-    from support.tiny_bundles import write_bundle
+    from support.tiny_bundles import tiny_speakers, write_bundle
 
-    return write_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
+    return write_bundle(tmp_path_factory.mktemp("bundles") / "tiny", speakers=tiny_speakers())
 
 
 @pytest.fixture(scope="module")

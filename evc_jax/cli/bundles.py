@@ -7,7 +7,7 @@ import logging
 
 from evc_jax.cli.argument_types import OneLineParser
 from evc_jax.errors import ConfigError
-from evc_jax.pretrained.bundle import NETWORKS, RENDERINGS, STORAGE_DTYPES
+from evc_jax.pretrained.bundle import NETWORKS, RENDERINGS, STORAGE_DTYPES, load_bundle
 
 EPILOG = """\
 example:
@@ -15,7 +15,8 @@ example:
       --data datasets --datasets ravdess,emodb -o my_bundle
 
 With --datasets both vocoders resynthesize recordings of the test split, and the one whose mel-spectrogram comes closer
-becomes the bundle's default.
+becomes the bundle's default. The bundle gets the names and mean embeddings of its training speakers, for the map of
+voices in the studio, in speakers.npz; nothing else needs that file, which may be removed.
 
   evc bundle --base my_bundle --prosody runs/prosody --rendering source -o my_other_bundle
 
@@ -83,6 +84,8 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"{arguments.output}: {', '.join(description['networks'])}; default rendering and vocoder {defaults}")
     for key, value in description["evaluation"].items():
         print(f"  {key}: {value}")
+    if load_bundle(arguments.output).speakers is None:
+        print(f"  no map of the training speakers: their datasets are not in {arguments.data}")
     return 0
 
 

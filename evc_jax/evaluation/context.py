@@ -27,6 +27,7 @@ from evc_jax.evaluation.speech import HEADLINE, NEUTRAL, Speech
 from evc_jax.evaluation.store import Store
 from evc_jax.features.extract import Features
 from evc_jax.files import atomic_file
+from evc_jax.pretrained.speakers import SPEAKERS_FILE
 from evc_jax.vocoders.griffin_lim import griffin_lim
 
 VERSION = 1  # of what is measured; another one measures anew
@@ -144,8 +145,9 @@ class Context:
         for record in (*self.speech.training, *self.speech.judged):
             digest.update(record["utterance_id"].encode())
         folder = Path(self.converter.bundle.path)
-        # Figures that were published with the bundle do not change what is measured.
-        for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FIGURES):
+        # Figures that were published with the bundle, and its training speakers, do not change what is measured.
+        without = (FIGURES, SPEAKERS_FILE)
+        for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in without):
             digest.update(str(file.relative_to(folder)).encode() + file.read_bytes())
         return digest.hexdigest()[:16]
 

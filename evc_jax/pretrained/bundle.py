@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from evc_jax.features.emotion_classifier import EmotionClassifier
     from evc_jax.features.register import MeasuredVoice, Register
+    from evc_jax.pretrained.speakers import TrainingSpeakers
 
 FORMAT = 1
 DESCRIPTION_FILE = "bundle.json"
@@ -144,6 +145,22 @@ class Bundle:
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise _damaged(self.path, f"its voices cannot be read ({one_line(error)})") from error
 
+    @property
+    def speakers(self) -> TrainingSpeakers | None:
+        """Speakers that the networks were trained on; None where the bundle does not have them. Read at each call.
+
+        Raises:
+          BundleError: their file is damaged.
+        """
+        from evc_jax.pretrained.speakers import SPEAKERS_FILE, read_speakers
+
+        try:
+            return read_speakers(self.path / SPEAKERS_FILE)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise _damaged(self.path, f"{SPEAKERS_FILE} cannot be read ({one_line(error)})") from error
+
     def known_voice(self, embedding: Float[np.ndarray, " 256"]) -> MeasuredVoice | None:
         """The one of `voices` that an embedding is nearest to; None where there are none."""
         from evc_jax.features.register import nearest_voice
@@ -199,7 +216,11 @@ def from_description(
 
 
 def save_bundle(
-    path: str | os.PathLike, description: Mapping[str, Any], params: Mapping[str, Any], storage_dtype: str = "float32"
+    path: str | os.PathLike,
+    description: Mapping[str, Any],
+    params: Mapping[str, Any],
+    storage_dtype: str = "float32",
+    speakers: TrainingSpeakers | None = None,
 ) -> Path:
     """Writes a bundle; a bundle already there is replaced, but only once the new one is complete.
 
@@ -208,6 +229,7 @@ def save_bundle(
       description: see `bundle.json` of any bundle; `format` and `storage_dtype` are filled in here.
       params: per network the nested dict of its parameters.
       storage_dtype: float16 halves the size; parameters are float32 again when read.
+      speakers: that the networks were trained on.
 
     Raises:
       BundleError: `path` is something other than a bundle, or description and parameters do not belong together.
@@ -226,6 +248,10 @@ def save_bundle(
     with atomic_dir(path) as folder:
         for name, tree in params.items():
             write_params(folder / "params" / name, tree, storage_dtype)
+        if speakers is not None:
+            from evc_jax.pretrained.speakers import SPEAKERS_FILE, write_speakers
+
+            write_speakers(folder / SPEAKERS_FILE, speakers)
         (folder / DESCRIPTION_FILE).write_text(json.dumps(complete, indent=2) + "\n")
     return path
 

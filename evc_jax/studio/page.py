@@ -8,7 +8,7 @@ import gradio as gr
 
 from evc_jax import __version__
 from evc_jax.files import ASSETS
-from evc_jax.studio import batch_tab, convert_tab, evaluate_tab, transfer_tab
+from evc_jax.studio import batch_tab, convert_tab, evaluate_tab, explore_tab, transfer_tab
 from evc_jax.studio.events import PRIVATE
 from evc_jax.studio.recordings import recording_input
 from evc_jax.studio.session import Studio
@@ -39,6 +39,8 @@ def make_page(studio: Studio) -> gr.Blocks:
                 transfer_tab.build(studio, source)
             with gr.Tab("Batch"):
                 batch_tab.build(studio, controls)
+            with gr.Tab("Explore") as explore:
+                explore_tab.build(studio, source, controls, explore)
             with gr.Tab("Evaluate"):
                 evaluate_tab.build(studio)
         gr.HTML(f"<p class='evc-notice'>evc_jax {__version__}</p>", js_on_load=None)

@@ -218,7 +218,8 @@ def _write(
     if tuned:
         params["speechsplit"] = tuned.params["speechsplit"]
         description |= _tuned_description(description, result.name, tuned)
-    new = bundles.save_bundle(work / "bundle", description, params, description.get("storage_dtype", "float32"))
+    storage_dtype = description.get("storage_dtype", "float32")
+    new = bundles.save_bundle(work / "bundle", description, params, storage_dtype, start.speakers)
     (new / REPORT_FILE).write_text(json.dumps(result.to_mapping(), indent=2) + "\n", encoding="utf-8")
     replace_dir(new, path, work / "replaced")
 

@@ -15,7 +15,7 @@ import numpy as np
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import from_pcm
 from evc_jax.config import from_mapping, to_mapping
-from evc_jax.data.dataset import audio_config, dataset_info, open_speakers, open_split
+from evc_jax.data.dataset import SpeakerTable, audio_config, dataset_info, open_speakers, open_split
 from evc_jax.data.sampling import spread_evenly
 from evc_jax.errors import AudioError, ConfigError, DataError
 from evc_jax.evaluation.vocoders import copy_synthesis
@@ -25,6 +25,7 @@ from evc_jax.features.register import Register, fit_register, mean_error_semiton
 from evc_jax.models.speechsplit.config import ENCODERS
 from evc_jax.pretrained import bundle as bundles
 from evc_jax.pretrained.bundle import Bundle, TrainedNetwork
+from evc_jax.pretrained.speakers import TrainingSpeakers
 from evc_jax.pretrained.start import is_bundle, load_training, trained_network
 from evc_jax.pretrained.workdir import Trained
 from evc_jax.training.checkpoints import fingerprint
@@ -33,6 +34,7 @@ TEST_RECORDINGS = 32
 MAX_TEST_SECONDS = 5.0
 # With fewer the register of a voice cannot be told from its embedding.
 MIN_REGISTER_SPEAKERS = 20
+MAP_SPEAKERS = 400
 READ_RECORDINGS = 500  # of a dataset without emotions
 EMOTION_FIELDS = ("mel", "f0_hz", "utterance_embedding", "emotion", "speaker")
 
@@ -96,7 +98,8 @@ def export_bundle(
     }
     loaded = _in_memory(description, params)
     _check_codes(loaded)
-    if (register := _fit_register(data, data_dir)) is not None:
+    table = _training_speakers(data, data_dir)
+    if table is not None and (register := _fit_register(table, data, data_dir)) is not None:
         description["register"] = register[0].to_mapping()
         description["evaluation"]["register_error_semitones"] = register[1]
         fitted = _fit_emotion_classifier(data, data_dir, description["emotions"], loaded.audio, register[0])
@@ -107,7 +110,8 @@ def export_bundle(
         errors = copy_synthesis(loaded, _test_recordings(data_dir, datasets, loaded.audio))
         description["evaluation"]["copy_synthesis_mel_l1"] = errors
         description["default_vocoder"] = min(errors, key=lambda name: errors[name])
-    bundles.save_bundle(output, description, params, storage_dtype)
+    speakers = _landmarks(table) if table is not None else given.speakers if given else None
+    bundles.save_bundle(output, description, params, storage_dtype, speakers)
     return description
 
 
@@ -207,23 +211,38 @@ def _audio(trained: Mapping[str, Trained], data_dir: str, base: Bundle | None) -
     return config
 
 
-def _fit_register(data: Sequence[Mapping[str, Any]], data_dir: str) -> tuple[Register, float | None] | None:
-    """The register of voices, of the speakers that were trained on, and its error on those of the validation split.
+def _dataset_names(data: Sequence[Mapping[str, Any]]) -> list[str]:
+    return sorted(entry["name"] for entry in data if entry["corpus"] != "unknown")
 
-    None where there are fewer than `MIN_REGISTER_SPEAKERS`, or the data of a base is not at hand.
-    """
-    names = sorted(entry["name"] for entry in data if entry["corpus"] != "unknown")
-    if not names:
-        return None
+
+def _training_speakers(data: Sequence[Mapping[str, Any]], data_dir: str) -> SpeakerTable | None:
+    """The speakers of the training splits; None where the data, such as that of a base, is not at hand."""
+    names = _dataset_names(data)
     try:
-        speakers = open_speakers(data_dir, names, "train")
+        return open_speakers(data_dir, names, "train") if names else None
     except DataError:
         return None
+
+
+def _landmarks(table: SpeakerTable) -> TrainingSpeakers:
+    """Those of a bundle's map, which are up to `MAP_SPEAKERS`."""
+    chosen = spread_evenly(range(len(table.names)), MAP_SPEAKERS)
+    names, sexes = (tuple(column[i] for i in chosen) for column in (table.names, table.sexes))
+    return TrainingSpeakers(names, sexes, table.embeddings[chosen])
+
+
+def _fit_register(
+    speakers: SpeakerTable, data: Sequence[Mapping[str, Any]], data_dir: str
+) -> tuple[Register, float | None] | None:
+    """The register of voices, of the speakers that were trained on, and its error on those of the validation split.
+
+    None where there are fewer than `MIN_REGISTER_SPEAKERS`.
+    """
     if len(speakers.names) < MIN_REGISTER_SPEAKERS:
         return None
     register = fit_register(speakers.embeddings, speakers.log_f0_mean, speakers.log_f0_std)
     try:
-        others = open_speakers(data_dir, names, "validation")
+        others = open_speakers(data_dir, _dataset_names(data), "validation")
     except DataError:  # small corpora have no speakers to spare
         return register, None
     return register, round(mean_error_semitones(register, others.embeddings, others.log_f0_mean), 2)
@@ -237,7 +256,7 @@ def _fit_emotion_classifier(
     None where the data has too few speakers or emotions, or cannot be read. Datasets without emotions are read speech.
     """
     values, labels, speakers = [], [], []
-    for name in sorted(entry["name"] for entry in data if entry["corpus"] != "unknown"):
+    for name in _dataset_names(data):
         named = set(dataset_info(data_dir, name).get("emotions", ())) & set(emotions)
         try:
             source = open_split(data_dir, name, "train", EMOTION_FIELDS, cache_bytes=0)

@@ -15,6 +15,7 @@ from evc_jax.audio.config import AudioConfig
 from evc_jax.config import to_mapping
 from evc_jax.conversion.converter import Converter
 from evc_jax.pretrained.bundle import build_network, save_bundle
+from evc_jax.pretrained.speakers import TrainingSpeakers
 
 EMOTIONS = ("neutral", "happy", "sad")
 _ENCODER = {"width": 16, "factor": 8, "lstm_layers": 1}
@@ -91,9 +92,17 @@ def _draw(rng: np.random.Generator, path, leaf: jax.ShapeDtypeStruct) -> np.ndar
     return (spread * rng.standard_normal(leaf.shape) / np.sqrt(np.prod(leaf.shape[:-1]))).astype(np.float32)
 
 
-def write_bundle(path: Path, names=tuple(CONFIGS), seed: int = 0) -> Path:
+def tiny_speakers(count: int = 5) -> TrainingSpeakers:
+    """Invented training speakers."""
+    values = np.random.default_rng(0).normal(size=(count, 256)).astype(np.float32)
+    names = tuple(f"corpus-{i}é" for i in range(count))
+    sexes = ("male", "female", "unknown", "male", "female")[:count]
+    return TrainingSpeakers(names, sexes, values / np.linalg.norm(values, axis=1, keepdims=True))
+
+
+def write_bundle(path: Path, names=tuple(CONFIGS), seed: int = 0, speakers: TrainingSpeakers | None = None) -> Path:
     """A bundle with these networks at `path`."""
-    return save_bundle(path, description(names), random_params(names, seed))
+    return save_bundle(path, description(names), random_params(names, seed), speakers=speakers)
 
 
 @functools.cache
@@ -101,7 +110,7 @@ def tiny_converter() -> Converter:
     """A converter of that bundle for all tests of a session, so that its networks are compiled once."""
     folder = tempfile.TemporaryDirectory()
     atexit.register(folder.cleanup)
-    return Converter.load(write_bundle(Path(folder.name) / "tiny"))
+    return Converter.load(write_bundle(Path(folder.name) / "tiny", speakers=tiny_speakers()))
 
 
 def tone(seconds: float, rate_hz: int = 16000, f0_hz: float = 140.0, level: float = 0.1, seed: int = 0) -> np.ndarray:

@@ -80,8 +80,9 @@ def test_without_time_the_voice_alone_is_measured(run, tmp_path, tiny_bundle):
     assert result.steps == 0 and "voice" in result.better
     figure = result.figures[0]
     assert figure.after > figure.before
-    old, new = load_bundle(tiny_bundle).description, load_bundle(tmp_path / "adapted").description
-    assert new["networks"] == old["networks"] and list(new["voices"]) == ["me"]
+    old, new = load_bundle(tiny_bundle), load_bundle(tmp_path / "adapted")
+    assert new.description["networks"] == old.description["networks"] and list(new.description["voices"]) == ["me"]
+    assert new.speakers.names == old.speakers.names
 
 
 def test_where_nothing_became_better_the_old_bundle_stays(run, tmp_path):

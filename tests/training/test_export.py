@@ -105,6 +105,7 @@ def test_the_default_rendering_and_the_register_of_the_trained_voices(tmp_path, 
     assert bundle.default_rendering == "source"
     assert asked == [("there", ["acted", "read"], split) for split in ("train", "validation")]
     first = speakers(40)
+    assert bundle.speakers.names == first.names
     predicted = bundle.register.predict(first.embeddings[0])
     assert abs(predicted.mean - first.log_f0_mean[0]) < 0.2 and predicted.std == pytest.approx(0.2, rel=1e-3)
     assert 0 < description["evaluation"]["register_error_semitones"] < 5
@@ -125,6 +126,23 @@ def test_the_classifier_of_the_emotions_that_the_trained_voices_acted(tmp_path, 
     assert description["evaluation"]["emotion_recall"] > 0.6
     monkeypatch.setattr(export, "open_speakers", lambda *given: speakers(3))
     assert "emotion_classifier" not in assemble(tmp_path / "c", ("speechsplit", "codegan"))
+
+
+def test_the_map_has_speakers_of_the_training_data_or_those_of_the_base(tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "open_split", lambda *_, **__: [])
+    monkeypatch.setattr(export, "open_speakers", lambda *_: speakers(1000))
+    assemble(tmp_path / "base", ("speechsplit",))
+    names = load_bundle(tmp_path / "base").speakers.names
+    assert len(names) == export.MAP_SPEAKERS and (names[0], names[-1]) == ("s0", "s999")
+
+    def missing(*_):
+        raise DataError("There is no dataset.")
+
+    monkeypatch.setattr(export, "open_speakers", missing)
+    assemble(tmp_path / "made", ("codegan",), base=tmp_path / "base")
+    assert load_bundle(tmp_path / "made").speakers.names == names
+    assemble(tmp_path / "bare", ("speechsplit",))
+    assert load_bundle(tmp_path / "bare").speakers is None
 
 
 def test_the_better_vocoder_is_the_default(tmp_path):
