@@ -75,7 +75,8 @@ def build(studio: Studio, source: gr.Audio, controls: Controls) -> None:
 
     source.change(show, source, timeline, show_progress="hidden", **_PRIVATE)
     file.upload(read, file, [timeline, fade, *controls.components], show_progress="hidden", **_PRIVATE)
-    button.click(convert, [source, timeline, fade, *controls.components], [result, picture], **_PRIVATE)
+    given = [source, timeline, fade, *controls.components]
+    button.click(convert, given, [result, picture], show_progress_on=result, **_PRIVATE)
 
 
 def waveform(studio: Studio, path: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ const duration = () => (recording ? recording.duration_s : 0);
 const total = () => rows.reduce((latest, row) => Math.max(latest, row.end_s), duration());
 const percent = (seconds) => `${(100 * seconds) / (total() || 1)}%`;
 const say = (text) => { part("status").textContent = text; };
-const shortText = (emotion) => emotion.replace(/(\.\d\d)\d+/g, "$1");
+const shortText = (emotion) => emotion.replace(/=([^,]+)/g, (_, weight) => ` ${Math.round(100 * weight)}%`);
 
 function colorOf(emotion) {
   const weights = emotion.split(",").map((each) => each.split("="));

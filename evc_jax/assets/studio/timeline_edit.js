@@ -116,13 +116,14 @@ function endDrag(event) {
     if (was) Object.assign(row, was);
     else return remove(row);
   } else if (!moved && event.type === "pointerup") seek(from_s);
+  if (!row) line.focus({ preventScroll: true }); // so that the space bar plays
   if (moved && row) commit();
   if (row && boxes.has(row)) boxes.get(row).focus({ preventScroll: true });
 }
 
 lane.addEventListener("pointerup", endDrag);
 lane.addEventListener("pointercancel", endDrag);
-part("axis").addEventListener("click", (event) => seek(timeAt(event)));
+part("axis").addEventListener("click", (event) => { seek(timeAt(event)); line.focus({ preventScroll: true }); });
 
 // ---- playing
 
@@ -136,7 +137,9 @@ function play() {
   if (!recording) return;
   if (!sound.paused) return sound.pause();
   if (position_s >= duration() - 0.02) seek(0);
-  sound.play();
+  sound.play().catch((error) => {
+    if (error.name !== "AbortError") say("This sound is no longer kept; give the recording again.");
+  });
 }
 
 function follow() {
