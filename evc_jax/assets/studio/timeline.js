@@ -7,14 +7,13 @@ const part = (name) => element.querySelector(`[data-${name}]`);
 const [lane, line, whole, scroller, sound] = ["lane", "line", "whole", "scroller", "sound"].map(part);
 const fields = Object.fromEntries([...part("fields").elements].filter((each) => each.name).map((each) => [each.name, each]));
 const boxes = new Map(); // the element of each row
-let recording = null, rows = [], selected = null, position_s = 0, zoom = 1, drag = null;
+let recording = null, rows = [], selected = null, position_s = 0, total_s = 0, zoom = 1, drag = null;
 let lastEmotion = ["happy", ...emotions].find((name) => emotions.includes(name)); // that of the next new segment
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), Math.max(low, high));
 const rounded = (seconds) => Math.round(seconds * 1000) / 1000;
 const duration = () => (recording ? recording.duration_s : 0);
-const total = () => rows.reduce((latest, row) => Math.max(latest, row.end_s), duration());
-const percent = (seconds) => `${(100 * seconds) / (total() || 1)}%`;
+const percent = (seconds) => `${(100 * seconds) / (total_s || 1)}%`;
 const say = (text) => { part("status").textContent = text; };
 const shortText = (emotion) => emotion.replace(/=([^,]+)/g, (_, weight) => ` ${Math.round(100 * weight)}%`);
 
@@ -60,10 +59,10 @@ function showRecording(given) {
 // ---- drawing
 
 function draw() {
-  const seconds = total();
-  part("empty").hidden = seconds > 0;
+  total_s = rows.reduce((latest, row) => Math.max(latest, row.end_s), duration());
+  part("empty").hidden = total_s > 0;
   part("wave").style.width = percent(duration());
-  part("after").hidden = duration() >= seconds;
+  part("after").hidden = duration() >= total_s;
   part("after").style.left = percent(duration());
   whole.style.width = `${100 * zoom}%`;
   rows.forEach(drawSegment);
@@ -75,7 +74,7 @@ function draw() {
   drawAxis();
   drawPosition();
   part("download").disabled = !rows.length;
-  part("add").disabled = part("play").disabled = !seconds;
+  part("add").disabled = part("play").disabled = !total_s;
 }
 
 function drawSegment(row) {
@@ -120,14 +119,14 @@ function drawFields() {
 }
 
 function drawAxis() {
-  const seconds = total(), width = whole.clientWidth;
-  if (!seconds || !width) return part("axis").replaceChildren();
+  const width = whole.clientWidth;
+  if (!total_s || !width) return part("axis").replaceChildren();
   const steps = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600];
-  const step = steps.find((each) => (each / seconds) * width >= 56) || 7200;
-  const marks = Array.from({ length: Math.floor(seconds / step + 1e-6) + 1 }, (_, number) => {
+  const step = steps.find((each) => (each / total_s) * width >= 56) || 7200;
+  const marks = Array.from({ length: Math.floor(total_s / step + 1e-6) + 1 }, (_, number) => {
     const mark = document.createElement("span");
     mark.style.left = percent(number * step);
-    if (((seconds - number * step) / seconds) * width > 36) mark.textContent = `${rounded(number * step)} s`;
+    if (((total_s - number * step) / total_s) * width > 36) mark.textContent = `${rounded(number * step)} s`;
     return mark;
   });
   part("axis").replaceChildren(...marks);
@@ -135,15 +134,15 @@ function drawAxis() {
 
 function drawPosition() {
   line.style.left = percent(position_s);
-  line.setAttribute("aria-valuemax", rounded(total()));
+  line.setAttribute("aria-valuemax", rounded(total_s));
   line.setAttribute("aria-valuenow", rounded(position_s));
   line.setAttribute("aria-valuetext", `${position_s.toFixed(2)} s`);
   part("position").textContent = `${position_s.toFixed(2)} of ${duration().toFixed(2)} s`;
 }
 
 function zoomBy(factor) {
-  const most = Math.max(1, (MOST_PX_PER_S * total()) / (scroller.clientWidth || 1));
+  const most = Math.max(1, (MOST_PX_PER_S * total_s) / (scroller.clientWidth || 1));
   zoom = clamp(zoom * factor, 1, most);
   draw();
-  scroller.scrollLeft = (position_s / (total() || 1)) * whole.clientWidth - scroller.clientWidth / 2;
+  scroller.scrollLeft = (position_s / (total_s || 1)) * whole.clientWidth - scroller.clientWidth / 2;
 }

@@ -7,7 +7,7 @@ function freeAround(start_s, end_s, row) {
   const others = rows.filter((each) => each !== row), nearly = 1e-6;
   const low = others.filter((each) => each.end_s <= start_s + nearly).map((each) => each.end_s);
   const high = others.filter((each) => each.start_s >= end_s - nearly).map((each) => each.start_s);
-  return [Math.max(0, ...low), Math.min(Math.max(duration() || total(), end_s), ...high)];
+  return [Math.max(0, ...low), Math.min(Math.max(duration() || total_s, end_s), ...high)];
 }
 
 function select(row) {
@@ -31,7 +31,7 @@ function addAtPosition() {
   for (const start_s of [...later, ...earlier]) {
     if (rows.some((row) => row.start_s < start_s + SHORTEST_S && row.end_s > start_s + 1e-6)) continue;
     const end_s = Math.min(start_s + wanted, freeAround(start_s, start_s)[1]);
-    if (start_s + SHORTEST_S > Math.min(end_s, duration() || total()) + 1e-6) continue;
+    if (start_s + SHORTEST_S > Math.min(end_s, duration() || total_s) + 1e-6) continue;
     const row = insert(start_s, end_s);
     commit();
     return boxes.get(row).focus();
@@ -78,11 +78,11 @@ function segmentKey(event, row) {
 
 const timeAt = (event) => {
   const box = lane.getBoundingClientRect();
-  return clamp(Math.round(((event.clientX - box.left) / box.width) * total() * 100) / 100, 0, total());
+  return clamp(Math.round(((event.clientX - box.left) / box.width) * total_s * 100) / 100, 0, total_s);
 };
 
 lane.addEventListener("pointerdown", (event) => {
-  if (event.button || drag || !total()) return;
+  if (event.button || drag || !total_s) return;
   const box = event.target.closest("[data-segment]");
   const row = rows.find((each) => boxes.get(each) === box) || null;
   drag = { id: event.pointerId, x: event.clientX, from_s: timeAt(event), row, was: row && { ...row },
@@ -128,7 +128,7 @@ part("axis").addEventListener("click", (event) => { seek(timeAt(event)); line.fo
 // ---- playing
 
 function seek(seconds) {
-  position_s = clamp(seconds, 0, duration() || total());
+  position_s = clamp(seconds, 0, duration() || total_s);
   if (recording) sound.currentTime = position_s;
   drawPosition();
 }
