@@ -8,7 +8,15 @@ import gradio as gr
 
 from evc_jax import __version__
 from evc_jax.files import ASSETS
-from evc_jax.studio import batch_tab, convert_tab, evaluate_tab, explore_tab, transfer_tab
+from evc_jax.studio import (
+    batch_tab,
+    convert_tab,
+    evaluate_tab,
+    explore_tab,
+    timeline_tab,
+    train_tab,
+    transfer_tab,
+)
 from evc_jax.studio.events import PRIVATE
 from evc_jax.studio.recordings import recording_input
 from evc_jax.studio.session import Studio
@@ -35,6 +43,8 @@ def make_page(studio: Studio) -> gr.Blocks:
         with gr.Tabs():
             with gr.Tab("Convert"):
                 controls = convert_tab.build(studio, source)
+            with gr.Tab("Timeline"):
+                timeline_tab.build(studio, source, controls)
             with gr.Tab("Transfer"):
                 transfer_tab.build(studio, source)
             with gr.Tab("Batch"):
