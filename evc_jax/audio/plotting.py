@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import warnings
@@ -140,11 +141,18 @@ def render(figure) -> Picture:
     return np.array(figure.canvas.buffer_rgba())[..., :3]
 
 
-def _write(path: str | os.PathLike, picture: Picture) -> None:
+def png_bytes(picture: Picture) -> bytes:
+    """The content of a PNG file."""
     from matplotlib.image import imsave
 
+    content = io.BytesIO()
+    imsave(content, picture, format="png")
+    return content.getvalue()
+
+
+def _write(path: str | os.PathLike, picture: Picture) -> None:
     with atomic_file(path) as beside:
-        imsave(beside, picture, format="png")
+        beside.write_bytes(png_bytes(picture))
 
 
 def _draw_panel(axes, panel: Panel, config: AudioConfig) -> None:

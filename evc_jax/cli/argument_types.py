@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NoReturn
 
 from evc_jax.errors import ConfigError
@@ -34,6 +35,15 @@ def number(kind: type, low: float | None, high: float | None) -> Callable[[str],
         raise argparse.ArgumentTypeError(f"{text!r} was given, expected {words} from {low:.10g} to {high:.10g}")
 
     return convert
+
+
+def add_limits(parser: argparse.ArgumentParser, limits: Iterable[dataclasses.Field]) -> None:
+    """An option for each of a server's limits, see `serving.settings.limit`."""
+    for entry in limits:
+        option = "--" + entry.name.removesuffix("_s").replace("_", "-")
+        kind = number(type(entry.default), entry.metadata["low"], entry.metadata["high"])
+        text = f"{entry.metadata['help']}; default: {entry.default:g}"
+        parser.add_argument(option, dest=entry.name, metavar="N", type=kind, default=entry.default, help=text)
 
 
 def strengths_of(text: str) -> tuple[float, ...]:

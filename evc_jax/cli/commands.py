@@ -14,7 +14,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 
-from evc_jax.cli import adapt, bundles, convert, emotion, evaluate, sweep
+from evc_jax.cli import adapt, bundles, convert, emotion, evaluate, studio, sweep
 from evc_jax.cli.argument_types import FAILED, print_error
 from evc_jax.cli.parser import build_parser
 from evc_jax.conversion import voice_store
@@ -186,6 +186,7 @@ _COMMANDS = {
     "evaluate": lambda arguments: evaluate.run(arguments, convert.given_options(arguments), _converter),
     "adapt": adapt.run,
     "serve": _serve,
+    "studio": studio.run,
 }
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from evc_jax.cli.argument_types import FAILED, print_error
 from evc_jax.conversion import voice_store
 from evc_jax.conversion.aspects import TransferAspects
 from evc_jax.conversion.options import EMOTION_WAYS, OPTIONS, options_from
-from evc_jax.conversion.requested_voice import ORIGINAL_VOICE
+from evc_jax.conversion.requested_voice import EMBEDDING_VOICE, ORIGINAL_VOICE
 from evc_jax.conversion.settings import ORIGIN, SUFFIX, metadata_text, read_settings, settings_of, write_settings
 from evc_jax.errors import ConfigError
 from evc_jax.files import printable
@@ -87,7 +87,10 @@ def requested(arguments: argparse.Namespace, saved: Mapping[str, Any] = MappingP
         options = {name: value for name, value in options.items() if name not in EMOTION_WAYS}
     asked = arguments.voice or options.get("voice", ORIGINAL_VOICE)
     asked = asked if isinstance(asked, list) and asked else [asked]
-    voices = [voice_store.locate(str(voice), arguments.voices_dir) for voice in asked]
+    voices = [
+        voice if str(voice).startswith(EMBEDDING_VOICE) else voice_store.locate(str(voice), arguments.voices_dir)
+        for voice in asked
+    ]
     return {**options, "voice": voices if len(voices) > 1 else voices[0], **given}
 
 

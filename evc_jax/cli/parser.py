@@ -7,8 +7,8 @@ import dataclasses
 from typing import Any
 
 from evc_jax import __version__
-from evc_jax.cli import adapt, bundles, convert, emotion, evaluate, sweep
-from evc_jax.cli.argument_types import OneLineParser, number
+from evc_jax.cli import adapt, bundles, convert, emotion, evaluate, studio, sweep
+from evc_jax.cli.argument_types import OneLineParser, add_limits, number
 from evc_jax.conversion.options import MAX_SEED, OPTIONS, Option
 from evc_jax.conversion.requested_voice import SEXES
 from evc_jax.data.corpora import CORPORA
@@ -27,6 +27,7 @@ from a recording to another one:
   evc transfer plain.wav acted.wav --aspects RF -o out.wav
   evc voices --name anna --from anna/*.wav
   evc convert recordings/ --voice anna -o converted
+  evc studio                                  the same in a web page
 
 from your own recordings to a bundle for your voice:
   evc adapt my_recordings/ --name me -o my_bundle
@@ -88,6 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     adapt.add_arguments(_add(commands, "adapt", "make a bundle better for one person's voice", adapt.EPILOG))
     _add_serve(commands)
+    studio.add_arguments(_add(commands, "studio", "convert recordings in a web page", studio.EPILOG))
     return parser
 
 
@@ -258,11 +260,7 @@ def _add_serve(commands) -> None:
     parser = _add(commands, "serve", "answer conversions over HTTP", settings.EPILOG)
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for all of this machine's; default: 127.0.0.1")
     parser.add_argument("--port", type=number(int, 0, 65535), default=8000, help="0 is any free one; default: 8000")
-    for entry in dataclasses.fields(settings.ServerSettings):
-        option = "--" + entry.name.removesuffix("_s").replace("_", "-")
-        kind = number(type(entry.default), entry.metadata["low"], entry.metadata["high"])
-        text = f"{entry.metadata['help']}; default: {entry.default:g}"
-        parser.add_argument(option, dest=entry.name, metavar="N", type=kind, default=entry.default, help=text)
+    add_limits(parser, dataclasses.fields(settings.ServerSettings))
     parser.add_argument("--exact", action=argparse.BooleanOptionalAction, help=argparse.SUPPRESS)  # of version 0.1
     _add_shared(parser, "--bundle")
 

@@ -64,7 +64,11 @@ def stream_convert(
 
 def convert_recording(converter: Converter, source: Source, options: ConversionOptions | None = None) -> Conversion:
     """Converts a recording of any length in memory; see `stream_convert`."""
-    parts = list(convert_segments(converter, source, options))
+    return join_conversions(list(convert_segments(converter, source, options)))
+
+
+def join_conversions(parts: list[Conversion]) -> Conversion:
+    """The conversion of a whole recording, of those of its segments."""
 
     def joined(values: list, *names: str) -> dict[str, Any]:
         return {name: np.concatenate([getattr(value, name) for value in values]) for name in names}

@@ -16,7 +16,14 @@ import numpy as np
 
 from evc_jax.conversion.emotion_files import read_track
 from evc_jax.conversion.emotion_track import MAX_STRENGTH, Curve, EmotionTrack, normalized, parse_weights
-from evc_jax.conversion.requested_voice import ORIGINAL_VOICE, SAMPLED_VOICE, Voice, check_known, check_voices
+from evc_jax.conversion.requested_voice import (
+    ORIGINAL_VOICE,
+    SAMPLED_VOICE,
+    Voice,
+    check_known,
+    check_voices,
+    embedding_of,
+)
 from evc_jax.errors import BundleError, ConfigError
 from evc_jax.files import printable
 from evc_jax.pretrained.bundle import RENDERINGS, Bundle
@@ -35,8 +42,9 @@ def _option(default: Any, text: str, *, synthesis: bool = False, **limits: Any) 
 class ConversionOptions:
     """What a conversion should do; the defaults rebuild the source. The options do not depend on each other.
 
-    `voice` is "original", "sampled:female", "sampled:male", a file, a folder, a name, an array, or a sequence of these
-    to average: see `voices.Voices.resolve`. The emotion is given in one of three ways:
+    `voice` is "original", "sampled:female", "sampled:male", a file, a folder, a name, an array, a text of
+    `requested_voice.embedding_text`, or a sequence of these to average: see `voices.Voices.resolve`. The emotion is
+    given in one of three ways:
 
     - `emotion`: a name, weights as in "happy=0.6,surprised=0.4", or a mapping; kept as a mapping whose weights add up
       to 1.
@@ -97,6 +105,8 @@ class ConversionOptions:
 
     def __post_init__(self):
         self._read_emotion()
+        read = tuple(map(embedding_of, self.voices))
+        object.__setattr__(self, "voice", read[0] if len(read) == 1 else read)
         for option in OPTIONS:
             option.check(getattr(self, option.name))
         check_voices(self.voices, self.timbre)

@@ -23,9 +23,14 @@ def draw_conversion(path: Path, conversion: Conversion, emotions: Sequence[str])
 
 def draw_transfer(path: Path, transfer: Transfer) -> None:
     """Writes the mels and F0 of both recordings and the result as a PNG file, whose name is the title of the result."""
-    shown = f"{path.stem} ({transfer.aspects})"
+    draw_panels(path, transfer_panels(transfer, path.stem), transfer.config)
+
+
+def transfer_panels(transfer: Transfer, title: str) -> list[AnyPanel]:
+    """The panels of `plotting.draw_panels` for a transfer; the title names the result."""
+    shown = f"{title} ({transfer.aspects})"
     drawn: dict[str, Any] = {"source": transfer.source, "target": transfer.target, shown: transfer}
-    draw_panels(path, [Panel(title, each.mel, each.f0_hz) for title, each in drawn.items()], transfer.config)
+    return [Panel(name, each.mel, each.f0_hz) for name, each in drawn.items()]
 
 
 def conversion_panels(conversion: Conversion, emotions: Sequence[str], title: str) -> list[AnyPanel]:

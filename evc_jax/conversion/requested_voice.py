@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +12,13 @@ import numpy as np
 
 from evc_jax.conversion import voice_store
 from evc_jax.errors import ConfigError
+from evc_jax.features import EMBEDDING_DIM
 from evc_jax.pretrained.bundle import Bundle
 
 SEXES = ("male", "female")  # in the order of VoiceGAN's one-hot vector
 ORIGINAL_VOICE = "original"
 SAMPLED_VOICE = "sampled:"
+EMBEDDING_VOICE = "embedding:"  # and a speaker embedding, as saved settings hold one
 
 Voice = str | os.PathLike | np.ndarray
 
@@ -22,6 +26,30 @@ Voice = str | os.PathLike | np.ndarray
 def is_original(voice: Voice) -> bool:
     """Whether the voice is the source's own."""
     return not isinstance(voice, np.ndarray) and os.fspath(voice) == ORIGINAL_VOICE
+
+
+def embedding_text(embedding: np.ndarray) -> str:
+    """A speaker embedding [256] as a voice in text: base64 of its float32 numbers, so that it can be saved."""
+    return EMBEDDING_VOICE + base64.b64encode(embedding.astype("<f4").tobytes()).decode()
+
+
+def embedding_of(voice: Voice) -> Voice:
+    """The array that a voice of `embedding_text` stands for; other voices as they are.
+
+    Raises:
+      ConfigError: the text holds no 256 numbers.
+    """
+    if not isinstance(voice, str) or not voice.startswith(EMBEDDING_VOICE):
+        return voice
+    try:
+        values = base64.b64decode(voice.removeprefix(EMBEDDING_VOICE), validate=True)
+    except (binascii.Error, ValueError):
+        values = b""
+    if len(values) != 4 * EMBEDDING_DIM:
+        raise ConfigError(
+            f"The voice {voice[:24]!r} does not hold {EMBEDDING_DIM} numbers; give it as saved settings have it."
+        )
+    return np.frombuffer(values, "<f4")
 
 
 def check_voices(voices: Sequence[Voice], timbre: float) -> None:

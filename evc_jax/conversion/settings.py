@@ -17,7 +17,9 @@ import numpy as np
 from evc_jax import __version__
 from evc_jax.conversion.emotion_track import Curve, EmotionTrack
 from evc_jax.conversion.options import ConversionOptions
+from evc_jax.conversion.requested_voice import embedding_text
 from evc_jax.errors import ConfigError, one_line
+from evc_jax.features import EMBEDDING_DIM
 from evc_jax.files import atomic_file, printable
 
 SUFFIX = ".settings.json"
@@ -30,7 +32,7 @@ _MAX_BYTES = 16 * 2**20
 
 
 def settings_of(options: ConversionOptions, bundle: str | None = None, **more: str) -> dict[str, Any]:
-    """The options that are not at their defaults, as JSON can hold them; arrays are only named as such."""
+    """The options that are not at their defaults, as JSON can hold them; samples are only named as such."""
     defaults = ConversionOptions()
     found: dict[str, Any] = {"evc_jax": __version__, **({"bundle": bundle} if bundle else {}), **more}
     for entry in dataclasses.fields(options):
@@ -105,6 +107,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, EmotionTrack):
         return value.to_rows()
     if isinstance(value, np.ndarray):
+        if value.shape == (EMBEDDING_DIM,):
+            return embedding_text(value)
         return f"(array of {value.size} numbers)"
     if isinstance(value, os.PathLike):
         return os.fspath(value)

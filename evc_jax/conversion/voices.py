@@ -19,9 +19,9 @@ from evc_jax.conversion import voice_store
 from evc_jax.conversion.options import ConversionOptions
 from evc_jax.conversion.requested_voice import SAMPLED_VOICE, SEXES, Voice, check_sex, is_original
 from evc_jax.errors import ConfigError
+from evc_jax.features import EMBEDDING_DIM
 from evc_jax.features import extract as extraction
 from evc_jax.features.extract import Features
-from evc_jax.features.speaker import EMBEDDING_DIM
 from evc_jax.files import atomic_file, recordings_in
 from evc_jax.models.network import Network
 from evc_jax.pretrained.bundle import Bundle

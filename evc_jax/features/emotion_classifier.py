@@ -21,8 +21,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from evc_jax.errors import AudioError
+from evc_jax.features import EMBEDDING_DIM
 from evc_jax.features.emotion_statistics import STATISTICS
-from evc_jax.features.speaker import EMBEDDING_DIM
 
 NEUTRAL = "neutral"
 READ = "read"  # speech of corpora that nobody acted, which counts as neutral

@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float
 
 from evc_jax.audio.config import AudioConfig
 from evc_jax.errors import AudioError
+from evc_jax.features import EMBEDDING_DIM
 from evc_jax.features.f0_codes import SEMITONES_PER_NEPER
 from evc_jax.features.prosody import CEPSTRA, Prosody, measure
 from evc_jax.features.register import Register
-from evc_jax.features.speaker import EMBEDDING_DIM
 
 # Voiced frames; 0.3 s at 16 ms a frame.
 MIN_VOICED_FRAMES = 20

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from evc_jax.features import EMBEDDING_DIM
 from evc_jax.features.f0_codes import SEMITONES_PER_NEPER, LogF0Statistics
-from evc_jax.features.speaker import EMBEDDING_DIM
 
 # Of 0.01 to 3 the one with the least error in cross-validation.
 RIDGE = 0.1

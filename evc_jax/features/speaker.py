@@ -17,7 +17,6 @@ from evc_jax.errors import ConfigError
 from evc_jax.files import ASSETS
 
 SAMPLE_RATE_HZ = 16000
-EMBEDDING_DIM = 256
 INT16_MAX = 32767
 
 TARGET_DBFS = -30.0

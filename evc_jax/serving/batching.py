@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from evc_jax.audio.chunking import WINDOW_FRAMES
 from evc_jax.conversion.engine import BATCH_SIZES, ConversionEngine, WindowInputs, batches, concatenate
-from evc_jax.features.speaker import EMBEDDING_DIM
+from evc_jax.features import EMBEDDING_DIM
 from evc_jax.pretrained.bundle import Bundle
 from evc_jax.serving.admission import check_deadline
 

@@ -17,7 +17,7 @@ from evc_jax.conversion.aspects import TransferAspects
 from evc_jax.conversion.converter import Converter
 from evc_jax.conversion.long_recordings import convert_segments
 from evc_jax.conversion.options import ConversionOptions, options_from
-from evc_jax.conversion.requested_voice import ORIGINAL_VOICE, SAMPLED_VOICE, SEXES, Voice
+from evc_jax.conversion.requested_voice import EMBEDDING_VOICE, ORIGINAL_VOICE, SAMPLED_VOICE, SEXES, Voice
 from evc_jax.conversion.settings import metadata_text, settings_of
 from evc_jax.conversion.voices import Voices
 from evc_jax.errors import AudioError, ConfigError
@@ -119,7 +119,7 @@ class Service:
     def _resolved(self, given: dict[str, Any]) -> ConversionOptions:
         """The options; uploaded voices and the emotion of a reference are computed once, not for each segment."""
         for voice in given.get("voice", ()):
-            if voice not in self.voices:
+            if voice not in self.voices and not voice.startswith(EMBEDDING_VOICE):
                 raise ConfigError(f"There is no voice {voice[:40]!r}; choose one of {', '.join(self.voices)}.")
         files = given.pop("voice_file", None)
         if files:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -30,8 +31,8 @@ in front.
 Needs `pip install 'evc_jax[serve]'`."""
 
 
-def _limit(default: float, low: float, high: float, text: str) -> Any:
-    """A field of `ServerSettings`: its default, lowest and highest value, and its help."""
+def limit(default: float, low: float, high: float, text: str) -> Any:
+    """A field of settings: its default, lowest and highest value, and its help."""
     return field(default=default, metadata={"low": low, "high": high, "help": text})
 
 
@@ -39,23 +40,20 @@ def _limit(default: float, low: float, high: float, text: str) -> Any:
 class ServerSettings:
     """Limits that keep a server's memory and the delay of its answers bounded; each carries its own description."""
 
-    max_upload_mb: float = _limit(
+    max_upload_mb: float = limit(
         32.0, 0.001, 4096, "megabytes of one request, all its recordings together; a third more as JSON"
     )
-    max_seconds: float = _limit(120.0, 0.1, 36000, "duration of one recording")
-    queue: int = _limit(32, 1, 10_000, "requests under way and waiting at once; one more is answered with 429")
-    timeout_s: float = _limit(120.0, 0.1, 86400, "seconds from a request's arrival to its answer, else 504")
-    batch_wait_ms: float = _limit(5.0, 0, 1000, "how long a request waits for others, to share a call of the networks")
-    max_batch: int = _limit(16, 1, 16, "requests that share one such call")
-    workers: int = _limit(
+    max_seconds: float = limit(120.0, 0.1, 36000, "duration of one recording")
+    queue: int = limit(32, 1, 10_000, "requests under way and waiting at once; one more is answered with 429")
+    timeout_s: float = limit(120.0, 0.1, 86400, "seconds from a request's arrival to its answer, else 504")
+    batch_wait_ms: float = limit(5.0, 0, 1000, "how long a request waits for others, to share a call of the networks")
+    max_batch: int = limit(16, 1, 16, "requests that share one such call")
+    workers: int = limit(
         os.cpu_count() or 1, 1, 1024, "threads that compute, one request each; so many can share a call"
     )
 
     def __post_init__(self):
-        for entry in fields(self):
-            value, low, high = getattr(self, entry.name), entry.metadata["low"], entry.metadata["high"]
-            if not low <= value <= high:
-                raise ConfigError(f"{entry.name} is {value:g}; give a number from {low:g} to {high:g}.")
+        check_limits(self)
 
     @property
     def max_upload_bytes(self) -> int:
@@ -63,8 +61,22 @@ class ServerSettings:
         return round(self.max_upload_mb * 2**20)
 
 
+def check_limits(settings: Any) -> None:
+    """Raises ConfigError where a field of `limit` is out of bounds."""
+    for entry in fields(settings):
+        if entry.metadata:
+            value, low, high = getattr(settings, entry.name), entry.metadata["low"], entry.metadata["high"]
+            if not low <= value <= high:
+                raise ConfigError(f"{entry.name} is {value:g}; give a number from {low:g} to {high:g}.")
+
+
 def require_extra() -> None:
     """Raises ConfigError unless the packages of the extra `serve` are installed."""
-    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    require_packages("A server", "serve", _PACKAGES)
+
+
+def require_packages(what: str, extra: str, packages: Sequence[str]) -> None:
+    """Raises ConfigError unless the packages of an extra are installed."""
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
-        raise ConfigError(f"A server needs {', '.join(missing)}; run `pip install 'evc_jax[serve]'`.")
+        raise ConfigError(f"{what} needs {', '.join(missing)}; run `pip install 'evc_jax[{extra}]'`.")

@@ -29,7 +29,7 @@ from evc_jax.data.prepare.extract import ShardFeatures, open_features
 from evc_jax.data.prepare.plan import WorkShard
 from evc_jax.data.prepare.speaker_stats import Speaker, load_speakers
 from evc_jax.errors import one_line
-from evc_jax.features.speaker import EMBEDDING_DIM
+from evc_jax.features import EMBEDDING_DIM
 
 SHARD_EXAMPLES = 512
 TEXT_FIELDS = ("speaker", "sex", "emotion", "corpus_emotion", "text_id", "text", "utterance_id")

@@ -1,0 +1,1 @@
+"""The studio: conversions in a web page, made with Gradio."""

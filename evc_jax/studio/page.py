@@ -1,0 +1,48 @@
+"""The page: a recording above, and a tab for each thing to do with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from evc_jax import __version__
+from evc_jax.files import ASSETS
+from evc_jax.studio import convert_tab
+from evc_jax.studio.recordings import recording_input
+from evc_jax.studio.session import Studio
+
+CONSENT = (
+    "Clone a voice only with the consent of its owner. What is made here is synthetic speech, and says so in the "
+    "files' metadata."
+)
+_FOLDER = ASSETS / "studio"
+_FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
+PAGE_LOOK: dict[str, Any] = {
+    "theme": gr.themes.Soft(primary_hue="blue", font=_FONTS, font_mono=["ui-monospace", "Consolas", "monospace"]),
+    "css_paths": [_FOLDER / "studio.css"],
+    "head": f"<script>{(_FOLDER / 'studio.js').read_text(encoding='utf-8')}</script>",
+    "favicon_path": None,
+}
+
+
+def make_page(studio: Studio) -> gr.Blocks:
+    """All tabs on one bundle."""
+    keep_s = round(studio.settings.keep_minutes * 60)
+    with gr.Blocks(title="evc studio", analytics_enabled=False, delete_cache=(min(600, keep_s), keep_s)) as page:
+        gr.HTML(f"<h1>evc studio</h1><p class='evc-notice'>{CONSENT}</p>", js_on_load=None)
+        source = _source(studio)
+        with gr.Tabs(), gr.Tab("Convert"):
+            convert_tab.build(studio, source)
+        gr.HTML(f"<p class='evc-notice'>evc_jax {__version__}</p>", js_on_load=None)
+    page.queue(max_size=studio.settings.queue, default_concurrency_limit=studio.settings.workers)
+    return page
+
+
+def _source(studio: Studio) -> gr.Audio:
+    """The recording that the tabs share."""
+    with gr.Group():
+        source = recording_input("Your recording", "source")
+        example = gr.Button("Use the example recording", size="sm")
+    example.click(lambda: str(ASSETS / "demo.wav"), None, source, api_visibility="private")
+    return source
