@@ -18,6 +18,7 @@ from evc_jax.studio.events import guarded
 from evc_jax.studio.players import notice_html
 from evc_jax.studio.training_samples import Sample, SampleReader
 from evc_jax.studio.trainings import Trainings, setting_words
+from evc_jax.studio.work_directory import WorkDirectory
 
 REFRESH_S = 2.5
 LOG_LINES = 30
@@ -49,18 +50,17 @@ class Watching:
 class Samples:
     """URLs of the newest samples of all trainings that are watched."""
 
-    def __init__(self, trainings: Trainings, outputs: Any):
-        self._trainings, self._outputs = trainings, outputs
+    def __init__(self, outputs: Any):
+        self._outputs = outputs
         self._readers: dict[str, SampleReader] = {}
         self._urls: dict[tuple[str, str], tuple[Sample, str]] = {}
         self._lock = threading.Lock()
 
-    def read(self, name: str) -> tuple[list[Sample], dict[str, str]]:
+    def read(self, run: WorkDirectory) -> tuple[list[Sample], dict[str, str]]:
         """The samples of a training, and their URLs by tag."""
         with self._lock:
-            reader = self._readers.setdefault(name, SampleReader(self._trainings.run(name).path))
-            samples = reader.read()
-            return samples, {sample.tag: self._url(name, sample) for sample in samples}
+            samples = self._readers.setdefault(run.name, SampleReader(run.path)).read()
+            return samples, {sample.tag: self._url(run.name, sample) for sample in samples}
 
     def _url(self, name: str, sample: Sample) -> str:
         before, url = self._urls.get((name, sample.tag), (None, ""))
@@ -87,7 +87,7 @@ def build(studio: Any) -> None:
     message = gr.HTML(js_on_load=None, elem_id="training-message")
     parts = [gr.HTML(js_on_load=None, elem_id=f"training-{name}") for name in _PARTS]
     bundle = _bundle(studio, trainings)
-    look = _look(trainings, Samples(trainings, studio.outputs), watched, table, parts)
+    look = _look(trainings, Samples(studio.outputs), watched, table, parts)
     _connect_form(trainings, form, message, watched)
     _connect_run(trainings, watched, stop, resume, changes, message, look)
     _connect_selection(trainings, form.datasets, watched, bundle, look)
@@ -107,12 +107,12 @@ def _look(trainings: Trainings, samples: Samples, watched: gr.Dropdown, table: g
 
 def _shown(trainings: Trainings, samples: Samples, name: str | None, watching: Watching) -> list[Any]:
     """What is new of each of `_PARTS` of the watched training."""
-    if not name:
+    run = trainings.runs().get(name or "")
+    if run is None:
         return [watching.changed(part, None, str) for part in _PARTS]
-    run = trainings.run(name)
     progress, records = views.progress_html(run), run.metrics()
     log = trainings.without_paths(run.log(LOG_LINES))
-    made, urls = samples.read(name)
+    made, urls = samples.read(run)
     return [
         watching.changed("progress", (name, progress), lambda: progress),
         watching.changed("losses", (name, records), lambda: views.losses_html(records)),
@@ -123,11 +123,13 @@ def _shown(trainings: Trainings, samples: Samples, name: str | None, watching: W
 
 def _connect_form(trainings: Trainings, form: Form, message: gr.HTML, watched: gr.Dropdown) -> None:
     @guarded
-    def start(config: str, datasets: list[str], name: str, text: str, *numbers: float | None) -> tuple[str, Any]:
+    def start(config: str, datasets: list[str], name: str, text: str, *numbers: str) -> tuple[str, Any]:
         given = zip(NUMBERS, numbers, strict=True)
-        words = [f"--config.{key}={number:.15g}" for key, number in given if number is not None]
+        words = [f"--config.{key}={number.strip()}" for key, number in given if number.strip()]
         trainings.start(name.strip(), config, datasets, [*words, *setting_words(text)])
-        return notice_html(f"{name.strip()} was started."), _choices(trainings, name.strip())
+        return notice_html(f"{name.strip()} was started."), gr.update(
+            choices=list(trainings.runs()), value=name.strip()
+        )
 
     inputs = [form.config, form.datasets, form.name, form.words, *form.numbers]
     form.start.click(start, inputs, [message, watched], **_PRIVATE)
@@ -164,23 +166,21 @@ def _connect_selection(
     timer = gr.Timer(REFRESH_S, active=False)
     timer.tick(**look)
     watched.change(lambda name: gr.Timer(active=bool(name)), watched, timer, **_SILENT).then(**look)
-    tab = get_render_context()
 
     @guarded
-    def opened(name: str | None) -> list[Any]:
-        return [gr.update(choices=trainings.datasets()), _choices(trainings, name), *bundle.fitting()]
+    def opened() -> list[Any]:
+        lists = trainings.datasets(), list(trainings.runs())
+        return [*(gr.update(choices=names) for names in lists), *bundle.fitting()]
 
-    def other_tab(name: str | None, event: gr.SelectData) -> gr.Timer:
-        return gr.Timer(active=bool(name) and event.value == tab.label)
-
+    tab = get_render_context()
     if isinstance(tab, gr.Tab) and isinstance(tab.parent, gr.Tabs):
-        tab.select(opened, watched, [datasets, watched, *bundle.runs], **_SILENT).then(**look)
+        label = tab.label
+
+        def other_tab(name: str | None, event: gr.SelectData) -> gr.Timer:
+            return gr.Timer(active=bool(name) and event.value == label)
+
+        tab.select(opened, None, [datasets, watched, *bundle.runs], **_SILENT).then(**look)
         tab.parent.select(other_tab, watched, timer, **_SILENT)
-
-
-def _choices(trainings: Trainings, name: str | None) -> Any:
-    runs = list(trainings.runs())
-    return gr.update(choices=runs, value=name if name in runs else None)
 
 
 def _chosen(name: str | None) -> str:
@@ -196,7 +196,7 @@ class Form:
     datasets: gr.Dropdown
     config: gr.Dropdown
     name: gr.Textbox
-    numbers: list[gr.Number]
+    numbers: list[gr.Textbox]
     words: gr.Textbox
     start: gr.Button
 
@@ -211,10 +211,8 @@ def _new_training(trainings: Trainings) -> Form:
         config = gr.Dropdown(configs, label="Config and variant", elem_id="config", interactive=True)
         name = gr.Textbox(label="Name", placeholder="speechsplit", max_length=64, elem_id="training-name")
         with gr.Row():
-            numbers = [
-                gr.Number(None, label=label, minimum=0, precision=None if key == "minutes" else 0, min_width=120)
-                for key, label in NUMBERS.items()
-            ]
+            # Text, as an empty `gr.Number` sends 0.
+            numbers = [gr.Textbox(label=label, placeholder="the config's", min_width=120) for label in NUMBERS.values()]
         info = "as on the command line; what is left empty is the config's"
         example = "--config.options.speechsplit=speechsplit --config.options.code=pitch"
         words = gr.Textbox(label="Further settings", info=info, placeholder=example, elem_id="training-settings")

@@ -34,6 +34,10 @@ class Sample:
     suffix: str
     data: bytes
 
+    @property
+    def utterance(self) -> str:
+        return self.tag.rpartition("/")[0]
+
 
 class SampleReader:
     """Reads on in the event files of one work directory at each call."""
@@ -44,12 +48,12 @@ class SampleReader:
         self._newest: dict[str, Sample] = {}
 
     def read(self) -> list[Sample]:
-        """The newest sample of every tag, in the order of the tags."""
+        """The newest sample of every tag; those of an utterance in the order in which they were first made."""
         files = sorted(self._folder.glob("events.out.tfevents.*")) if self._folder.is_dir() else []
         for file in files:
             for event in self._new_events(file):
                 self._take(event)
-        return [self._newest[tag] for tag in sorted(self._newest)]
+        return sorted(self._newest.values(), key=lambda sample: sample.utterance)
 
     def _take(self, event: Any) -> None:
         if event.HasField("session_log") and event.session_log.status == event.session_log.START:

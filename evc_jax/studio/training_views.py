@@ -30,9 +30,10 @@ def table_html(runs: Iterable[WorkDirectory]) -> str:
         return "<p>There is no training yet.</p>"
     head = "".join(f'<th scope="col">{name}</th>' for name in _COLUMN_NAMES)
     body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    table = f"<table><caption>Trainings</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    rows_html = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+    table = f'<table class="evc-table"><caption>Trainings</caption>{rows_html}</table>'
     # The table scrolls by itself on a narrow page, also by keyboard.
-    return f'<div role="region" aria-label="Trainings" tabindex="0" style="overflow-x: auto">{table}</div>'
+    return f'<div role="region" aria-label="Trainings" tabindex="0" class="evc-scroll">{table}</div>'
 
 
 def progress_html(run: WorkDirectory) -> str:
@@ -81,7 +82,7 @@ def losses_png(curves: Curves) -> bytes:
     rows = math.ceil(len(shown) / columns)
     figure = new_figure(4.0 * columns, 0.3 + 1.7 * rows)
     grid = figure.subplots(rows, columns, squeeze=False).flat
-    for axes, (name, splits) in zip(grid, shown, strict=False):
+    for (name, splits), axes in zip(shown, grid, strict=False):
         for split, (steps, values) in splits.items():
             style = "o-" if split == "validation" or len(steps) == 1 else "-"
             axes.plot(steps, values, style, color=COLORS.get(split, DARK_INK), markersize=3, linewidth=1.4, label=split)
@@ -90,7 +91,7 @@ def losses_png(curves: Curves) -> bytes:
         axes.tick_params(colors=DARK_INK, labelsize=8)
         axes.grid(color=DARK_INK, alpha=0.15, linewidth=0.6)
         axes.legend(frameon=False, fontsize=8, labelcolor=DARK_INK)
-    for axes in list(grid):
+    for axes in grid:  # those that are left
         axes.set_axis_off()
     file = io.BytesIO()
     figure.savefig(file, format="png")
@@ -107,8 +108,9 @@ def log_html(text: str) -> str:
     """The last messages of a training."""
     if not text:
         return "<p>It was not started in the studio: its messages are where it was started.</p>"
-    style = "overflow: auto; max-height: 16em; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.85em"
-    return f'<pre role="log" tabindex="0" aria-label="Messages" style="{style}">{html.escape(text)}</pre>'
+    style = "display: flex; flex-direction: column-reverse; overflow: auto; max-height: 16em"  # begins at its end
+    lines = f'<pre style="white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.85em">{html.escape(text)}</pre>'
+    return f'<div role="region" tabindex="0" aria-label="Messages" style="{style}">{lines}</div>'
 
 
 def samples_html(samples: Sequence[Sample], urls: Mapping[str, str]) -> str:
@@ -118,15 +120,15 @@ def samples_html(samples: Sequence[Sample], urls: Mapping[str, str]) -> str:
       samples: see `SampleReader.read`.
       urls: of each sample's file, by tag.
     """
-    parts, last = [], None
+    parts: list[str] = []
+    last = None
     for sample in samples:
-        utterance, _, name = sample.tag.rpartition("/")
-        if utterance != last:
-            parts.append(f"<h4>{html.escape(utterance)}</h4>")
-            last = utterance
-        title = f"{name}, step {sample.step}"
+        if sample.utterance != last:
+            last = sample.utterance
+            parts.append(f"<h3>{html.escape(last)}</h3>")
+        title = f"{sample.tag.rpartition('/')[2]}, step {sample.step}"
         if sample.suffix == ".png":
-            alt = html.escape(f"{utterance}: {title}")
+            alt = html.escape(f"{last}: {title}")
             parts.append(f'<img src="{urls[sample.tag]}" alt="{alt}" style="max-width: 100%; height: auto">')
         else:
             parts.append(player_html(title, urls[sample.tag]))

@@ -15,6 +15,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -46,6 +47,7 @@ class Trainings:
         self.data_dir, self.runs_dir = Path(data_dir), Path(runs_dir)
         self._configs_dir = Path(configs_dir) if configs_dir else Path(evc_jax.__file__).parents[1] / "configs"
         self._children: list[subprocess.Popen] = []
+        self._starting = threading.Lock()
 
     @property
     def runs_name(self) -> str:
@@ -118,7 +120,7 @@ class Trainings:
         Raises:
           EvcError: it runs or is finished, or a setting is wrong.
         """
-        with self._without_paths():
+        with self._starting, self._without_paths():
             run = self.run(name)
             if run.process is not None:
                 raise TrainingError(f"The training {name} runs already.")

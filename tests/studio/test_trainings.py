@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -245,3 +246,17 @@ def test_curves_leave_out_the_machine_and_what_is_no_number():
     assert list(curves) == ["loss", "accuracy"]
     assert curves["loss"] == {"train": ([1], [100.0]), "validation": ([2], [1.0])}
     assert "loss validation 1 at step 2" in losses_html(records) and losses_html([]) == ""
+
+
+def test_the_tab_says_what_is_missing(tmp_path):
+    gr = pytest.importorskip("gradio")
+    from evc_jax.studio import train_tab
+
+    settings = SimpleNamespace(data_dir="none", runs_dir=str(tmp_path / "runs"), configs_dir=str(tmp_path))
+    with gr.Blocks() as page, gr.Tabs(), gr.Tab("Train"):
+        train_tab.build(SimpleNamespace(settings=settings, outputs=None))
+    shown = str(page.get_config_file()["components"])
+    assert "evc prepare ravdess FOLDER" in shown and "There are no configs beside the package" in shown
+    assert "There is no training yet." in shown and str(tmp_path) not in shown
+    named = [each["props"] for each in page.get_config_file()["components"] if each["type"] in ("dropdown", "textbox")]
+    assert all(props["label"] for props in named)
