@@ -19,16 +19,17 @@ from evc_jax.errors import ConfigError
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 
-# What libsndfile reads, and what is looked for inside a folder; a file that is named itself is always tried.
+# What `audio.decoding` reads, and what is looked for inside a folder; a file that is named itself is always tried.
 RECORDING_SUFFIXES = (
     *(".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc"),
     *(".au", ".snd", ".caf", ".w64", ".rf64", ".sph"),
+    # By way of FFmpeg; of a video its audio track.
+    *(".m4a", ".m4b", ".aac", ".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".webm", ".mka", ".mkv", ".wma", ".wmv", ".amr"),
+    *(".ac3", ".alac", ".ape", ".dsf", ".dts", ".mpc", ".ra", ".spx", ".tak", ".tta", ".wv"),
 )
-# Recordings that libsndfile cannot read: a search reports them.
-UNREAD_SUFFIXES = (
-    *(".m4a", ".m4b", ".aac", ".mp4", ".wma", ".webm", ".mka", ".amr", ".3gp", ".ape", ".wv", ".tta"),
-    *(".ac3", ".dts", ".alac", ".dsf", ".mpc", ".spx", ".ra"),
-)
+RECORDING_KINDS = "WAV, FLAC, MP3, OGG, M4A, WebM or other"
+# Recordings that are encrypted: a search reports them.
+UNREAD_SUFFIXES = (".aa", ".aax", ".m4p", ".ds2")
 UNREAD_FORMAT, BROKEN_LINK, UNREAD_FOLDER = "format that is not read", "broken link", "folder without permission"
 _NAMED_FILES = 3
 # Half of a pair in UTF-16, as JSON may hold it; between them are the stand-ins for bytes that are no UTF-8.

@@ -31,12 +31,17 @@ def test_every_suffix_in_any_case_and_at_any_depth(tmp_path):
     assert len(names(tmp_path, depth=3)) == len(RECORDING_SUFFIXES) and names(tmp_path, max_depth=2) == ["1.wav"]
 
 
-def test_libsndfile_reads_every_suffix():
+def test_libsndfile_or_ffmpeg_reads_every_suffix():
     soundfile = pytest.importorskip("soundfile")
     formats = {f".{name.lower()}" for name in soundfile.available_formats()}
     others = {".oga": "OGG", ".opus": "OGG", ".aif": "AIFF", ".aifc": "AIFF", ".snd": "AU", ".sph": "NIST"}
     assert set(others.values()) <= set(soundfile.available_formats())
-    assert set(RECORDING_SUFFIXES) <= formats | set(others)
+    read = formats | set(others)
+    by_ffmpeg = pytest.importorskip("av").formats_available
+    names = {".m4b": "m4a", ".m4v": "mov", ".mka": "matroska", ".mkv": "matroska", ".wma": "asf", ".wmv": "asf"}
+    names |= {".alac": "m4a", ".ra": "rm", ".spx": "ogg"}
+    left = set(RECORDING_SUFFIXES) - read
+    assert {names.get(suffix, suffix[1:]) for suffix in left} <= {one for each in by_ffmpeg for one in each.split(",")}
 
 
 def test_links_are_followed_and_each_file_counts_once(tmp_path):
@@ -54,16 +59,16 @@ def test_links_are_followed_and_each_file_counts_once(tmp_path):
 
 
 def test_what_is_passed_over_is_counted_and_named(tmp_path):
-    touch(tmp_path, "1.wav", *(f"b/{i}.m4a" for i in range(5)), "c.WMA")
+    touch(tmp_path, "1.wav", *(f"b/{i}.aax" for i in range(5)), "c.M4P")
     (tmp_path / "gone.flac").symlink_to("nowhere")
     os.mkfifo(tmp_path / "pipe.wav")
     found = find_recordings(tmp_path)
     assert [file.name for file in found.files] == ["1.wav"]
     assert passed_over_lines(found.passed_over, tmp_path) == [
         "passed over: 1 (broken link: gone.flac)",
-        "passed over: 6 (format that is not read: b/0.m4a, b/1.m4a, b/2.m4a, ...)",
+        "passed over: 6 (format that is not read: b/0.aax, b/1.aax, b/2.aax, ...)",
     ]
-    with pytest.raises(ConfigError, match=r"holds no recordings \(.wav, .*\); passed over: 5 .*m4a.*; give another"):
+    with pytest.raises(ConfigError, match=r"holds no recordings \(.wav, .*\); passed over: 5 .*aax.*; give another"):
         recordings_in(tmp_path / "b")
 
 

@@ -18,7 +18,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from evc_jax.audio.containers import container_blocks
 from evc_jax.errors import AudioError, AudioWarning
+from evc_jax.files import RECORDING_KINDS
 
 BLOCK_VALUES = 2**18
 _LENGTH_OPEN = 2**62  # libsndfile's number of frames is beyond it where the header states none
@@ -50,8 +52,12 @@ def read_blocks(
     with _open(source) as file:
         replaced, stated = _without_length(file)
         decoded, damage, rate_hz, shortened = 0, None, 0, None
+        sound = _open_sound(file, replaced)
+        if sound is None:
+            yield from container_blocks(file, name, block_values)
+            return
         try:
-            with soundfile.SoundFile(_PatchedFile(file, replaced)) as sound:
+            with sound:
                 rate_hz, stated = sound.samplerate, stated or sound.frames
                 shortened = _CUT_SHORT.search(sound.extra_info)
                 for block in _decode(sound, max(1, block_values // sound.channels)):
@@ -60,7 +66,7 @@ def read_blocks(
         except (soundfile.SoundFileError, OSError, TypeError) as error:
             damage = error
     if damage is not None and not decoded:
-        raise AudioError(f"{name} cannot be read as audio; give a WAV, FLAC, OGG or MP3 recording.") from damage
+        raise AudioError(f"{name} cannot be read as audio; give a {RECORDING_KINDS} recording.") from damage
     if shortened and shortened["stated"] in ("0", "4294967295"):
         warnings.warn(AudioWarning(f"{name} was not closed; {decoded / rate_hz:.2f} s were read."), stacklevel=2)
     elif damage is not None or shortened or decoded < stated < _LENGTH_OPEN:
@@ -80,6 +86,15 @@ def stated_length(path: str | os.PathLike) -> tuple[int, int]:
             return sound.frames, sound.samplerate
     blocks = [(0, 1), *((len(block), rate_hz) for block, rate_hz in read_blocks(path))]
     return sum(samples for samples, _ in blocks), blocks[-1][1]
+
+
+def _open_sound(file: io.IOBase, replaced: Mapping[int, int]):
+    """The file as libsndfile opens it, or None where it cannot."""
+    import soundfile
+
+    with contextlib.suppress(soundfile.SoundFileError, OSError, TypeError):
+        return soundfile.SoundFile(_PatchedFile(file, replaced))
+    return None
 
 
 def _without_length(file: io.IOBase) -> tuple[dict[int, int], int]:

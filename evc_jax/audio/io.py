@@ -29,7 +29,7 @@ PCM_SCALE = 32767.0
 
 
 def load(source: str | os.PathLike | io.IOBase, sample_rate_hz: int) -> Float[np.ndarray, " S"]:
-    """Reads a recording of any format, rate and channel count that libsndfile knows.
+    """Reads a recording of any format, rate and channel count that libsndfile or FFmpeg knows.
 
     Args:
       source: a path, or an open binary file, which may be a pipe.
@@ -52,7 +52,7 @@ class AudioReader:
     """A recording that can be read as often as needed.
 
     Attributes:
-      source: the path of a file that libsndfile reads, a seekable binary file, or samples [S] or [S, channels].
+      source: the path of a recording, a seekable binary file, or samples [S] or [S, channels].
       rate_hz: the rate of the samples; a file states its own.
 
     Raises:

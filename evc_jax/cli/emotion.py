@@ -33,7 +33,7 @@ LINE = "{:<11}{:<12}{:<32}{:<10}{}"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
-    inputs = "recordings (WAV, FLAC, MP3, OGG, ...) and folders; - is standard input"
+    inputs = "recordings (WAV, FLAC, MP3, M4A, WebM, ...) and folders; - is standard input"
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help=inputs)
     neutral = "recordings and folders of the speaker of all inputs, speaking neutrally"
     parser.add_argument("--neutral", nargs="+", default=[], metavar="RECORDING", help=neutral)

@@ -125,7 +125,7 @@ def _add_shared(parser: argparse.ArgumentParser, *names: str) -> None:
 
 def _add_convert(commands) -> None:
     parser = _add(commands, "convert", "convert recordings", convert.CONVERT_EPILOG)
-    inputs = "recordings (WAV, FLAC, MP3, OGG, ...) and folders; - is standard input"
+    inputs = "recordings (WAV, FLAC, MP3, M4A, WebM, ...) and folders; - is standard input"
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help=inputs)
     output = "a .wav or .flac file for one recording, - for WAV to standard output, else a folder for all"
     parser.add_argument("-o", "--output", required=True, help=output)

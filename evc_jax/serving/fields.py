@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from evc_jax.conversion.options import OPTIONS, Option
 from evc_jax.errors import ConfigError
+from evc_jax.files import RECORDING_KINDS
 from evc_jax.serving.field_types import CurveField, Field, MixtureField, NumberField, RecordingField, TrackField, shown
 from evc_jax.serving.recordings import Container
 
@@ -107,7 +108,7 @@ def _option_field(option: Option, name: str) -> Field:
     return kinds.get(option.name, kind)(option, name)
 
 
-def _recording(name: str, text: str = "WAV, FLAC, OGG or MP3", many: bool = False, required: bool = False) -> Field:
+def _recording(name: str, text: str = RECORDING_KINDS, many: bool = False, required: bool = False) -> Field:
     return RecordingField(Option(name, bytes, None, text), many=many, required=required)
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from evc_jax.audio.io import AudioReader, to_mono, write_blocks
 from evc_jax.errors import AudioError
+from evc_jax.files import RECORDING_KINDS
 
 MIN_RATE_HZ, MAX_RATE_HZ = 1000, 192_000
 Container = Literal["wav", "flac"]
@@ -22,9 +23,10 @@ class TooLongError(AudioError):
 
 
 def decode(data: bytes, sample_rate_hz: int, max_seconds: float) -> Float[np.ndarray, " S"]:
-    """Reads a recording of any format that libsndfile knows; the samples are those of `io.load`.
+    """Reads a recording of any format that `io.load` knows; the samples are the same.
 
-    Memory stays within that of `max_seconds` of stereo: no size that a header declares is allocated.
+    Memory stays within that of `max_seconds` of stereo: no size that a header declares is allocated. FFmpeg's process
+    beside it (`audio.containers`) is limited to 1 GB.
 
     Raises:
       TooLongError: it lasts longer than `max_seconds`.
@@ -33,7 +35,7 @@ def decode(data: bytes, sample_rate_hz: int, max_seconds: float) -> Float[np.nda
     try:
         whole = AudioReader(io.BytesIO(data)).read(max_seconds, MAX_CHANNELS_IN_MEMORY * max_seconds * MAX_RATE_HZ)
     except OverflowError as error:
-        raise AudioError("the upload cannot be read as audio; send a WAV, FLAC, OGG or MP3 recording.") from error
+        raise AudioError(f"the upload cannot be read as audio; send a {RECORDING_KINDS} recording.") from error
     if whole is None:
         raise TooLongError(
             f"the recording lasts longer than {max_seconds:g} s, or has many channels; send less at a time."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from evc_jax.conversion.options import OPTIONS, ConversionOptions, Option, optio
 from evc_jax.conversion.requested_voice import EMBEDDING_VOICE, ORIGINAL_VOICE, SAMPLED_VOICE, SEXES, embedding_text
 from evc_jax.conversion.settings import ORIGIN
 from evc_jax.errors import ConfigError
+from evc_jax.studio.events import PRIVATE
 from evc_jax.studio.players import notice_html
 from evc_jax.studio.recordings import recording_input
 from evc_jax.studio.session import Studio
@@ -63,7 +65,7 @@ class Controls:
             for name in _MORE:
                 self.numbers[name] = _component(_BY_NAME[name], studio)
             reset = gr.Button("All controls back to their defaults", size="sm")
-        reset.click(lambda: self.values_of({}), None, self.components, queue=False, api_visibility="private")
+        reset.click(lambda: self.values_of({}), None, self.components, queue=False, **PRIVATE)
 
     @property
     def components(self) -> list[Any]:
@@ -91,13 +93,16 @@ class Controls:
                 gr.Slider(0, 1, 0, step=0.01, label=name.capitalize(), elem_id=f"mix-{name}") for name in self.emotions
             ]
         self.numbers["keep_timing"] = _component(_BY_NAME["keep_timing"])
-        private: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
-        self.emotion.input(self._weights_of, self.emotion, self.weights, **private)
+        # In the browser, as a press of Convert may follow at once.
+        names = json.dumps([AS_IT_IS, *self.emotions])
+        to_weights = f"emotion => {names}.slice(1).map(name => name === emotion ? 1 : 0)"
+        to_emotion = (
+            "(...weights) => { const used = weights.flatMap((weight, i) => weight > 0 ? [i + 1] : []);"
+            f" return used.length > 1 ? null : {names}[used[0] ?? 0]; }}"
+        )
+        self.emotion.input(None, self.emotion, self.weights, js=to_weights, **PRIVATE)
         for slider in self.weights:
-            slider.release(self._emotion_of, self.weights, self.emotion, **private)
-
-    def _weights_of(self, emotion: str | None) -> list[float]:
-        return [float(name == emotion) for name in self.emotions]
+            slider.input(None, self.weights, self.emotion, js=to_emotion, **PRIVATE)
 
     def _emotion_of(self, *weights: float) -> str | None:
         """The button of the mixer's position; None where it is a mixture."""
@@ -139,10 +144,10 @@ class Controls:
             list(groups.values()),
             queue=False,
             show_progress="hidden",
-            api_visibility="private",
+            **PRIVATE,
         )
         # The next one in order, so that a voice that was liked is found again.
-        another.click(lambda seed: int(seed or 0) + 1, self.seed, self.seed, queue=False, api_visibility="private")
+        another.click(lambda seed: int(seed or 0) + 1, self.seed, self.seed, queue=False, **PRIVATE)
 
     def options(self, values: tuple[Any, ...], **instead: Any) -> ConversionOptions:
         """What the values of `components` ask for; `instead` are options that come from elsewhere.

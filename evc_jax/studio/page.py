@@ -8,7 +8,8 @@ import gradio as gr
 
 from evc_jax import __version__
 from evc_jax.files import ASSETS
-from evc_jax.studio import convert_tab
+from evc_jax.studio import batch_tab, convert_tab, evaluate_tab, transfer_tab
+from evc_jax.studio.events import PRIVATE
 from evc_jax.studio.recordings import recording_input
 from evc_jax.studio.session import Studio
 
@@ -32,8 +33,15 @@ def make_page(studio: Studio) -> gr.Blocks:
     with gr.Blocks(title="evc studio", analytics_enabled=False, delete_cache=(min(600, keep_s), keep_s)) as page:
         gr.HTML(f"<h1>evc studio</h1><p class='evc-notice'>{CONSENT}</p>", js_on_load=None)
         source = _source(studio)
-        with gr.Tabs(), gr.Tab("Convert"):
-            convert_tab.build(studio, source)
+        with gr.Tabs():
+            with gr.Tab("Convert"):
+                controls = convert_tab.build(studio, source)
+            with gr.Tab("Transfer"):
+                transfer_tab.build(studio, source)
+            with gr.Tab("Batch"):
+                batch_tab.build(studio, controls)
+            with gr.Tab("Evaluate"):
+                evaluate_tab.build(studio)
         gr.HTML(f"<p class='evc-notice'>evc_jax {__version__}</p>", js_on_load=None)
     page.queue(max_size=studio.settings.queue, default_concurrency_limit=studio.settings.workers)
     return page
@@ -44,5 +52,5 @@ def _source(studio: Studio) -> gr.Audio:
     with gr.Group():
         source = recording_input("Your recording", "source")
         example = gr.Button("Use the example recording", size="sm")
-    example.click(lambda: str(ASSETS / "demo.wav"), None, source, api_visibility="private")
+    example.click(lambda: str(ASSETS / "demo.wav"), None, source, **PRIVATE)
     return source

@@ -53,11 +53,11 @@ def test_earlier_outputs_inside_the_input_folder_are_no_inputs(folder):
 
 
 def test_what_is_passed_over_is_counted_and_named(folder):
-    for name in ("c.m4a", "deep/d.wma"):
+    for name in ("c.aax", "deep/d.m4p"):
         (folder / "in" / name).touch()
     lines = []
     assert len(batch.plan_outputs(["in"], "out", log=lines.append)) == 4
-    assert lines == ["in: passed over: 2 (format that is not read: c.m4a, deep/d.wma)"]
+    assert lines == ["in: passed over: 2 (format that is not read: c.aax, deep/d.m4p)"]
 
 
 def test_a_missing_recording_is_left_to_the_conversion(folder):

@@ -11,6 +11,7 @@ import warnings
 import numpy as np
 import pytest
 import soundfile
+from support.containers import as_container
 from support.tiny_bundles import tone
 
 from evc_jax.cli.commands import main
@@ -75,6 +76,23 @@ def test_recordings_of_all_kinds(evc, tmp_path, name, options):
     assert abs(info.duration - seconds) < 0.1
 
 
+def test_recordings_of_phones_and_browsers(evc, tmp_path):
+    pytest.importorskip("av")
+    (tmp_path / "in").mkdir()
+    write(tmp_path / "in" / "a.wav")
+    for name, container, codec in (("a.m4a", "ipod", "aac"), ("b.webm", "webm", "libopus")):
+        (tmp_path / "in" / name).write_bytes(as_container(tone(1.0, 48000), 48000, container, codec))
+    code, _, errors = evc("in/a.m4a", "--voice", "in/b.webm", "-o", "out.wav")
+    assert (code, errors) == (0, []) and soundfile.info(tmp_path / "out.wav").frames == 16000
+    code, _, errors = evc("in", "-o", "out")
+    assert (code, errors) == (0, [])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a-2.wav", "a.wav", "b.wav"]
+    (tmp_path / "cut.m4a").write_bytes((tmp_path / "in" / "a.m4a").read_bytes()[:5000])
+    assert evc("cut.m4a", "-o", "no.wav") == (2, "", [
+        "evc convert: cut.m4a cannot be read as audio; give a WAV, FLAC, MP3, OGG, M4A, WebM or other recording."
+    ])  # fmt: skip
+
+
 def make_unusable(folder):
     soundfile.write(folder / "silence.wav", np.zeros(16000), 16000)
     (folder / "empty.wav").touch()
@@ -107,10 +125,10 @@ def test_bad_files_do_not_stop_the_others(evc, tmp_path):
 def test_what_is_passed_over_is_named(evc, tmp_path):
     (tmp_path / "in").mkdir()
     write(tmp_path / "in" / "good.wav")
-    (tmp_path / "in" / "phone.m4a").touch()
+    (tmp_path / "in" / "book.aax").touch()
     code, out, errors = evc("in", "-o", "out")
     assert code == 0 and len(out.splitlines()) == 1
-    assert errors == ["evc convert: in: passed over: 1 (format that is not read: phone.m4a)"]
+    assert errors == ["evc convert: in: passed over: 1 (format that is not read: book.aax)"]
 
 
 def test_a_warning_about_a_recording_is_one_line(evc, tmp_path):

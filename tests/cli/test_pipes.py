@@ -8,6 +8,7 @@ import threading
 import numpy as np
 import pytest
 import soundfile
+from support.containers import as_container
 from support.tiny_bundles import tone
 from support.uploads import as_bytes
 
@@ -39,6 +40,12 @@ def test_a_recording_goes_through_pipes(evc, tmp_path):
     assert code == 0 and "s of sound" in errors
     assert sent == (tmp_path / "out.wav").read_bytes()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["in.wav", "out.wav"]
+
+
+def test_a_phone_s_recording_goes_through_a_pipe(evc):
+    pytest.importorskip("av")
+    code, sent, _ = evc("-", "-o", "-", given=as_container(tone(1.0), 16000, "ipod", "aac"))
+    assert code == 0 and soundfile.info(io.BytesIO(sent)).frames == 16000
 
 
 def test_a_named_pipe_is_read(evc, tmp_path):

@@ -4,6 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from support.containers import as_container
 from support.tiny_bundles import tone
 from support.uploads import as_bytes, flac_bomb, hostile
 
@@ -27,6 +28,15 @@ def test_samples_are_those_of_the_file(tmp_path, container, rate_hz, channels, o
     data = as_bytes(np.stack([tone(7.0, rate_hz, seed=i) for i in range(channels)], -1), rate_hz, container, **options)
     (tmp_path / "file").write_bytes(data)
     np.testing.assert_array_equal(decode(data, 16000, 10), audio_io.load(tmp_path / "file", 16000))
+
+
+def test_recordings_of_a_browser(tmp_path):
+    pytest.importorskip("av")
+    data = as_container(tone(7.0, 48000), 48000, "webm", "libopus")
+    (tmp_path / "file").write_bytes(data)
+    np.testing.assert_array_equal(decode(data, 16000, 10), audio_io.load(tmp_path / "file", 16000))
+    with pytest.raises(TooLongError, match="lasts longer than 5 s"):
+        decode(data, 16000, 5)
 
 
 @pytest.mark.parametrize("container", ["wav", "flac"])

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
+from support.containers import as_container
 from support.tiny_bundles import tiny_converter, tone
 from support.uploads import as_bytes, conversion, converted_file, difference_db, hostile, recording
 
@@ -50,6 +51,16 @@ def test_answers_are_those_of_the_converter(client, tmp_path):
     for answer, wanted in zip(together, expected, strict=True):
         assert answer.status_code == 200, answer.text
         assert_within_rounding(answer.content, wanted)
+
+
+def test_uploads_of_a_browser(client, tmp_path):
+    pytest.importorskip("av")
+    data = as_container(tone(0.9, 48000), 48000, "webm", "libopus")
+    answer = client.convert(data, emotion="happy")
+    assert answer.status_code == 200, answer.text
+    assert_within_rounding(answer.content, converted_file(tiny_converter(), tmp_path, data, emotion="happy"))
+    refused = client.convert(data[:100])
+    assert refused.status_code == 422 and "cannot be read as audio; give a WAV" in refused.text
 
 
 def test_rendering_from_the_source_with_nothing_asked_answers_with_the_recording_itself(client):

@@ -35,7 +35,7 @@ def messy_speech(tmp_path_factory):
     soundfile.write(folder / "silence.wav", np.zeros(5 * RATE_HZ), RATE_HZ)
     soundfile.write(folder / "hum.wav", 0.1 * np.sin(np.arange(5 * 8000) / 20), 8000)
     (folder / "broken.wav").write_text("no sound")
-    (folder / "phone.m4a").write_text("of a format that is not read")
+    (folder / "book.aax").write_text("of a format that is not read")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(own_speech, "MIN_SPEECH_S", 20.0)
         inputs = [str(folder), str(folder / "0.wav")]
@@ -118,7 +118,7 @@ def test_a_messy_folder_becomes_pieces_of_speech(messy_speech):
     for piece in [*found.training, *found.held_out]:
         assert 1.0 * RATE_HZ <= len(piece.audio) <= 10.1 * RATE_HZ and (piece.f0_hz > 0).any()
     assert len(lines) == 4
-    for name in ("silence.wav", "hum.wav", "broken.wav", "phone.m4a"):
+    for name in ("silence.wav", "hum.wav", "broken.wav", "book.aax"):
         assert sum(name in line for line in lines) == 1
 
 

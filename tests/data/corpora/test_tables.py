@@ -100,5 +100,5 @@ def test_folders_of_speakers_and_emotions_may_be_links(tmp_path):
 
 
 def test_a_corpus_of_unread_formats_says_so(tmp_path):
-    with pytest.raises(DataError, match=r"no recordings in the layout of folder; .*: 1 \(format .*1.m4a\)"):
-        read_corpus("folder", touch(tmp_path, "anna/sad/1.m4a"))
+    with pytest.raises(DataError, match=r"no recordings in the layout of folder; .*: 1 \(format .*1.aax\)"):
+        read_corpus("folder", touch(tmp_path, "anna/sad/1.aax"))

@@ -263,7 +263,7 @@ def test_names_that_are_not_utf8_and_what_is_passed_over(tmp_path):
     write_buzz(root / os.fsdecode(b"J\xf6rg/happy/\xe8t\xe8.wav"))
     write_buzz(root / "anna/sad/1.aiff")
     (root / "anna/sad/2.wav").write_text("no audio")
-    touch(root, "anna/sad/2.m4a", "anna/3.wav")
+    touch(root, "anna/sad/2.aax", "anna/3.wav")
     listing = list_corpus("folder", root, "folder")
     names = sorted(u.utterance_id for u in listing.utterances)
     assert len(set(names)) == 4 and all(name.encode() for name in names)
@@ -275,7 +275,7 @@ def test_names_that_are_not_utf8_and_what_is_passed_over(tmp_path):
     lines = str(report).splitlines()
     assert lines[0].endswith("0 unusable -> " + printable(report.path)) and lines[0].encode()
     assert lines[1:] == [
-        "  passed over: 1 (format that is not read: anna/sad/2.m4a)",
+        "  passed over: 1 (format that is not read: anna/sad/2.aax)",
         "  passed over: 1 (not in the layout: anna/3.wav)",
     ]
     records = [record for split in report.counts for record in open_split(out, "folder", split)]

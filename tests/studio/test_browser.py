@@ -1,0 +1,229 @@
+"""The studio as people use it, in headless Chromium."""
+
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import soundfile
+
+from evc_jax.cli.commands import main
+from evc_jax.files import ASSETS
+
+DEMO = ASSETS / "demo.wav"
+DEMO_S = soundfile.info(DEMO).duration
+
+
+def decoded(data):
+    samples, rate_hz = soundfile.read(io.BytesIO(data))
+    return samples, len(samples) / rate_hz
+
+
+def test_a_conversion_sounds_and_its_settings_replay_it(page, look, tmp_path):
+    look.upload(page)
+    page.get_by_label("angry", exact=True).check()
+    page.locator("#strength input[type=number]").fill("1.2")
+    look.wait_for_new(page, "#result", "#convert")
+    (source_s, source), (result_s, result) = look.sounds(page, "#result")
+    assert source_s == pytest.approx(DEMO_S, abs=0.01) and decoded(source)[1] == pytest.approx(DEMO_S, abs=0.01)
+    samples, duration_s = decoded(result)
+    assert result_s == pytest.approx(duration_s, abs=0.01) and 0.7 * DEMO_S < duration_s < 1.4 * DEMO_S
+    assert np.sqrt(np.mean(samples**2)) > 0.01
+    assert page.locator("#picture img").evaluate("img => img.decode().then(() => img.naturalWidth)") > 500
+    with page.expect_download() as download:
+        page.get_by_text("Settings", exact=True).click()
+    settings = tmp_path / download.value.suggested_filename
+    download.value.save_as(settings)
+    assert json.loads(settings.read_text())["emotion"] == {"angry": 1.0}
+    assert main(["convert", str(DEMO), "--settings", str(settings), "-o", str(tmp_path / "again.wav")]) == 0
+    assert (tmp_path / "again.wav").read_bytes() == result
+    assert b"synthetic speech, evc_jax" in result
+
+
+def test_a_microphone_records_what_is_converted(page, look):
+    page.locator("#source").get_by_label("Record audio").click()
+    page.locator("#source").get_by_role("button", name="Record").click()
+    page.wait_for_timeout(2500)
+    page.locator("#source").get_by_role("button", name="Stop").click()
+    page.wait_for_selector("#source audio")
+    page.get_by_label("sad", exact=True).check()
+    look.wait_for_new(page, "#result", "#convert")
+    _, (duration_s, result) = look.sounds(page, "#result")
+    samples, _ = decoded(result)
+    assert 1.0 < duration_s < 6.0 and np.sqrt(np.mean(samples**2)) > 0.003
+
+
+def test_one_key_switches_between_source_and_result(page, look):
+    look.upload(page)
+    page.locator("#rate input[type=number]").fill("0.8")
+    look.wait_for_new(page, "#result", "#convert")
+    look.sounds(page, "#result")
+    states = "[...document.querySelectorAll('#result audio')].map(a => [a.paused, a.currentTime / a.duration])"
+    page.locator("#result").click(position={"x": 2, "y": 2})
+    page.keyboard.press("b")
+    page.wait_for_function(f"({states})[0][1] > 0.05")
+    page.keyboard.press("b")
+    page.wait_for_timeout(100)
+    (source_paused, source_at), (result_paused, result_at) = page.evaluate(states)
+    assert source_paused and not result_paused and result_at == pytest.approx(source_at, abs=0.15)
+    assert result_at > 0.04
+    page.keyboard.press("Escape")
+    assert all(paused for paused, _ in page.evaluate(states))
+
+
+def test_a_new_voice_and_a_mixture_are_kept_as_a_preset(page, look, open_page):
+    look.upload(page)
+    page.get_by_text("Mixer", exact=True).click()
+    for name, share in {"happy": "0.6", "surprised": "0.3"}.items():
+        page.locator(f"#mix-{name} input[type=number]").fill(share)
+    assert page.locator("#emotion input:checked").count() == 0
+    page.get_by_label("A new voice", exact=True).check()
+    page.get_by_label("male", exact=True).check()
+    page.click("#another-voice")
+    page.wait_for_function("document.querySelector('#seed input').value === '1'")
+    look.wait_for_new(page, "#result", "#convert")
+    settings = page.request.get(page.locator("#result a", has_text="Settings").evaluate("a => a.href")).json()
+    assert settings["voice"] == "sampled:male" and settings["seed"] == 1
+    assert settings["emotion"] == pytest.approx({"happy": 2 / 3, "surprised": 1 / 3})
+    page.get_by_text("Presets", exact=True).click()
+    page.locator("#preset-name textarea, #preset-name input").fill("bright")
+    page.click("#save-preset")
+    page.wait_for_function("document.querySelector('#preset input').value === 'bright'")
+    page.reload()
+    page.wait_for_selector("#convert")
+    page.get_by_text("Presets", exact=True).click()
+    page.locator("#preset input").click()
+    page.get_by_role("option", name="bright").click()
+    page.click("#load-preset")
+    page.wait_for_function("document.querySelector('#seed input')?.value === '1'")
+    page.get_by_text("Mixer", exact=True).click()
+    assert page.locator("#mix-happy input[type=number]").input_value() == "0.667"
+    assert page.get_by_label("A new voice", exact=True).is_checked()
+
+
+def test_a_voice_and_an_emotion_of_other_recordings(page, look):
+    look.upload(page)
+    page.get_by_label("Of another recording", exact=True).check()
+    look.upload(page, ASSETS / "voice_male.flac", "#reference")
+    page.get_by_text("Emotion from a recording", exact=True).click()
+    look.upload(page, ASSETS / "voice_female.flac", "#acted")
+    page.click("#take-emotion")
+    page.wait_for_selector("#found-emotion p")
+    assert "The mixer has these shares now." in page.inner_text("#found-emotion")
+    look.wait_for_new(page, "#result", "#convert")
+    settings = page.request.get(page.locator("#result a", has_text="Settings").evaluate("a => a.href")).json()
+    assert settings["voice"].startswith("embedding:") and sum(settings["emotion"].values()) == pytest.approx(1)
+
+
+def test_errors_are_the_sentences_of_the_command_line(page, look, tmp_path):
+    assert look.refusal(page, "#convert") == "There is no recording; record one, upload one, or use the example."
+    broken, long = tmp_path / "broken.wav", tmp_path / "long.flac"
+    broken.write_bytes(b"no recording" * 100)
+    soundfile.write(long, np.zeros(31 * 8000), 8000)
+    for file, words in (broken, "broken.wav cannot be read as audio"), (long, "the studio takes up to 30 s"):
+        page.set_input_files("#source input[type=file]", file)
+        page.wait_for_selector("#source audio")
+        sentence = look.refusal(page, "#convert")
+        assert words in sentence and "/" not in sentence
+        page.locator("#source").get_by_label("Clear").click()
+    look.upload(page)
+    page.get_by_label("Of another recording", exact=True).check()
+    assert "no recording of the other voice" in look.refusal(page, "#convert")
+    page.get_by_label("The recording's own", exact=True).check()
+    page.get_by_text("Presets", exact=True).click()
+    assert "The preset has no name" in look.refusal(page, "#save-preset")
+    theirs = tmp_path / "theirs.settings.json"
+    theirs.write_text(json.dumps({"voice": "/etc/passwd"}))
+    page.set_input_files("#settings-file input[type=file]", theirs)
+    page.locator(".toast-text").wait_for()
+    assert page.locator(".toast-text").inner_text() == "The voice 'passwd' is not here; upload its recording."
+
+
+def test_transfer(page, look):
+    look.upload(page)
+    look.tab(page, "Transfer")
+    assert "no other recording" in look.refusal(page, "#transfer")
+    look.upload(page, ASSETS / "voice_male.flac", "#target")
+    page.get_by_label("Rhythm", exact=True).uncheck()
+    page.get_by_label("Pitch", exact=True).uncheck()
+    assert look.refusal(page, "#transfer") == "Nothing is ticked; tick rhythm, pitch or timbre."
+    page.get_by_label("Timbre", exact=True).check()
+    look.wait_for_new(page, "#transfer-result", "#transfer", 3)
+    found = look.sounds(page, "#transfer-result")
+    assert found[2][0] == pytest.approx(DEMO_S, abs=0.05)
+    page.wait_for_selector("#transfer-picture img")
+
+
+def test_a_batch_becomes_one_zip_file(page, look, tmp_path):
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"no recording" * 100)
+    page.locator("#pitch-shift input[type=number]").fill("2")
+    look.tab(page, "Batch")
+    assert "There are no recordings" in look.refusal(page, "#convert-all")
+    page.set_input_files("#batch-files input[type=file]", [DEMO, broken, ASSETS / "voice_male.flac"])
+    page.get_by_text("broken", exact=False).first.wait_for()
+    page.click("#convert-all")
+    page.get_by_text("2 of 3 recordings were converted").wait_for()
+    assert page.locator(".evc-error").inner_text().startswith("broken.wav")
+    with page.expect_download() as download:
+        page.get_by_text("Download all").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert sorted(archive.namelist()) == ["batch.settings.json", "demo.wav", "voice_male.wav"]
+        assert json.loads(archive.read("batch.settings.json"))["pitch_shift"] == 2
+        assert decoded(archive.read("demo.wav"))[1] == pytest.approx(DEMO_S, abs=0.01)
+
+
+def test_two_users_at_once_get_their_own_results(open_page, look):
+    pages = [open_page(), open_page()]
+    for page, rate in zip(pages, ("0.5", "2"), strict=True):
+        look.upload(page)
+        page.locator("#rate input[type=number]").fill(rate)
+    for page in pages:
+        page.click("#convert")
+    for page, factor in zip(pages, (2, 0.5), strict=True):
+        page.wait_for_selector("#picture img")
+        assert look.sounds(page, "#result")[1][0] == pytest.approx(factor * DEMO_S, abs=0.05)
+
+
+def test_a_keyboard_is_enough(page, look):
+    def tab_to(matches):
+        for _ in range(80):
+            page.keyboard.press("Tab")
+            if page.evaluate(f"(e => {matches})(document.activeElement)"):
+                return
+        raise AssertionError(f"no focus on {matches}")
+
+    tab_to("e.innerText === 'Use the example recording'")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#source audio")
+    tab_to("e.type === 'radio' && e.closest('#emotion')")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#emotion input:checked").input_value() == "calm"
+    tab_to("e.id === 'convert'")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#result audio")
+    page.keyboard.press("b")
+    page.wait_for_function("[...document.querySelectorAll('#result audio')].some(audio => !audio.paused)")
+
+
+def test_a_phone_shows_every_tab_within_its_width(open_page, look):
+    page = open_page(390, 844, has_touch=True)
+    look.upload(page)
+    page.get_by_label("happy", exact=True).check()
+    look.wait_for_new(page, "#result", "#convert")
+    page.wait_for_selector("#picture img")
+    overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert page.evaluate(overflow) <= 0
+    for name in ("Transfer", "Batch", "Evaluate"):
+        if not page.get_by_role("tab", name=name, exact=True).is_visible():
+            page.locator(".overflow-menu button").first.click()
+        look.tab(page, name)
+        assert page.evaluate(overflow) <= 0, name
+
+
+def test_the_evaluation_of_the_bundle_is_shown(page, look):
+    look.tab(page, "Evaluate")
+    page.get_by_text("Emotion recognised").first.wait_for()
+    assert page.locator("#evaluation table").count() > 5
