@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -46,12 +45,15 @@ def wait_until(holds):
         time.sleep(0.05)
 
 
-def test_a_training_is_watched_stopped_resumed_and_bundled(tmp_path, tiny_bundle, trainings):
+def test_a_training_of_the_command_line_is_watched_stopped_resumed_and_bundled(tmp_path, tiny_bundle, trainings):
     trainings = Trainings(prepare_buzzers(tmp_path), tmp_path / "runs", CONFIGS)
     assert trainings.datasets() == ["ravdess"] and trainings.runs() == {}
-    words = [*OFTEN, "--config.steps=1000000", "--config.batch_size=4"]
-    trainings.start("voices", "voicegan.py:tiny", ["ravdess"], words)
+    data = [f"--config.data.data_dir={trainings.data_dir}", "--config.data.datasets=ravdess", "--config.batch_size=4"]
+    command = [sys.executable, "scripts/train.py", "--config=configs/voicegan.py:tiny", *data, *OFTEN]
+    workdir = f"--workdir={trainings.runs_dir / 'voices'}"
+    process = subprocess.Popen([*command, workdir, "--config.steps=1000000"], stdout=subprocess.DEVNULL)
     try:
+        wait_until(lambda: process.poll() is not None or [run for run in trainings.runs().values() if run.step > 3])
         run = trainings.run("voices")
         assert (run.system, run.datasets, run.total, run.state) == (
             "voicegan",
@@ -59,21 +61,21 @@ def test_a_training_is_watched_stopped_resumed_and_bundled(tmp_path, tiny_bundle
             "1000000 steps",
             "running",
         )
-        wait_until(lambda: run.step > 3)
+        assert run.process == process.pid and run.log(5) == ""
         with pytest.raises(ConfigError, match="The training voices runs already"):
             trainings.resume("voices")
-        assert trainings.stop("voices", LIMIT_S)
+        assert trainings.stop("voices", LIMIT_S) and process.wait(LIMIT_S) == 0
     finally:
-        if (process := trainings.run("voices").process) is not None:
-            os.kill(process, signal.SIGKILL)
-    run, stopped_at = trainings.run("voices"), trainings.run("voices").step
-    assert run.state == "stopped" and "asked to stop: saved step" in run.log(1)
-    assert {"train", "validation"} == {record["split"] for record in run.metrics()}
+        process.kill()
+        process.wait()
+    stopped_at = run.step
+    assert run.state == "stopped" and {"train", "validation"} == {record["split"] for record in run.metrics()}
     with pytest.raises(ConfigError, match="The training voices does not run"):
         trainings.stop("voices")
     with pytest.raises(ConfigError, match="config has no key 'stepz'; name one of steps"):
         trainings.resume("voices", ["--config.stepz=3"])
     trainings.resume("voices", [f"--config.steps={stopped_at + 3}"])
+    assert run.state == "running"
     wait_until(lambda: run.process is None)
     run = trainings.run("voices")
     assert run.state == "finished" and run.step == stopped_at + 3, run.log(20)
@@ -81,23 +83,7 @@ def test_a_training_is_watched_stopped_resumed_and_bundled(tmp_path, tiny_bundle
     assert not (run.path / PROCESS_FILE).exists()
     with pytest.raises(ConfigError, match="The training voices is finished; give it more steps"):
         trainings.resume("voices")
-    _stop_one_of_the_command_line(trainings)
     _bundle(trainings, tiny_bundle)
-
-
-def _stop_one_of_the_command_line(trainings):
-    workdir = trainings.runs_dir / "voices"
-    before = trainings.run("voices").step
-    command = [sys.executable, "scripts/train.py", f"--config={workdir}/config.json", f"--workdir={workdir}"]
-    process = subprocess.Popen([*command, "--config.steps=1000000"], stdout=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: process.poll() is not None or trainings.run("voices").step > before)
-        assert trainings.run("voices").process == process.pid and trainings.run("voices").state == "running"
-        assert trainings.stop("voices", LIMIT_S)
-        assert process.wait(LIMIT_S) == 0 and trainings.run("voices").state == "stopped"
-    finally:
-        process.kill()
-        process.wait()
 
 
 def _bundle(trainings, base):
@@ -116,6 +102,7 @@ def _bundle(trainings, base):
 def test_a_training_that_cannot_begin_shows_its_sentence(trainings):
     trainings.start("bad", "voicegan.py:tiny", ["voices"], ["--config.best_metric=beauty", "--config.steps=2"])
     run = trainings.run("bad")
+    assert run.state == "running" and (run.system, run.total) == ("voicegan", "2 steps")
     wait_until(lambda: run.process is None)
     assert run.state == "failed"
     assert run.log(1).startswith("train: config.best_metric is 'beauty'; expected one of")
