@@ -13,7 +13,7 @@ import pytest
 from evc_jax.files import ASSETS
 
 DEMO = ASSETS / "demo.wav"
-START_S, WAIT_MS = 300, 60_000
+START_S, WAIT_MS = 300, 20_000
 
 
 class Server:
@@ -134,13 +134,18 @@ def wait_for_new(page, place, button, count=2):
 def refusal(page, button):
     """The sentence that the page shows when a button is pressed; it is closed again."""
     page.click(button)
-    shown = page.locator(".toast-text").last
+    shown = page.get_by_test_id("toast-text")
     shown.wait_for()
     text = shown.inner_text()
-    page.locator(".toast-close").last.click()
+    page.get_by_test_id("toast-close").click()
     shown.wait_for(state="detached")
     return text
 
 
 def tab(page, name):
-    page.get_by_role("tab", name=name, exact=True).click()
+    """Opens a tab, which waits in a menu where the page is narrow."""
+    found = page.get_by_role("tab", name=name, exact=True)
+    if not found.is_visible():
+        page.get_by_label("More tabs").click()
+        found = page.locator(".overflow-dropdown").get_by_text(name, exact=True)
+    found.click()
