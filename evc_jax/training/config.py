@@ -30,6 +30,14 @@ SYSTEMS = {
 COMPUTE_DTYPES = ("float32", "bfloat16", "float64")
 
 
+class UnknownVariant(ConfigError):
+    """A config without the variant that is asked for; `known` are those that it has."""
+
+    def __init__(self, variant: str, known: tuple[str, ...]):
+        super().__init__(f"This config has no variant {variant!r}; it has: {', '.join(known)}.")
+        self.known = known
+
+
 @dataclass(frozen=True)
 class DataConfig:
     """Which prepared datasets to train on.
@@ -178,6 +186,19 @@ def load_config_file(file: Path, variant: str = "full") -> ml_collections.Config
         raise ConfigError(f"The config {file} cannot be run ({reason}); mend the file.") from error
 
 
+def config_variants(file: Path) -> tuple[str, ...]:
+    """The variants of a config file, see `pick`; of one without any, the empty name.
+
+    Raises:
+      ConfigError: there is no such file, or it cannot be run.
+    """
+    try:
+        load_config_file(file, "")
+    except UnknownVariant as error:
+        return error.known
+    return ("",)
+
+
 def system_type(name: str) -> type:
     """The class of a system; imported when it is asked for, as each brings its networks."""
     return pkgutil.resolve_name(f"evc_jax.training.systems.{name}:{SYSTEMS[name]}System")
@@ -202,11 +223,11 @@ def pick(variant: str, **choices: Any) -> Any:
     """The choice of a config's variant.
 
     Raises:
-      ConfigError: no such variant.
+      UnknownVariant: no such variant.
     """
     if variant in choices:
         return choices[variant]
-    raise ConfigError(f"This config has no variant {variant!r}; it has: {', '.join(choices)}.")
+    raise UnknownVariant(variant, tuple(choices))
 
 
 def _model_mapping(model: Any) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from evc_jax.training.config import SYSTEMS, TrainConfig
 from evc_jax.training.flops import count_flops, peak_flops_per_s
 from evc_jax.training.metrics_writer import MetricsWriter
 from evc_jax.training.preemption import Preemption
+from evc_jax.training.run_process import noted_process
 from evc_jax.training.start_log import log_start
 from evc_jax.training.step_stats import NotFinite, Progress, StepTrace, weighted_mean
 from evc_jax.training.storage import check_writable, machine_errors, replaced_file
@@ -85,6 +86,7 @@ class Run:
         self.step_fn = parallel.map_step(self.limit.timed(self.system.step), self.mesh, config.steps_per_call > 1)
         self.evaluate_fn = parallel.map_evaluation(self.system.evaluate, self.mesh)
         workdir.mkdir(parents=True, exist_ok=True)
+        resources.enter_context(noted_process(workdir))
         checkpoints = Checkpoints(workdir, config.keep_checkpoints, config.best_metric)
         self.checkpoints = resources.enter_context(contextlib.closing(checkpoints))
         self.trace = resources.enter_context(contextlib.closing(StepTrace(workdir / "profile", *config.profiled)))

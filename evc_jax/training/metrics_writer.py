@@ -54,6 +54,7 @@ class MetricsWriter:
         if self._active:
             for summary in make():
                 self._events.add(summary, step)
+            self._events.flush()
 
     def print_line(self, line: str) -> None:
         """Prints a line with the time of day."""
@@ -97,8 +98,12 @@ class EventFile:
         """Adds one of the results of `tensorboardX.summary`."""
         self._file.write_event(self._protobuf.Event(wall_time=time.time(), step=step, summary=summary))
         if time.monotonic() - self._flushed_s > FLUSH_EVERY_S:
-            self._file.flush()
-            self._flushed_s = time.monotonic()
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes to the disk what is waiting."""
+        self._file.flush()
+        self._flushed_s = time.monotonic()
 
     def close(self) -> None:
         self._file.close()
