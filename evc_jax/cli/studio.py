@@ -48,6 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     bundle = load_bundle(arguments.bundle)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # trainings of the page need memory, too
     logging.basicConfig(format="evc studio: %(message)s", level=logging.WARNING)
     from evc_jax.jax_cache import enable_cache
     from evc_jax.studio.server import serve

@@ -51,6 +51,9 @@ def make_page(studio: Studio) -> gr.Blocks:
                 batch_tab.build(studio, controls)
             with gr.Tab("Explore") as explore:
                 explore_tab.build(studio, source, controls, explore)
+            if studio.settings.allow_training:
+                with gr.Tab("Train"):
+                    train_tab.build(studio)
             with gr.Tab("Evaluate"):
                 evaluate_tab.build(studio)
         gr.HTML(f"<p class='evc-notice'>evc_jax {__version__}</p>", js_on_load=None)
