@@ -35,6 +35,7 @@ _VOICE_CHOICES = [
     ("As chosen elsewhere", _HELD),
 ]
 _DEFAULT = "the bundle's"
+_OF_SETTINGS = "that of the settings"
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Controls:
     @property
     def components(self) -> list[Any]:
         """All of them."""
-        voice = [self.voice_kind, self.reference, self.sex, self.seed, self.name, self.held]
+        voice = [self.voice_kind, self.reference, self.sex, self.seed, self.name, self.held, self.held_text]
         return [self.emotion, *self.weights, *self.numbers.values(), *voice]
 
     @property
@@ -211,15 +212,17 @@ class Controls:
         return [*emotion, *numbers, *self._voice_values(options, settings)]
 
     def _voice_values(self, options: ConversionOptions, settings: Mapping[str, Any]) -> list[Any]:
-        kind, sex, name, held = _OWN, "female", gr.skip(), None
+        kind, sex, name, held = _OWN, "female", self.name.value, None
         voice = settings.get("voice", ORIGINAL_VOICE)
-        if voice in self._studio.bundle.voices:
+        if isinstance(voice, str) and voice in self._studio.bundle.voices:
             kind, name = _NAMED, voice
         elif isinstance(voice, str) and voice.startswith(SAMPLED_VOICE):
             kind, sex = _NEW, voice.removeprefix(SAMPLED_VOICE)
+        elif isinstance(voice, str) and voice.startswith(EMBEDDING_VOICE):
+            kind, held = _HELD, HeldVoice(_OF_SETTINGS, voice)
         elif voice != ORIGINAL_VOICE:
-            kind, held = _HELD, HeldVoice("that of the settings", self._resolved(options.voice, options.seed))
-        return [kind, None, sex, options.seed, name, held]
+            kind, held = _HELD, HeldVoice(_OF_SETTINGS, self._resolved(options.voice, options.seed))
+        return [kind, None, sex, options.seed, name, held, notice_html(f"Chosen: {held.label}" if held else _NONE_YET)]
 
 
 def known_name(name: str | None) -> str:

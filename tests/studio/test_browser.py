@@ -225,3 +225,31 @@ def test_the_evaluation_of_the_bundle_is_shown(page, look):
     look.tab(page, "Evaluate")
     page.get_by_text("Emotion recognised").first.wait_for()
     assert page.locator("#evaluation table").count() > 5
+
+
+def test_a_voice_of_the_map_is_used_and_a_grid_is_made(page, look):
+    look.upload(page)
+    look.tab(page, "Explore")
+    page.wait_for_selector('#voice-map [data-key^="own:"]')
+    page.locator('#voice-map [data-key="speaker:ravdess-02"]').click(force=True)
+    page.wait_for_selector("#map-use:not([disabled])")
+    assert "Cosine to your recording" in page.inner_text("#map-chosen")
+    look.wait_for_new(page, "#map-sound", "#map-listen", 1)
+    assert look.sounds(page, "#map-sound")[0][0] == pytest.approx(DEMO_S, abs=0.1)
+    page.click("#map-use")
+    for box in page.locator("#grid-emotions input:checked").all()[1:]:
+        box.uncheck()
+    page.click("#grid-make")
+    page.locator("#grid a", has_text="Download all").wait_for()
+    assert len(look.sounds(page, "#grid")) == 3
+    look.tab(page, "Convert")
+    assert page.get_by_label("As chosen elsewhere", exact=True).is_checked()
+    look.wait_for_new(page, "#result", "#convert")
+    settings = page.request.get(page.locator("#result a", has_text="Settings").evaluate("a => a.href")).json()
+    assert settings["voice"].startswith("embedding:")
+
+
+def test_what_a_training_needs_is_said(page, look):
+    look.tab(page, "Train")
+    page.locator("#training-name textarea, #training-name input").fill("first")
+    assert "evc prepare" in look.refusal(page, "#start-training")
