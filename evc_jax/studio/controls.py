@@ -35,6 +35,7 @@ _VOICE_CHOICES = [
     ("As chosen elsewhere", _HELD),
 ]
 _DEFAULT = "the bundle's"
+_NONE_YET = "None was chosen yet: see Explore, or load settings."
 _OF_SETTINGS = "that of the settings"
 
 
@@ -134,9 +135,7 @@ class Controls:
             self.name = gr.Dropdown(named, value=named[0] if named else None, label="Name", elem_id="voice-name")
         with gr.Column(visible=False) as of_held:
             self.held = gr.State(None)
-            self.held_text = gr.HTML(
-                notice_html("None was chosen yet: see Explore, or load settings."), js_on_load=None
-            )
+            self.held_text = gr.HTML(notice_html(_NONE_YET), js_on_load=None)
         self.numbers["timbre"] = _component(_BY_NAME["timbre"])
         groups = {_RECORDING: of_recording, _NEW: of_new, _NAMED: of_named, _HELD: of_held}
         self.voice_kind.change(

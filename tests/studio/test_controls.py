@@ -65,6 +65,7 @@ def test_saved_settings_come_back(studio, controls, asked):
         ({"voice": ["sampled:male", "secret.npy"]}, "'secret.npy' is not here"),
         ({"emotion_from": "/etc/passwd"}, "take the emotion of a recording"),
         ({"emotion_track": "/etc/passwd"}, "name a file"),
+        ({"voice": [["a"], 3]}, "is not here"),
         ({"aspects": "RF"}, "settings of a transfer"),
     ],
 )
@@ -85,7 +86,7 @@ def test_a_voice_is_needed_where_one_is_asked_for(controls):
         with pytest.raises(ConfigError, match=words):
             controls.options((*values[:kind], value, *values[kind + 1 :]))
     held = HeldVoice("a", "sampled:female")
-    assert controls.options((*values[:kind], "held", *values[kind + 1 : -1], held)).voice == "sampled:female"
+    assert controls.options((*values[:kind], "held", *values[kind + 1 : -2], held, "")).voice == "sampled:female"
 
 
 def test_errors_become_sentences_without_folders(caplog):
@@ -93,7 +94,7 @@ def test_errors_become_sentences_without_folders(caplog):
     def fails(error):
         raise error
 
-    with pytest.raises(gr.Error, match="^a.wav is empty; give another.$"):
+    with pytest.raises(gr.Error, match="^'a.wav is empty; give another.'$"):
         fails(EvcError("/tmp/xyz/a.wav is empty; give another."))
     with pytest.raises(gr.Error, match=FAILED):
         fails(RuntimeError("/secret"))
