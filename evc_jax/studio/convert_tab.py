@@ -39,7 +39,7 @@ def build(studio: Studio, source: gr.Audio) -> Controls:
     def convert(recording: str | None, *values: Any, progress=gr.Progress()) -> Iterator[tuple[Any, Any]]:
         yield from converted(studio, recording, lambda: controls.options(values), progress)
 
-    button.click(convert, [source, *controls.components], [result, picture], **PRIVATE)
+    button.click(convert, [source, *controls.components], [result, picture], show_progress_on=result, **PRIVATE)
     return controls
 
 

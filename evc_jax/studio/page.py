@@ -65,6 +65,10 @@ def _source(studio: Studio) -> gr.Audio:
     """The recording that the tabs share."""
     with gr.Column():
         source = recording_input("Your recording", "source")
-        example = gr.Button("Use the example recording", size="sm")
+        with gr.Row():
+            example = gr.Button("Use the example recording", size="sm")
+            # The browser lets the component above take files of sound only, and WebM and MP4 files count as video.
+            other = gr.UploadButton("Upload a video, or another kind of file", size="sm", elem_id="other-file")
+    other.upload(lambda path: path, other, source, **PRIVATE)
     example.click(lambda: str(ASSETS / "demo.wav"), None, source, **PRIVATE)
     return source

@@ -56,7 +56,7 @@ def build(studio: Studio, source: gr.Audio) -> None:
         pixels = picture_of_panels(transfer_panels(made, "result"), made.config)
         yield gr.skip(), studio.add_picture(pixels, "Mel-spectrograms and F0 of both recordings and of the result")
 
-    button.click(transfer, [source, target, ticked], [result, picture], **PRIVATE)
+    button.click(transfer, [source, target, ticked], [result, picture], show_progress_on=result, **PRIVATE)
 
 
 def _link(url: str, name: str) -> Link:

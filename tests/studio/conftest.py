@@ -77,7 +77,7 @@ def open_page(chromium, studio):
         contexts.append(context)
         context.set_default_timeout(WAIT_MS)
         page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: complaints.append(request.url) if is_foreign(request.url) else None)
         page.goto(studio.url)
@@ -101,7 +101,8 @@ def page(open_page):
 @pytest.fixture
 def look():
     """What the tests ask of a page."""
-    return SimpleNamespace(upload=upload, sounds=sounds, wait_for_new=wait_for_new, refusal=refusal, tab=tab)
+    functions = upload, sounds, wait_for_new, refusal, complaint, tab
+    return SimpleNamespace(**{function.__name__: function for function in functions})
 
 
 def upload(page, file=DEMO, field="#source"):
@@ -132,13 +133,18 @@ def wait_for_new(page, place, button, count=2):
 
 
 def refusal(page, button):
-    """The sentence that the page shows when a button is pressed; it is closed again."""
+    """The sentence that the page shows when a button is pressed."""
     page.click(button)
+    return complaint(page)
+
+
+def complaint(page):
+    """The sentence that the page shows; it is closed again."""
     shown = page.get_by_test_id("toast-text")
-    shown.wait_for()
-    text = shown.inner_text()
+    shown.first.wait_for()
+    text = shown.first.inner_text()
     page.get_by_test_id("toast-close").click()
-    shown.wait_for(state="detached")
+    shown.first.wait_for(state="detached")
     return text
 
 
