@@ -17,11 +17,11 @@ from evc_jax.conversion.emotion_files import read_track
 from evc_jax.conversion.emotion_track import MAX_STRENGTH, Curve, EmotionTrack
 from evc_jax.conversion.options import OPTIONS, ConversionOptions, options_from
 from evc_jax.conversion.settings import read_settings
-from evc_jax.errors import ConfigError
+from evc_jax.errors import ConfigError, EvcError
 from evc_jax.files import ASSETS
 from evc_jax.studio.controls import Controls, checked
 from evc_jax.studio.convert_tab import converted
-from evc_jax.studio.events import guarded
+from evc_jax.studio.events import PRIVATE, guarded, without_folders
 from evc_jax.studio.session import Studio
 
 _MOST_SEGMENTS = 1000
@@ -30,7 +30,6 @@ _NOTE = (
     "Emotions and their strengths come from the segments, everything else from the controls of Convert: voice, pitch, "
     "rate, timing and so on. Where there is no segment, the speech stays as it is."
 )
-_PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 _FADE = next(option for option in OPTIONS if option.name == "emotion_fade")
 
 
@@ -50,6 +49,7 @@ def build(studio: Studio, source: gr.Audio, controls: Controls) -> None:
     )
     text = "Load a track: CSV, TextGrid, Audacity's labels, JSON, or saved settings"
     file = gr.UploadButton(text, size="sm", elem_id="track-file")
+    assert _FADE.low is not None and _FADE.high is not None  # every number has bounds
     fade = gr.Slider(
         _FADE.low, _FADE.high, _FADE.default, step=0.05, label="Emotion fade", info=_FADE.help, elem_id="emotion-fade"
     )
@@ -59,9 +59,9 @@ def build(studio: Studio, source: gr.Audio, controls: Controls) -> None:
 
     @guarded
     def show(recording: str | None) -> Iterator[dict[str, Any]]:
-        yield {"recording": None}  # an error must not leave the waveform of another recording
+        yield {"recording": None, "text": "The recording is being read." if recording else ""}
         if recording:
-            yield {"recording": waveform(studio, recording)}
+            yield shown(studio, recording)
 
     @guarded
     def read(path: str) -> list[Any]:
@@ -69,14 +69,22 @@ def build(studio: Studio, source: gr.Audio, controls: Controls) -> None:
 
     @guarded
     def convert(
-        recording: str | None, shown: Any, fade_s: float | None, *values: Any, progress=gr.Progress()
+        recording: str | None, value: Any, fade_s: float | None, *values: Any, progress=gr.Progress()
     ) -> Iterator[tuple[Any, Any]]:
-        yield from converted(studio, recording, lambda: options_of(controls, values, shown, fade_s), progress)
+        yield from converted(studio, recording, lambda: options_of(controls, values, value, fade_s), progress)
 
-    source.change(show, source, timeline, show_progress="hidden", **_PRIVATE)
-    file.upload(read, file, [timeline, fade, *controls.components], show_progress="hidden", **_PRIVATE)
+    source.change(show, source, timeline, show_progress="hidden", **PRIVATE)
+    file.upload(read, file, [timeline, fade, *controls.components], show_progress="hidden", **PRIVATE)
     given = [source, timeline, fade, *controls.components]
-    button.click(convert, given, [result, picture], show_progress_on=result, **_PRIVATE)
+    button.click(convert, given, [result, picture], show_progress_on=result, **PRIVATE)
+
+
+def shown(studio: Studio, path: str) -> dict[str, Any]:
+    """The timeline's value for a new recording; where that cannot be used, a text says why."""
+    try:
+        return {"recording": waveform(studio, path)}
+    except EvcError as error:
+        return {"recording": None, "text": without_folders(str(error))}
 
 
 def waveform(studio: Studio, path: str) -> dict[str, Any]:
@@ -100,19 +108,19 @@ def peaks(audio: Float[np.ndarray, " S"], rate_hz: int) -> list[int]:
     return np.rint(100 * highest / max(float(highest.max()), 1e-6)).astype(int).tolist()
 
 
-def options_of(controls: Controls, values: tuple[Any, ...], shown: Any, fade_s: float | None) -> ConversionOptions:
+def options_of(controls: Controls, values: tuple[Any, ...], value: Any, fade_s: float | None) -> ConversionOptions:
     """What the segments and the controls of Convert ask for.
 
     Args:
       controls: of Convert.
       values: of its components. The emotion and its strength are left out.
-      shown: value of the timeline, as the page sent it.
+      value: of the timeline, as the page sent it.
       fade_s: the option `emotion_fade`.
 
     Raises:
       ConfigError: there are no segments, too many, or some that cannot be used.
     """
-    rows = shown.get("rows") if isinstance(shown, dict) else None
+    rows = value.get("rows") if isinstance(value, dict) else None
     if not rows:
         raise ConfigError("There is no segment; drag over the waveform to make one, or load a track.")
     # Rows, and nothing that an option would take for a file's name.

@@ -13,13 +13,13 @@ from support.tiny_bundles import tone  # noqa: E402
 
 from evc_jax.conversion.emotion_track import EmotionTrack  # noqa: E402
 from evc_jax.conversion.settings import settings_of  # noqa: E402
-from evc_jax.errors import AudioError, BundleError, ConfigError  # noqa: E402
+from evc_jax.errors import BundleError, ConfigError  # noqa: E402
 from evc_jax.files import ASSETS  # noqa: E402
 from evc_jax.pretrained.bundle import load_bundle  # noqa: E402
 from evc_jax.studio.controls import Controls  # noqa: E402
 from evc_jax.studio.session import Studio  # noqa: E402
 from evc_jax.studio.settings import StudioSettings  # noqa: E402
-from evc_jax.studio.timeline_tab import loaded, options_of, peaks, rows_of, waveform  # noqa: E402
+from evc_jax.studio.timeline_tab import loaded, options_of, peaks, rows_of, shown, waveform  # noqa: E402
 
 ROWS = [
     {"start_s": 0.25, "end_s": 1.0, "emotion": "sad", "strength": 1.5},
@@ -60,16 +60,22 @@ def test_number_of_peaks_is_bounded(samples, count):
 
 
 def test_waveform_has_duration_and_sound(studio, tmp_path):
-    shown = waveform(studio, recording(tmp_path / "a.wav", 1.25))
-    assert shown["duration_s"] == 1.25
-    assert max(shown["peaks"]) == 100
-    kept = studio.outputs.find(shown["url"].split("/")[-2])
+    value = waveform(studio, recording(tmp_path / "a.wav", 1.25))
+    assert value["duration_s"] == 1.25
+    assert max(value["peaks"]) == 100
+    kept = studio.outputs.find(value["url"].split("/")[-2])
     assert soundfile.info(kept).duration == 1.25
 
 
-def test_waveform_of_a_recording_that_is_too_long(studio, tmp_path):
-    with pytest.raises(AudioError, match="lasts 4 s; the studio takes up to 3 s"):
-        waveform(studio, recording(tmp_path / "a.wav", 4))
+def test_recordings_that_cannot_be_shown(studio, tmp_path):
+    value = shown(studio, recording(tmp_path / "long.wav", 4))
+    assert value == {
+        "recording": None,
+        "text": "The recording lasts 4 s; the studio takes up to 3 s, give a part of it.",
+    }
+    (tmp_path / "broken.wav").write_bytes(b"no recording")
+    value = shown(studio, str(tmp_path / "broken.wav"))
+    assert value["text"].startswith("broken.wav cannot be read as audio")
 
 
 def test_segments_and_controls_become_options(controls):
@@ -81,10 +87,10 @@ def test_segments_and_controls_become_options(controls):
     assert (options.pitch_shift, options.keep_timing, options.emotion_fade) == (3, 1, 0.1)
 
 
-@pytest.mark.parametrize("shown", [None, "", {}, {"rows": []}, {"rows": None}, [1]])
-def test_no_segments(controls, shown):
+@pytest.mark.parametrize("value", [None, "", {}, {"rows": []}, {"rows": None}, [1]])
+def test_no_segments(controls, value):
     with pytest.raises(ConfigError, match="There is no segment; drag over the waveform"):
-        options_of(controls, values_of(controls), shown, 0.3)
+        options_of(controls, values_of(controls), value, 0.3)
 
 
 @pytest.mark.parametrize(
@@ -116,8 +122,8 @@ def test_rows_are_texts_that_give_the_track_again():
 def test_loads_a_table(studio, controls, tmp_path):
     file = tmp_path / "track.csv"
     file.write_text("start_s,end_s,emotion,strength\n0.25,1,sad,1.5\n")
-    shown, *others = loaded(studio, controls, str(file))
-    assert shown == {"rows": [ROWS[0]]}
+    value, *others = loaded(studio, controls, str(file))
+    assert value == {"rows": [ROWS[0]]}
     assert others == [gr.skip()] * (1 + len(controls.components))
 
 
@@ -126,16 +132,16 @@ def test_saved_settings_give_the_same_options_again(studio, controls, tmp_path):
     options = options_of(controls, values, {"rows": ROWS}, 0.1)
     file = tmp_path / "a.settings.json"
     file.write_text(json.dumps(settings_of(options)))
-    shown, fade_s, *found = loaded(studio, controls, str(file))
+    value, fade_s, *found = loaded(studio, controls, str(file))
     values = [None if each == gr.skip() else each for each in found]
-    assert settings_of(options_of(controls, tuple(values), shown, fade_s)) == settings_of(options)
+    assert settings_of(options_of(controls, tuple(values), value, fade_s)) == settings_of(options)
 
 
 def test_strength_of_settings_becomes_that_of_the_segments(studio, controls, tmp_path):
     file = tmp_path / "a.settings.json"
     file.write_text(json.dumps({"emotion_track": ROWS, "strength": 0.5}))
-    shown, *_ = loaded(studio, controls, str(file))
-    assert [row["strength"] for row in shown["rows"]] == [0.75, 0.5]
+    value, *_ = loaded(studio, controls, str(file))
+    assert [row["strength"] for row in value["rows"]] == [0.75, 0.5]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 // The timeline: a waveform, a play position, and segments with an emotion. Times are seconds of the recording.
 // `props.value` is {recording: {duration_s, peaks, url} | null, rows: [{start_s, end_s, emotion, strength}]}; what comes
-// from the server may hold only one of the two.
+// from the server may hold only one of the two, and a text to show.
 const SHORTEST_S = 0.05, STEP_S = 0.05, CLICK_PX = 4, MOST_PX_PER_S = 400;
 const { emotions, colors } = props;
 const part = (name) => element.querySelector(`[data-${name}]`);
@@ -33,6 +33,7 @@ function receive() {
     rows = value.rows.map((row) => ({ ...row }));
     selected = null;
   }
+  if (value.recording !== undefined) say(value.text || "");
   if (value.recording !== undefined && value.recording?.url !== recording?.url) showRecording(value.recording);
   commit();
 }
