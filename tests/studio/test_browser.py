@@ -271,3 +271,86 @@ def test_what_a_training_needs_is_said(page, look):
     assert page.get_by_text("evc prepare").first.is_visible()
     page.locator("#training-name textarea, #training-name input").fill("first")
     assert "The datasets are none" in look.refusal(page, "#start-training")
+
+
+def segments(page):
+    return page.locator("#timeline [data-segment]").evaluate_all("all => all.map(each => each.ariaLabel)")
+
+
+def drag(page, start, end):
+    """Drags over the waveform between two shares of its width."""
+    box = page.locator("#timeline [data-lane]").bounding_box()
+    x, y = [box["x"] + share * box["width"] for share in (start, end)], box["y"] + box["height"] / 2
+    page.mouse.move(x[0], y)
+    page.mouse.down()
+    page.mouse.move(x[1], y, steps=5)
+    page.mouse.up()
+
+
+def test_segments_over_the_waveform_become_the_emotion(page, look, tmp_path):
+    look.tab(page, "Timeline")
+    assert look.refusal(page, "#convert-timeline").startswith("There is no recording;")
+    look.upload(page)
+    page.wait_for_selector("#timeline [data-wave] path[d^=M]", state="attached")
+    assert "There is no segment" in look.refusal(page, "#convert-timeline")
+    page.locator("#timeline [data-lane]").scroll_into_view_if_needed()
+    drag(page, 0.1, 0.3)
+    page.locator("#timeline").get_by_label("Emotion", exact=True).select_option("angry")
+    drag(page, 0.6, 0.8)
+    page.locator("#timeline select").select_option("sad")
+    assert segments(page) == ["angry 0.46 to 1.38 s, strength 1", "sad 2.75 to 3.67 s, strength 1"]
+    drag(page, 0.2, 0.9)  # as far as the other one
+    assert segments(page)[0] == "angry 1.83 to 2.75 s, strength 1"
+    page.locator("#timeline [data-segment]").first.focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Alt+ArrowLeft")
+    page.keyboard.press("Shift+ArrowLeft")
+    page.locator("#timeline input[name=strength]").fill("1.5")
+    assert segments(page)[0] == "angry 1.73 to 2.65 s, strength 1.5"
+    look.wait_for_new(page, "#timeline-result", "#convert-timeline")
+    _, (_, result) = look.sounds(page, "#timeline-result")
+    with page.expect_download() as download:
+        page.locator("#timeline-result").get_by_text("Settings", exact=True).click()
+    settings = tmp_path / download.value.suggested_filename
+    download.value.save_as(settings)
+    assert len(json.loads(settings.read_text())["emotion_track"]) == 2
+    assert main(["convert", str(DEMO), "--settings", str(settings), "-o", str(tmp_path / "again.wav")]) == 0
+    assert (tmp_path / "again.wav").read_bytes() == result
+    with page.expect_download() as download:
+        page.locator("#timeline [data-download]").click()
+    track = tmp_path / "track.csv"
+    download.value.save_as(track)
+    page.locator("#timeline [data-segment]").first.focus()
+    page.keyboard.press("Delete")
+    page.keyboard.press("Delete")
+    assert segments(page) == []
+    with page.expect_file_chooser() as chooser:
+        page.click("#track-file")
+    chooser.value.set_files(track)
+    page.wait_for_selector("#timeline [data-segment]")
+    assert segments(page) == ["angry 1.73 to 2.65 s, strength 1.5", "sad 2.75 to 3.67 s, strength 1"]
+
+
+def test_the_timeline_plays_from_any_point(page, look, tmp_path):
+    look.tab(page, "Timeline")
+    look.upload(page)
+    page.wait_for_selector("#timeline [data-wave] path[d^=M]", state="attached")
+    page.locator("#timeline [data-lane]").scroll_into_view_if_needed()
+    box = page.locator("#timeline [data-lane]").bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 50)
+    page.keyboard.press("Space")
+    page.wait_for_function("document.querySelector('#timeline audio').currentTime > 2.4")
+    page.keyboard.press("Space")
+    assert page.locator("#timeline audio").evaluate("audio => audio.paused")
+    assert float(page.locator("#timeline [role=slider]").get_attribute("aria-valuenow")) > 2.4
+    page.click("#timeline [data-add]")
+    page.locator("#timeline input[name=end_s]").fill("4")
+    page.keyboard.press("Tab")
+    assert segments(page)[0].endswith("to 4.00 s, strength 1")
+    page.locator("#timeline input[name=end_s]").press("Space")  # types
+    assert page.locator("#timeline audio").evaluate("audio => audio.paused")
+    long = tmp_path / "long.flac"
+    soundfile.write(long, np.zeros(31 * 8000), 8000)
+    page.locator("#source").get_by_label("Clear").click()
+    page.set_input_files("#source input[type=file]", long)
+    page.get_by_text("the studio takes up to 30 s").wait_for()
