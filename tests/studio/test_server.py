@@ -50,6 +50,10 @@ def test_no_file_of_the_machine_is_reached(client, path):
 FILES = ("audio", "file", "uploadbutton")
 
 
+# Values that no browser sends, one after the other for all inputs of an event handler.
+FORGED = (None, "x", -1, 1e999, [[{"a": None}]], {"rows": "x", "path": 3}, {"start_s": "x"})
+
+
 def answer_to(client, event, values, session):
     """The error, if any, with which an event ends whose handler gets these values."""
     request = {"data": values, "fn_index": event["id"], "session_hash": session}
@@ -101,6 +105,14 @@ def test_a_file_that_is_no_longer_kept(client, studio):
     event, _, values = next(each for each in handlers(client) if each[1].count("audio") == 2)
     sentence = answer_to(client, event, [{"path": path, "meta": {"_type": "gradio.FileData"}}, *values[1:]], "old")
     assert sentence == "The file mine.wav is no longer kept; give it again."
+
+
+@pytest.mark.parametrize("value", FORGED, ids=str)
+def test_forged_values_are_answered_by_a_sentence(client, value):
+    for event, _, values in handlers(client):
+        sentence = answer_to(client, event, [value] * len(values), f"forged{event['id']}")
+        assert "/" not in sentence and "Error" not in sentence and "\n" not in sentence, sentence
+    assert client.get("/").status_code == 200
 
 
 def test_another_name_of_the_machine_is_refused(client):
