@@ -54,11 +54,9 @@ def converted(studio: Studio, recording: str | None, options_of: Any, progress: 
 
 
 def given_recording(recording: str | None) -> str:
-    """The path of the recording; raises ConfigError where there is none, or no longer."""
+    """The path of the recording; raises ConfigError where there is none."""
     if not recording:
         raise ConfigError("There is no recording; record one, upload one, or use the example.")
-    if not Path(recording).is_file():
-        raise ConfigError("The recording is no longer kept; give it again.")
     return recording
 
 

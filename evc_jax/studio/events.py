@@ -31,14 +31,14 @@ def guarded(handler: Callable) -> Callable:
 
         @functools.wraps(handler)
         def generate(*arguments: Any, **named: Any):
-            with _shown_errors():
+            with shown_errors():
                 yield from handler(*arguments, **named)
 
         return generate
 
     @functools.wraps(handler)
     def call(*arguments: Any, **named: Any):
-        with _shown_errors():
+        with shown_errors():
             return handler(*arguments, **named)
 
     return call
@@ -60,7 +60,8 @@ def collect_warnings() -> None:
 
 
 @contextlib.contextmanager
-def _shown_errors() -> Iterator[None]:
+def shown_errors() -> Iterator[None]:
+    """Makes errors of the block those that the page shows, and the warnings of `collect_warnings`, too."""
     warned: list[str] = []
     _WARNED.set(warned)
     try:

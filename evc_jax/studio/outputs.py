@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import mimetypes
 import secrets
 import shutil
 import threading
@@ -79,6 +78,6 @@ def removing_old(folder: Path, keep_s: float) -> Iterator[None]:
 
 
 def media_type(name: str) -> str:
-    """What a browser takes a file of this name for."""
-    known = {".wav": "audio/wav", ".flac": "audio/flac", ".json": "application/json", ".zip": "application/zip"}
-    return known.get(Path(name).suffix.lower()) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    """What a browser takes a file of this name for. A URL may have any name: nothing is a page with scripts."""
+    known = {".wav": "audio/wav", ".json": "application/json", ".zip": "application/zip", ".png": "image/png"}
+    return known.get(Path(name).suffix.lower(), "application/octet-stream")

@@ -17,6 +17,7 @@ from evc_jax.studio import (
     train_tab,
     transfer_tab,
 )
+from evc_jax.studio.checked_blocks import CheckedBlocks
 from evc_jax.studio.events import PRIVATE
 from evc_jax.studio.recordings import recording_input
 from evc_jax.studio.session import Studio
@@ -37,7 +38,7 @@ PAGE_LOOK: dict[str, Any] = {
 
 def make_page(studio: Studio) -> gr.Blocks:
     """All tabs on one bundle."""
-    with gr.Blocks(title="evc studio", analytics_enabled=False) as page:
+    with CheckedBlocks(title="evc studio", analytics_enabled=False) as page:
         gr.HTML(f"<h1>evc studio</h1><p class='evc-notice'>{CONSENT}</p>", js_on_load=None)
         source = _source(studio)
         with gr.Tabs():

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -24,7 +25,6 @@ class Server:
         self.temporary.mkdir()
         command = [sys.executable, "-m", "evc_jax.cli.commands", "studio", "--port", "0", "--no-browser", *options]
         environment = {**os.environ, "TMPDIR": str(self.temporary), "EVC_VOICES_DIR": str(folder / "voices")}
-        self.log = (folder / "log.txt").open("w+")
         self._process = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
         self.url = ""
         for line in self._process.stderr:
@@ -32,11 +32,12 @@ class Server:
                 self.url = found[1]
                 break
         assert self.url, f"the studio ended with {self._process.wait()}"
+        # A pipe that nobody reads fills up, and then the studio waits for ever at its next message.
+        threading.Thread(target=self._process.stderr.read, daemon=True).start()
 
     def stop(self):
         """Ends it as an operator does; returns its exit code."""
         self._process.send_signal(signal.SIGTERM)
-        self._process.stderr.read()
         return self._process.wait(START_S)
 
 
