@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -19,7 +18,6 @@ from evc_jax.errors import ConfigError, EvcError
 from evc_jax.files import RECORDING_SUFFIXES, printable
 from evc_jax.studio.controls import Controls
 from evc_jax.studio.events import PRIVATE, guarded, without_folders
-from evc_jax.studio.players import Link
 from evc_jax.studio.session import Studio
 
 _HEADER = ("recording", "result", "seconds of sound", "seconds it took")
@@ -108,13 +106,11 @@ def _unused(path: Path, rows: Sequence[Row]) -> str:
 
 
 def _zip_link(studio: Studio, rows: Sequence[Row], settings: dict[str, Any]) -> str:
-    place = studio.new_file(".zip")
-    with zipfile.ZipFile(place, "w", zipfile.ZIP_STORED) as archive:
-        for row in rows:
-            if kept := studio.outputs.file_of(row.url):
-                archive.write(kept, row.name)
-        archive.writestr(f"batch{SUFFIX}", json.dumps(settings, indent=2) + "\n")
-    return Link("Download all as a ZIP file", studio.outputs.add("converted.zip", place), "converted.zip").html()
+    files: dict[str, Path | bytes] = {f"batch{SUFFIX}": (json.dumps(settings, indent=2) + "\n").encode()}
+    for row in rows:
+        if kept := studio.outputs.file_of(row.url):
+            files[row.name] = kept
+    return studio.add_zip("converted.zip", files)
 
 
 def _table(rows: Sequence[Row], link: str = "", done: int = 0, total: int = 0) -> str:

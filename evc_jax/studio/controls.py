@@ -203,8 +203,10 @@ class Controls:
           ConfigError: the settings are none, or hold what the page does not have.
         """
         options = options_from(checked(settings, self._studio))
-        if options.emotion_track is not None or isinstance(options.strength, Curve):
+        options.check(self._studio.bundle)
+        if options.emotion_track is not None:
             raise ConfigError("These settings have an emotion that changes over time; load them in Timeline.")
+        check_constant(options)
         emotion = self.set_mixture(dict(options.emotion) if isinstance(options.emotion, Mapping) else {})
         numbers = [getattr(options, name) for name in self.numbers]
         numbers = [_DEFAULT if value is None else value for value in numbers]
@@ -213,6 +215,7 @@ class Controls:
     def _voice_values(self, options: ConversionOptions, settings: Mapping[str, Any]) -> list[Any]:
         kind, sex, name, held = _OWN, "female", self.name.value, None
         voice = settings.get("voice", ORIGINAL_VOICE)
+        voice = voice[0] if isinstance(voice, list) and len(voice) == 1 else voice
         if isinstance(voice, str) and voice in self._studio.bundle.voices:
             kind, name = _NAMED, voice
         elif isinstance(voice, str) and voice.startswith(SAMPLED_VOICE):
@@ -230,6 +233,15 @@ def known_name(name: str | None) -> str:
     if file is None:
         raise ConfigError(f"There is no voice {str(name)[:40]!r}; choose another.")
     return str(file)
+
+
+def check_constant(options: ConversionOptions) -> None:
+    """Raises ConfigError for a strength that changes over time, which the page cannot show."""
+    if isinstance(options.strength, Curve):
+        raise ConfigError(
+            "These settings have a strength that changes over time, which the page does not show; use them with "
+            "`evc convert --settings`."
+        )
 
 
 def checked(settings: Mapping[str, Any], studio: Studio) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,13 @@ from evc_jax.conversion.result import Conversion
 from evc_jax.errors import AudioError, ConfigError
 from evc_jax.studio.controls import Controls
 from evc_jax.studio.convert_tab import given_recording
-from evc_jax.studio.events import guarded
+from evc_jax.studio.events import PRIVATE, guarded
 from evc_jax.studio.players import Link, player_html
 from evc_jax.studio.session import Studio
 
 MAX_DURATION_S = 30.0  # as of `evc sweep`
 _STRENGTHS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 _CHOSEN_STRENGTHS = [0.5, 1.0, 1.5]
-_PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 
 def build(studio: Studio, source: gr.Audio, controls: Controls) -> None:
@@ -55,8 +53,8 @@ def build(studio: Studio, source: gr.Audio, controls: Controls) -> None:
             progress((min(done, len(cells)), len(cells)), desc="converting", unit="conversions")
             yield html
 
-    filling = make.click(fill, [source, emotions, strengths, *controls.components], grid, **_PRIVATE)
-    stop.click(None, cancels=[filling], **_PRIVATE)
+    filling = make.click(fill, [source, emotions, strengths, *controls.components], grid, **PRIVATE)
+    stop.click(None, cancels=[filling], **PRIVATE)
 
 
 def cells_of(names: Sequence[str], strengths: Sequence[float], known: Sequence[str]) -> list[tuple[str, float]]:
@@ -81,12 +79,13 @@ def filled(studio: Studio, path: str, cells: Sequence[tuple[str, float, Conversi
         made = studio.convert(path, options)
         name = f"{Path(path).stem}_{emotion}_{strength:g}.wav".replace("/", "_")
         url = studio.add_sound(name, made.audio, studio.settings_of(options))
-        sounds[name] = studio.outputs.find(url.split("/")[2])
+        sounds[name] = studio.outputs.file_of(url)
         player = player_html(f"{emotion} {strength:g}", url, figures_text(made), [Link("Download", url, name)])
         rows.setdefault(emotion, []).append(player)
         yield _grid_html(rows)
     archive = f"{Path(path).stem}_emotions.zip"
-    links = f'<p class="evc-links">{Link("Download all", _archive(studio, archive, sounds), archive).html()}</p>'
+    link = studio.add_zip(archive, {name: file for name, file in sounds.items() if file})
+    links = f'<p class="evc-links">{link}</p>'
     yield _grid_html(rows) + links
 
 
@@ -99,13 +98,3 @@ def figures_text(made: Conversion) -> str:
 
 def _grid_html(rows: dict[str, list[str]]) -> str:
     return "".join(f'<div class="evc-grid">{"".join(players)}</div>' for players in rows.values())
-
-
-def _archive(studio: Studio, name: str, sounds: dict[str, Path | None]) -> str:
-    """Keeps a ZIP file of sounds; returns the path of its URL."""
-    place = studio.folder / f"{id(sounds)}.zip"
-    with zipfile.ZipFile(place, "w") as archive:
-        for each, file in sounds.items():
-            if file is not None:
-                archive.write(file, each)
-    return studio.outputs.add(name, place)

@@ -14,12 +14,11 @@ from evc_jax.files import ASSETS
 from evc_jax.studio import emotion_grid
 from evc_jax.studio.controls import Controls
 from evc_jax.studio.convert_tab import given_recording
-from evc_jax.studio.events import guarded, without_folders
+from evc_jax.studio.events import PRIVATE, guarded, without_folders
 from evc_jax.studio.players import Link, notice_html, player_html
 from evc_jax.studio.session import Studio
 from evc_jax.studio.voice_map import MAX_DRAWN, OWN, REFERENCE, MapVoice, VoiceMap
 
-_PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 _NONE = "Click a point, or press Tab, the arrow keys and Enter."
 # A recording is analysed when the map is looked at, not at every upload.
 _ONLY_WHERE_SHOWN = """(...given) => document.querySelector("#voice-map")?.offsetParent
@@ -66,16 +65,16 @@ class _Map:
         """Makes the components work."""
         given = [self._source, self._controls.reference, self._count, self._seed, self._chosen]
         changes = [self._source.change, self._controls.reference.change]
-        drawing: dict[str, Any] = {"show_progress": "minimal", **_PRIVATE}
+        drawing: dict[str, Any] = {"show_progress": "minimal", **PRIVATE}
         drawing |= {"fn": self.show, "inputs": given, "outputs": [self._shown, self._picture, self._panel]}
         gr.on([tab.select, self._count.release, self._seed.change], **drawing)
         gr.on(changes, js=_ONLY_WHERE_SHOWN, **drawing)
-        self._draw.click(lambda seed: int(seed or 0) + 1, self._seed, self._seed, queue=False, **_PRIVATE)
-        quiet: dict[str, Any] = {"show_progress": "hidden", **_PRIVATE}
+        self._draw.click(lambda seed: int(seed or 0) + 1, self._seed, self._seed, queue=False, **PRIVATE)
+        quiet: dict[str, Any] = {"show_progress": "hidden", **PRIVATE}
         choosing = [self._chosen, self._panel, self._use, self._listen, self._sound]
         self._picture.select(self.choose, self._shown, choosing, **quiet)
         self._use.click(self.use, self._chosen, [*self._controls.held_outputs, self._panel], **quiet)
-        self._listen.click(self.listen, [self._chosen, self._source], self._sound, **_PRIVATE)
+        self._listen.click(self.listen, [self._chosen, self._source], self._sound, **PRIVATE)
 
     @guarded
     def show(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import threading
 import uuid
+import zipfile
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from evc_jax.errors import AudioError
 from evc_jax.features.extract import Features
 from evc_jax.pretrained.bundle import Bundle, embedded_path
 from evc_jax.studio.outputs import Outputs
-from evc_jax.studio.players import picture_html
+from evc_jax.studio.players import Link, picture_html
 from evc_jax.studio.settings import StudioSettings
 
 _REMEMBERED = 8  # recordings whose features are kept
@@ -72,9 +73,9 @@ class Studio:
                 self._features.move_to_end(key)
                 return known
         self.check_duration(path)
-        whole = AudioReader(path).read(self.settings.max_seconds)
-        assert whole is not None  # as its duration was checked
-        with naming_errors(Path(path).name):
+        with naming_errors(path):
+            whole = AudioReader(path).read(self.settings.max_seconds)
+            assert whole is not None  # as its duration was checked
             features = self.converter.extract(*whole)
         with self._lock:
             self._features[key] = features
@@ -113,6 +114,17 @@ class Studio:
     def add_picture(self, pixels: Picture, description: str) -> str:
         """HTML of a picture, which is kept as a PNG file."""
         return picture_html(self.outputs.add("picture.png", png_bytes(pixels)), description, pixels.shape[1])
+
+    def add_zip(self, name: str, files: Mapping[str, Path | bytes]) -> str:
+        """Keeps a ZIP file of files and contents by name; returns HTML of its download."""
+        place = self.new_file(".zip")
+        with zipfile.ZipFile(place, "w") as archive:
+            for each, content in files.items():
+                if isinstance(content, Path):
+                    archive.write(content, each)
+                else:
+                    archive.writestr(each, content)
+        return Link("Download all", self.outputs.add(name, place), name).html()
 
     def add_sound(self, name: str, audio: Float[np.ndarray, " S"], comment: dict[str, Any] | None = None) -> str:
         """Keeps sound as a WAV file; returns the path of its URL. `comment` are the settings of a conversion."""

@@ -14,12 +14,12 @@ from jaxtyping import Float
 from evc_jax.audio.io import load
 from evc_jax.audio.plotting import DISTINCT_COLORS
 from evc_jax.conversion.emotion_files import read_track
-from evc_jax.conversion.emotion_track import MAX_STRENGTH, Curve, EmotionTrack
+from evc_jax.conversion.emotion_track import MAX_STRENGTH, EmotionTrack
 from evc_jax.conversion.options import OPTIONS, ConversionOptions, options_from
 from evc_jax.conversion.settings import read_settings
 from evc_jax.errors import ConfigError, EvcError
 from evc_jax.files import ASSETS
-from evc_jax.studio.controls import Controls, checked
+from evc_jax.studio.controls import Controls, check_constant, checked
 from evc_jax.studio.convert_tab import converted
 from evc_jax.studio.events import PRIVATE, guarded, without_folders
 from evc_jax.studio.session import Studio
@@ -145,11 +145,7 @@ def loaded(studio: Studio, controls: Controls, path: str) -> list[Any]:
     options = options_from(given)
     if options.emotion_track is None:
         raise ConfigError("These settings have no emotion that changes over time; load them in Convert.")
-    if isinstance(options.strength, Curve):
-        raise ConfigError(
-            "These settings have a strength that changes over time, which the page does not show; use them with "
-            "`evc convert --settings`."
-        )
+    check_constant(options)
     options.check(studio.bundle)
     others = {name: value for name, value in given.items() if name not in ("emotion_track", "emotion_fade", "strength")}
     rows = rows_of(_not_too_many(options.emotion_track), options.strength)

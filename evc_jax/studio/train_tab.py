@@ -14,7 +14,7 @@ from evc_jax.errors import ConfigError
 from evc_jax.pretrained.bundle import NETWORKS
 from evc_jax.pretrained.workdir import saved_steps
 from evc_jax.studio import training_views as views
-from evc_jax.studio.events import guarded
+from evc_jax.studio.events import PRIVATE, guarded
 from evc_jax.studio.players import notice_html
 from evc_jax.studio.training_samples import Sample, SampleReader
 from evc_jax.studio.trainings import Trainings, setting_words
@@ -28,8 +28,7 @@ INTRODUCTION = (
     "closed, and either of them stops and resumes what the other has started."
 )
 _PARTS = ("progress", "losses", "log", "samples")
-_PRIVATE: dict[str, Any] = {"api_visibility": "private"}
-_SILENT: dict[str, Any] = {**_PRIVATE, "show_progress": "hidden"}
+_SILENT: dict[str, Any] = {**PRIVATE, "show_progress": "hidden"}
 NUMBERS = {"steps": "Steps", "minutes": "Minutes", "batch_size": "Batch size", "seed": "Seed"}
 
 
@@ -132,7 +131,7 @@ def _connect_form(trainings: Trainings, form: Form, message: gr.HTML, watched: g
         )
 
     inputs = [form.config, form.datasets, form.name, form.words, *form.numbers]
-    form.start.click(start, inputs, [message, watched], **_PRIVATE)
+    form.start.click(start, inputs, [message, watched], **PRIVATE)
 
 
 def _connect_run(
@@ -155,8 +154,8 @@ def _connect_run(
         trainings.resume(_chosen(name), setting_words(text))
         return notice_html(f"{name} was resumed.")
 
-    stop.click(stopped, watched, message, **_PRIVATE).then(**look)
-    resume.click(resumed, [watched, changes], message, **_PRIVATE).then(**look)
+    stop.click(stopped, watched, message, **PRIVATE).then(**look)
+    resume.click(resumed, [watched, changes], message, **PRIVATE).then(**look)
 
 
 def _connect_selection(
@@ -261,5 +260,5 @@ def _bundle(studio: Any, trainings: Trainings) -> Bundling:
         name = gr.Textbox(label="Name of the bundle", placeholder="my_bundle", max_length=64, elem_id="bundle-name")
         button = gr.Button("Bundle", elem_id="bundle")
         message = gr.HTML(js_on_load=None, elem_id="bundle-message")
-    button.click(bundled, [name, checkpoint, completed, *runs], message, **_PRIVATE)
+    button.click(bundled, [name, checkpoint, completed, *runs], message, **PRIVATE)
     return Bundling(runs, fitting)

@@ -51,13 +51,10 @@ def build(studio: Studio, source: gr.Audio) -> None:
             player_html(title, studio.add_sound("recording.wav", each.audio / each.level_gain))
             for title, each in heard.items()
         ]
-        players.append(player_html("Result", url, f"{len(made.audio) / made.sample_rate_hz:.2f} s", [_link(url, name)]))
+        seconds, download = f"{len(made.audio) / made.sample_rate_hz:.2f} s", Link("Download", url, name)
+        players.append(player_html("Result", url, seconds, [download]))
         yield pair_html(*players), gr.skip()
         pixels = picture_of_panels(transfer_panels(made, "result"), made.config)
         yield gr.skip(), studio.add_picture(pixels, "Mel-spectrograms and F0 of both recordings and of the result")
 
     button.click(transfer, [source, target, ticked], [result, picture], show_progress_on=result, **PRIVATE)
-
-
-def _link(url: str, name: str) -> Link:
-    return Link("Download", url, name)

@@ -75,8 +75,26 @@ def test_settings_of_a_visitor_name_no_file(studio, settings, words):
 
 
 def test_an_emotion_over_time_belongs_to_the_timeline(controls):
+    row = {"start_s": 0, "end_s": 1, "emotion": "happy"}
     with pytest.raises(ConfigError, match="load them in Timeline"):
+        controls.values_of({"emotion_track": [row]})
+    with pytest.raises(ConfigError, match="use them with `evc convert --settings`"):
         controls.values_of({"emotion": "happy", "strength": [[0, 0], [1, 1]]})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"emotion": "joy"}, {"strength": "x"}, {"rate": 9.0}, {"seed": -1}, {"sed": 1}]
+    + [{"emotion_track": {"a": 1}}, {"emotion_track": [3]}, {"voice": {}}, {"voice": []}, {"voice": "embedding:AAAA"}],
+    ids=str,
+)
+def test_settings_that_are_none_are_refused(controls, settings):
+    with pytest.raises(EvcError):
+        controls.values_of(settings)
+
+
+def test_a_list_of_the_recordings_own_voice_is_that_voice(controls):
+    assert controls.values_of({"voice": ["original"]}) == controls.values_of({})
 
 
 def test_a_voice_is_needed_where_one_is_asked_for(controls):
