@@ -51,11 +51,18 @@ def test_settings_come_back_from_json_and_from_audio(tmp_path):
         assert len(sound) == 1600
 
 
-def test_arrays_are_only_named():
-    voice = np.ones(256, np.float32)
-    settings = settings_of(ConversionOptions(voice=voice))
-    assert settings["voice"] == "(array of 256 numbers)"
-    json.dumps(settings)
+def test_a_speaker_embedding_is_kept_bit_for_bit_and_samples_are_only_named():
+    embedding = np.random.default_rng(0).normal(size=256).astype(np.float32)
+    saved = json.loads(json.dumps(settings_of(ConversionOptions(voice=[embedding, "sampled:male"]))))
+    first, second = options_from({"voice": saved["voice"]}).voices
+    assert first.tobytes() == embedding.tobytes() and second == "sampled:male"
+    assert settings_of(ConversionOptions(voice=np.ones(300, np.float32)))["voice"] == "(array of 300 numbers)"
+
+
+@pytest.mark.parametrize("text", ["embedding:", "embedding:AAAA", "embedding:no base64!"])
+def test_a_text_that_is_no_speaker_embedding_is_refused(text):
+    with pytest.raises(ConfigError, match="does not hold 256 numbers"):
+        ConversionOptions(voice=text)
 
 
 def test_what_does_not_fit_into_metadata_is_left_out_of_it(tmp_path):
