@@ -142,6 +142,7 @@ def test_the_faster_lstm(medians_s, name):
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_the_rehearsal_trains_a_bundle(script, monkeypatch, data_dir, tmp_path):
     corpus = tmp_path / "ravdess"
     for actor in range(1, 7):
