@@ -22,7 +22,6 @@ from evc_jax.studio.recordings import recording_input
 from evc_jax.studio.session import Studio
 
 AS_IT_IS = "as it is"
-_OF_EMOTION = ("strength", "keep_timing")
 _OF_SPEECH = ("pitch_shift", "pitch_range", "rate", "effort", "loudness")
 _MORE = ("flatten_pitch", "rendering", "vocoder", "sigma", "denoise")
 _BY_NAME = {option.name: option for option in OPTIONS}
@@ -53,8 +52,7 @@ class Controls:
     def __init__(self, studio: Studio):
         """Makes the components at this place of the page."""
         self._studio = studio
-        probe = ConversionOptions()
-        self.emotions = studio.bundle.emotions_of(probe.emotion_network(studio.bundle))
+        self.emotions = studio.bundle.emotions_of(ConversionOptions().emotion_network(studio.bundle))
         self.numbers: dict[str, gr.components.Component] = {}
         with gr.Group():
             self._make_emotion()

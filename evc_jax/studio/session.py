@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import threading
 import uuid
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from evc_jax.audio.decoding import naming_errors, stated_length
+from evc_jax.audio.decoding import check_file, naming_errors, stated_length
 from evc_jax.audio.io import AudioReader, write_blocks
 from evc_jax.audio.plotting import Picture, png_bytes
 from evc_jax.conversion.converter import Converter
@@ -30,6 +31,12 @@ from evc_jax.studio.players import Link, picture_html
 from evc_jax.studio.settings import StudioSettings
 
 _REMEMBERED = 8  # recordings whose features are kept
+
+
+@functools.lru_cache(maxsize=256)
+def _stated_length(path: str, size: int, modified_ns: int) -> tuple[int, int]:
+    """`stated_length` of a file as it is now; that of a WebM or M4A file decodes the whole of it."""
+    return stated_length(path)
 
 
 class Studio:
@@ -54,7 +61,8 @@ class Studio:
 
     def check_duration(self, path: str | Path) -> float:
         """The duration in seconds; raises AudioError where the recording is too long."""
-        samples, rate_hz = stated_length(path)
+        status = check_file(path).stat()
+        samples, rate_hz = _stated_length(str(path), status.st_size, status.st_mtime_ns)
         limit_s = self.settings.max_seconds
         if samples > limit_s * rate_hz:
             lasts = f"The recording lasts {samples / rate_hz:.0f} s"

@@ -63,7 +63,7 @@ class Samples:
 
     def _url(self, name: str, sample: Sample) -> str:
         before, url = self._urls.get((name, sample.tag), (None, ""))
-        if before != sample or self._outputs.find(url.split("/")[2]) is None:
+        if before != sample or self._outputs.file_of(url) is None:
             url = self._outputs.add(sample.tag.replace("/", "-") + sample.suffix, sample.data)
             self._urls[name, sample.tag] = sample, url
         return url

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from evc_jax.audio.plotting import DARK_INK, DISTINCT_COLORS, new_figure
+from evc_jax.audio.plotting import DARK_INK, DISTINCT_COLORS, new_figure, png_bytes, render
 from evc_jax.studio.players import player_html
 from evc_jax.studio.training_samples import Sample
 from evc_jax.studio.work_directory import WorkDirectory
@@ -93,9 +92,7 @@ def losses_png(curves: Curves) -> bytes:
         axes.legend(frameon=False, fontsize=8, labelcolor=DARK_INK)
     for axes in grid:  # those that are left
         axes.set_axis_off()
-    file = io.BytesIO()
-    figure.savefig(file, format="png")
-    return file.getvalue()
+    return png_bytes(render(figure))
 
 
 def _scale(axes: Any, values: np.ndarray) -> None:
