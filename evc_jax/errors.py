@@ -3,6 +3,9 @@
 The command line prints the sentence and exits with 2; a traceback is a bug of ours.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class EvcError(ValueError):
     """Anything the user can mend."""
@@ -34,6 +37,13 @@ class CheckpointError(EvcError):
 
 class TrainingError(EvcError):
     """A training that cannot go on: its loss is not a number, or its disk is full."""
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """`(did you mean ...?)` after a blank where a name is like a known one, whatever their case; else nothing."""
+    by_case = {each.casefold(): each for each in known}
+    found = difflib.get_close_matches(name.strip().casefold(), by_case, 1)
+    return f" (did you mean {by_case[found[0]]}?)" if found else ""
 
 
 def one_line(error: BaseException) -> str:

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int16
 
 from evc_jax.audio.channels import ChannelStatistics
 from evc_jax.audio.decoding import BLOCK_VALUES, naming_errors, read_blocks
+from evc_jax.audio.formats import OUTPUT_FORMATS, OutputFormat, check_output
 from evc_jax.audio.repair import remove_clicks, remove_offset
 from evc_jax.errors import AudioError
 from evc_jax.files import atomic_file
@@ -202,15 +203,39 @@ def as_finite_float(audio: np.ndarray) -> np.ndarray:
     return (audio.astype(np.float64) - middle) / (int(info.max) - middle + 1)
 
 
-def save(path: str | os.PathLike, audio: Float[np.ndarray, " S"], rate_hz: int, comment: str = "") -> None:
-    """Writes a 16-bit WAV or FLAC file, whole or not at all.
+def save(
+    path: str | os.PathLike,
+    audio: Float[np.ndarray, " S"],
+    rate_hz: int,
+    comment: str = "",
+    output_rate_hz: int | None = None,
+) -> None:
+    """Writes a file in one of `formats.OUTPUT_FORMATS`, whole or not at all; WAV and FLAC have 16 bits.
 
-    Peaks above 1 are scaled down, never wrapped or cut. The comment goes into the file's metadata.
+    Peaks above 1 are scaled down, never wrapped or cut. The comment goes into the file's metadata. `output_rate_hz` is
+    the file's sample rate; None is that of the sound.
 
     Raises:
-      AudioError: another suffix, or a place that cannot be written.
+      AudioError: another suffix, a rate that the format does not know, or a place that cannot be written.
     """
-    save_blocks(path, [audio], len(audio), float(np.abs(audio).max(initial=0.0)), rate_hz, comment)
+    written_hz = output_rate_hz or rate_hz
+    audio = np.concatenate([np.zeros(0, np.float32), *resampled([audio], rate_hz, written_hz)])
+    save_blocks(path, [audio], len(audio), float(np.abs(audio).max(initial=0.0)), written_hz, comment)
+
+
+def resampled(
+    blocks: Iterable[Float[np.ndarray, " _"]], rate_hz: int, output_rate_hz: int
+) -> Iterator[Float[np.ndarray, " _"]]:
+    """Sound in blocks at another sample rate; the samples do not depend on where the blocks begin."""
+    if output_rate_hz == rate_hz:
+        yield from blocks
+        return
+    import soxr
+
+    stream = soxr.ResampleStream(rate_hz, output_rate_hz, 1, "float32", RESAMPLING_QUALITY)
+    for block in blocks:
+        yield stream.resample_chunk(block)
+    yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
 def save_blocks(
@@ -224,11 +249,11 @@ def save_blocks(
     """`save` for sound in blocks of which length and peak are known; a WAV file of more than 4 GB is RF64."""
     import soundfile
 
-    path = check_output(path)
+    path = check_output(path, rate_hz)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(path) as beside:
-            write_blocks(beside, blocks, samples, peak, rate_hz, path.suffix.lower().removeprefix("."), comment)
+            write_blocks(beside, blocks, samples, peak, rate_hz, OUTPUT_FORMATS[path.suffix.lower()], comment)
     except (soundfile.SoundFileError, OSError) as error:
         raise AudioError(f"{path} cannot be written ({error}); give a place that can.") from error
 
@@ -239,30 +264,24 @@ def write_blocks(
     samples: int,
     peak: float,
     rate_hz: int,
-    container: str,
+    written: OutputFormat,
     comment: str = "",
 ) -> None:
-    """Writes sound to a place on disk or in memory; `container` is "wav" or "flac", the rest as in `save_blocks`."""
+    """Writes sound to a place on disk or in memory; the arguments are those of `save_blocks`."""
     import soundfile
 
-    if container == "wav" and 2 * samples > MAX_WAV_BYTES:
-        container = "rf64"
+    container = written.container
+    if container == "WAV" and 2 * samples > MAX_WAV_BYTES:
+        container = "RF64"
     place = os.fsencode(file) if isinstance(file, Path) else file  # soundfile refuses names that are no text
-    with soundfile.SoundFile(place, "w", rate_hz, 1, subtype="PCM_16", format=container.upper()) as sound:
+    coding = {"subtype": written.subtype, "format": container, "compression_level": written.compression}
+    with soundfile.SoundFile(place, "w", rate_hz, 1, **coding) as sound:
         if comment:
             sound.comment = comment
         for block in blocks:
             # libsndfile would write loud samples one step lower than it reads them.
             pcm = np.rint((block / peak if peak > 1 else block) * np.float32(_STEPS_16_BIT))
             sound.write(np.clip(pcm, -_STEPS_16_BIT, _STEPS_16_BIT - 1).astype(np.int16))
-
-
-def check_output(path: str | os.PathLike) -> Path:
-    """The path; raises AudioError unless its suffix names a format that is written."""
-    path = Path(path)
-    if path.suffix.lower() not in (".wav", ".flac"):
-        raise AudioError(f"{path} cannot be written; name it .wav or .flac.")
-    return path
 
 
 def to_pcm(audio: Float[np.ndarray, " S"]) -> Int16[np.ndarray, " S"]:

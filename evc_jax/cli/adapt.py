@@ -9,15 +9,13 @@ import math
 import os
 import shlex
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evc_jax.cli.argument_types import number, print_error
+from evc_jax.cli.argument_types import number, print_error, say, watched
 from evc_jax.conversion import voice_store
 from evc_jax.errors import ConfigError
-from evc_jax.files import printable
 
 if TYPE_CHECKING:
     from evc_jax.training.adaptation import Adaptation
@@ -77,17 +75,17 @@ def run(arguments: argparse.Namespace) -> int:
             name=name,
             minutes=arguments.minutes,
             bundle=arguments.bundle,
-            progress=sys.stderr.isatty(),
+            progress=watched(arguments),
             log=lambda line: print_error("adapt", line),
         )
-    print(_table(result))
+    say(arguments, _table(result))
     if not result.better:
-        print("Nothing became better on the held-out speech: nothing was written.")
+        say(arguments, "Nothing became better on the held-out speech: nothing was written.")
         return NOT_BETTER
     voice = f" --voice {name}" if set(result.better) - {"decoder"} else ""
     rendering = " --rendering decoder" if result.better == ("decoder",) else ""
     use = f"use it with --bundle {shlex.quote(str(output))}{voice}{rendering}"
-    print(printable(f"{output}: better are {', '.join(result.better)}; {use}"))
+    say(arguments, f"{output}: better are {', '.join(result.better)}; {use}")
     return 0
 
 

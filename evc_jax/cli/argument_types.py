@@ -7,9 +7,9 @@ import contextlib
 import dataclasses
 import sys
 from collections.abc import Callable, Iterable
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from evc_jax.errors import ConfigError
+from evc_jax.errors import ConfigError, meant
 from evc_jax.files import printable
 
 FAILED = 2
@@ -18,7 +18,24 @@ FAILED = 2
 class OneLineParser(argparse.ArgumentParser):
     """A parser whose errors are one sentence."""
 
+    def parse_args(self, args=None, namespace=None):  # type: ignore[override]
+        """As usual, but what is not known is an error of the command, whose options may be meant."""
+        known, rest = self.parse_known_args(args, namespace)
+        if rest:
+            commands = [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+            parser = commands[0].choices[known.command] if commands else self
+            name = rest[0].partition("=")[0]
+            parser.error(f"unrecognized argument {rest[0]}{meant(name, parser._option_string_actions)}")
+        return known
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            known = [str(choice) for choice in action.choices]
+            close = meant(str(value), known)
+            raise argparse.ArgumentError(action, f"invalid choice: {value!r}{close}; choose from {', '.join(known)}")
+
     def error(self, message: str) -> NoReturn:
+        """Ends the process with the message as one sentence."""
         self.exit(FAILED, f"{self.prog}: {message.rstrip('.')}; see `{self.prog} --help`.\n")
 
 
@@ -57,6 +74,22 @@ def strengths_of(text: str) -> tuple[float, ...]:
 def names_of(text: str) -> tuple[str, ...]:
     """Names joined by commas, each once."""
     return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def add_quiet(parser: argparse.ArgumentParser) -> None:
+    """The option with which a command that works prints nothing but errors and warnings."""
+    parser.add_argument("-q", "--quiet", action="store_true", help="print errors and warnings only")
+
+
+def watched(arguments: argparse.Namespace) -> bool:
+    """Whether progress is drawn: on a terminal, unless --quiet is given."""
+    return sys.stderr.isatty() and not arguments.quiet
+
+
+def say(arguments: argparse.Namespace, line: object, stream: Any = None) -> None:
+    """Prints what was done, on standard output if no stream is given, unless --quiet is given."""
+    if not arguments.quiet:
+        print(printable(str(line)), file=stream or sys.stdout)
 
 
 def print_error(command: str, sentence: str) -> None:

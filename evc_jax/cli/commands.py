@@ -14,8 +14,8 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 
-from evc_jax.cli import adapt, bundles, convert, emotion, evaluate, studio, sweep
-from evc_jax.cli.argument_types import FAILED, print_error
+from evc_jax.cli import adapt, bundles, completion, convert, emotion, evaluate, studio, sweep
+from evc_jax.cli.argument_types import FAILED, print_error, say, watched
 from evc_jax.cli.parser import build_parser
 from evc_jax.conversion import voice_store
 from evc_jax.conversion.requested_voice import ORIGINAL_VOICE, check_known
@@ -79,8 +79,9 @@ def _voices(arguments: argparse.Namespace) -> int:
 
     from evc_jax.conversion.voices import write_voices
 
-    for file in write_voices(folder, names, voices):
-        print(file)
+    there = {name for name in names if voice_store.find(name, folder)}
+    for name, file in zip(names, write_voices(folder, names, voices), strict=True):
+        say(arguments, f"{file}{' (in place of what was there)' if name in there else ''}")
     return 0
 
 
@@ -140,12 +141,12 @@ def _prepare(arguments: argparse.Namespace) -> int:
         audio_storage=arguments.audio_storage,
         max_seconds=arguments.max_seconds,
         workers=arguments.workers,
-        progress=sys.stderr.isatty() if arguments.progress is None else arguments.progress,
+        progress=watched(arguments) if arguments.progress is None else arguments.progress,
         runner=arguments.runner,
         beam_options=arguments.beam_options,
-        log=lambda line: print(line, file=sys.stderr),
+        log=lambda line: say(arguments, line, sys.stderr),
     )
-    print(report)
+    say(arguments, report)
     return 0
 
 
@@ -187,6 +188,7 @@ _COMMANDS = {
     "adapt": adapt.run,
     "serve": _serve,
     "studio": studio.run,
+    "completion": lambda arguments: completion.run(arguments, build_parser()),
 }
 
 if __name__ == "__main__":

@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from evc_jax.audio.formats import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, OUTPUT_SUFFIXES, check_output
 from evc_jax.cli import pipes
-from evc_jax.cli.argument_types import FAILED, print_error
+from evc_jax.cli.argument_types import FAILED, number, print_error, say, watched
 from evc_jax.conversion import voice_store
 from evc_jax.conversion.aspects import TransferAspects
-from evc_jax.conversion.options import EMOTION_WAYS, OPTIONS, options_from
+from evc_jax.conversion.options import EMOTION_WAYS, OPTIONS, ConversionOptions, options_from
 from evc_jax.conversion.requested_voice import EMBEDDING_VOICE, ORIGINAL_VOICE
 from evc_jax.conversion.settings import ORIGIN, SUFFIX, metadata_text, read_settings, settings_of, write_settings
 from evc_jax.errors import ConfigError
@@ -39,6 +40,7 @@ examples:
   evc convert hello.wav --voice a1.wav --voice a2.wav -o out.wav     their mean; or a folder: --voice recordings/
   evc convert hello.wav --voice anna --timbre 0.5 -o out.wav         half way to a voice of `evc voices`
   evc convert a.wav b.flac folder/ --voice sampled:female --seed 3 -o converted
+  evc convert folder/ --emotion happy --format mp3 --output-rate 44100 -o converted
 
 The options are independent of each other, and one at its neutral value changes nothing.
 F0 is found from 62 to about 600 Hz; higher voices count as unvoiced.
@@ -54,6 +56,16 @@ examples, for two recordings of the same sentence:
 What is not named comes from SOURCE. How high a voice lies on the whole belongs to the voice, not to the melody."""
 
 
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """How the sound is written, for commands that write it."""
+    text = "samples a second of the output; default: the bundle's, 16000 for the embedded one"
+    rate = number(int, LOWEST_RATE_HZ, HIGHEST_RATE_HZ)
+    parser.add_argument("--output-rate", metavar="HZ", type=rate, dest="output_rate_hz", help=text)
+    formats = [suffix.removeprefix(".") for suffix in OUTPUT_SUFFIXES]
+    text = "where -o is a folder or standard output; a file's name says its format; default: wav"
+    parser.add_argument("--format", choices=formats, help=text)
+
+
 def run(arguments: argparse.Namespace, load: Callable[[Bundle], Any]) -> int:
     """Runs `evc convert`; `load` makes the converter of a bundle."""
     from evc_jax.cli import batch
@@ -61,10 +73,15 @@ def run(arguments: argparse.Namespace, load: Callable[[Bundle], Any]) -> int:
     _check_place(arguments)
     saved = _saved_settings(arguments) if arguments.settings else {}
     bundle_folder = arguments.bundle or (str(saved["bundle"]) if saved.get("bundle") else None)
-    options = options_from(requested(arguments, saved))
-    with pipes.received(arguments.inputs) as inputs, pipes.sent(arguments.output) as output:
+    asked = requested(arguments, saved)
+    options = options_from(asked)
+    for sentence in _without_effect(options, asked):
+        print_error("convert", sentence)
+    suffix = f".{arguments.format or 'wav'}"
+    with pipes.received(arguments.inputs) as inputs, pipes.sent(arguments.output, suffix) as output:
         lending = [str(name) for name in (*options.voices, options.emotion_from) if isinstance(name, str)]
-        planned = batch.plan_outputs(inputs, output, lending, functools.partial(print_error, "convert"))
+        planned = batch.plan_outputs(inputs, output, lending, functools.partial(print_error, "convert"), suffix)
+        _check_sound(arguments, planned[0].output)
         bundle = load_bundle(bundle_folder)
         options.check(bundle)
         converter = load(bundle)
@@ -73,10 +90,12 @@ def run(arguments: argparse.Namespace, load: Callable[[Bundle], Any]) -> int:
         options = converter.resolve(options)
         settings = settings_of(options, bundle_folder)
         draw = _drawing(bundle.emotions_of(options.emotion_network(bundle))) if arguments.plot else None
-        outcomes = batch.run(planned, converter, options, draw, sys.stderr.isatty(), metadata_text(settings))
+        outcomes = batch.run(
+            planned, converter, options, draw, watched(arguments), metadata_text(settings), arguments.output_rate_hz
+        )
         if arguments.save_settings:
             outcomes = _with_settings(outcomes, settings)
-        return _report(outcomes, len(planned), sys.stderr if arguments.output == pipes.PIPE else sys.stdout)
+        return _report(outcomes, len(planned), arguments, converter.sample_rate_hz)
 
 
 def requested(arguments: argparse.Namespace, saved: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
@@ -94,10 +113,29 @@ def requested(arguments: argparse.Namespace, saved: Mapping[str, Any] = MappingP
     return {**options, "voice": voices if len(voices) > 1 else voices[0], **given}
 
 
+def _without_effect(options: ConversionOptions, asked: Collection[str]) -> Iterator[str]:
+    """A sentence for each option that is asked for, and only acts together with another one."""
+    needed = {}
+    if options.track is None and options.emotion_from is None:
+        needed = {"strength": "an emotion", "keep_timing": "an emotion"}
+    if options.emotion_track is None:
+        needed["emotion_fade"] = "an emotion track"
+    for name, other in needed.items():
+        if name in asked:
+            yield f"--{name.replace('_', '-')} is given without {other}, and changes nothing."
+
+
 def _check_place(arguments: argparse.Namespace) -> None:
     if (arguments.save_settings or arguments.plot) and arguments.output == pipes.PIPE:
         what = "Settings" if arguments.save_settings else "Pictures"
         raise ConfigError(f"{what} are written beside the output, and standard output has no place; give another -o.")
+
+
+def _check_sound(arguments: argparse.Namespace, output: Path) -> None:
+    """Raises EvcError unless an output can have the format and the sample rate that are asked for."""
+    if arguments.format and output.suffix.lower() != f".{arguments.format}":
+        raise ConfigError(f"{output} and --format {arguments.format} contradict each other; give one of them.")
+    check_output(output, arguments.output_rate_hz)
 
 
 def _saved_settings(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -123,21 +161,28 @@ def given_options(arguments: argparse.Namespace) -> dict[str, Any]:
     return {option.name: getattr(arguments, option.name) for option in OPTIONS if hasattr(arguments, option.name)}
 
 
-def _report(outcomes, total: int, listing) -> int:
+def _report(outcomes: Iterable[batch.Result], total: int, arguments: argparse.Namespace, rate_hz: int) -> int:
     from tqdm import tqdm
 
     failed = 0
-    bar = tqdm(outcomes, total=total, unit="recording", leave=False, disable=total < 2 or not sys.stderr.isatty())
+    listing = sys.stderr if arguments.output == pipes.PIPE else sys.stdout
+    bar = tqdm(outcomes, total=total, unit="recording", leave=False, disable=total < 2 or not watched(arguments))
     for outcome in bar:
-        if outcome.error is None:
-            line = f"{outcome.job.output}: {outcome.duration_s:.1f} s of sound in {outcome.seconds:.1f} s"
-            bar.write(printable(line), file=listing)
-        else:
+        if outcome.error is None and not arguments.quiet:
+            sound = _sound(outcome.duration_s, arguments.output_rate_hz or rate_hz, outcome.replaced)
+            name = arguments.output if arguments.output == pipes.PIPE else outcome.job.output
+            bar.write(printable(f"{name}: {sound}, in {outcome.seconds:.1f} s"), file=listing)
+        elif outcome.error is not None:
             failed += 1
             bar.write(f"evc convert: {printable(outcome.error)}", file=sys.stderr)
     if failed and total > 1:
         print_error("convert", f"{failed} of {total} recordings could not be converted.")
     return FAILED if failed else 0
+
+
+def _sound(duration_s: float, rate_hz: int, replaced: bool) -> str:
+    """What an output is, in words."""
+    return f"{duration_s:.1f} s of sound at {rate_hz} Hz{', in place of what was there' if replaced else ''}"
 
 
 def _drawing(emotions: Sequence[str]) -> Callable[[Any, Any], None]:
@@ -154,21 +199,25 @@ def run_transfer(arguments: argparse.Namespace, load: Callable[[Bundle], Any]) -
     _check_place(arguments)
     aspects = TransferAspects.parse(arguments.aspects)
     options = options_from(given_options(arguments), synthesis_only=True)
-    sent = pipes.sent(arguments.output)
+    sent = pipes.sent(arguments.output, f".{arguments.format or 'wav'}")
     with pipes.received([arguments.source, arguments.target]) as inputs, sent as destination:
         output = batch.plan_single(destination, inputs)
+        _check_sound(arguments, output)
+        replaced = output.exists()
         converter = load(load_bundle(arguments.bundle))
         converter.check_transfer(aspects, options)
         source, target = (batch.extract_features(Path(path), converter) for path in inputs)
         result = converter.transfer_features(source, target, aspects, options)
         settings = settings_of(options, arguments.bundle, aspects=str(aspects))
-        audio_io.save(output, result.audio, converter.sample_rate_hz, metadata_text(settings))
+        rate_hz = converter.sample_rate_hz
+        audio_io.save(output, result.audio, rate_hz, metadata_text(settings), arguments.output_rate_hz)
         if arguments.save_settings:
             write_settings(settings, output.with_suffix(SUFFIX))
         if arguments.plot:
             from evc_jax.conversion.picture import draw_transfer
 
             draw_transfer(output.with_suffix(".png"), result)
-        line = f"{arguments.output}: {len(result.audio) / converter.sample_rate_hz:.1f} s of sound"
-        print(line, file=sys.stderr if arguments.output == pipes.PIPE else sys.stdout)
+        sound = _sound(len(result.audio) / rate_hz, arguments.output_rate_hz or rate_hz, replaced)
+        listing = sys.stderr if arguments.output == pipes.PIPE else sys.stdout
+        say(arguments, f"{arguments.output}: {sound}", listing)
     return 0

@@ -9,9 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from evc_jax.cli.argument_types import names_of, number, strengths_of
+from evc_jax.cli.argument_types import names_of, number, say, strengths_of, watched
 from evc_jax.evaluation.settings import QUICK_SECTIONS, SECTIONS, SPLITS, EvaluationSettings
-from evc_jax.files import printable
 
 EPILOG = """\
 examples:
@@ -82,7 +81,7 @@ def run(arguments: argparse.Namespace, options: dict[str, Any], load: Callable[[
     from evc_jax.evaluation.run import FIGURES, PAGE, evaluate
 
     logging.getLogger("absl").setLevel(logging.ERROR)
-    evaluate(converter, settings, sys.stderr.isatty(), lambda line: print(f"evc evaluate: {line}", file=sys.stderr))
+    evaluate(converter, settings, watched(arguments), lambda line: say(arguments, f"evc evaluate: {line}", sys.stderr))
     for name in (PAGE, FIGURES):
-        print(printable(settings.output / name))
+        say(arguments, settings.output / name)
     return 0

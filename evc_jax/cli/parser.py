@@ -7,8 +7,9 @@ import dataclasses
 from typing import Any
 
 from evc_jax import __version__
-from evc_jax.cli import adapt, bundles, convert, emotion, evaluate, studio, sweep
-from evc_jax.cli.argument_types import OneLineParser, add_limits, number
+from evc_jax.audio.formats import SUFFIX_WORDS
+from evc_jax.cli import adapt, bundles, completion, convert, emotion, evaluate, studio, sweep
+from evc_jax.cli.argument_types import OneLineParser, add_limits, add_quiet, number
 from evc_jax.conversion.options import MAX_SEED, OPTIONS, Option
 from evc_jax.conversion.requested_voice import SEXES
 from evc_jax.data.corpora import CORPORA
@@ -67,6 +68,9 @@ examples:
   evc prepare folder MY_SPEECH --name mine           MY_SPEECH/SPEAKER/EMOTION/*.wav
   evc prepare manifest speech.csv --name mine        columns: path, speaker, sex, emotion, text"""
 
+# The commands whose output is files, and what they print a report.
+_WORKING = ("convert", "sweep", "transfer", "voices", "prepare", "bundle", "evaluate", "adapt")
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
@@ -90,17 +94,21 @@ def build_parser() -> argparse.ArgumentParser:
     adapt.add_arguments(_add(commands, "adapt", "make a bundle better for one person's voice", adapt.EPILOG))
     _add_serve(commands)
     studio.add_arguments(_add(commands, "studio", "convert recordings in a web page", studio.EPILOG))
+    completion.add_arguments(_add(commands, "completion", "print a shell's completion script", completion.EPILOG))
     return parser
 
 
 def _add(commands, name: str, summary: str, epilog: str) -> argparse.ArgumentParser:
-    return commands.add_parser(
+    parser = commands.add_parser(
         name,
         help=summary,
         description=f"{summary[0].upper()}{summary[1:]}.",
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    if name in _WORKING:
+        add_quiet(parser)
+    return parser
 
 
 def _add_shared(parser: argparse.ArgumentParser, *names: str) -> None:
@@ -127,11 +135,12 @@ def _add_convert(commands) -> None:
     parser = _add(commands, "convert", "convert recordings", convert.CONVERT_EPILOG)
     inputs = "recordings (WAV, FLAC, MP3, M4A, WebM, ...) and folders; - is standard input"
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help=inputs)
-    output = "a .wav or .flac file for one recording, - for WAV to standard output, else a folder for all"
+    output = f"a {SUFFIX_WORDS} file for one recording, - for standard output, else a folder for all"
     parser.add_argument("-o", "--output", required=True, help=output)
+    convert.add_output_arguments(parser)
     for option in OPTIONS:
         _add_option(parser, option)
-    replay = "take the options from a file of --save-settings, or from a WAV or FLAC file that was converted with them"
+    replay = "take the options from a file of --save-settings, or from a file that was converted with them"
     parser.add_argument("--settings", metavar="FILE", help=f"{replay}; what else is given wins")
     _add_shared(parser, "--voice", "--save-settings", "--plot", "--voices-dir", "--bundle")
 
@@ -153,7 +162,8 @@ def _add_transfer(commands) -> None:
     parser.add_argument(
         "--aspects", default="RFU", metavar="RFU", help="letters of R (rhythm), F (pitch), U (timbre); default: RFU"
     )
-    parser.add_argument("-o", "--output", required=True, help="a .wav or .flac file")
+    parser.add_argument("-o", "--output", required=True, help=f"a {SUFFIX_WORDS} file; - is standard output")
+    convert.add_output_arguments(parser)
     for option in OPTIONS:
         if option.synthesis:
             _add_option(parser, option)

@@ -27,13 +27,13 @@ def received(inputs: Sequence[str]) -> Iterator[list[str]]:
 
 
 @contextlib.contextmanager
-def sent(output: str) -> Iterator[str]:
-    """The file to write: a temporary WAV file that goes to standard output at the end where the output is `-`."""
+def sent(output: str, suffix: str = ".wav") -> Iterator[str]:
+    """The file to write: a temporary one that goes to standard output at the end where the output is `-`."""
     if output != PIPE:
         yield output
         return
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "output.wav"
+        file = Path(folder) / f"output{suffix}"
         yield str(file)
         if file.exists():
             with file.open("rb") as written:

@@ -6,14 +6,13 @@ import argparse
 import dataclasses
 import json
 import shlex
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evc_jax.cli import pipes
-from evc_jax.cli.argument_types import names_of, strengths_of
+from evc_jax.cli.argument_types import names_of, say, strengths_of, watched
 from evc_jax.conversion.options import EMOTION_WAYS, ConversionOptions, options_from
 from evc_jax.conversion.requested_voice import ORIGINAL_VOICE
 from evc_jax.conversion.settings import metadata_text, settings_of
@@ -91,19 +90,22 @@ def run(arguments: argparse.Namespace, given: dict[str, Any], load: Callable[[Bu
     with pipes.received([arguments.recording]) as (recording,):
         output = Path(arguments.output or f"{Path(recording).stem}_sweep")
         _check_place(output, [recording, *options_from(given).voices])
+        replaced = output.exists()
         bundle = load_bundle(arguments.bundle)
         cells = cells_of(arguments, given, bundle)
         converter = load(bundle)
         converter.voices.resolve(cells[0].options.voice, cells[0].options.seed)  # one that cannot be used ends here
         features = _features(Path(recording), converter)
         with atomic_dir(output.resolve()) as folder:
-            write_page(folder, Path(recording).name, converter, features, cells)
-    print(printable(output / PAGE))
+            write_page(folder, Path(recording).name, converter, features, cells, watched(arguments))
+    say(arguments, f"{output / PAGE}{' (in place of an earlier one)' if replaced else ''}")
     return 0
 
 
-def write_page(folder: Path, title: str, converter: Any, features: Any, cells: Sequence[Cell]) -> None:
-    """Writes sounds, pictures, figures and the page of a sweep into an empty folder; draws a bar on a terminal."""
+def write_page(
+    folder: Path, title: str, converter: Any, features: Any, cells: Sequence[Cell], progress: bool = False
+) -> None:
+    """Writes sounds, pictures, figures and the page of a sweep into an empty folder; `progress` draws a bar."""
     from tqdm import tqdm
 
     from evc_jax.evaluation.page import PICTURES, render_page
@@ -112,7 +114,7 @@ def write_page(folder: Path, title: str, converter: Any, features: Any, cells: S
     source = features.audio / features.level_gain
     entries = [_write_recording(folder, "source", source, features.mel, features.f0_hz, converter.bundle.audio, "")]
     sections = {"": Section("source", "The recording", cards=[_card("source", entries[0], "")])}
-    for cell in tqdm(cells, unit="conversion", leave=False, disable=not sys.stderr.isatty()):
+    for cell in tqdm(cells, unit="conversion", leave=False, disable=not progress):
         made = converter.convert_features(features, cell.options)
         entry = _write_recording(folder, cell.name, made.audio, made.mel, made.f0_hz, made.config, cell.metadata)
         entries.append({"emotion": cell.emotion, "strength": cell.strength, **entry})

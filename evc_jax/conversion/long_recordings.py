@@ -23,6 +23,7 @@ from tqdm import tqdm
 from evc_jax.audio import io as audio_io
 from evc_jax.audio.chunking import delay_in_phase
 from evc_jax.audio.decoding import naming_errors
+from evc_jax.audio.formats import check_output
 from evc_jax.audio.io import AudioReader
 from evc_jax.audio.pauses import Segment
 from evc_jax.conversion.converter import Converter
@@ -113,8 +114,9 @@ def convert_file(
     options: ConversionOptions | None = None,
     progress: bool = True,
     comment: str = "",
+    output_rate_hz: int | None = None,
 ) -> float:
-    """Converts a recording of any length into a 16-bit WAV or FLAC file, which is written whole or not at all.
+    """Converts a recording of any length into a file as `audio.io.save` writes it, whole or not at all.
 
     The sound is in a temporary file beside the destination until its peak is known: peaks above 1 are scaled down as in
     `audio.io.save`. The samples of a long source are there, too.
@@ -124,6 +126,7 @@ def convert_file(
       destination: file to write; a WAV file of more than 4 GB is written as RF64.
       progress: whether to draw a progress bar for a recording of several segments.
       comment: for the file's metadata.
+      output_rate_hz: sample rate of the file; None is the converter's.
 
     Returns:
       the duration of the output in seconds.
@@ -131,18 +134,19 @@ def convert_file(
     Raises:
       EvcError: see `stream_convert`, or the destination cannot be written.
     """
-    path = audio_io.check_output(destination)
-    samples, peak, rate_hz = 0, 0.0, converter.sample_rate_hz
+    samples, peak, rate_hz = 0, 0.0, output_rate_hz or converter.sample_rate_hz
+    path = check_output(destination, rate_hz)
     conversions = convert_segments(converter, source, options, progress, path.parent)
+    sound = audio_io.resampled((made.audio for made in conversions), converter.sample_rate_hz, rate_hz)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent) as spool:
-            for conversion in conversions:
-                spool.write(conversion.audio.tobytes())
-                samples += len(conversion.audio)
-                peak = max(peak, float(np.abs(conversion.audio).max(initial=0.0)))
+            for block in sound:
+                spool.write(block.tobytes())
+                samples += len(block)
+                peak = max(peak, float(np.abs(block).max(initial=0.0)))
             spool.seek(0)
-            blocks = (np.frombuffer(block, np.float32) for block in iter(functools.partial(spool.read, 2**20), b""))
+            blocks = (np.frombuffer(part, np.float32) for part in iter(functools.partial(spool.read, 2**20), b""))
             audio_io.save_blocks(path, blocks, samples, peak, rate_hz, comment)
     except OSError as error:
         raise AudioError(f"{path} cannot be written ({error}); give a place that can.") from error

@@ -24,7 +24,7 @@ from evc_jax.conversion.requested_voice import (
     check_voices,
     embedding_of,
 )
-from evc_jax.errors import BundleError, ConfigError
+from evc_jax.errors import BundleError, ConfigError, meant
 from evc_jax.files import printable
 from evc_jax.pretrained.bundle import RENDERINGS, Bundle
 from evc_jax.vocoders import DEFAULT_SIGMA, VOCODERS
@@ -188,7 +188,8 @@ class ConversionOptions:
                 if name not in bundle.emotions_of(network):
                     known = ", ".join(bundle.emotions_of(network))
                     here = f" by {network}" if name in bundle.emotions else ""
-                    raise BundleError(f"There is no emotion {name[:40]!r}{here}; choose one of {known}.")
+                    close = meant(name[:40], bundle.emotions_of(network))
+                    raise BundleError(f"There is no emotion {name[:40]!r}{here}{close}; choose one of {known}.")
         decoded = self.rendering_of(bundle) == "decoder"
         if (self.vocoder or (decoded and bundle.default_vocoder)) == "waveglow":
             bundle.require("waveglow")
@@ -286,7 +287,9 @@ def options_from(given: dict[str, Any], synthesis_only: bool = False) -> Convers
     values: dict[str, Any] = {}
     for name, value in given.items():
         if name not in known:
-            raise ConfigError(f"There is no option {name!r}; choose from {', '.join(sorted(known))}.")
+            raise ConfigError(
+                f"There is no option {name!r}{meant(name, known)}; choose from {', '.join(sorted(known))}."
+            )
         if known[name] in values:
             raise ConfigError(f"{known[name]} is given twice, once as {name}; give it once.")
         values[known[name]] = value

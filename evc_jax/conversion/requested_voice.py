@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from evc_jax.conversion import voice_store
-from evc_jax.errors import ConfigError
+from evc_jax.errors import ConfigError, meant
 from evc_jax.features import EMBEDDING_DIM
 from evc_jax.pretrained.bundle import Bundle
 
@@ -93,9 +93,10 @@ def check_known(voice: Voice, bundle: Bundle | None = None) -> None:
     name = os.fspath(voice)
     of_bundle = bundle.description.get("voices", ()) if bundle else ()
     if not (Path(name).exists() or name in of_bundle or voice_store.find(name)):
+        close = meant(name, [ORIGINAL_VOICE, *(SAMPLED_VOICE + sex for sex in SEXES), *of_bundle, *voice_store.names()])
         raise ConfigError(
-            f"The voice {name!r} is no file, folder or known name; give a recording, a folder of recordings, a voice "
-            "that `evc voices` wrote or the bundle has, original, sampled:female or sampled:male."
+            f"The voice {name!r} is no file, folder or known name{close}; give a recording, a folder of recordings, a "
+            "voice that `evc voices` wrote or the bundle has, original, sampled:female or sampled:male."
         )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from evc_jax import __version__
+from evc_jax.audio.formats import OUTPUT_FORMATS
 from evc_jax.conversion.emotion_track import Curve, EmotionTrack
 from evc_jax.conversion.options import ConversionOptions
 from evc_jax.conversion.requested_voice import embedding_text
@@ -49,7 +50,7 @@ def write_settings(settings: Mapping[str, Any], path: str | os.PathLike) -> None
 
 
 def read_settings(path: str | os.PathLike) -> dict[str, Any]:
-    """Reads settings from a JSON file, or from a WAV or FLAC file that was converted with them.
+    """Reads settings from a JSON file, or from a file of sound that was converted with them.
 
     Raises:
       ConfigError: there are none.
@@ -57,7 +58,7 @@ def read_settings(path: str | os.PathLike) -> dict[str, Any]:
     path, name = Path(path), printable(Path(path))
     try:
         size = path.stat().st_size
-        if path.suffix.lower() in (".wav", ".flac"):
+        if path.suffix.lower() in OUTPUT_FORMATS:
             text = _metadata(path)
         elif size > _MAX_BYTES:
             raise ConfigError(f"{name} is no settings file, it is too large; give another.")

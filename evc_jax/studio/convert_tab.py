@@ -9,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from evc_jax.audio.formats import OUTPUT_SUFFIXES
 from evc_jax.audio.plotting import picture_of_panels
 from evc_jax.conversion.emotion_reference import estimate_emotion
 from evc_jax.conversion.options import ConversionOptions
@@ -117,7 +118,7 @@ def _add_presets(studio: Studio, controls: Controls) -> None:
         save = gr.Button("Save the controls", size="sm", elem_id="save-preset")
         file = gr.File(
             label="Or load settings: a .settings.json, or a converted WAV or FLAC file",
-            file_types=[".json", ".wav", ".flac"],
+            file_types=[".json", *OUTPUT_SUFFIXES],
             type="filepath",
             elem_id="settings-file",
             height=120,

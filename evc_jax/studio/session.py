@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from evc_jax.audio.decoding import check_file, naming_errors, stated_length
+from evc_jax.audio.formats import OUTPUT_FORMATS
 from evc_jax.audio.io import AudioReader, write_blocks
 from evc_jax.audio.plotting import Picture, png_bytes
 from evc_jax.conversion.converter import Converter
@@ -139,5 +140,5 @@ class Studio:
         place = self.new_file(".wav")
         text = "" if comment is None else metadata_text(comment)
         peak = float(np.abs(audio).max(initial=0.0))
-        write_blocks(place, [audio], len(audio), peak, self.converter.sample_rate_hz, "wav", text)
+        write_blocks(place, [audio], len(audio), peak, self.converter.sample_rate_hz, OUTPUT_FORMATS[".wav"], text)
         return self.outputs.add(name, place)

@@ -11,6 +11,7 @@ import gradio as gr
 import numpy as np
 from jaxtyping import Float
 
+from evc_jax.audio.formats import OUTPUT_FORMATS
 from evc_jax.audio.io import load
 from evc_jax.audio.plotting import DISTINCT_COLORS
 from evc_jax.conversion.emotion_files import read_track
@@ -136,7 +137,7 @@ def loaded(studio: Studio, controls: Controls, path: str) -> list[Any]:
       EvcError: the file holds no track, or one that cannot be used here.
     """
     file = Path(path)
-    is_sound = file.suffix.lower() in (".wav", ".flac")
+    is_sound = file.suffix.lower() in OUTPUT_FORMATS
     if not is_sound and not file.read_bytes().removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
         track = _not_too_many(read_track(file.read_bytes(), file.name))
         ConversionOptions(emotion_track=track).check(studio.bundle)

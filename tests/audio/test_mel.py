@@ -165,8 +165,8 @@ def test_save_scales_peaks_down(tmp_path, suffix):
 
 def test_save_leaves_nothing_half_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(AudioError, match="name it .wav or .flac"):
-        audio_io.save(tmp_path / "out.mp3", voice(100, 0.2), 16000)
+    with pytest.raises(AudioError, match="name it .wav, .flac, .mp3, .ogg or .opus"):
+        audio_io.save(tmp_path / "out.m4a", voice(100, 0.2), 16000)
     with pytest.raises(AudioError, match="cannot be written"):
         audio_io.save(tmp_path / "file" / "out.wav", voice(100, 0.2), 16000)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -71,9 +71,9 @@ def test_a_missing_recording_is_left_to_the_conversion(folder):
         (["in"], "in", "would overwrite a recording"),
         (["in/a.wav", "in/b.mp3"], "x.wav", "cannot become the one file"),
         (["in"], "x.wav", "cannot become the one file"),
-        (["in/a.wav"], "x.mp3", "x.mp3 cannot be written; name the output .wav or .flac"),
-        (["in/a.wav"], "x.m4a", "x.m4a cannot be written; name the output .wav or .flac"),
-        (["in/a.wav"], "x.WMA", "x.WMA cannot be written; name the output .wav or .flac"),
+        (["in/a.wav"], "x.m4b", "x.m4b cannot be written; name the output .wav, .flac, .mp3, .ogg or .opus"),
+        (["in/a.wav"], "x.m4a", "x.m4a cannot be written; name the output .wav, .flac, .mp3, .ogg or .opus"),
+        (["in/a.wav"], "x.WMA", "x.WMA cannot be written; name the output .wav, .flac, .mp3, .ogg or .opus"),
         (["in"], "x.webm", "cannot become the one file x.webm"),
         (["in/a.wav"], "no/such/x.wav", "does not exist; make it"),
         (["in/a.wav"], "no/such/folder", "does not exist; make it"),
@@ -104,7 +104,7 @@ def test_one_road_for_every_recording(tmp_path, monkeypatch):
 
     taken = []
 
-    def convert_file(converter, source, output, options, progress, comment):
+    def convert_file(converter, source, output, options, progress, comment, output_rate_hz):
         taken.append((converter, source.name, output.name, progress))
         if source.name == "absent.wav":
             raise AudioError("there is no such recording.")

@@ -209,7 +209,7 @@ def test_nothing_half_written_is_left(tmp_path):
         ("broken.wav", "out/a.wav", "broken.wav: the recording holds NaN"),
         ("silent.wav", "out/a.wav", "silent.wav: the recording is silent"),
         ("absent.wav", "out/a.wav", "absent.wav does not exist"),
-        ("good.wav", "out/a.mp3", "name it .wav or .flac"),
+        ("good.wav", "out/a.m4a", "name it .wav, .flac, .mp3, .ogg or .opus"),
         ("good.wav", "good.wav/a.wav", "a.wav cannot be written"),
     ]:
         with pytest.raises(AudioError, match=reason):
