@@ -44,13 +44,13 @@ $(VENV)/installed: setup.cfg $(CONSTRAINTS)
 	touch $@
 
 $(VENV)/installed-studio: $(VENV)/installed
-	$(INSTALL) --editable '.[studio]'
+	$(INSTALL) --editable '.[studio,train]'
 	touch $@
 
 # Resemblyzer comes without its dependencies: the webrtcvad it asks for needs a compiler, and the wheels that evc_jax
 # depends on provide the same module. ViSQOL's libsvm needs one too, and serves music only.
 $(VENV)/installed-dev: $(VENV)/installed
-	$(INSTALL) --editable '.[dev,cloud,evaluation,serve,studio]'
+	$(INSTALL) --editable '.[dev,cloud,evaluation,serve,studio,train]'
 	$(if $(NEWER),,$(INSTALL) --editable '.[beam]')
 	$(INSTALL) --no-deps resemblyzer visqol-python
 	touch $@

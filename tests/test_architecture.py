@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "evc_jax"
 # From the bottom up: what stands on a floor may import from its own floor and from the floors below.
 FLOORS = (
-    ("errors", "config", "files", "jax_cache", "assets"),
+    ("errors", "config", "extras", "files", "jax_cache", "assets"),
     ("audio",),
     ("features", "models"),
     ("pretrained",),

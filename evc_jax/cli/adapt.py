@@ -16,6 +16,11 @@ from typing import TYPE_CHECKING
 from evc_jax.cli.argument_types import number, print_error, say, watched
 from evc_jax.conversion import voice_store
 from evc_jax.errors import ConfigError
+<<<<<<< HEAD
+=======
+from evc_jax.extras import require_extra
+from evc_jax.files import printable
+>>>>>>> e6a7111
 
 if TYPE_CHECKING:
     from evc_jax.training.adaptation import Adaptation
@@ -61,6 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(
             f"{output} is a bundle already, with which it would begin; leave out --bundle, or give another -o."
         )
+    require_extra("train", "Adapting a bundle")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns of unused metadata
 

@@ -7,6 +7,7 @@ import logging
 
 from evc_jax.cli.argument_types import OneLineParser
 from evc_jax.errors import ConfigError
+from evc_jax.extras import require_extra
 from evc_jax.pretrained.bundle import NETWORKS, RENDERINGS, STORAGE_DTYPES, load_bundle
 
 EPILOG = """\
@@ -64,6 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _run_in_pieces(arguments)
     if not ((arguments.speechsplit or arguments.base) and arguments.output):
         raise ConfigError("A bundle needs a SpeechSplit and a place; give --speechsplit WORKDIR or --base, and -o DIR.")
+    require_extra("train", "Making a bundle")
     from evc_jax.training import export
 
     logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns of unused metadata

@@ -20,6 +20,7 @@ from evc_jax.cli.parser import build_parser
 from evc_jax.conversion import voice_store
 from evc_jax.conversion.requested_voice import ORIGINAL_VOICE, check_known
 from evc_jax.errors import AudioWarning, ConfigError, EvcError
+from evc_jax.extras import require_extra
 from evc_jax.pretrained.bundle import Bundle, load_bundle
 
 INTERRUPTED = 130
@@ -129,6 +130,7 @@ def _similarity(arguments: argparse.Namespace) -> int:
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
+    require_extra("train", "Preparing a dataset")
     from evc_jax.data.prepare.builder import prepare
 
     report = prepare(
@@ -151,9 +153,9 @@ def _prepare(arguments: argparse.Namespace) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    from evc_jax.serving.settings import ServerSettings, require_extra
+    require_extra("serve", "A server")
+    from evc_jax.serving.settings import ServerSettings
 
-    require_extra()
     settings = ServerSettings(
         **{entry.name: getattr(arguments, entry.name) for entry in dataclasses.fields(ServerSettings)}
     )

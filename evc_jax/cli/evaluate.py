@@ -11,6 +11,7 @@ from typing import Any
 
 from evc_jax.cli.argument_types import names_of, number, say, strengths_of, watched
 from evc_jax.evaluation.settings import QUICK_SECTIONS, SECTIONS, SPLITS, EvaluationSettings
+from evc_jax.extras import require_extra
 
 EPILOG = """\
 examples:
@@ -74,6 +75,7 @@ def run(arguments: argparse.Namespace, options: dict[str, Any], load: Callable[[
     from evc_jax.conversion.options import options_from
     from evc_jax.pretrained.bundle import load_bundle
 
+    require_extra("train", "Reading the datasets of an evaluation")
     settings = settings_from(arguments, options)
     bundle = load_bundle(arguments.bundle)
     options_from(options).check(bundle)

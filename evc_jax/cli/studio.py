@@ -10,8 +10,9 @@ from pathlib import Path
 
 from evc_jax.cli.argument_types import add_limits, number
 from evc_jax.errors import ConfigError
+from evc_jax.extras import require_extra
 from evc_jax.pretrained.bundle import load_bundle
-from evc_jax.studio.settings import EPILOG, StudioSettings, limits, require_extra
+from evc_jax.studio.settings import EPILOG, StudioSettings, limits
 
 __all__ = ["EPILOG", "add_arguments", "run"]
 
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command."""
-    require_extra()
+    require_extra("studio", "The studio")
     if arguments.evaluation and not (Path(arguments.evaluation) / "index.html").is_file():
         raise ConfigError(f"There is no index.html in {arguments.evaluation}; give an output folder of `evc evaluate`.")
     from evc_jax.serving.listening import is_loopback

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from evc_jax.errors import ConfigError
-
-_PACKAGES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 
 EPILOG = """\
 examples:
@@ -68,15 +64,3 @@ def check_limits(settings: Any) -> None:
             value, low, high = getattr(settings, entry.name), entry.metadata["low"], entry.metadata["high"]
             if not low <= value <= high:
                 raise ConfigError(f"{entry.name} is {value:g}; give a number from {low:g} to {high:g}.")
-
-
-def require_extra() -> None:
-    """Raises ConfigError unless the packages of the extra `serve` are installed."""
-    require_packages("A server", "serve", _PACKAGES)
-
-
-def require_packages(what: str, extra: str, packages: Sequence[str]) -> None:
-    """Raises ConfigError unless the packages of an extra are installed."""
-    missing = [name for name in packages if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ConfigError(f"{what} needs {', '.join(missing)}; run `pip install 'evc_jax[{extra}]'`.")

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, fields
 from typing import Any
 
-from evc_jax.serving.settings import check_limits, limit, require_packages
+from evc_jax.serving.settings import check_limits, limit
 
 EPILOG = """\
 examples:
@@ -18,8 +18,6 @@ Recordings and results are in a temporary folder. It is removed at the end, and 
 The page loads nothing from other machines. There is no authentication: listen beyond this machine (--host) only behind
 a proxy that has it; trainings cannot be started then.
 Needs `pip install 'evc_jax[studio]'`."""
-
-_PACKAGES = ("gradio", "fastapi", "uvicorn")
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,3 @@ class StudioSettings:
 def limits() -> list[Any]:
     """The fields of `StudioSettings` that are limits."""
     return [entry for entry in fields(StudioSettings) if entry.metadata]
-
-
-def require_extra() -> None:
-    """Raises ConfigError unless the packages of the extra `studio` are installed."""
-    require_packages("The studio", "studio", _PACKAGES)

@@ -11,6 +11,7 @@ import gradio as gr
 from gradio.context import get_render_context
 
 from evc_jax.errors import ConfigError
+from evc_jax.extras import missing_modules
 from evc_jax.pretrained.bundle import NETWORKS
 from evc_jax.pretrained.workdir import saved_steps
 from evc_jax.studio import training_views as views
@@ -23,6 +24,9 @@ from evc_jax.studio.work_directory import WorkDirectory
 REFRESH_S = 2.5
 LOG_LINES = 30
 NO_DATASET = "There is no prepared dataset yet. Make one on the command line: `evc prepare ravdess FOLDER`."
+NO_LIBRARIES = (
+    "What trainings need is not installed here; run `pip install 'evc_jax[train]'` and start the studio again."
+)
 INTRODUCTION = (
     "A training here is that of the command line (`scripts/train.py`): it runs on when this page or the studio is "
     "closed, and either of them stops and resumes what the other has started."
@@ -72,6 +76,9 @@ class Samples:
 def build(studio: Any) -> None:
     """Makes the components of the tab, inside its `gr.Tab`."""
     settings = studio.settings
+    if missing_modules("train"):
+        gr.Markdown(NO_LIBRARIES)
+        return
     trainings = Trainings(settings.data_dir, settings.runs_dir, settings.configs_dir)
     gr.Markdown(INTRODUCTION)
     form = _new_training(trainings)

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import ml_collections
-
 from evc_jax.config import from_mapping, to_mapping
 from evc_jax.errors import ConfigError, one_line
 
@@ -160,14 +158,16 @@ def inference_config(model: Any) -> dict[str, Any]:
     return to_mapping(dataclasses.replace(model, dtype="float32"))
 
 
-def config_dict(system: str, model: Any, options: Any, **settings: Any) -> ml_collections.ConfigDict:
-    """A complete ConfigDict for the launcher, every key present, from the dataclasses that will check it."""
+def config_dict(system: str, model: Any, options: Any, **settings: Any) -> Any:
+    """A complete `ml_collections.ConfigDict` for the launcher, every key present, from the dataclasses that will check it."""
+    import ml_collections  # of the extra `train`, which the studio does without
+
     config = TrainConfig(system=system, model=_model_mapping(model), options=to_mapping(options), **settings)
     return ml_collections.ConfigDict(dataclasses.asdict(config))
 
 
-def load_config_file(file: Path, variant: str = "full") -> ml_collections.ConfigDict:
-    """What the file's `get_config` makes of a variant.
+def load_config_file(file: Path, variant: str = "full") -> Any:
+    """What the file's `get_config` makes of a variant: a ConfigDict, or another mapping.
 
     Raises:
       ConfigError: there is no such file or variant, or the file cannot be run.

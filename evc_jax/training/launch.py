@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from evc_jax.errors import EvcError
+from evc_jax.extras import require_extra
 from evc_jax.training.logs import LEVELS, set_verbosity
 from evc_jax.training.settings import load_settings
 
@@ -25,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments, settings = _parse(argv)
     set_verbosity(arguments.verbosity)
     try:
+        require_extra("train", "A training")
         config = load_settings(arguments.config, settings)
         # After the config is checked: a wrong key must not cost JAX's start-up.
         import jax

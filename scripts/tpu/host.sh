@@ -18,7 +18,7 @@ install() {
   PATH=$HOME/.local/bin:$PATH
   command -v uv >/dev/null || python3 -m pip install --user --quiet uv
   [ -x "$venv/bin/python" ] || uv venv --quiet --python 3.11 "$venv"
-  uv pip install --quiet --python "$venv/bin/python" --constraint "$root/constraints.txt" --editable "${root}[tpu]"
+  uv pip install --quiet --python "$venv/bin/python" --constraint "$root/constraints.txt" --editable "${root}[tpu,train]"
 }
 
 start() {
