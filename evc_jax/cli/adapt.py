@@ -16,11 +16,7 @@ from typing import TYPE_CHECKING
 from evc_jax.cli.argument_types import number, print_error, say, watched
 from evc_jax.conversion import voice_store
 from evc_jax.errors import ConfigError
-<<<<<<< HEAD
-=======
 from evc_jax.extras import require_extra
-from evc_jax.files import printable
->>>>>>> e6a7111
 
 if TYPE_CHECKING:
     from evc_jax.training.adaptation import Adaptation

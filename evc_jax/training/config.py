@@ -159,7 +159,7 @@ def inference_config(model: Any) -> dict[str, Any]:
 
 
 def config_dict(system: str, model: Any, options: Any, **settings: Any) -> Any:
-    """A complete `ml_collections.ConfigDict` for the launcher, every key present, from the dataclasses that will check it."""
+    """A complete `ml_collections.ConfigDict` for the launcher, every key present; the dataclasses will check it."""
     import ml_collections  # of the extra `train`, which the studio does without
 
     config = TrainConfig(system=system, model=_model_mapping(model), options=to_mapping(options), **settings)

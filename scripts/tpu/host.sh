@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What scripts/tpu/tpu.sh runs on each host of a slice; of no use elsewhere.
 #
-#   host.sh install                evc_jax[tpu] into ~/evc_venv
+#   host.sh install                evc_jax[tpu,train] into ~/evc_venv
 #   host.sh start CACHE LOGS ARGS  scripts/train.py ARGS in the background, log and exit code in ~/evc_train; when it
 #                                  ends, the log is copied into LOGS
 #   host.sh status                 evc-host STATE NAME; the state is running, idle, lost or the exit code

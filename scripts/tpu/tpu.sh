@@ -10,7 +10,7 @@
 #            again whenever the slice is preempted or a host fails; then deletes the slice. The same command goes on
 #            where an earlier one was interrupted, and watches a training that already runs.
 #   create   requests a slice and waits for it
-#   install  puts this checkout and evc_jax[tpu] on every host
+#   install  puts this checkout and evc_jax[tpu,train] on every host
 #   launch   starts scripts/train.py, with what follows --, in the background on every host
 #   status   prints the state of the slice, and of each host: running, idle, lost, or the training's exit code
 #   logs     follows a host's log (--worker=0)
