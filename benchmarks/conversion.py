@@ -22,6 +22,7 @@ from evc_jax.audio.chunking import split_windows
 from evc_jax.audio.mel import log_mel
 from evc_jax.conversion.converter import Converter
 from evc_jax.conversion.options import ConversionOptions
+from evc_jax.conversion.windows import window_inputs
 from evc_jax.features import pitch, speaker
 from evc_jax.features.extract import Features
 from evc_jax.features.f0_codes import log_f0_statistics
@@ -55,7 +56,9 @@ def parts(converter: Converter, samples: np.ndarray, features: Features) -> dict
         "  of that F0": lambda: pitch.estimate_f0(features.audio, config),
         "  of that embedding": lambda: speaker.embed(samples),
         "networks": lambda: converter.engine.convert(
-            converter.window_inputs(*windows, features.embedding, statistics, options, weights)
+            window_inputs(
+                converter.engine, converter.bundle.audio, *windows, features.embedding, statistics, options, weights
+            )
         ),
     }
     for name in dict.fromkeys(each.vocoder for each in conversions.values()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from evc_jax.errors import AudioError
 
@@ -47,6 +48,9 @@ SUFFIX_WORDS = f"{', '.join(OUTPUT_SUFFIXES[:-1])} or {OUTPUT_SUFFIXES[-1]}"
 
 def check_output(path: str | os.PathLike, rate_hz: int | None = None) -> Path:
     """The path; raises AudioError unless its suffix names a format that is written, and knows the rate if given."""
+    given: Any = path
+    if not isinstance(given, str | os.PathLike):
+        raise AudioError(f"the output is {given!r:.40}; give the name of a file.")
     path = Path(path)
     if path.suffix.lower() not in OUTPUT_FORMATS:
         raise AudioError(f"{path} cannot be written; name it {SUFFIX_WORDS}.")

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int16
@@ -15,11 +16,17 @@ from evc_jax.audio.channels import ChannelStatistics
 from evc_jax.audio.decoding import BLOCK_VALUES, naming_errors, read_blocks
 from evc_jax.audio.formats import OUTPUT_FORMATS, OutputFormat, check_output
 from evc_jax.audio.repair import remove_clicks, remove_offset
+from evc_jax.audio.samples import (
+    as_finite_float,
+    check_duration,
+    check_rate,
+    check_shape,
+    mix,
+    samples_of,
+)
 from evc_jax.errors import AudioError
 from evc_jax.files import atomic_file
 
-MIN_DURATION_S = 0.1
-MAX_CHANNELS = 64
 RESAMPLING_QUALITY = "HQ"
 # Beyond 4 GB a WAV file needs 64-bit sizes.
 MAX_WAV_BYTES = 2**32 - 2**16
@@ -64,9 +71,13 @@ class AudioReader:
     rate_hz: int = 0
 
     def __post_init__(self):
-        if isinstance(self.source, np.ndarray):
-            check_shape(self.source)
+        source: Any = self.source
+        if isinstance(source, np.ndarray):
+            check_shape(source)
             check_rate(self.rate_hz)
+        elif not isinstance(source, str | os.PathLike | io.IOBase) and not hasattr(source, "read"):
+            kind = type(source).__name__
+            raise AudioError(f"a recording is a file's name, an open file or an array of samples, not a {kind}.")
 
     def read(
         self, limit_s: float = np.inf, limit_values: float = np.inf
@@ -144,8 +155,7 @@ def to_mono(audio: np.ndarray, rate_hz: int, sample_rate_hz: int) -> Float[np.nd
     """
     import soxr
 
-    audio = np.asarray(audio)
-    check_shape(audio)
+    audio = samples_of(audio)
     check_rate(rate_hz)
     check_duration(len(audio), rate_hz)
     audio = as_finite_float(audio)
@@ -159,48 +169,6 @@ def to_mono(audio: np.ndarray, rate_hz: int, sample_rate_hz: int) -> Float[np.nd
     if rate_hz != sample_rate_hz:
         mono = soxr.resample(mono, rate_hz, sample_rate_hz, quality=RESAMPLING_QUALITY)
     return np.ascontiguousarray(mono, dtype=np.float32)
-
-
-def check_shape(audio: np.ndarray) -> None:
-    """Raises AudioError unless the audio is [samples] or [samples, channels]."""
-    if audio.ndim not in (1, 2) or (audio.ndim == 2 and not 1 <= audio.shape[1] <= MAX_CHANNELS):
-        raise AudioError(f"the audio has shape {audio.shape}; expected [samples] or [samples, channels].")
-
-
-def check_rate(rate_hz: int) -> None:
-    """Raises AudioError for a rate that is none."""
-    if rate_hz <= 0:
-        raise AudioError(f"the sample rate is {rate_hz}; expected a positive number of samples a second.")
-
-
-def check_duration(samples: int, rate_hz: int) -> None:
-    """Raises AudioError for fewer than `MIN_DURATION_S` seconds."""
-    if samples < MIN_DURATION_S * rate_hz:
-        raise AudioError(f"the recording lasts {samples / rate_hz:.3f} s; give one of at least {MIN_DURATION_S} s.")
-
-
-def mix(audio: np.ndarray, channel: int | None = None) -> Float[np.ndarray, " S"]:
-    """Mono of floating-point samples [S] or [S, channels]: their mean, or the channel that stands for the whole."""
-    if audio.ndim == 1:
-        return audio
-    return audio.mean(axis=1) if channel is None else audio[:, channel]
-
-
-def as_finite_float(audio: np.ndarray) -> np.ndarray:
-    """The samples in floating point, with a full scale of 1.
-
-    Raises:
-      AudioError: another type, NaN or infinite samples.
-    """
-    if np.issubdtype(audio.dtype, np.floating):
-        if not np.isfinite(audio).all():
-            raise AudioError("the recording holds NaN or infinite samples; export it again.")
-        return audio
-    if not np.issubdtype(audio.dtype, np.integer):
-        raise AudioError(f"the samples are of type {audio.dtype}; expected floating point or integers.")
-    info = np.iinfo(audio.dtype)
-    middle = (int(info.max) + int(info.min) + 1) // 2
-    return (audio.astype(np.float64) - middle) / (int(info.max) - middle + 1)
 
 
 def save(

@@ -26,7 +26,7 @@ class TransferAspects:
         Raises:
           ConfigError: none, another letter, or one twice.
         """
-        upper = letters.upper()
+        upper = str(letters).upper()
         if not upper or len(set(upper)) < len(upper) or not set(upper) <= set(ASPECT_NAMES):
             known = ", ".join(f"{letter} ({name})" for letter, name in ASPECT_NAMES.items())
             raise ConfigError(f"The aspects are {letters!r}; give one or more of {known}, each once.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,22 +21,23 @@ from evc_jax.audio.chunking import join_windows, split_windows
 from evc_jax.audio.decoding import naming_errors
 from evc_jax.audio.io import AudioReader
 from evc_jax.audio.mel import frame_count
+from evc_jax.audio.samples import samples_of
 from evc_jax.conversion import controls
 from evc_jax.conversion.aspects import TransferAspects
 from evc_jax.conversion.emotion_reference import estimate_emotion
-from evc_jax.conversion.engine import ConversionEngine, WindowInputs
+from evc_jax.conversion.engine import ConversionEngine
 from evc_jax.conversion.options import ConversionOptions, options_from
 from evc_jax.conversion.result import Conversion, Transfer
+from evc_jax.conversion.settings import metadata_text, settings_of
 from evc_jax.conversion.source import Request, SourceRenderer, WholeRecording
 from evc_jax.conversion.transfer import check_durations, transfer_mel
 from evc_jax.conversion.voices import Voices
+from evc_jax.conversion.windows import window_inputs
 from evc_jax.errors import AudioWarning
 from evc_jax.features import extract as extraction
 from evc_jax.features import time_warp
 from evc_jax.features.extract import Features
-from evc_jax.features.f0_codes import LogF0Statistics, normalize_f0, quantize_f0
-from evc_jax.features.harmonics import move_harmonics
-from evc_jax.pretrained.bundle import Bundle, load_bundle
+from evc_jax.pretrained.bundle import Bundle, embedded_path, load_bundle
 from evc_jax.vocoders import Vocoder, make_vocoder
 
 
@@ -52,7 +54,7 @@ class Converter:
         self.bundle = bundle
         self.voices = voices or Voices(bundle)
         self.engine = engine or ConversionEngine(bundle)
-        self.source = SourceRenderer(bundle, self.engine, self.window_inputs)
+        self.source = SourceRenderer(bundle, self.engine)
 
     @classmethod
     def load(cls, bundle: str | os.PathLike | Bundle | None = None) -> Converter:
@@ -62,6 +64,15 @@ class Converter:
           BundleError: see `bundle.load_bundle`.
         """
         return cls(bundle if isinstance(bundle, Bundle) else load_bundle(bundle))
+
+    def __repr__(self) -> str:
+        return (
+            f"Converter(bundle={self._bundle_name!r}, emotions={self.emotions}, sample_rate_hz={self.sample_rate_hz})"
+        )
+
+    @property
+    def _bundle_name(self) -> str:
+        return "embedded" if self.bundle.path == embedded_path() else str(self.bundle.path)
 
     @property
     def emotions(self) -> tuple[str, ...]:
@@ -86,9 +97,47 @@ class Converter:
         """
         from evc_jax.conversion.long_recordings import convert_recording  # which needs this module
 
+        reader = AudioReader(samples_of(audio), rate_hz)
+        requested = self._requested(options)
+        return replace(convert_recording(self, reader, requested), settings=self._settings(requested))
+
+    def convert_file(
+        self,
+        source: str | os.PathLike,
+        output: str | os.PathLike,
+        *,
+        output_rate_hz: int | None = None,
+        progress: bool = False,
+        **options: Any,
+    ) -> Path:
+        """Converts a recording of any format and length into the file that `evc convert` writes, byte for byte.
+
+        Args:
+          source, output: files; the output's suffix names one of `audio.formats.OUTPUT_FORMATS`.
+          output_rate_hz: sample rate of the output; None is the bundle's.
+          progress: whether to draw a progress bar for a long recording.
+          **options: see `convert`.
+
+        Returns:
+          the output's path.
+
+        Raises:
+          EvcError: see `convert`, or the output cannot be written.
+        """
+        from evc_jax.conversion import long_recordings  # which needs this module
+
+        requested = self._requested(options)
+        comment = metadata_text(self._settings(requested))
+        long_recordings.convert_file(self, source, output, requested, progress, comment, output_rate_hz)
+        return Path(output)
+
+    def _requested(self, options: dict[str, Any]) -> ConversionOptions:
         requested = options_from(options)
         requested.check(self.bundle)
-        return convert_recording(self, AudioReader(np.asarray(audio), rate_hz), requested)
+        return self.resolve(requested)
+
+    def _settings(self, options: ConversionOptions, **more: str) -> dict[str, Any]:
+        return settings_of(options, None if self._bundle_name == "embedded" else self._bundle_name, **more)
 
     def extract(self, audio: np.ndarray, rate_hz: int) -> Features:
         """The features that every conversion of this recording shares."""
@@ -133,20 +182,22 @@ class Converter:
         if options.rendering_of(self.bundle) == "source":
             sound, mel, positions = self.source.convert(Request(features, options, embedding, whole, weights))
             sound = controls.amplified(sound, options.loudness)
-            return Conversion(sound, self.sample_rate_hz, mel, embedding, features, config, positions, weights)
+            made = (sound, self.sample_rate_hz, mel, embedding, features, config, positions, weights)
+            return Conversion(*made, self._emotions_of(options))
         samples = time_warp.samples_at_rate(len(features.audio), options.rate)
         frames = frame_count(samples, self.bundle.audio)
         mel = time_warp.at_rate(features.mel, options.rate, frames)
         f0_hz = time_warp.f0_at_rate(features.f0_hz, options.rate, frames)
         at_rate = None if weights is None else time_warp.at_rate(weights, options.rate, frames)
         windows = split_windows(mel), split_windows(f0_hz)
-        inputs = self.window_inputs(*windows, embedding, whole.statistics, options, at_rate)
+        inputs = window_inputs(self.engine, config, *windows, embedding, whole.statistics, options, at_rate)
         converted = np.clip(join_windows(self.engine.convert(inputs), frames), 0, 1)
         converted = self._with_effort(converted, features, options, whole)
         sound = self.requested_vocoder(options)(converted, samples, options.seed) / np.float32(features.level_gain)
         sound = pauses.restore_pauses(sound, features.audio, self.bundle.audio, options.rate)
         sound = controls.amplified(sound, options.loudness)
-        return Conversion(sound, self.sample_rate_hz, converted, embedding, features, config, None, weights)
+        made = (sound, self.sample_rate_hz, converted, embedding, features, config, None, weights)
+        return Conversion(*made, self._emotions_of(options))
 
     def transfer(
         self,
@@ -172,7 +223,8 @@ class Converter:
         parsed = TransferAspects.parse(aspects)
         self.check_transfer(parsed, requested)
         recordings = self.extract(source, source_rate_hz), self.extract(target, target_rate_hz)
-        return self.transfer_features(*recordings, parsed, requested)
+        made = self.transfer_features(*recordings, parsed, requested)
+        return replace(made, settings=self._settings(requested, aspects=str(parsed)))
 
     def check_transfer(self, aspects: TransferAspects, options: ConversionOptions) -> None:
         """Raises BundleError unless the bundle can do it; reads no parameters."""
@@ -201,41 +253,6 @@ class Converter:
         voice = self.voices.resolve(options.voice, options.seed)
         return source if voice is None else controls.blend_voices(source, voice, options.timbre)
 
-    def window_inputs(
-        self,
-        mel: Float[np.ndarray, "N T F"],
-        f0_hz: Float[np.ndarray, "N T"],
-        embedding: Float[np.ndarray, " C"],
-        statistics: LogF0Statistics,
-        options: ConversionOptions,
-        weights: Float[np.ndarray, "T2 K"] | None = None,
-    ) -> WindowInputs:
-        """Windows of one recording as `ConversionEngine.convert` takes them.
-
-        Args:
-          mel, f0_hz: windows from `chunking.split_windows`, at the requested rate; F0 in Hz.
-          embedding: the voice to decode with.
-          statistics: of the whole recording's F0.
-          options: what to change.
-          weights: of CodeGAN's emotions at the frames of the recording; None leaves it as it is.
-        """
-        count, frames, classes = *mel.shape[:2], self.engine.emotion_classes
-        target_f0_hz = controls.change_pitch(f0_hz, statistics, options.pitch_range, options.pitch_shift)
-        pitch_gain = controls.remaining_range(options)
-        mel_f0_hz = controls.change_pitch(f0_hz, statistics, options.pitch_range * pitch_gain, options.pitch_shift)
-        mel = move_harmonics(mel, f0_hz, mel_f0_hz, self.bundle.audio)
-        normalized = normalize_f0(target_f0_hz.reshape(-1), statistics).reshape(f0_hz.shape)
-        f0 = np.asarray(quantize_f0(normalized, self.engine.f0_classes))
-        wished, strength = np.zeros((count, frames, classes), np.float32), np.zeros((count, frames), np.float32)
-        if weights is not None:
-            strength = split_windows(weights.sum(axis=1))
-            # Where no emotion is asked for, the network gets the mean of the rest.
-            mean = weights.mean(axis=0) / weights.mean(axis=0).sum()
-            present = strength[..., None] > 0
-            wished = np.where(present, split_windows(weights) / np.where(present, strength[..., None], 1), mean)
-        voice = np.repeat(embedding[None], count, axis=0)
-        return WindowInputs(mel, mel, f0, voice, wished, strength, np.full(count, pitch_gain, np.float32))
-
     def resolve(self, options: ConversionOptions) -> ConversionOptions:
         """The options with the emotion of `emotion_from` found out; these options themselves where there is none."""
         if options.emotion_from is None:
@@ -246,7 +263,7 @@ class Converter:
         if not estimate.certain:
             text = "The emotion to take over is uncertain; its mixture is taken, which `evc emotion` shows."
             warnings.warn(AudioWarning(text), stacklevel=2)
-        known = self.bundle.emotions_of(options.emotion_network(self.bundle))
+        known = self._emotions_of(options)
         weights = {name: share for name, share in estimate.probabilities.items() if name in known}
         return replace(options, emotion_from=None, emotion=weights)
 
@@ -254,7 +271,10 @@ class Converter:
         self, options: ConversionOptions, times_s: Float[np.ndarray, " T"]
     ) -> Float[np.ndarray, "T K"] | None:
         """`ConversionOptions.emotion_weights` for the network that converts emotions."""
-        return options.emotion_weights(times_s, self.bundle.emotions_of(options.emotion_network(self.bundle)))
+        return options.emotion_weights(times_s, self._emotions_of(options))
+
+    def _emotions_of(self, options: ConversionOptions) -> tuple[str, ...]:
+        return self.bundle.emotions_of(options.emotion_network(self.bundle))
 
     def _with_effort(
         self, mel: Float[np.ndarray, "T2 F"], features: Features, options: ConversionOptions, whole: WholeRecording

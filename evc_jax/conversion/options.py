@@ -21,6 +21,7 @@ from evc_jax.conversion.requested_voice import (
     SAMPLED_VOICE,
     Voice,
     check_known,
+    check_types,
     check_voices,
     embedding_of,
 )
@@ -105,6 +106,7 @@ class ConversionOptions:
 
     def __post_init__(self):
         self._read_emotion()
+        check_types(self.voice)
         read = tuple(map(embedding_of, self.voices))
         object.__setattr__(self, "voice", read[0] if len(read) == 1 else read)
         for option in OPTIONS:

@@ -7,6 +7,7 @@ import binascii
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,6 +51,13 @@ def embedding_of(voice: Voice) -> Voice:
             f"The voice {voice[:24]!r} does not hold {EMBEDDING_DIM} numbers; give it as saved settings have it."
         )
     return np.frombuffer(values, "<f4")
+
+
+def check_types(voice: Any) -> None:
+    """Raises ConfigError unless a voice, or each of several, is of a type that one can have."""
+    for each in voice if isinstance(voice, list | tuple) else (voice,):
+        if not isinstance(each, str | os.PathLike | np.ndarray):
+            raise ConfigError(f"The voice is {each!r:.40}; give a name, a file or an array.")
 
 
 def check_voices(voices: Sequence[Voice], timbre: float) -> None:

@@ -79,9 +79,11 @@ def read_settings(path: str | os.PathLike) -> dict[str, Any]:
     return found
 
 
-def metadata_text(settings: Mapping[str, Any]) -> str:
+def metadata_text(settings: Mapping[str, Any] | None) -> str:
     """The statement in the metadata of a converted file; settings of more than 2,000 characters are not in it."""
     statement = f"synthetic speech, evc_jax {__version__}"
+    if settings is None:
+        return statement
     whole = f"{statement}{_MARK}{json.dumps(settings, separators=(',', ':'))}"
     return whole if len(whole) <= _MAX_METADATA else f"{statement}; its settings are too long to be stored here"
 

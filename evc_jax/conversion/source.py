@@ -12,7 +12,6 @@ opposite (0.71 to 0.67), and the emotion is recognised less often (0.64 to 0.56)
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,9 +22,10 @@ from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.mel import log_mel
 from evc_jax.conversion import changes, controls, emotion, timbre
 from evc_jax.conversion.aspects import TransferAspects
-from evc_jax.conversion.engine import ConversionEngine, WindowInputs
+from evc_jax.conversion.engine import ConversionEngine
 from evc_jax.conversion.options import ConversionOptions
 from evc_jax.conversion.rendering import Change, render
+from evc_jax.conversion.windows import window_inputs
 from evc_jax.features import time_warp
 from evc_jax.features.extract import Features
 from evc_jax.features.f0_codes import LogF0Statistics, log_f0_statistics
@@ -89,9 +89,8 @@ class Request:
 class SourceRenderer:
     """Conversions with one bundle, see `converter.Converter`."""
 
-    def __init__(self, bundle: Bundle, engine: ConversionEngine, window_inputs: Callable[..., WindowInputs]):
-        """`window_inputs` is `Converter.window_inputs`, which the decoder needs."""
-        self._bundle, self._engine, self._window_inputs = bundle, engine, window_inputs
+    def __init__(self, bundle: Bundle, engine: ConversionEngine):
+        self._bundle, self._engine = bundle, engine
 
     def convert(
         self, request: Request
@@ -203,8 +202,12 @@ class SourceRenderer:
             converter = self._bundle.network("timbre_converter")
             return timbre.proposed_change_db(features, embedding, register_shift, converter)
         windows = split_windows(features.mel), split_windows(features.f0_hz)
-        as_is = self._window_inputs(*windows, features.embedding, statistics, ConversionOptions())
-        wished = self._window_inputs(*windows, embedding, statistics, ConversionOptions(), weights)
+        as_is = window_inputs(
+            self._engine, self._bundle.audio, *windows, features.embedding, statistics, ConversionOptions()
+        )
+        wished = window_inputs(
+            self._engine, self._bundle.audio, *windows, embedding, statistics, ConversionOptions(), weights
+        )
         return changes.decoded_filter(self._engine, as_is, wished, len(features.mel), self._bundle.audio)
 
     def _render(

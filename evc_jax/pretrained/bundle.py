@@ -70,8 +70,8 @@ class Bundle:
     """
 
     path: Path
-    description: Mapping[str, Any]
-    audio: AudioConfig
+    description: Mapping[str, Any] = field(repr=False)
+    audio: AudioConfig = field(repr=False)
     emotions: tuple[str, ...]
     code: str
     networks: dict[str, TrainedNetwork] = field(default_factory=dict, repr=False)
@@ -191,6 +191,9 @@ def load_bundle(path: str | os.PathLike | None = None) -> Bundle:
     Raises:
       BundleError: nothing there, not a bundle, written by a newer version, or damaged.
     """
+    given: Any = path
+    if not isinstance(given, str | os.PathLike | None):
+        raise BundleError(f"The bundle is {given!r:.40}; give the folder of one.")
     folder = embedded_path() if path is None else Path(path)
     if not folder.is_dir():
         raise BundleError(f"There is no bundle directory at {folder}; give one that `evc bundle` wrote.")

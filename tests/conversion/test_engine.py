@@ -8,6 +8,7 @@ from evc_jax.audio.chunking import split_windows
 from evc_jax.conversion import engine
 from evc_jax.conversion.converter import Converter
 from evc_jax.conversion.options import ConversionOptions
+from evc_jax.conversion.windows import window_inputs
 from evc_jax.errors import BundleError
 from evc_jax.features.f0_codes import log_f0_statistics
 
@@ -23,7 +24,9 @@ def inputs_of(converter, options, seed=0):
     statistics = log_f0_statistics(features.f0_hz)
     mel, f0_hz = split_windows(features.mel), split_windows(features.f0_hz)
     weights = converter.emotion_weights(options, np.zeros(len(features.mel)))
-    inputs = converter.window_inputs(mel, f0_hz, embedding, statistics, options, weights)
+    inputs = window_inputs(
+        converter.engine, converter.bundle.audio, mel, f0_hz, embedding, statistics, options, weights
+    )
     return inputs, (mel, f0_hz, embedding, statistics)
 
 

@@ -11,6 +11,7 @@ from support.tiny_bundles import tiny_converter, tone
 from evc_jax.audio.chunking import split_windows
 from evc_jax.conversion.engine import BATCH_SIZES, ConversionEngine, WindowInputs, concatenate
 from evc_jax.conversion.options import ConversionOptions
+from evc_jax.conversion.windows import window_inputs
 from evc_jax.features.f0_codes import log_f0_statistics
 from evc_jax.serving.admission import Admission, ExpiredError
 from evc_jax.serving.batching import BatchingEngine
@@ -115,7 +116,9 @@ def test_sharing_changes_no_bit():
         windows = split_windows(features.mel), split_windows(features.f0_hz)
         statistics, options = log_f0_statistics(features.f0_hz), ConversionOptions(emotion=emotion)
         weights = converter.emotion_weights(options, np.zeros(len(features.mel)))
-        inputs = converter.window_inputs(*windows, features.embedding, statistics, options, weights)
+        inputs = window_inputs(
+            converter.engine, converter.bundle.audio, *windows, features.embedding, statistics, options, weights
+        )
         requests += [concatenate([inputs] * count) for count in (1, 2, 5)]
     engine = BatchingEngine(converter.bundle, wait_ms=1000, on_batch=sizes.append)
     for each, result in zip(requests, convert_all(engine, requests), strict=True):
