@@ -1,6 +1,9 @@
 """Building blocks in the layout [B, T, C], with PyTorch's default initialization.
 
 Parameters are float32; `dtype` is what the arithmetic runs in. Normalization statistics are float32 at least.
+
+Sources: group normalization (Wu and He 2018, arXiv 1803.08494), instance normalization (Ulyanov et al. 2016, arXiv
+1607.08022), weight normalization (Salimans and Kingma 2016, arXiv 1602.07868), Glorot and Bengio 2010 for the gain.
 """
 
 from __future__ import annotations

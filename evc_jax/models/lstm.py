@@ -4,6 +4,8 @@
 contains the product with the recurrent weights alone: the input projection is one large product before it, the weight
 gradient one after it. The two biases are separate parameters although only their sum matters, because an optimizer with
 per-parameter step sizes moves two biases twice as far as one.
+
+Source: Hochreiter and Schmidhuber 1997, "Long Short-Term Memory", with the forget gate of Gers et al. 2000.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Explicit prosody instead of codes that only a decoder can read: `features.prosody` measures the track, and a rendering
 from the source makes the change audible. Each emotion has a learned mean change, which alone would be the rules of the
-evaluation; gated dilated convolutions (van den Oord et al., arXiv 1609.03499) add what depends on the recording.
+evaluation; gated dilated convolutions (van den Oord et al. 2016, arXiv 1609.03499) add what depends on the recording.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ noise. The change is the sum of a frequency warp of the recording's envelope, a 
 recording and a smaller filter that follows its frames. All three are spanned by the lowest cosines over the mel bands,
 which resolve formants but no harmonics.
 
-Sources: differential-spectrum conversion after Kobayashi et al., arXiv 1907.11898; feature-wise affine conditioning
-after Perez et al., arXiv 1709.07871.
+Sources: differential-spectrum conversion after Kobayashi et al. 2014 and arXiv 1907.11898; feature-wise affine
+conditioning after Perez et al. 2017, arXiv 1709.07871.
 """
 
 from __future__ import annotations

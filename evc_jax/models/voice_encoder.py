@@ -1,7 +1,7 @@
 """The voice encoder of Resemblyzer: a speaker embedding from the last state of an LSTM over a mel-spectrogram.
 
-Source: Wan et al., "Generalized end-to-end loss for speaker verification", arXiv 1710.10467; the trained weights are
-those of resemble-ai/Resemblyzer (Apache-2.0), converted by `scripts/convert_voice_encoder.py`.
+Source: Wan et al. 2017, "Generalized End-to-End Loss for Speaker Verification", arXiv 1710.10467; sizes and trained
+weights are those of resemble-ai/Resemblyzer (Apache-2.0), converted by `scripts/convert_voice_encoder.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""WaveGlow in overlapping chunks, for recordings of any length."""
+"""WaveGlow in overlapping chunks, for recordings of any length (Prenger et al. 2018, arXiv 1811.00002)."""
 
 from __future__ import annotations
 

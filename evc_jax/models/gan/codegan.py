@@ -1,6 +1,9 @@
 """CodeGAN: emotion conversion of SpeechSplit's codes, StarGAN's scheme in one dimension.
 
-Source of the scheme: Choi et al., "StarGAN", arXiv 1711.09020.
+Sources: the system is emo-clone's ("Disentangled Representation Learning and Generative Adversarial Networks for
+Emotional Voice Cloning", github.com/alexbrx/emo-clone, 2020; its `codegan/model_stargan.py` fixes the sizes). The
+scheme is that of Choi et al. 2017, "StarGAN", arXiv 1711.09020, equations 1 to 6; the residual blocks take the emotion
+by adaptive instance normalization (Huang and Belongie 2017, arXiv 1703.06868, equation 8).
 """
 
 from __future__ import annotations
@@ -116,7 +119,7 @@ def _resampling(
 
 
 class AdaptiveInstanceNorm(nnx.Module):
-    """Instance normalization with scale and bias from a condition (Huang and Belongie, arXiv 1703.06868)."""
+    """Instance normalization with scale and bias from a condition (Huang and Belongie 2017, arXiv 1703.06868)."""
 
     def __init__(self, channels: int, conditions: int, *, keys: KeySequence, dtype: str):
         self.style = Linear(conditions, 2 * channels, dtype=dtype, keys=keys)

@@ -2,7 +2,10 @@
 
 Training and the comparison with the original call the same functions: `voices` and `converted` make the fakes,
 `critic_loss` is what the discriminator minimises, `voicegan_generator_loss` and `codegan_generator_loss` what the
-generators do. Sources: Choi et al., StarGAN, arXiv 1711.09020, equations 1 to 6; Gulrajani et al., arXiv 1704.00028.
+generators do.
+
+Sources: Choi et al. 2017, "StarGAN", arXiv 1711.09020, equations 1 to 6, with its Wasserstein objective in place of
+equation 1; Gulrajani et al. 2017, "Improved Training of Wasserstein GANs", arXiv 1704.00028, equation 3.
 """
 
 from __future__ import annotations
@@ -64,7 +67,7 @@ CODEGAN_WEIGHTS = GanWeights(classification=10.0, reconstruction=10.0)
 def gradient_penalty(
     critic: Callable[[Array], Array], real: Float[Array, "B *S"], fake: Float[Array, "B *S"], alpha: Float[Array, " B"]
 ) -> Float[Array, ""]:
-    """Mean squared deviation from 1 of the critic's gradient norm between real and fake samples.
+    """Mean squared deviation from 1 of the critic's gradient norm between real and fake samples (arXiv 1704.00028).
 
     Args:
       critic: samples [B, ...] to scores [B, 1].

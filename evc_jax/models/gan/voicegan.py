@@ -1,4 +1,9 @@
-"""VoiceGAN: speaker embeddings of a requested sex from noise."""
+"""VoiceGAN: speaker embeddings of a requested sex from noise.
+
+Sources: the network is emo-clone's (github.com/alexbrx/emo-clone, 2020, `cvoicegan/model_wgan.py`): a Wasserstein GAN
+with gradient penalty (Gulrajani et al. 2017, arXiv 1704.00028, algorithm 1) whose critic also classifies, as in Odena
+et al. 2016, arXiv 1610.09585, and in StarGAN. Its embeddings are those of GE2E (Wan et al. 2017, arXiv 1710.10467).
+"""
 
 from __future__ import annotations
 

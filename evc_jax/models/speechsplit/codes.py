@@ -1,4 +1,7 @@
-"""Operations on SpeechSplit's codes: the parts that CodeGAN converts, side by side in channels, and the pitch gain."""
+"""Operations on SpeechSplit's codes: the parts that CodeGAN converts, side by side in channels, and the pitch gain.
+
+Source: emo-clone (github.com/alexbrx/emo-clone, 2020), whose "fake neutral" is a gain of 0.1 on the pitch code.
+"""
 
 from __future__ import annotations
 

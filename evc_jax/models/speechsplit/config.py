@@ -1,4 +1,4 @@
-"""Sizes of SpeechSplit and its F0 converter."""
+"""Sizes of SpeechSplit and its F0 converter (Qian et al. 2020, arXiv 2004.11284)."""
 
 from __future__ import annotations
 

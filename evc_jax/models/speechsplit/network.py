@@ -1,6 +1,8 @@
 """SpeechSplit: an autoencoder that separates content, rhythm, pitch and timbre, and its F0 converter.
 
-Source: Qian et al., "Unsupervised Speech Decomposition via Triple Information Bottleneck", arXiv 2004.11284.
+Source: Qian et al. 2020, "Unsupervised Speech Decomposition via Triple Information Bottleneck", arXiv 2004.11284; sizes
+as in the authors' code (github.com/auspicious3000/SpeechSplit, `hparams.py`, and `model.py`: `Generator_3` is the
+autoencoder, `Generator_6` the F0 converter).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The sizes of a WaveGlow."""
+"""The sizes of a WaveGlow (Prenger et al. 2018, arXiv 1811.00002)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,10 @@
 """WaveGlow: a vocoder of invertible flows.
 
-Source: Prenger et al., "WaveGlow: A Flow-based Generative Network for Speech Synthesis", arXiv 1811.00002. Audio is
-squeezed into groups of samples; G is the number of groups, `S // group_samples`.
+Sources: Prenger et al. 2018, "WaveGlow: A Flow-based Generative Network for Speech Synthesis", arXiv 1811.00002, sizes
+as in the authors' code (github.com/NVIDIA/waveglow); the 1x1 convolutions: Kingma and Dhariwal 2018, "Glow", arXiv
+1807.03039; the coupling networks: WaveNet (van den Oord et al. 2016, arXiv 1609.03499) with weight normalization
+(Salimans and Kingma 2016, arXiv 1602.07868). Audio is squeezed into groups of samples; G is the number of groups,
+`S // group_samples`.
 """
 
 from __future__ import annotations

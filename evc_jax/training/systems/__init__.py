@@ -1,1 +1,1 @@
-"""The six systems: a config, a data pipeline, a loss and a step each."""
+"""The seven systems: a config, a data pipeline, a loss and a step each."""

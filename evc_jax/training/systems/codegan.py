@@ -1,4 +1,8 @@
-"""Training CodeGAN on the codes of a frozen SpeechSplit. Losses: `evc_jax.models.gan.losses`."""
+"""Training CodeGAN on the codes of a frozen SpeechSplit. Losses: `evc_jax.models.gan.losses`.
+
+Source: emo-clone's `codegan/solver_stargan.py` (github.com/alexbrx/emo-clone, 2020), after Choi et al. 2017, arXiv
+1711.09020.
+"""
 
 from __future__ import annotations
 

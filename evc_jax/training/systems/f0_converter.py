@@ -1,7 +1,7 @@
 """Training the F0 converter: lay a pitch contour onto another utterance's rhythm.
 
-Source: arXiv 2004.11284, appendix B.2. It learns on single utterances: the rhythm code comes from the clean mel, the
-pitch code from the resampled contour, the target is the clean contour's class in every frame.
+Source: Qian et al. 2020, arXiv 2004.11284, appendix B.2. It learns on single utterances: the rhythm code comes from the
+clean mel, the pitch code from the resampled contour, the target is the clean contour's class in every frame.
 """
 
 from __future__ import annotations

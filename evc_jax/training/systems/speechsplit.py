@@ -1,6 +1,7 @@
 """Training SpeechSplit: the autoencoder reconstructs clean speech from codes of randomly resampled speech.
 
-Source: arXiv 2004.11284, section 3; Adam 1e-4, batch 16, MSE over padded crops (`configs/speechsplit.py`).
+Source: Qian et al. 2020, arXiv 2004.11284, section 3; Adam 1e-4, batch 16, MSE over padded crops
+(`configs/speechsplit.py`).
 
 NOTE: the reference trains on reconstruction alone. With `speaker_consistency_weight` each crop is decoded a second
 time, with another speaker's embedding, and the frozen voice encoder is to find that speaker: the speaker consistency

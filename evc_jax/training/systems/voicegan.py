@@ -1,4 +1,8 @@
-"""Training VoiceGAN on one embedding per speaker. Losses: `evc_jax.models.gan.losses`."""
+"""Training VoiceGAN on one embedding per speaker. Losses: `evc_jax.models.gan.losses`.
+
+Source: emo-clone's `cvoicegan/solver_wgan.py` (github.com/alexbrx/emo-clone, 2020), after Gulrajani et al. 2017, arXiv
+1704.00028.
+"""
 
 from __future__ import annotations
 
