@@ -22,7 +22,7 @@ FLOORS = (
     ("evaluation",),
     ("training",),
     ("serving", "studio"),
-    ("cli",),
+    ("cli", "__main__"),
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 ABOVE = ("configs", "scripts", "benchmarks", "tests", "support")

@@ -79,7 +79,7 @@ def choose_step(workdir: epath.PathLike, checkpoint: str | int) -> int:
     """
     steps = saved_steps(workdir)
     if not steps:
-        raise CheckpointError(f"{workdir} holds no checkpoint; train into it first with scripts/train.py.")
+        raise CheckpointError(f"{workdir} holds no checkpoint; train into it first with `evc train`.")
     there = ", ".join(map(str, steps))
     if checkpoint == "last":
         return steps[-1]

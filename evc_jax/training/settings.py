@@ -12,14 +12,13 @@ import json
 import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from etils import epath
 
 from evc_jax.config import TYPE_NAMES, check_key, optional_type, to_mapping
 from evc_jax.errors import ConfigError, one_line
-from evc_jax.training.config import TrainConfig, load_config_file, parse, system_type
+from evc_jax.training.config import TrainConfig, find_config, load_config_file, parse, system_type
 
 _PREFIX = "--config."
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
@@ -29,7 +28,7 @@ def load_settings(config: str, words: Sequence[str] = ()) -> TrainConfig:
     """The training that a command line describes.
 
     Args:
-      config: `FILE` or `FILE:VARIANT`, or the `config.json` that a training wrote, which may lie in a bucket.
+      config: see `config.find_config`, or the `config.json` that a training wrote, which may lie in a bucket.
       words: such as `--config.batch_size=32`; the last one of a key counts.
 
     Raises:
@@ -38,8 +37,7 @@ def load_settings(config: str, words: Sequence[str] = ()) -> TrainConfig:
     if config.endswith(".json"):
         base = read_run_config(config)
     else:
-        path, *variant = config.split(":", 1)
-        base = parse(load_config_file(Path(path), *variant))
+        base = parse(load_config_file(*find_config(config)))
     mapping, types = to_mapping(base), key_types(base.system)
     for key, value in _key_values(words, types):
         *groups, name = key.split(".")
