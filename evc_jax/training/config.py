@@ -94,7 +94,8 @@ class TrainConfig:
       keep_checkpoints: the last N are kept, and the best.
       best_metric: the validation metric whose smallest value makes a checkpoint the best.
       init_from: a bundle ("embedded" is the one of the package) or work directory whose parameters of this network a
-        training starts with; "" starts with random ones.
+        training starts with, at step 0 and with a fresh optimizer; of a GAN also the discriminator's, which bundles
+        lack. "" starts with random ones. A training that is resumed does not read it again.
       profile_steps: "FIRST:LAST", both included: a trace of these steps goes to WORKDIR/profile; "" makes none.
     """
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from etils import epath
 
-from evc_jax.config import TYPE_NAMES, check_key, optional_type, to_mapping
+from evc_jax.config import LIST_NAMES, TYPE_NAMES, check_key, optional_type, to_mapping
 from evc_jax.errors import ConfigError, one_line
 from evc_jax.training.config import TrainConfig, find_config, load_config_file, parse, system_type
 
@@ -93,8 +93,13 @@ def read_value(text: str, hint: Any, where: str) -> Any:
     if optional and text.lower() == "none":
         return None
     if typing.get_origin(kind) is tuple:
+        item = typing.get_args(kind)[0]
         entries = [entry.strip().strip("\"'") for entry in text.strip().strip("()[]").split(",")]
-        return [read_value(entry, typing.get_args(kind)[0], where) for entry in entries if entry]
+        try:
+            return [read_value(entry, item, where) for entry in entries if entry]
+        except ConfigError as error:
+            expected = f"{LIST_NAMES[item]} joined by commas"
+            raise ConfigError(f"{where} is {text!r}; expected {expected}.") from error
     try:
         return _BOOLEANS[text.lower()] if kind is bool else kind(text)
     except (KeyError, ValueError) as error:
