@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,6 +21,7 @@ from evc_jax.training.systems.codegan_data import EncodedSplit
 from evc_jax.training.systems.gan import GanSystem
 
 CODE_WINDOW_FRAMES = 24
+EMOTIONS = ["neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"]  # those of RAVDESS
 CODE_WINDOWS = 1000
 
 
@@ -31,6 +34,8 @@ def system_without_data(config: TrainConfig, code_channels: int | None = None) -
       config: of the training.
       code_channels: of CodeGAN's codes; None is what SpeechSplit's `full` size makes.
     """
+    if not config.options.get("emotions", True):  # which a training finds in its data
+        config = dataclasses.replace(config, options={**config.options, "emotions": EMOTIONS})
     if config.system == "codegan":
         return _CodeGANWithoutData(config, code_channels)
     return build_system(config, epath.Path("unused"))

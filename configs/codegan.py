@@ -1,6 +1,6 @@
 """CodeGAN, which moves pitch and rhythm codes to another emotion. It needs the SpeechSplit of a training or a bundle.
 
-    python scripts/train.py --config=configs/codegan.py:full --workdir=runs/codegan \\
+    evc train --config=codegan:full --workdir=runs/codegan \\
         --config.options.speechsplit=runs/speechsplit
 
 full   the reference's sizes; one step is five updates of the discriminator and one of the generator

@@ -1,6 +1,6 @@
 """The F0 converter: lays one utterance's pitch contour onto another's rhythm.
 
-    python scripts/train.py --config=configs/f0_converter.py:full --workdir=runs/f0_converter
+    evc train --config=f0_converter:full --workdir=runs/f0_converter
 
 full   the reference's sizes (arXiv 2004.11284, appendix B), for an accelerator
 small  for a CPU or a laptop GPU; what the embedded bundle was trained with

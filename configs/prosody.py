@@ -1,6 +1,6 @@
 """The prosody network: what an emotion changes in melody, loudness, spectral shape and timing.
 
-    python scripts/train.py --config=configs/prosody.py:small --workdir=runs/prosody
+    evc train --config=prosody:small --workdir=runs/prosody
 
 full   for large corpora
 small  what the embedded bundle was trained with; ten minutes on two CPU cores

@@ -1,6 +1,6 @@
 """SpeechSplit, the autoencoder that separates speech into content, rhythm, pitch and timbre.
 
-    python scripts/train.py --config=configs/speechsplit.py:full --workdir=runs/speechsplit
+    evc train --config=speechsplit:full --workdir=runs/speechsplit
 
 full   the reference's sizes (arXiv 2004.11284), for an accelerator
 small  for a CPU or a laptop GPU; what the embedded bundle was trained with
@@ -8,7 +8,7 @@ tiny   for tests
 
 A trained SpeechSplit comes nearer to the voice that is asked for, with the same codes, by
 
-    python scripts/train.py --config=configs/speechsplit.py:small --workdir=runs/voices --config.init_from=embedded \
+    evc train --config=speechsplit:small --workdir=runs/voices --config.init_from=embedded \
         --config.options.speaker_consistency_weight=0.02 --config.options.trained_parts=decoder \
         --config.optimizer.learning_rate=1e-4 --config.optimizer.clip_norm=0.1 --config.optimizer.warmup_steps=5 \
         --config.optimizer.decay_from_step=None --config.ema_decay=0.97 --config.batch_size=8 --config.steps=360

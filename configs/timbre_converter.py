@@ -1,6 +1,6 @@
 """The timbre converter, which filters a recording so that it sounds like another speaker.
 
-    python scripts/train.py --config=configs/timbre_converter.py:full --workdir=runs/timbre_converter
+    evc train --config=timbre_converter:full --workdir=runs/timbre_converter
 
 full   for an accelerator
 small  for a CPU or a laptop GPU; what the embedded bundle was trained with

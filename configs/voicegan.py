@@ -1,6 +1,6 @@
 """VoiceGAN, which draws new voices: speaker embeddings of a chosen sex.
 
-    python scripts/train.py --config=configs/voicegan.py:full --workdir=runs/voicegan
+    evc train --config=voicegan:full --workdir=runs/voicegan
 
 full   the reference's sizes; one step is five updates of the discriminator and one of the generator
 small  for a CPU or a laptop GPU, on the speakers of all corpora

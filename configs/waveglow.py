@@ -1,6 +1,6 @@
 """WaveGlow, the vocoder.
 
-    python scripts/train.py --config=configs/waveglow.py:full --workdir=runs/waveglow
+    evc train --config=waveglow:full --workdir=runs/waveglow
 
 full   the reference's sizes (arXiv 1811.00002), for an accelerator
 light  runs many times faster than real time on two CPU cores: groups eight times as large, after SqueezeWave

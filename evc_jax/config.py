@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from evc_jax.errors import ConfigError
 
 T = TypeVar("T")
+LIST_NAMES = {int: "whole numbers", float: "numbers", str: "texts"}
 TYPE_NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
 
 
@@ -42,7 +43,17 @@ def from_mapping(cls: type[T], mapping: Any, where: str = "config") -> T:
     if missing:
         raise ConfigError(f"{where} lacks {', '.join(missing)}; set it.")
     values = {name: _convert(hints[name], value, f"{where}.{name}") for name, value in mapping.items()}
-    return cls(**values)
+    try:
+        return cls(**values)
+    except ConfigError as error:
+        raise ConfigError(_placed(str(error), where, fields)) from error
+
+
+def _placed(sentence: str, where: str, fields: Collection[str]) -> str:
+    """The sentence of a dataclass's own check with the place of the key that it begins with."""
+    if sentence.startswith(f"{where}.") or where == "config":
+        return sentence
+    return f"{where}{'.' if sentence.partition(' ')[0] in fields else ': '}{sentence}"
 
 
 def check_key(key: str, known: Collection[str], where: str = "The config") -> None:

@@ -2,7 +2,7 @@
 
     python scripts/chaos_train.py --kills=10 --out=chaos -- --config=configs/voicegan.py:tiny --config.steps=400
 
-What follows `--` are arguments of scripts/train.py but `--workdir`. The training is started, killed at a random moment
+What follows `--` are arguments of `evc train` but `--workdir`. The training is started, killed at a random moment
 (every second time while a checkpoint is being written) and started again, --kills times in all, and then left to
 finish. Every metric of every step and the fingerprint of the last checkpoint must be the same, bit for bit, as without
 kills. OUT gets both work directories, the output of every start and report.md. Exit code 0: the same; 1: not; 2: the
@@ -142,7 +142,7 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the moments; default: 0")
     parser.add_argument("--out", default="chaos", help="folder for everything; default: chaos")
-    parser.add_argument("train", nargs="+", help="arguments of scripts/train.py, behind --")
+    parser.add_argument("train", nargs="+", help="arguments of `evc train`, behind --")
     return parser.parse_args()
 
 

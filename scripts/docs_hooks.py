@@ -55,7 +55,9 @@ PYTHON_API = {
 }
 _CODE = re.compile(r"(^ *```.*?^ *```|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])+)\]\(([^()\s#]+)(#[^()\s]*)?\)")
-_ASSET = re.compile(r"<(?:script|img|iframe|source|audio|video|link)\b[^>]*?\b(?:src|href)=[\"']?((?:https?:)?//[^\"'\s>]+)")
+_ASSET = re.compile(
+    r"<(?:script|img|iframe|source|audio|video|link)\b[^>]*?\b(?:src|href)=[\"']?((?:https?:)?//[^\"'\s>]+)"
+)
 
 
 def command_line_page() -> str:
@@ -119,7 +121,9 @@ def http_page() -> str:
 
 def python_page() -> str:
     """What mkdocstrings is to fill in."""
-    parts = ["# The Python API\n\nFrom the docstrings. `Converter` and `ConversionOptions` are names of `evc_jax`, too.\n"]
+    parts = [
+        "# The Python API\n\nFrom the docstrings. `Converter` and `ConversionOptions` are names of `evc_jax`, too.\n"
+    ]
     for chapter, names in PYTHON_API.items():
         parts.append(f"## {chapter}\n\n" + "\n\n".join(f"::: {name}" for name in names) + "\n")
     return "\n".join(parts)

@@ -35,10 +35,11 @@ train speechsplit --workdir="$voices" --config.init_from="$runs/speechsplit" --c
 train f0_converter
 train voicegan
 variant=$vocoder train waveglow
-# EmoDB alone has boredom, for which CodeGAN's corpora are too small.
-train prosody --config.options.emotions=neutral,calm,happy,sad,angry,fearful,disgust,surprised,bored
+train prosody
 train timbre_converter
-train codegan --config.options.speechsplit="$runs/speechsplit"
+# EmoDB alone has boredom, for which CodeGAN's corpora are too small.
+train codegan --config.options.speechsplit="$runs/speechsplit" \
+  --config.options.emotions=neutral,calm,happy,sad,angry,fearful,disgust,surprised
 evc bundle --speechsplit "$voices" --f0-converter "$runs/f0_converter" --voicegan "$runs/voicegan" \
   --waveglow "$runs/waveglow" --codegan "$runs/codegan" --prosody "$runs/prosody" \
   --timbre-converter "$runs/timbre_converter" --data "$data" --datasets ravdess,emodb,librispeech,ljspeech \

@@ -73,11 +73,11 @@ print(next(iter(page.blocks[each].value for each in page.blocks if isinstance(pa
 def test_what_trains_says_what_to_install():
     code = """
 from evc_jax.cli.commands import main
-commands = ["prepare folder .", "adapt . -o new", "bundle --base embedded -o new", "evaluate"]
+commands = ["train --list", "prepare folder .", "adapt . -o new", "bundle --base embedded -o new", "evaluate"]
 sys.exit(any(main(command.split()) != 2 for command in commands))
 """
     done = run_without(code)
     assert done.returncode == 0, done.stderr
     lines = done.stderr.splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 5
     assert all(line.endswith("run `pip install 'evc_jax[train]'`.") for line in lines), lines

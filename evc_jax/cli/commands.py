@@ -14,7 +14,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 
-from evc_jax.cli import adapt, bundles, completion, convert, emotion, evaluate, studio, sweep
+from evc_jax.cli import adapt, bundles, completion, convert, emotion, evaluate, studio, sweep, train
 from evc_jax.cli.argument_types import FAILED, print_error, say, watched
 from evc_jax.cli.parser import build_parser
 from evc_jax.conversion import voice_store
@@ -36,7 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A file's name may hold what the terminal cannot show, or no valid text at all.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if arguments.command == "train":
+        arguments.settings = rest  # of its config, whose keys are known once it is read
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     with warnings.catch_warnings():
         warnings.showwarning = functools.partial(_show_warning, arguments.command, warnings.showwarning)
         try:
@@ -185,6 +190,7 @@ _COMMANDS = {
     "similarity": _similarity,
     "emotion": lambda arguments: emotion.run(arguments, _converter),
     "prepare": _prepare,
+    "train": train.run,
     "bundle": bundles.run,
     "evaluate": lambda arguments: evaluate.run(arguments, convert.given_options(arguments), _converter),
     "adapt": adapt.run,

@@ -8,7 +8,7 @@ from typing import Any
 
 from evc_jax import __version__
 from evc_jax.audio.formats import SUFFIX_WORDS
-from evc_jax.cli import adapt, bundles, completion, convert, emotion, evaluate, studio, sweep
+from evc_jax.cli import adapt, bundles, completion, convert, emotion, evaluate, studio, sweep, train
 from evc_jax.cli.argument_types import OneLineParser, add_limits, add_quiet, number
 from evc_jax.conversion.options import MAX_SEED, OPTIONS, Option
 from evc_jax.conversion.requested_voice import SEXES
@@ -36,7 +36,7 @@ from your own recordings to a bundle for your voice:
 
 from a corpus to a bundle of your own:
   evc prepare ravdess RAVDESS_FOLDER -o datasets
-  python scripts/train.py --config=configs/speechsplit.py:small --workdir=runs/ss
+  evc train --config=speechsplit:small --workdir=runs/ss
   evc bundle --speechsplit runs/ss --codegan runs/cg --voicegan runs/vg -o my_bundle
   evc convert hello.wav --bundle my_bundle --emotion happy -o happy.wav
   evc evaluate my_bundle --data datasets --datasets ravdess,emodb
@@ -89,6 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_similarity(commands)
     _add_emotion(commands)
     _add_prepare(commands)
+    train.add_arguments(_add(commands, "train", "train a network", train.EPILOG))
     bundles.add_arguments(_add(commands, "bundle", "gather trained networks into a bundle", bundles.EPILOG))
     _add_evaluate(commands)
     adapt.add_arguments(_add(commands, "adapt", "make a bundle better for one person's voice", adapt.EPILOG))
@@ -101,6 +102,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _add(commands, name: str, summary: str, epilog: str) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         name,
+        allow_abbrev=name != "train",  # whose --config.KEY are no options of the parser
         help=summary,
         description=f"{summary[0].upper()}{summary[1:]}.",
         epilog=epilog,

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", metavar="DIR", help="default: the bundle that comes with the package")
     parser.add_argument("--data", default="datasets", metavar="DIR", help="of `evc prepare`; default: datasets")
     parser.add_argument("--runs", default="runs", metavar="DIR", help="work directories of trainings; default: runs")
-    parser.add_argument("--configs", default="", metavar="DIR", help="of trainings; default: those beside the package")
+    parser.add_argument("--configs", default="", metavar="DIR", help="of trainings; default: those of the package")
     shown = "output of `evc evaluate` to show; default: the figures that the bundle carries"
     parser.add_argument("--evaluation", default="", metavar="DIR", help=shown)
     add_limits(parser, limits())

@@ -49,8 +49,20 @@ class Network:
 
     def fits(self, params: Any) -> bool:
         """Whether a tree of arrays has the names and shapes of this network's parameters."""
-        stored, expected = (jax.tree.map(np.shape, tree) for tree in (params, self.shapes()))
-        return stored == expected
+        return not self.misfits(params)
+
+    def misfits(self, params: Any) -> list[str]:
+        """What of a tree of arrays is not as this network's parameters: a phrase for each, ordered by name."""
+        there, here = (_shapes_by_name(tree) for tree in (params, self.shapes()))
+        return [
+            f"{name} is missing there"
+            if name not in there
+            else f"{name} is unknown here"
+            if name not in here
+            else f"{name} is {there[name]} there and {here[name]} here"
+            for name in sorted(there.keys() | here.keys())
+            if there.get(name) != here.get(name)
+        ]
 
     def count(self) -> int:
         """Number of weights."""
@@ -61,6 +73,11 @@ class Network:
         params, args, kwargs = jax.tree.map(_as_jax, (params, args, kwargs))
         module = nnx.merge(self._graph, params)
         return getattr(module, method)(*args, **kwargs)
+
+
+def _shapes_by_name(params: Any) -> dict[str, tuple[int, ...]]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path(params)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): np.shape(leaf) for path, leaf in leaves}
 
 
 def _as_jax(leaf: Any) -> Any:

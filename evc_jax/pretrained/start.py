@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import traverse_util
 
+from evc_jax.config import to_mapping
 from evc_jax.errors import ConfigError
 from evc_jax.models.network import Network, Params
 from evc_jax.pretrained.bundle import DESCRIPTION_FILE, TrainedNetwork, build_network, load_bundle
-from evc_jax.pretrained.workdir import Trained, load_for_inference
+from evc_jax.pretrained.workdir import Trained, load_discriminator, load_for_inference
 
 EMBEDDED = "embedded"
+_NAMED_MISFITS = 3
 
 
 def is_bundle(origin: str) -> bool:
@@ -56,11 +61,58 @@ def initial_params(origin: str, name: str, network: Network) -> Params:
 
     Raises:
       BundleError, CheckpointError: there are no such parameters.
-      ConfigError: they are of another network or one of other sizes.
+      ConfigError: they are of another network or one of other sizes; some that do not fit are named.
     """
-    params = trained_network(origin, name).params
-    if not network.fits(params):
-        raise ConfigError(
-            f"config.init_from: the {name} of {origin} has other sizes than config.model; set config.model as there."
-        )
+    trained = trained_network(origin, name)
+    _check_fit(f"the {name} of {origin}", trained.params, network, trained.network.config)
+    return jax.tree.map(jnp.asarray, trained.params)
+
+
+def initial_discriminator(origin: str, name: str, network: Network) -> Params | None:
+    """The parameters of a GAN's discriminator; None where the origin has none, as bundles, which only convert.
+
+    Raises:
+      CheckpointError: they cannot be read.
+      ConfigError: they are of other sizes; some that do not fit are named.
+    """
+    params = None if is_bundle(origin) else load_discriminator(origin)
+    if params is None:
+        return None
+    _check_fit(f"the discriminator of {origin}", params, network, load_training(origin, name).networks[name])
     return jax.tree.map(jnp.asarray, params)
+
+
+def known_emotions(origin: str, name: str) -> tuple[str, ...]:
+    """The emotions of a network, in the order of its one-hot vectors; none where it has none, or does not name them.
+
+    Raises:
+      BundleError, CheckpointError, ConfigError: see `trained_network`.
+    """
+    if is_bundle(origin):
+        return load_bundle(None if origin == EMBEDDED else origin).emotions_of(name)
+    return tuple(load_training(origin, name).config.get("options", {}).get("emotions", ()))
+
+
+def _check_fit(what: str, params: Params, network: Network, theirs: Any) -> None:
+    """Raises ConfigError, with a few of the parameters that do not fit, and the settings that differ."""
+    misfits = network.misfits(params)
+    if not misfits:
+        return
+    more = f" and {len(misfits) - _NAMED_MISFITS} more" if len(misfits) > _NAMED_MISFITS else ""
+    there, here = (
+        traverse_util.flatten_dict(dict(config) if isinstance(config, Mapping) else to_mapping(config), sep=".")
+        for config in (theirs, network.config)
+    )
+    differing = [key for key in there if key in here and there[key] != here[key] and key != "dtype"]
+    remedy = ", ".join(_remedy(key, there[key]) for key in differing) or "start it without config.init_from"
+    named = "; ".join(misfits[:_NAMED_MISFITS])
+    raise ConfigError(f"config.init_from: {what} does not fit: {named}{more}; {remedy}.")
+
+
+def _remedy(key: str, value: Any) -> str:
+    if key == "code_channels":  # they follow from the encoders
+        return "give config.options.speechsplit and config.options.code as there"
+    if key == "emotions":
+        return "give config.options.emotions as there"
+    text = ",".join(map(str, value)) if isinstance(value, list | tuple) else value
+    return f"give --config.model.{key}={text}"

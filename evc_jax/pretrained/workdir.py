@@ -58,9 +58,7 @@ def load_for_inference(workdir: epath.PathLike, checkpoint: str | int = "last") 
         description = read_item(folder, "description")
         params = read_arrays(folder / INFERENCE_ITEM)
     except Exception as error:  # Orbax and TensorStore raise many kinds for a file that is cut short
-        raise CheckpointError(
-            f"The checkpoint {folder} cannot be read ({one_line(error)}); remove it, and the one before it is used."
-        ) from error
+        raise _unreadable(folder, error) from error
     return Trained(
         system=description["config"]["system"],
         config=description["config"],
@@ -71,6 +69,21 @@ def load_for_inference(workdir: epath.PathLike, checkpoint: str | int = "last") 
     )
 
 
+def load_discriminator(workdir: epath.PathLike) -> dict[str, Any] | None:
+    """The discriminator's parameters of the newest checkpoint of a GAN; None in one that only has what converts.
+
+    Raises:
+      CheckpointError: there is no checkpoint, or it is damaged.
+    """
+    folder = absolute(epath.Path(workdir) / CHECKPOINTS / str(choose_step(workdir, "last")))
+    if not (folder / "state").is_dir():
+        return None
+    try:
+        return read_arrays(folder / "state").get("discriminator")
+    except Exception as error:
+        raise _unreadable(folder, error) from error
+
+
 def choose_step(workdir: epath.PathLike, checkpoint: str | int) -> int:
     """The step of a checkpoint that is there; `checkpoint` is what `load_for_inference` takes.
 
@@ -79,7 +92,7 @@ def choose_step(workdir: epath.PathLike, checkpoint: str | int) -> int:
     """
     steps = saved_steps(workdir)
     if not steps:
-        raise CheckpointError(f"{workdir} holds no checkpoint; train into it first with scripts/train.py.")
+        raise CheckpointError(f"{workdir} holds no checkpoint; train into it first with `evc train`.")
     there = ", ".join(map(str, steps))
     if checkpoint == "last":
         return steps[-1]
@@ -113,6 +126,12 @@ def read_arrays(folder: epath.PathLike) -> dict[str, Any]:
         shapes = handler.metadata(folder).tree
         as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
         return handler.restore(folder, args=ocp.args.PyTreeRestore(restore_args=as_numpy))
+
+
+def _unreadable(folder: epath.Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"The checkpoint {folder} cannot be read ({one_line(error)}); remove it, and the one before it is used."
+    )
 
 
 def saved_steps(workdir: epath.PathLike) -> list[int]:

@@ -27,7 +27,7 @@ class StudioSettings:
     Attributes:
       data_dir: datasets of `evc prepare`.
       runs_dir: work directories of trainings.
-      configs_dir: training configs; empty for those beside the package.
+      configs_dir: training configs; empty for those of the package.
       evaluation_dir: an output folder of `evc evaluate`; empty for the figures that the bundle carries.
       allow_training: whether the page may start trainings.
     """

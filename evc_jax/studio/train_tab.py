@@ -24,11 +24,9 @@ from evc_jax.studio.work_directory import WorkDirectory
 REFRESH_S = 2.5
 LOG_LINES = 30
 NO_DATASET = "There is no prepared dataset yet. Make one on the command line: `evc prepare ravdess FOLDER`."
-NO_LIBRARIES = (
-    "What trainings need is not installed here; run `pip install 'evc_jax[train]'` and start the studio again."
-)
+NO_LIBRARIES = "What trainings need is not installed; run `pip install 'evc_jax[train]'` and start the studio again."
 INTRODUCTION = (
-    "A training here is that of the command line (`scripts/train.py`): it runs on when this page or the studio is "
+    "A training here is that of the command line (`evc train`): it runs on when this page or the studio is "
     "closed, and either of them stops and resumes what the other has started."
 )
 _PARTS = ("progress", "losses", "log", "samples")

@@ -21,7 +21,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import evc_jax
 from evc_jax.config import to_mapping
 from evc_jax.data.dataset import BUILDER_NAME, audio_config, dataset_path
 from evc_jax.errors import ConfigError, EvcError, TrainingError
@@ -29,7 +28,7 @@ from evc_jax.files import atomic_file
 from evc_jax.pretrained.bundle import DESCRIPTION_FILE
 from evc_jax.pretrained.start import EMBEDDED
 from evc_jax.studio.work_directory import LOG, WorkDirectory, is_work_directory
-from evc_jax.training.config import TrainConfig, config_variants
+from evc_jax.training.config import CONFIGS, TrainConfig, config_variants
 from evc_jax.training.run_process import note_process
 from evc_jax.training.settings import key_types, load_settings
 
@@ -43,9 +42,9 @@ class Trainings:
     """The folders of datasets, work directories and configs. No error names where on the machine they lie."""
 
     def __init__(self, data_dir: str | os.PathLike, runs_dir: str | os.PathLike, configs_dir: str | os.PathLike = ""):
-        """Names the folders; without one of configs it is the one beside the package, in a checkout."""
+        """Names the folders; without one of configs it is the package's."""
         self.data_dir, self.runs_dir = Path(data_dir), Path(runs_dir)
-        self._configs_dir = Path(configs_dir) if configs_dir else Path(evc_jax.__file__).parents[1] / "configs"
+        self._configs_dir = Path(configs_dir) if configs_dir else CONFIGS
         self._children: list[subprocess.Popen] = []
         self._starting = threading.Lock()
 
@@ -70,9 +69,7 @@ class Trainings:
         with self._without_paths():
             files = sorted(self._configs_dir.glob("[!_.]*.py"))
             if not files:
-                raise ConfigError(
-                    "There are no configs beside the package, as a checkout has them; give their folder with --configs."
-                )
+                raise ConfigError("There are no configs in the folder that --configs names; give another.")
             return tuple(f"{file.name}:{variant}".rstrip(":") for file in files for variant in config_variants(file))
 
     def runs(self) -> dict[str, WorkDirectory]:
@@ -232,7 +229,7 @@ class Trainings:
 
     def _launch(self, workdir: Path, words: Sequence[str] = ()) -> None:
         """Starts the command line's process, in a session of its own: it goes on when the studio ends."""
-        command = [sys.executable, "-m", "evc_jax.training.launch", f"--workdir={workdir}"]
+        command = [sys.executable, "-m", "evc_jax", "train", f"--workdir={workdir}"]
         with (workdir / LOG).open("ab") as log:
             child = subprocess.Popen(
                 [*command, f"--config={workdir / 'config.json'}", *words],

@@ -16,7 +16,7 @@ from evc_jax.training.run_process import running_process
 
 LOG = "train.log"
 _LOG_BYTES = 64_000
-_FAILURE, _INTERRUPTION = "train: ", "train: interrupted"
+_FAILURE, _INTERRUPTION = "evc train: ", "evc train: interrupted"
 
 
 def is_work_directory(folder: Path) -> bool:

@@ -241,7 +241,8 @@ def _check_resumable(stored: dict[str, Any], wanted: dict[str, Any], workdir: ep
     old, new = (traverse_util.flatten_dict(side, sep=".") for side in (stored, json.loads(json.dumps(wanted))))
     differ = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
     switched = bool(old.get("config.ema_decay")) != bool(new.get("config.ema_decay"))
-    found = [key for key in differ if key == "config.system" or key.startswith("config.model.")]
+    fixed = ("config.system", "config.options.emotions")  # whose order is that of a network's inputs
+    found = [key for key in differ if key in fixed or key.startswith("config.model.")]
     found += ["config.ema_decay"] if switched else []
     found = found or [key for key in differ if key.startswith("networks.")]
     if found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import importlib.util
 import math
@@ -25,6 +26,8 @@ SYSTEMS = {
     "waveglow": "WaveGlow",
     "timbre_converter": "TimbreConverter",
 }
+# A link to the `configs/` of a checkout, whose files are in the wheel.
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 COMPUTE_DTYPES = ("float32", "bfloat16", "float64")
 
 
@@ -91,7 +94,8 @@ class TrainConfig:
       keep_checkpoints: the last N are kept, and the best.
       best_metric: the validation metric whose smallest value makes a checkpoint the best.
       init_from: a bundle ("embedded" is the one of the package) or work directory whose parameters of this network a
-        training starts with; "" starts with random ones.
+        training starts with, at step 0 and with a fresh optimizer; of a GAN also the discriminator's, which bundles
+        lack. "" starts with random ones. A training that is resumed does not read it again.
       profile_steps: "FIRST:LAST", both included: a trace of these steps goes to WORKDIR/profile; "" makes none.
     """
 
@@ -159,7 +163,7 @@ def inference_config(model: Any) -> dict[str, Any]:
 
 
 def config_dict(system: str, model: Any, options: Any, **settings: Any) -> Any:
-    """A complete `ml_collections.ConfigDict` for the launcher, every key present; the dataclasses will check it."""
+    """A complete `ml_collections.ConfigDict`, every key present, from the dataclasses that will check it."""
     import ml_collections  # of the extra `train`, which the studio does without
 
     config = TrainConfig(system=system, model=_model_mapping(model), options=to_mapping(options), **settings)
@@ -174,7 +178,11 @@ def load_config_file(file: Path, variant: str = "full") -> Any:
     """
     spec = importlib.util.spec_from_file_location(f"config_{file.stem}", file) if file.is_file() else None
     if spec is None or spec.loader is None:
-        raise ConfigError(f"There is no config {str(file)!r}; give --config=configs/NAME.py:VARIANT.")
+        near = file.stem if file.stem in packaged_configs() else "NAME"
+        raise ConfigError(
+            f"There is no config {str(file)!r}; give --config={near}:VARIANT for one of the package, which are "
+            f"{', '.join(packaged_configs())}, or the file of another."
+        )
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
@@ -184,6 +192,22 @@ def load_config_file(file: Path, variant: str = "full") -> Any:
     except Exception as error:  # a config is a program of the user's
         reason = f"{type(error).__name__}: {one_line(error)}"
         raise ConfigError(f"The config {file} cannot be run ({reason}); mend the file.") from error
+
+
+def packaged_configs() -> dict[str, Path]:
+    """The files of the package's configs by name."""
+    return {file.stem: file for file in sorted(CONFIGS.glob("[!_.]*.py"))}
+
+
+def find_config(text: str) -> tuple[Path, str]:
+    """File and variant of `NAME`, `NAME:VARIANT`, `FILE.py` or `FILE.py:VARIANT`; the name is one of the package's."""
+    path, _, variant = text.partition(":")
+    return packaged_configs().get(path, Path(path)), variant or "full"
+
+
+def config_title(file: Path) -> str:
+    """The first line of a config's docstring; nothing is run."""
+    return (ast.get_docstring(ast.parse(file.read_bytes())) or "").partition("\n")[0]
 
 
 def config_variants(file: Path) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from evc_jax.training.agreement import check_together
 from evc_jax.training.checkpoints import Checkpoints
 from evc_jax.training.clock import training_limit
 from evc_jax.training.config import SYSTEMS, TrainConfig
+from evc_jax.training.emotions import with_emotions
 from evc_jax.training.flops import count_flops, peak_flops_per_s
 from evc_jax.training.metrics_writer import MetricsWriter
 from evc_jax.training.preemption import Preemption
@@ -70,9 +71,10 @@ class Run:
 
     def __init__(self, config: TrainConfig, workdir: epath.Path, resources: contextlib.ExitStack):
         """Builds the system and its first state; `resources` closes what the run opens."""
+        check_writable(workdir)
+        config, self._emotions = with_emotions(config, workdir)
         self.config, self.workdir, self._resources = config, workdir, resources
         self.limit = training_limit(config)
-        check_writable(workdir)
         check_together(config, workdir, processes.current())
         self.mesh = parallel.device_mesh()
         self.local_batch_size = parallel.local_batch_size(config.batch_size, self.mesh)
@@ -118,6 +120,10 @@ class Run:
                 moved = self.workdir / "damaged"
                 self.writer.print_line(f"checkpoint {step} is damaged ({reason}) and was moved to {moved}")
             self.writer.print_line(f"resumed {config.system} from step {self.first} of {self.workdir}")
+        elif config.init_from:
+            self.writer.print_line(f"{config.system} starts with parameters of {config.init_from}")
+        if self._emotions:
+            self.writer.print_line(self._emotions)
         self.progress = Progress(pending, peak_flops_per_s(jax.devices()[0].device_kind, config.compute_dtype))
 
     def to_the_end(self) -> bool:

@@ -134,7 +134,7 @@ def gone(indices: list[int]) -> str:
 
 def print_sentence(sentence: str, descriptor: int = 2) -> None:
     """Prints it as the launcher does, from any thread."""
-    os.write(descriptor, f"train: {sentence}\n".encode())
+    os.write(descriptor, f"evc train: {sentence}\n".encode())
 
 
 def on_abort(explain: Callable[[], int] | None) -> None:

@@ -12,14 +12,13 @@ import json
 import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from etils import epath
 
-from evc_jax.config import TYPE_NAMES, check_key, optional_type, to_mapping
+from evc_jax.config import LIST_NAMES, TYPE_NAMES, check_key, optional_type, to_mapping
 from evc_jax.errors import ConfigError, one_line
-from evc_jax.training.config import TrainConfig, load_config_file, parse, system_type
+from evc_jax.training.config import TrainConfig, find_config, load_config_file, parse, system_type
 
 _PREFIX = "--config."
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
@@ -29,7 +28,7 @@ def load_settings(config: str, words: Sequence[str] = ()) -> TrainConfig:
     """The training that a command line describes.
 
     Args:
-      config: `FILE` or `FILE:VARIANT`, or the `config.json` that a training wrote, which may lie in a bucket.
+      config: see `config.find_config`, or the `config.json` that a training wrote, which may lie in a bucket.
       words: such as `--config.batch_size=32`; the last one of a key counts.
 
     Raises:
@@ -38,8 +37,7 @@ def load_settings(config: str, words: Sequence[str] = ()) -> TrainConfig:
     if config.endswith(".json"):
         base = read_run_config(config)
     else:
-        path, *variant = config.split(":", 1)
-        base = parse(load_config_file(Path(path), *variant))
+        base = parse(load_config_file(*find_config(config)))
     mapping, types = to_mapping(base), key_types(base.system)
     for key, value in _key_values(words, types):
         *groups, name = key.split(".")
@@ -95,8 +93,13 @@ def read_value(text: str, hint: Any, where: str) -> Any:
     if optional and text.lower() == "none":
         return None
     if typing.get_origin(kind) is tuple:
+        item = typing.get_args(kind)[0]
         entries = [entry.strip().strip("\"'") for entry in text.strip().strip("()[]").split(",")]
-        return [read_value(entry, typing.get_args(kind)[0], where) for entry in entries if entry]
+        try:
+            return [read_value(entry, item, where) for entry in entries if entry]
+        except ConfigError as error:
+            expected = f"{LIST_NAMES[item]} joined by commas"
+            raise ConfigError(f"{where} is {text!r}; expected {expected}.") from error
     try:
         return _BOOLEANS[text.lower()] if kind is bool else kind(text)
     except (KeyError, ValueError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import grain
@@ -11,6 +12,8 @@ import numpy as np
 from etils import epath
 
 from evc_jax.config import from_mapping
+from evc_jax.errors import ConfigError
+from evc_jax.pretrained.workdir import saved_steps
 from evc_jax.training.config import TrainConfig, inference_config, system_type
 
 Batch = dict[str, jax.Array]
@@ -31,18 +34,23 @@ class System(abc.ABC):
     options: Any
     model: Any
 
-    def __init__(self, config: TrainConfig):
-        """Reads the options.
+    def __init__(self, config: TrainConfig, workdir: epath.Path):
+        """Reads the options; `workdir` is where the system may keep what it computes once.
 
         Raises:
           ConfigError: an unknown key, a wrong type or an impossible value.
         """
-        self.config = config
+        self.config, self._workdir = config, workdir
         self.options = from_mapping(self.options_type, config.options, "config.options")
 
     @abc.abstractmethod
     def init(self, key: jax.Array) -> Any:
         """The first state; a pytree with a `step` counter."""
+
+    @property
+    def origin(self) -> str:
+        """`config.init_from` where the training has not begun: one that goes on does not read it again."""
+        return "" if saved_steps(self._workdir) else self.config.init_from
 
     @abc.abstractmethod
     def step(self, state: Any, batch: Batch, key: jax.Array) -> tuple[Any, Metrics]:
@@ -88,6 +96,15 @@ class System(abc.ABC):
             "first_sample": first_sample,
             "limit": self.config.validation_samples,
         }
+
+
+def check_emotions(emotions: Sequence[str]) -> None:
+    """Raises ConfigError unless they are empty, or at least two different ones."""
+    if len(emotions) == 1 or len(set(emotions)) < len(emotions):
+        raise ConfigError(
+            f"config.options.emotions is {','.join(emotions)}; name at least two different ones, or none for those of "
+            "the data."
+        )
 
 
 def build_system(config: TrainConfig, workdir: epath.Path) -> System:

@@ -379,7 +379,18 @@ def test_a_checkpoint_that_is_not_there_is_named(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["convert"], ["sweep"], ["transfer"], ["voices"], ["similarity"], ["emotion"], ["prepare"], ["bundle"]],
+    [
+        [],
+        ["convert"],
+        ["sweep"],
+        ["transfer"],
+        ["voices"],
+        ["similarity"],
+        ["emotion"],
+        ["prepare"],
+        ["bundle"],
+        ["train"],
+    ],
 )
 def test_help_teaches_and_imports_nothing_slow(command):
     code = (

@@ -161,5 +161,5 @@ def test_parameters_of_other_widths(small):
 
 def test_impossible_configuration(small):
     edit(small, networks={"voicegan": {"config": {"noise_dim": 0}}})
-    with pytest.raises(BundleError, match="cannot be built: noise_dim is 0"):
+    with pytest.raises(BundleError, match="cannot be built: bundle.json: voicegan.noise_dim is 0"):
         load_bundle(small).network("voicegan")

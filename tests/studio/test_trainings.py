@@ -105,7 +105,7 @@ def test_a_training_that_cannot_begin_shows_its_sentence(trainings):
     assert run.state == "running" and (run.system, run.total) == ("voicegan", "2 steps")
     wait_until(lambda: run.process is None)
     assert run.state == "failed"
-    assert run.log(1).startswith("train: config.best_metric is 'beauty'; expected one of")
+    assert run.log(1).startswith("evc train: config.best_metric is 'beauty'; expected one of")
     assert "<td>failed</td>" in table_html([run])
 
 
@@ -191,7 +191,7 @@ def test_a_process_is_known_by_its_start_not_by_its_id_alone(tmp_path):
 
 
 def test_a_checkout_without_configs_and_a_folder_without_permission(tmp_path):
-    with pytest.raises(ConfigError, match="There are no configs beside the package"):
+    with pytest.raises(ConfigError, match="There are no configs in the folder that --configs names"):
         _ = Trainings(tmp_path, tmp_path, tmp_path / "none").configs
     assert "waveglow.py:light" in Trainings(tmp_path, tmp_path).configs
     (tmp_path / "file").write_text("")
@@ -243,7 +243,7 @@ def test_the_tab_says_what_is_missing(tmp_path):
     with gr.Blocks() as page, gr.Tabs(), gr.Tab("Train"):
         train_tab.build(SimpleNamespace(settings=settings, outputs=None))
     shown = str(page.get_config_file()["components"])
-    assert "evc prepare ravdess FOLDER" in shown and "There are no configs beside the package" in shown
+    assert "evc prepare ravdess FOLDER" in shown and "There are no configs in the folder that --configs names" in shown
     assert "There is no training yet." in shown and str(tmp_path) not in shown
     named = [each["props"] for each in page.get_config_file()["components"] if each["type"] in ("dropdown", "textbox")]
     assert all(props["label"] for props in named)

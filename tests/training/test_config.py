@@ -4,10 +4,11 @@ import dataclasses
 import json
 import math
 import re
+import typing
 
 import jax
 import pytest
-from support.tiny_systems import CONFIGS, load_config
+from support.tiny_systems import CONFIGS, SYSTEMS, load_config
 
 from evc_jax.config import optional_type, to_mapping
 from evc_jax.errors import ConfigError
@@ -49,6 +50,70 @@ def test_several_settings_at_once():
     words = ["--config.options.code=rhythm", "--config.steps", "9", "--config.seed=4", "--config.model.residual"]
     found = load(*words, "--config.seed=5", variant="small")
     assert (found.options["code"], found.steps, found.seed, found.model["residual"]) == ("rhythm", 9, 5, True)
+
+
+def keys_of_type(name, is_one):
+    return [(name, key) for key, hint in key_types(name).items() if is_one(optional_type(hint)[0])]
+
+
+LISTS = [found for name in SYSTEMS for found in keys_of_type(name, lambda kind: typing.get_origin(kind) is tuple)]
+WORDS = {"emotions": "happy,sad", "trained_parts": "decoder,pitch"}
+
+
+@pytest.mark.parametrize("name, key", LISTS)
+def test_lists_are_joined_by_commas(name, key):
+    last, item = key.rpartition(".")[2], typing.get_args(key_types(name)[key])[0]
+    words = WORDS.get(last) or ",".join(map(str, leaves(load(name=name, variant="small"))[key]))
+    for text in (words, f"({words.replace(',', ', ')})", f"[{words}]"):
+        found = leaves(load(f"--config.{key}={text}", name=name, variant="small"))[key]
+        assert tuple(found) == tuple(item(word) for word in words.split(",")) and len(found) > 0
+    if item is not str:
+        expected = re.escape(f"config.{key} is '4,wide'; expected {'whole ' if item is int else ''}numbers joined by")
+        with pytest.raises(ConfigError, match=f"^{expected}"):
+            load(f"--config.{key}=4,wide", name=name, variant="small")
+
+
+def test_every_list_is_found():
+    assert {key for _, key in LISTS} >= {
+        *("data.datasets", "options.emotions", "options.trained_parts", "options.shifts_semitones"),
+        *("model.down_widths", "model.up_widths", "model.generator_widths", "model.discriminator_kernels"),
+    }
+
+
+NUMBERS = [found for name in SYSTEMS for found in keys_of_type(name, lambda kind: kind in (int, float, bool))]
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_wrong_value_names_its_key_and_what_is_expected(name):
+    for _, key in (found for found in NUMBERS if found[0] == name):
+        with pytest.raises(
+            ConfigError, match=f"^config.{re.escape(key)} is 'much'; expected (a .*number|True or False)"
+        ):
+            load(f"--config.{key}=much", name=name)
+
+
+@pytest.mark.parametrize(
+    "setting, name, message",
+    [
+        (
+            "model.down_widths=16,32",
+            "codegan",
+            "config.model.up_widths has 2 entries and down",
+        ),
+        ("model.noise_dim=0", "voicegan", "config.model.noise_dim is 0; expected at least 1"),
+        ("model.flows=0", "waveglow", "config.model"),
+        ("options.mixed_share=2", "codegan", "config.options.mixed_share is 2.0; expected 0 to 1"),
+        (
+            "options.trained_parts=decoder,encoder",
+            "speechsplit",
+            "config.options.trained_parts names encoder; ",
+        ),
+        ("options.emotions=sad,sad", "prosody", "config.options.emotions is sad,sad; name at least two different ones"),
+    ],
+)
+def test_a_value_that_cannot_be_names_its_key(setting, name, message):
+    with pytest.raises(ConfigError, match=f"^({message})"):
+        load(f"--config.{setting}", name=name)
 
 
 OPTIONAL = [key for key, hint in key_types("codegan").items() if optional_type(hint)[1]]
@@ -162,7 +227,7 @@ def test_without_a_variant_the_full_size_is_meant():
         ("optimizer.learning_rate=fast", "config.optimizer.learning_rate is 'fast'; expected a number.$"),
         ("optimizer.clip_norm=much", "config.optimizer.clip_norm is 'much'; expected a number or None.$"),
         ("model.residual=maybe", "config.model.residual is 'maybe'; expected True or False.$"),
-        ("model.down_widths=8,b", "config.model.down_widths is 'b'; expected a whole number.$"),
+        ("model.down_widths=8,b", "config.model.down_widths is '8,b'; expected whole numbers joined by commas.$"),
         ("data.datasets=()", "config.data.datasets is empty; name at least one dataset"),
         ("options.code=melody", "config.options.code is 'melody'; expected one of content"),
         ("compute_dtype=float16", "is 'float16'; expected one of float32, bfloat16, float64"),

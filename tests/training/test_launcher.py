@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
         (["--config=configs/waveglow.py:huge"], "This config has no variant 'huge'; it has: full, light, small, tiny."),
         (
             ["--config=configs/waveglow.py:tiny", "--config.bach=3"],
-            "train: The config has no key 'bach'; name one of batch_size.\n",
+            "evc train: The config has no key 'bach'; name one of batch_size.\n",
         ),
         (["--config=configs/waveglow.py:tiny", "--config.batch_size=0"], "batch_size is 0; expected at least 1."),
         (
@@ -30,7 +30,10 @@ ROOT = Path(__file__).resolve().parents[2]
         (["--config=configs/waveglow.py:tiny", "stray"], "The argument 'stray' is unexpected"),
         (["--config=runs/none/config.json"], "The config 'runs/none/config.json' cannot be read (FileNotFoundError"),
         (["--config=configs/waveglow.py:tiny", "--verbosity=loud"], "argument --verbosity: invalid choice: 'loud'"),
-        (["--config=configs/waveglow.py:tiny", "--profiler-port=70000"], "invalid port value: '70000'"),
+        (
+            ["--config=configs/waveglow.py:tiny", "--profiler-port=70000"],
+            "'70000' was given, expected a whole number from 1 to 65535",
+        ),
     ],
 )
 def test_a_wrong_launch_is_one_sentence(arguments, sentence, tmp_path):
@@ -92,4 +95,4 @@ def test_a_run_is_repeated_from_its_config(launch, tmp_path):
             file.write_bytes(file.read_bytes()[:3])
     code, errors = finished(launch(*words, "--config.steps=3"))
     assert code == 2
-    assert errors.startswith("train: None of the checkpoints") and errors.count("\n") == 1
+    assert errors.startswith("evc train: None of the checkpoints") and errors.count("\n") == 1

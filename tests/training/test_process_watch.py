@@ -38,7 +38,7 @@ def test_a_silent_process_is_named_and_ends_the_others(watch, ended, capfd):
     time.sleep(0.6)
     own.look()
     assert ended == {0: LOST}
-    assert "train: process 1 is gone (no sign of life for 0 s); start all processes again" in capfd.readouterr().err
+    assert "evc train: process 1 is gone (no sign of life for 0 s); start all processes again" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_process_that_fails_gives_the_others_its_sentence_and_code(error, code
     watch(1).look()
     assert ended == {0: code, 1: code}
     expected = {2: "No data.", 130: "it was interrupted; the same", 1: "OSError: x; see its own output."}[code]
-    assert capfd.readouterr().err.count(f"train: process 2: {expected}") == 2
+    assert capfd.readouterr().err.count(f"evc train: process 2: {expected}") == 2
 
 
 def test_an_error_that_another_process_caused_is_reported_as_that(watch, ended, capfd):
@@ -58,7 +58,7 @@ def test_an_error_that_another_process_caused_is_reported_as_that(watch, ended, 
     own.start()
     watch(1).finish()
     own.fail(RuntimeError("Connection closed by peer"))
-    assert ended[0] == LOST and "train: process 2 is gone" in capfd.readouterr().err
+    assert ended[0] == LOST and "evc train: process 2 is gone" in capfd.readouterr().err
 
 
 def test_a_process_that_finds_the_same_by_itself_is_left_to_end(watch, ended):

@@ -114,7 +114,7 @@ def test_when_a_process_is_killed_the_other_names_it(killed, tmp_path):
     codes[killed] = -9
     outputs = _finish(running, codes)
     assert time.monotonic() - struck_s < WITHIN_S
-    assert re.search(rf"train: process {killed} .*is gone.*start all processes again", outputs[1 - killed])
+    assert re.search(rf"evc train: process {killed} .*is gone.*start all processes again", outputs[1 - killed])
 
 
 @pytest.mark.slow
@@ -140,7 +140,7 @@ def test_a_coordinator_that_cannot_be_reached_is_named():
     done = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == LOST
     assert done.stderr.startswith(
-        "train: process 1 has waited 6 s for all of 2 processes to meet at localhost:9; start"
+        "evc train: process 1 has waited 6 s for all of 2 processes to meet at localhost:9; start"
     )
     assert len(done.stderr.splitlines()) == 1
 
@@ -181,4 +181,4 @@ def test_what_jax_writes_before_it_gives_up_becomes_a_sentence(reason, code, sen
         written = f"F0101 client.h:80] Terminating process. absl::Status: {reason}\n\nRPC: X\n*** stack trace: ***"
         assert processes._explain_failed_start(written, file.fileno(), ("h:1", 2, 1), 9) == code
         file.seek(0)
-        assert re.match(f"train: {sentence}", file.read())
+        assert re.match(f"evc train: {sentence}", file.read())

@@ -25,7 +25,7 @@ from evc_jax.pretrained.bundle import CODES
 from evc_jax.pretrained.start import trained_network
 from evc_jax.training.checkpoints import fingerprint
 from evc_jax.training.parallel import mean_over_devices
-from evc_jax.training.system import Batch
+from evc_jax.training.system import Batch, check_emotions
 from evc_jax.training.systems.codegan_data import CODE_FIELDS, CodeEncoder, EncodedSplit, encode_split
 from evc_jax.training.systems.gan import GanSystem
 
@@ -40,7 +40,8 @@ class Options:
       speechsplit_checkpoint: which of a work directory's checkpoints, "best", "last" or a step; see
         `workdir.load_for_inference`.
       code: one of `CODES`.
-      emotions: the emotions to convert between; utterances with another one are left out.
+      emotions: the emotions to convert between; utterances with another one are left out. Empty for those of the
+        training data, see `training.emotions`.
       mixed_share: share of the targets that mix two of the emotions, with a weight that is drawn uniformly.
         NOTE: 0 is the reference, whose targets are single emotions. Mixtures are conversions between those of their
         emotions without it, too; after 400 steps of `small`, 0.5 had single emotions recognized less often.
@@ -52,7 +53,7 @@ class Options:
     speechsplit: str = "runs/speechsplit"
     speechsplit_checkpoint: str = "last"
     code: str = "pitch_rhythm"
-    emotions: tuple[str, ...] = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+    emotions: tuple[str, ...] = ()
     mixed_share: float = 0.0
     overlap_frames: int = 160
     weights: gan_losses.GanWeights = field(default_factory=lambda: gan_losses.CODEGAN_WEIGHTS)
@@ -61,8 +62,7 @@ class Options:
     def __post_init__(self):
         if self.code not in CODES:
             raise ConfigError(f"config.options.code is {self.code!r}; expected one of {', '.join(CODES)}.")
-        if len(set(self.emotions)) < 2:
-            raise ConfigError(f"config.options.emotions is {self.emotions}; name at least two different ones.")
+        check_emotions(self.emotions)
         if not 0 <= self.mixed_share <= 1:
             raise ConfigError(f"config.options.mixed_share is {self.mixed_share}; expected 0 to 1.")
 
@@ -84,11 +84,13 @@ class CodeGANSystem(GanSystem):
         train = self.records("train")
         emotions = len(self.options.emotions)
         counts = np.bincount(train.emotion, minlength=emotions)
-        if not counts.all():
+        # What it starts with may know more emotions; no sample has them, and no target.
+        if not counts.all() and not self.config.init_from:
             missing = [name for name, count in zip(self.options.emotions, counts, strict=True) if not count]
             raise ConfigError(f"The training data has no utterance that is {', '.join(missing)}; leave it out.")
         # "Balanced": every emotion weighs the same in total, however many utterances it has.
-        self._class_weights = jnp.asarray(len(train.emotion) / (emotions * counts), jnp.float32)
+        weights = len(train.emotion) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+        self._class_weights = jnp.asarray(weights, jnp.float32)
         self._log_shares = jnp.log(jnp.asarray(counts / len(train.emotion), jnp.float32))
         return dataclasses.replace(super().network_config(), code_channels=train.codes.shape[-1], emotions=emotions)
 

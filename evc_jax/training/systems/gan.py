@@ -13,9 +13,9 @@ import jax.numpy as jnp
 from etils import epath
 
 from evc_jax.data import pipeline
-from evc_jax.errors import ConfigError
 from evc_jax.models.gan.losses import GanNetworks
 from evc_jax.models.network import Network
+from evc_jax.pretrained.start import initial_discriminator, initial_params
 from evc_jax.training.config import TrainConfig
 from evc_jax.training.parallel import mean_gradients, mean_over_devices
 from evc_jax.training.state import GanState, apply_gradients, make_optimizer, sample_keys, start_ema, update_ema
@@ -33,12 +33,7 @@ class GanSystem(System):
     discriminator_type: ClassVar[type]
 
     def __init__(self, config: TrainConfig, workdir: epath.Path):
-        super().__init__(config)
-        if config.init_from:
-            raise ConfigError(
-                f"config.init_from is {config.init_from!r}; bundles have no discriminator: start {config.system} anew."
-            )
-        self._workdir = workdir
+        super().__init__(config, workdir)
         self.model = self.network_config()
         self.nets = GanNetworks(Network(self.generator_type, self.model), Network(self.discriminator_type, self.model))
         # By the clock the count of the schedule is set before each step.
@@ -71,9 +66,14 @@ class GanSystem(System):
         return self.config.network_config(self.config_type)
 
     def init(self, key: jax.Array) -> GanState:
-        """Generator and discriminator from their own keys."""
-        generator = self.nets.generator.init(jax.random.fold_in(key, 0))
-        discriminator = self.nets.discriminator.init(jax.random.fold_in(key, 1))
+        """Generator and discriminator from their own keys, or those of `origin`, which may have no discriminator."""
+        origin, name = self.origin, self.config.system
+        generator = initial_params(origin, name, self.nets.generator) if origin else None
+        discriminator = initial_discriminator(origin, name, self.nets.discriminator) if origin else None
+        if generator is None:
+            generator = self.nets.generator.init(jax.random.fold_in(key, 0))
+        if discriminator is None:
+            discriminator = self.nets.discriminator.init(jax.random.fold_in(key, 1))
         return GanState(
             step=jnp.zeros((), jnp.int32),
             generator=generator,

@@ -25,7 +25,7 @@ from evc_jax.errors import ConfigError
 from evc_jax.features.prosody import CEPSTRA
 from evc_jax.models.prosody import ProsodyConfig, ProsodyNetwork, change_statistics
 from evc_jax.training.config import TrainConfig
-from evc_jax.training.system import Batch, Metrics
+from evc_jax.training.system import Batch, Metrics, check_emotions
 from evc_jax.training.systems.prosody_data import FIELDS, PairedSplit, pair_split, read_utterances
 from evc_jax.training.systems.single_network import SingleNetworkSystem
 
@@ -35,7 +35,7 @@ class Options:
     """What is converted to what, and what counts how much.
 
     Attributes:
-      emotions: the emotions to convert to.
+      emotions: the emotions to convert to; empty for those of the training data, see `training.emotions`.
       other_sources: pairs for each target that start from another emotion than neutral.
       loudness_weight, shape_weight: of a decibel of the first and of each other cepstrum, beside a semitone's 1.
       duration_weight: of the logarithm of the local duration.
@@ -45,7 +45,7 @@ class Options:
       noise: deviation of what is added to the network's inputs.
     """
 
-    emotions: tuple[str, ...] = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+    emotions: tuple[str, ...] = ()
     other_sources: int = 2
     loudness_weight: float = 0.5
     shape_weight: float = 0.6
@@ -54,8 +54,7 @@ class Options:
     noise: float = 0.1
 
     def __post_init__(self):
-        if len(set(self.emotions)) < 2:
-            raise ConfigError(f"config.options.emotions is {self.emotions}; name at least two different ones.")
+        check_emotions(self.emotions)
         sizes = (self.loudness_weight, self.shape_weight, self.duration_weight, self.recognition_weight, self.noise)
         if min(*sizes, self.other_sources) < 0:
             raise ConfigError("config.options has a negative weight, noise or number of sources; give 0 or more.")
@@ -139,7 +138,9 @@ class ProsodySystem(SingleNetworkSystem):
             found = read_utterances(open_split(data.data_dir, [name], split, FIELDS), self.audio)
             utterances += found
             groups += [name] * len(found)
-        return pair_split(utterances, self.options.emotions, groups, self.options.other_sources)
+        # A small validation split lacks some, and what the training starts with may know more.
+        all_needed = split == "train" and not self.config.init_from
+        return pair_split(utterances, self.options.emotions, groups, self.options.other_sources, all_needed)
 
     def sample_names(self, records: np.ndarray) -> list[str]:
         """The sources behind record numbers of the training data."""

@@ -163,7 +163,11 @@ def _log_duration(rows: np.ndarray, columns: np.ndarray) -> Float[np.ndarray, " 
 
 
 def pair_split(
-    utterances: Sequence[Utterance], emotions: Sequence[str], groups: Sequence[str], others: int
+    utterances: Sequence[Utterance],
+    emotions: Sequence[str],
+    groups: Sequence[str],
+    others: int,
+    all_needed: bool = True,
 ) -> PairedSplit:
     """All pairs of a split as windows.
 
@@ -172,9 +176,10 @@ def pair_split(
       emotions: the emotions of interest, in order; others are sources only.
       groups: of each utterance the dataset, whose emotions are to weigh the same.
       others: see `choose_pairs`.
+      all_needed: whether every emotion must have a pair.
 
     Raises:
-      DataError: an emotion has no pair.
+      DataError: an emotion that is needed has no pair, or there is none at all.
     """
     rows: dict[str, list[np.ndarray]] = defaultdict(list)
     labels: list[tuple[int, str, float, float, float, int]] = []
@@ -190,8 +195,9 @@ def pair_split(
         kind = (emotions.index(utterances[target].emotion), groups[target], utterances[target].intensity)
         labels += [(*kind, float(aligned), neutral, source)] * count
     found = {label for label, *_ in labels}
-    if missing := [name for i, name in enumerate(emotions) if i not in found]:
-        raise DataError(f"No speaker recorded {', '.join(missing)} beside another emotion; leave it out.")
+    missing = [name for i, name in enumerate(emotions) if i not in found]
+    if missing and (all_needed or not found):
+        raise DataError(_without_pairs(missing, [name for name in emotions if name not in missing]))
     numbers, of_group, intensities, aligned_windows, neutral_sources, sources = zip(*labels, strict=True)
     return PairedSplit(
         **{name: np.concatenate(values) for name, values in rows.items()},
@@ -202,6 +208,12 @@ def pair_split(
         pair_weight=_weights(list(zip(numbers, of_group, intensities, strict=True))),
         source=np.asarray(sources, np.int64),
     )
+
+
+def _without_pairs(missing: Sequence[str], rest: Sequence[str]) -> str:
+    also = f"give --config.options.emotions={','.join(rest)}" if len(rest) > 1 else "add a dataset in which one did"
+    names = ", ".join(missing)
+    return f"No speaker recorded {names} and the same sentence with another emotion, or any sentence neutrally; {also}."
 
 
 def _weights(kinds: Sequence[tuple[int, str, float]]) -> Float[np.ndarray, " N"]:

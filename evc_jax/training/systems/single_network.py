@@ -30,8 +30,7 @@ class SingleNetworkSystem(System):
     network_type: ClassVar[type]
 
     def __init__(self, config: TrainConfig, workdir: epath.Path):
-        del workdir  # nothing is computed once
-        super().__init__(config)
+        super().__init__(config, workdir)
         self.model = config.network_config(self.config_type)
         self.network = Network(self.network_type, self.model)
         self.optimizer = make_optimizer(config.optimizer, config.steps)
@@ -41,7 +40,7 @@ class SingleNetworkSystem(System):
         """Loss and metrics, means over the samples; `keys` [B] are the samples' own."""
 
     def init(self, key: jax.Array) -> TrainState:
-        origin = self.config.init_from
+        origin = self.origin
         params = initial_params(origin, self.config.system, self.network) if origin else self.network.init(key)
         return TrainState(
             step=jnp.zeros((), jnp.int32),

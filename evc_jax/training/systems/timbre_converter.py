@@ -83,7 +83,6 @@ class TimbreConverterSystem(SingleNetworkSystem):
 
     def __init__(self, config: TrainConfig, workdir: epath.Path):
         super().__init__(config, workdir)
-        self._workdir = workdir
         self._excerpts = functools.cache(self._load_excerpts)
         self._critic, self._critic_params = load_critic(config.compute_dtype)
 
