@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import dataclasses
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from evc_jax.errors import ConfigError, meant
@@ -18,15 +18,12 @@ FAILED = 2
 class OneLineParser(argparse.ArgumentParser):
     """A parser whose errors are one sentence."""
 
-    def parse_args(self, args=None, namespace=None):  # type: ignore[override]
-        """As usual, but what is not known is an error of the command, whose options may be meant."""
-        known, rest = self.parse_known_args(args, namespace)
-        if rest:
-            commands = [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
-            parser = commands[0].choices[known.command] if commands else self
-            name = rest[0].partition("=")[0]
-            parser.error(f"unrecognized argument {rest[0]}{meant(name, parser._option_string_actions)}")
-        return known
+    def refuse(self, command: str, unknown: Sequence[str]) -> NoReturn:
+        """Ends the process with a sentence on arguments that a command does not know, and on the one that is meant."""
+        commands = next(action for action in self._actions if isinstance(action, argparse._SubParsersAction))
+        parser: argparse.ArgumentParser = commands.choices[command]
+        name = unknown[0].partition("=")[0]
+        parser.error(f"unrecognized argument {unknown[0]}{meant(name, parser._option_string_actions)}")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:

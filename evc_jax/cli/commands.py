@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.command == "train":
         arguments.settings = rest  # of its config, whose keys are known once it is read
     elif rest:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        parser.refuse(arguments.command, rest)
     with warnings.catch_warnings():
         warnings.showwarning = functools.partial(_show_warning, arguments.command, warnings.showwarning)
         try:

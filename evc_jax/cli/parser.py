@@ -72,7 +72,7 @@ examples:
 _WORKING = ("convert", "sweep", "transfer", "voices", "prepare", "bundle", "evaluate", "adapt")
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> OneLineParser:
     """The whole command line."""
     parser = OneLineParser(
         prog="evc",
