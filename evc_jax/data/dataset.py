@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import operator
 import os
@@ -221,6 +222,20 @@ def dataset_info(data_dir: epath.PathLike, dataset: str) -> dict[str, Any]:
         f"There is no dataset {dataset!r} in {printable(data_dir)} (there: {', '.join(there) or 'none'}); "
         "make it with `evc prepare`."
     )
+
+
+def dataset_digest(data_dir: epath.PathLike, dataset: str) -> str:
+    """What changes when a dataset is made anew from something else: of its metadata, and its files' names and sizes.
+
+    Raises:
+      DataError: there is no such dataset.
+    """
+    dataset_info(data_dir, dataset)
+    folder = dataset_path(data_dir, dataset)
+    with _read_errors(data_dir, dataset):
+        sizes = sorted((file.name, file.stat().length) for file in folder.iterdir() if not file.is_dir())
+        described = (folder / "metadata.json").read_bytes()
+    return hashlib.sha256(described + json.dumps(sizes).encode()).hexdigest()[:32]
 
 
 def audio_config(data_dir: epath.PathLike, datasets: str | Sequence[str]) -> AudioConfig:
