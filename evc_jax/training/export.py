@@ -80,13 +80,7 @@ def export_bundle(
     _check_origin(trained, params)
     data = _joined_data(_data(trained, data_dir), before.get("data", ()), kept)
     networks = {name: before["networks"][name] for name in kept} | {
-        name: {
-            "config": run.networks[name],
-            "steps": run.step,
-            "validation": run.metrics,
-            **_record(workdirs[name], run),
-        }
-        for name, run in trained.items()
+        name: _entry(name, workdirs[name], run) for name, run in trained.items()
     }
     description = {
         **before,
