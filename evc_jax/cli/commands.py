@@ -13,6 +13,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from evc_jax.cli import adapt, bundles, completion, convert, emotion, evaluate, studio, sweep, train
 from evc_jax.cli.argument_types import FAILED, print_error, say, watched
@@ -137,7 +138,10 @@ def _similarity(arguments: argparse.Namespace) -> int:
 def _prepare(arguments: argparse.Namespace) -> int:
     require_extra("train", "Preparing a dataset")
     from evc_jax.data.prepare.builder import prepare
+    from evc_jax.data.prepare.splits import SplitRules
 
+    file = Path(arguments.splits) if arguments.splits else None
+    splits = SplitRules(arguments.validation_share, arguments.test_share, file)
     report = prepare(
         arguments.corpus,
         arguments.path,
@@ -147,6 +151,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
         mel_storage=arguments.mel_storage,
         audio_storage=arguments.audio_storage,
         max_seconds=arguments.max_seconds,
+        splits=splits,
         workers=arguments.workers,
         progress=watched(arguments) if arguments.progress is None else arguments.progress,
         runner=arguments.runner,

@@ -66,7 +66,12 @@ examples:
   evc prepare common_voice cv-corpus-17.0/en         one language of a release
   evc prepare ravdess RAVDESS_FOLDER --max-seconds 2400 --name part
   evc prepare folder MY_SPEECH --name mine           MY_SPEECH/SPEAKER/EMOTION/*.wav
-  evc prepare manifest speech.csv --name mine        columns: path, speaker, sex, emotion, text"""
+  evc prepare manifest speech.csv --name mine        columns: path, speaker, sex, emotion, text
+  evc prepare folder MY_SPEECH --name mine --validation-share 0.2 --test-share 0
+  evc prepare folder MY_SPEECH --name mine --splits splits.csv      columns: speaker (or path), split
+
+Speakers are held out for validation and test; of fewer than five some utterances each. What a training on the dataset
+alone would refuse is said at the end; trainings take several datasets: --config.data.datasets=mine,ravdess."""
 
 # The commands whose output is files, and what they print a report.
 _WORKING = ("convert", "sweep", "transfer", "voices", "prepare", "bundle", "evaluate", "adapt")
@@ -239,6 +244,15 @@ def _add_prepare(commands) -> None:
         help="at most so much speech, spread evenly over speakers and emotions; reads the headers of about as many "
         "recordings as it takes, and from a bucket these recordings; default: the whole corpus",
     )
+    for split in ("validation", "test"):
+        share = (
+            "share of the speakers, or where they are few of each one's utterances, unless the corpus has this split"
+        )
+        parser.add_argument(
+            f"--{split}-share", type=number(float, 0, 0.9), default=0.1, metavar="S", help=f"{share}; default: 0.1"
+        )
+    own = "a CSV with the columns path or speaker, and split (train, validation, test), which decides instead"
+    parser.add_argument("--splits", metavar="FILE", help=f"{own}; what it does not name trains")
     for field, choices, help_text in (
         ("mel", MEL_STORAGES, "float16 rounds by at most 0.00025 of the mel's range of 1"),
         ("audio", AUDIO_STORAGES, "both are exact, flac is smaller"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import operator
 import os
@@ -17,6 +18,7 @@ from jaxtyping import Float, Int
 from evc_jax.audio.config import AudioConfig
 from evc_jax.config import from_mapping
 from evc_jax.data.encoding import decode_audio, decode_mel
+from evc_jax.data.requirements import require_splits
 from evc_jax.errors import DataError, one_line
 from evc_jax.files import printable
 
@@ -104,8 +106,7 @@ def _open_part(data_dir: str, dataset: str, split: str, fields: tuple[str, ...])
     import tensorflow_datasets as tfds
 
     metadata = dataset_info(data_dir, dataset)
-    if split not in metadata["counts"]:
-        raise DataError(f"Dataset {dataset} has no {split} split; it has {', '.join(metadata['counts'])}.")
+    require_splits(metadata["counts"], dataset, [split])
     with _read_errors(data_dir, dataset):
         builder = tfds.builder_from_directory(_utf8_path(os.fspath(dataset_path(data_dir, dataset))))
         known = set(builder.info.features)
@@ -182,12 +183,30 @@ def open_speakers(data_dir: epath.PathLike, datasets: str | Sequence[str], split
     )
 
 
+def open_voices(data_dir: epath.PathLike, datasets: str | Sequence[str], split: str) -> SpeakerTable:
+    """`open_speakers`; of a split without speakers of its own, as where utterances are split, those that train.
+
+    Raises:
+      DataError: a dataset does not exist, or has no such split.
+    """
+    try:
+        return open_speakers(data_dir, datasets, split)
+    except DataError:
+        counts = [dataset_info(data_dir, name)["counts"] for name in dataset_names(datasets)]
+        if not any(split in each for each in counts):
+            raise
+    return open_speakers(data_dir, datasets, "train")
+
+
 def dataset_info(data_dir: epath.PathLike, dataset: str) -> dict[str, Any]:
     """The metadata of one dataset: corpus, licence, audio settings, counts per split and emotion, failures, digest.
 
     The `digest` changes with the records' features as they were extracted, names and texts, whatever the `storage` of
     mel and audio. Older datasets lack keys: `digest` those of version 0.1, `storage` and `max_seconds` all that have
     float32 and PCM and were made of the whole corpus.
+
+    `split_by` says what was held out, speakers, or utterances of each speaker where there are few, or what decided, the
+    corpus or a file; see `prepare.splits`.
 
     Raises:
       DataError: there is no such dataset.
@@ -203,6 +222,20 @@ def dataset_info(data_dir: epath.PathLike, dataset: str) -> dict[str, Any]:
         f"There is no dataset {dataset!r} in {printable(data_dir)} (there: {', '.join(there) or 'none'}); "
         "make it with `evc prepare`."
     )
+
+
+def dataset_digest(data_dir: epath.PathLike, dataset: str) -> str:
+    """What changes when a dataset is made anew from something else: of its metadata, and its files' names and sizes.
+
+    Raises:
+      DataError: there is no such dataset.
+    """
+    dataset_info(data_dir, dataset)
+    folder = dataset_path(data_dir, dataset)
+    with _read_errors(data_dir, dataset):
+        sizes = sorted((file.name, file.stat().length) for file in folder.iterdir() if not file.is_dir())
+        described = (folder / "metadata.json").read_bytes()
+    return hashlib.sha256(described + json.dumps(sizes).encode()).hexdigest()[:32]
 
 
 def audio_config(data_dir: epath.PathLike, datasets: str | Sequence[str]) -> AudioConfig:

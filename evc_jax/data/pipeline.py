@@ -23,6 +23,7 @@ from evc_jax.audio import spectral_shape
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import from_pcm
 from evc_jax.data.dataset import SpeakerTable
+from evc_jax.data.requirements import VOICE_SEXES, require_both_sexes
 from evc_jax.data.sampling import Order, table_batch
 from evc_jax.errors import ConfigError, DataError
 from evc_jax.features.f0_codes import LogF0Statistics, normalize_f0
@@ -31,7 +32,6 @@ from evc_jax.features.time_warp import at_length
 # What `dataset.open_split` needs to decode for each pipeline.
 SPEECHSPLIT_FIELDS = ("mel", "f0_hz", "speaker_embedding", "log_f0_mean", "log_f0_std")
 WAVEGLOW_FIELDS = ("audio", "mel")
-SEXES = ("male", "female")  # in the order of their labels
 
 READ_THREADS = 4
 PREFETCH_BATCHES = 8
@@ -273,10 +273,8 @@ class BalancedVoices:
 
     def __init__(self, speakers: SpeakerTable):
         sexes, names = np.asarray(speakers.sexes), np.asarray(speakers.names)
-        groups = [np.flatnonzero(sexes == name) for name in SEXES]
-        for name, group in zip(SEXES, groups, strict=True):
-            if not len(group):
-                raise DataError(f"None of the {len(sexes)} speakers is {name}; add a dataset with both sexes.")
+        require_both_sexes(speakers.sexes)
+        groups = [np.flatnonzero(sexes == name) for name in VOICE_SEXES]
         most = max(map(len, groups))
         # Row 2 n + k is the n-th speaker of the k-th sex, from the first again where there are no more.
         speaker = np.stack([np.resize(group, most) for group in groups], axis=1).reshape(-1)

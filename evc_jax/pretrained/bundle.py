@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 DESCRIPTION_FILE = "bundle.json"
+EMBEDDED = "embedded"  # what names the bundle of the package
 CODES = ("content", "pitch", "rhythm", "pitch_rhythm")
 STORAGE_DTYPES = ("float16", "float32")
 RENDERINGS = ("source", "decoder")
@@ -186,7 +187,7 @@ def embedded_path() -> Path:
 
 
 def load_bundle(path: str | os.PathLike | None = None) -> Bundle:
-    """Opens a bundle; None is the one shipped with the package.
+    """Opens a bundle; None or `EMBEDDED` is the one shipped with the package.
 
     Raises:
       BundleError: nothing there, not a bundle, written by a newer version, or damaged.
@@ -194,7 +195,7 @@ def load_bundle(path: str | os.PathLike | None = None) -> Bundle:
     given: Any = path
     if not isinstance(given, str | os.PathLike | None):
         raise BundleError(f"The bundle is {given!r:.40}; give the folder of one.")
-    folder = embedded_path() if path is None else Path(path)
+    folder = embedded_path() if path is None or os.fspath(path) == EMBEDDED else Path(path)
     if not folder.is_dir():
         raise BundleError(f"There is no bundle directory at {folder}; give one that `evc bundle` wrote.")
     return from_description(_read_description(folder), folder)

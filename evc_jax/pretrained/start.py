@@ -13,10 +13,9 @@ from flax import traverse_util
 from evc_jax.config import to_mapping
 from evc_jax.errors import ConfigError
 from evc_jax.models.network import Network, Params
-from evc_jax.pretrained.bundle import DESCRIPTION_FILE, TrainedNetwork, build_network, load_bundle
+from evc_jax.pretrained.bundle import DESCRIPTION_FILE, EMBEDDED, TrainedNetwork, build_network, load_bundle
 from evc_jax.pretrained.workdir import Trained, load_discriminator, load_for_inference
 
-EMBEDDED = "embedded"
 _NAMED_MISFITS = 3
 
 
@@ -51,7 +50,7 @@ def trained_network(origin: str, name: str, checkpoint: str | int = "last") -> T
       ConfigError: the work directory is that of another network.
     """
     if is_bundle(origin):
-        return load_bundle(None if origin == EMBEDDED else origin).network(name)
+        return load_bundle(origin).network(name)
     run = load_training(origin, name, checkpoint)
     return TrainedNetwork(build_network(name, run.networks[name], origin), run.params[name])
 
@@ -89,7 +88,7 @@ def known_emotions(origin: str, name: str) -> tuple[str, ...]:
       BundleError, CheckpointError, ConfigError: see `trained_network`.
     """
     if is_bundle(origin):
-        return load_bundle(None if origin == EMBEDDED else origin).emotions_of(name)
+        return load_bundle(origin).emotions_of(name)
     return tuple(load_training(origin, name).config.get("options", {}).get("emotions", ()))
 
 

@@ -25,8 +25,7 @@ from evc_jax.config import to_mapping
 from evc_jax.data.dataset import BUILDER_NAME, audio_config, dataset_path
 from evc_jax.errors import ConfigError, EvcError, TrainingError
 from evc_jax.files import atomic_file
-from evc_jax.pretrained.bundle import DESCRIPTION_FILE
-from evc_jax.pretrained.start import EMBEDDED
+from evc_jax.pretrained.bundle import DESCRIPTION_FILE, EMBEDDED
 from evc_jax.studio.work_directory import LOG, WorkDirectory, is_work_directory
 from evc_jax.training.config import CONFIGS, TrainConfig, config_variants
 from evc_jax.training.run_process import note_process

@@ -26,8 +26,7 @@ from evc_jax.errors import TrainingError
 from evc_jax.features.register import MeasuredVoice
 from evc_jax.files import replace_dir
 from evc_jax.pretrained import bundle as bundles
-from evc_jax.pretrained.bundle import Bundle, TrainedNetwork, load_bundle
-from evc_jax.pretrained.start import EMBEDDED
+from evc_jax.pretrained.bundle import EMBEDDED, Bundle, TrainedNetwork, load_bundle
 from evc_jax.pretrained.workdir import Trained, load_for_inference
 from evc_jax.training.config import DataConfig, OptimizerConfig, TrainConfig, parse
 from evc_jax.training.held_out_figures import (

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
-import zlib
 from typing import Any
 
 from etils import epath
 from flax import traverse_util
 
 from evc_jax.config import to_mapping
-from evc_jax.data.dataset import dataset_info
+from evc_jax.data.dataset import dataset_digest
 from evc_jax.errors import ConfigError
 from evc_jax.training.config import TrainConfig
 from evc_jax.training.processes import Group
@@ -37,11 +35,7 @@ def check_together(config: TrainConfig, workdir: epath.Path, group: Group) -> No
 
 def settings(config: TrainConfig, count: int) -> dict[str, Any]:
     """What must be the same on all processes, flat: the config, versions of packages, digests of datasets."""
-    digests = {}
-    for name in config.data.datasets:
-        info = dataset_info(config.data.data_dir, name)
-        # Datasets of version 0.1 have no digest.
-        digests[name] = info.get("digest") or f"{zlib.crc32(json.dumps(info, sort_keys=True).encode()):08x}"
+    digests = {name: dataset_digest(config.data.data_dir, name) for name in config.data.datasets}
     groups = {"config": to_mapping(config), "version": versions(), "digest of dataset": digests}
     flat = traverse_util.flatten_dict(groups, keep_empty_nodes=False, sep=".")
     return {"number of processes": count} | {key: value for key, value in flat.items() if key not in OF_A_HOST}

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 
 from etils import epath
 
-from evc_jax.data.corpora.recording import EMOTIONS
 from evc_jax.data.dataset import open_split
-from evc_jax.errors import ConfigError, DataError
+from evc_jax.data.requirements import emotions_of
+from evc_jax.errors import ConfigError
 from evc_jax.pretrained.start import known_emotions
 from evc_jax.pretrained.workdir import CHECKPOINTS, read_item, saved_steps
 from evc_jax.training.config import DataConfig, TrainConfig
-
-UNKNOWN = "unknown"
 
 
 def with_emotions(config: TrainConfig, workdir: epath.Path) -> tuple[TrainConfig, str]:
@@ -54,21 +51,9 @@ def emotions_of_data(data: DataConfig) -> tuple[str, ...]:
     Raises:
       DataError: there are fewer than two.
     """
-    counts = Counter(train_emotions(data))
-    found = tuple(name for name in EMOTIONS if counts[name] and name != UNKNOWN)
-    if len(found) < 2:
-        there = ", ".join(f"{count} {name}" for name, count in counts.most_common()) or "nothing"
-        raise DataError(
-            f"The train split of {', '.join(data.datasets)} has no two emotions (it has {there}); add a dataset of "
-            "emotional speech to config.data.datasets."
-        )
-    return found
-
-
-def train_emotions(data: DataConfig) -> list[str]:
-    """The emotion of every utterance of the training splits."""
     source = open_split(data.data_dir, data.datasets, "train", ("emotion",), cache_bytes=0)
-    return [source[i]["emotion"] for i in range(len(source))]
+    labels = (source[i]["emotion"] for i in range(len(source)))
+    return emotions_of(labels, f"The train split of {', '.join(data.datasets)}")
 
 
 def _of_training(workdir: epath.Path) -> tuple[str, ...]:

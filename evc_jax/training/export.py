@@ -29,6 +29,7 @@ from evc_jax.pretrained.speakers import TrainingSpeakers
 from evc_jax.pretrained.start import is_bundle, load_training, trained_network
 from evc_jax.pretrained.workdir import Trained
 from evc_jax.training.checkpoints import fingerprint
+from evc_jax.training.start_log import trained_with
 
 TEST_RECORDINGS = 32
 MAX_TEST_SECONDS = 5.0
@@ -79,8 +80,7 @@ def export_bundle(
     _check_origin(trained, params)
     data = _joined_data(_data(trained, data_dir), before.get("data", ()), kept)
     networks = {name: before["networks"][name] for name in kept} | {
-        name: {"config": run.networks[name], "steps": run.step, "validation": run.metrics}
-        for name, run in trained.items()
+        name: _entry(name, workdirs[name], run) for name, run in trained.items()
     }
     description = {
         **before,
@@ -113,6 +113,13 @@ def export_bundle(
     speakers = _landmarks(table) if table is not None else given.speakers if given else None
     bundles.save_bundle(output, description, params, storage_dtype, speakers)
     return description
+
+
+def _entry(name: str, workdir: str, run: Trained) -> dict[str, Any]:
+    """What the description says of a network that was trained."""
+    entry = {"config": run.networks[name], "steps": run.step, "validation": run.metrics}
+    record = trained_with(workdir, run.step)
+    return {**entry, "trained": record} if record else entry
 
 
 def _options_of(name: str, trained: Mapping[str, Trained]) -> Mapping[str, Any]:

@@ -109,7 +109,7 @@ class Run:
         if jax.process_index() == 0:
             with replaced_file(self.workdir / "config.json") as file:
                 file.write((json.dumps(self.description["config"], indent=2) + "\n").encode())
-        log_start(self.workdir, self.first, self.description["config"])
+        changed = log_start(self.workdir, self.first, self.description["config"])
         local = self.local_batch_size * config.accumulate
         self.batches = iter(self.system.data("train", local, self.samples))
         self.validation = self.system.data("validation", self.local_batch_size)
@@ -120,6 +120,8 @@ class Run:
                 moved = self.workdir / "damaged"
                 self.writer.print_line(f"checkpoint {step} is damaged ({reason}) and was moved to {moved}")
             self.writer.print_line(f"resumed {config.system} from step {self.first} of {self.workdir}")
+            if changed:
+                self.writer.print_line(changed)
         elif config.init_from:
             self.writer.print_line(f"{config.system} starts with parameters of {config.init_from}")
         if self._emotions:

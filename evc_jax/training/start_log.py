@@ -1,4 +1,8 @@
-"""What each start of a training ran on: `WORKDIR/starts.jsonl`, one line per start, none of which is ever replaced."""
+"""What each start of a training ran on: `WORKDIR/starts.jsonl`, one line per start, none of which is ever replaced.
+
+It is a record beside the config: a training goes on with other versions, on other devices and after data was prepared
+again, and says so.
+"""
 
 from __future__ import annotations
 
@@ -15,23 +19,32 @@ import jax
 from etils import epath
 
 import evc_jax
+from evc_jax.data.dataset import dataset_digest
 from evc_jax.training.storage import replaced_file
 
 START_LOG = "starts.jsonl"
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 REVISION_VARIABLE = "EVC_REVISION"  # of the checkout that was copied to this machine without its history
 
 
-def log_start(workdir: epath.Path, step: int, config: dict[str, Any]) -> None:
+# What of a start a network's entry in a bundle keeps.
+KEPT_IN_BUNDLES = ("revision", "versions", "device_kind", "devices", "datasets")
+
+
+def log_start(workdir: epath.Path, step: int, config: dict[str, Any]) -> str:
     """Adds a line to the log of starts; only the first process writes.
 
     Args:
       workdir: of the run.
       step: number of finished steps that this start goes on from.
       config: of the run, as a plain mapping.
+
+    Returns:
+      a sentence on what is other than at the start before; empty where nothing is, or there was none.
     """
     if jax.process_index():
-        return
+        return ""
+    data = config.get("data", {"datasets": ()})
     start = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "step": step,
@@ -40,12 +53,38 @@ def log_start(workdir: epath.Path, step: int, config: dict[str, Any]) -> None:
         "device_kind": jax.devices()[0].device_kind,
         "devices": jax.device_count(),
         "processes": jax.process_count(),
+        "datasets": {name: dataset_digest(data["data_dir"], name) for name in data["datasets"]},
         "config": config,
     }
     file = workdir / START_LOG
+    before = read_starts(workdir)
     earlier = file.read_bytes() if file.exists() else b""
     with replaced_file(file) as log:  # objects in a bucket cannot be appended to
         log.write(earlier + json.dumps(start).encode() + b"\n")
+    return _changes(before[-1], start) if before and step else ""
+
+
+def read_starts(workdir: epath.PathLike) -> list[dict[str, Any]]:
+    """All lines of the log of starts, the oldest first; none where there is no log."""
+    file = epath.Path(workdir) / START_LOG
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def trained_with(workdir: epath.PathLike, step: int) -> dict[str, Any]:
+    """What the steps up to a checkpoint ran on, by its last start: `KEPT_IN_BUNDLES`; empty where it is not known."""
+    starts = [start for start in read_starts(workdir) if start["step"] < step]
+    return {key: starts[-1][key] for key in KEPT_IN_BUNDLES if key in starts[-1]} if starts else {}
+
+
+def _changes(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """What differs, as `jax 0.10.1 -> 0.10.2`; keys that an older log lacks do not."""
+    keys = ("revision", "device_kind", "devices", "processes")
+    sides = [{**{key: start.get(key) for key in keys}, **start.get("versions", {})} for start in (before, now)]
+    old, new = sides
+    parts = [f"{key} {old[key]} -> {new[key]}" for key in old if key in new and old[key] != new[key]]
+    digests = before.get("datasets", {})
+    parts += [f"data of {name}" for name, digest in now["datasets"].items() if digests.get(name, digest) != digest]
+    return f"other than at the last start: {', '.join(parts)}" if parts else ""
 
 
 def versions() -> dict[str, str]:

@@ -9,6 +9,7 @@ from etils import epath
 from support.tiny_voices import train_voices, write_voices
 
 from evc_jax.config import to_mapping
+from evc_jax.data.dataset import dataset_digest, dataset_path
 from evc_jax.training import start_log
 from evc_jax.training.settings import load_settings
 
@@ -36,6 +37,35 @@ def test_every_start_is_kept(voices, tmp_path):
     assert set(one["versions"]) == {"python", "evc_jax", *start_log.PACKAGES}
     assert (one["devices"], one["processes"]) == (jax.device_count(), 1)
     assert one["device_kind"] == jax.devices()[0].device_kind
+
+
+def test_what_changed_since_the_last_start_is_one_line(voices, tmp_path, monkeypatch, capsys):
+    train_voices(voices, tmp_path, steps=2)
+    assert list(starts(tmp_path)[0]["datasets"]) == ["voices"]
+    train_voices(voices, tmp_path, steps=3)
+    assert "other than" not in capsys.readouterr().out
+    monkeypatch.setattr(start_log, "versions", lambda: {**start_log_versions, "jax": "99.1"})
+    start_log_versions = starts(tmp_path)[0]["versions"]
+    monkeypatch.setattr(start_log, "dataset_digest", lambda *_: "other")
+    train_voices(voices, tmp_path, steps=4)
+    line = f"other than at the last start: jax {start_log_versions['jax']} -> 99.1, data of voices\n"
+    assert line in capsys.readouterr().out
+    assert start_log.trained_with(tmp_path, 4)["versions"]["jax"] == "99.1"
+    assert start_log.trained_with(tmp_path, 3)["versions"] == start_log_versions
+    assert set(start_log.trained_with(tmp_path, 2)) == set(start_log.KEPT_IN_BUNDLES)
+    assert start_log.trained_with(tmp_path / "none", 2) == {}
+
+
+def test_a_datasets_digest_follows_its_metadata_and_files(tmp_path):
+    folder = dataset_path(write_voices(tmp_path), "voices")
+    digest = dataset_digest(tmp_path, "voices")
+    (folder / "part-0").write_bytes(b"1")
+    more = dataset_digest(tmp_path, "voices")
+    (folder / "part-0").write_bytes(b"2")
+    assert digest != more == dataset_digest(tmp_path, "voices")  # cheap: of names and sizes
+    metadata = json.loads((folder / "metadata.json").read_text())
+    (folder / "metadata.json").write_text(json.dumps({**metadata, "digest": "x"}))
+    assert dataset_digest(tmp_path, "voices") != more
 
 
 def test_a_start_can_be_repeated_from_its_line(voices, tmp_path):

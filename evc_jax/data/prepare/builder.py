@@ -24,15 +24,24 @@ from etils import epath
 from evc_jax.audio.config import AudioConfig
 from evc_jax.config import from_mapping, to_mapping
 from evc_jax.data.corpora import CORPORA
-from evc_jax.data.corpora.recording import SPLITS, Recording
+from evc_jax.data.corpora.recording import SPLITS
 from evc_jax.data.dataset import SPEAKERS_FILE, dataset_path
 from evc_jax.data.encoding import Storage
 from evc_jax.data.prepare import storage
+from evc_jax.data.prepare.advice import advice
 from evc_jax.data.prepare.excerpt import take_excerpt
-from evc_jax.data.prepare.extract import FEATURES_FOLDER, Failure, extract_shard, features_file, gather_results
+from evc_jax.data.prepare.extract import (
+    FEATURES_FOLDER,
+    Failure,
+    Results,
+    extract_shard,
+    features_file,
+    gather_results,
+)
 from evc_jax.data.prepare.listing import list_corpus
 from evc_jax.data.prepare.local_runner import LOCAL, Runner
 from evc_jax.data.prepare.plan import PLAN_FILE, Plan, WorkShard, embedder_name, settings_fingerprint, write_plan
+from evc_jax.data.prepare.splits import SplitRules
 from evc_jax.errors import DataError, one_line
 from evc_jax.files import printable
 
@@ -49,6 +58,7 @@ class PrepareReport:
     Attributes:
       passed_over: lines on what else is in the corpus's folder: recordings of formats that are not read, or that its
         layout does not use, broken links, folders without permission.
+      notes: sentences on how it was split, and on what trainings will miss.
     """
 
     dataset: str
@@ -56,6 +66,7 @@ class PrepareReport:
     counts: dict[str, int]  # utterances per split
     failures: tuple[Failure, ...]
     passed_over: tuple[str, ...]
+    notes: tuple[str, ...]
     found: int  # recordings that an earlier run had already gone through
     seconds: float
 
@@ -63,7 +74,7 @@ class PrepareReport:
         counts = ", ".join(f"{count} {split}" for split, count in self.counts.items())
         place, failed = printable(self.path), [f"unusable: {f.utterance_id}: {f.reason}" for f in self.failures]
         head = f"{self.dataset}: {counts} in {self.seconds:.0f} s, {len(failed)} unusable -> {place}"
-        return "\n  ".join((head, *failed, *self.passed_over))
+        return "\n  ".join((head, *failed, *self.passed_over, *self.notes))
 
 
 def prepare(
@@ -77,6 +88,7 @@ def prepare(
     mel_storage: str = "float16",
     audio_storage: str = "flac",
     max_seconds: float | None = None,
+    splits: SplitRules | None = None,
     workers: int | None = None,
     progress: bool = True,
     runner: str = LOCAL,
@@ -97,6 +109,7 @@ def prepare(
       config: audio settings; the default ones if None.
       embedder: "jax", "resemblyzer", or a function [S] -> [256] that another process can import.
       mel_storage, audio_storage: how the dataset stores them, see `encoding.Storage`; readers see no difference.
+      splits: how the corpus is split where it does not say so itself; see `splits.assign_splits`.
       max_seconds: of an excerpt, see `excerpt.take_excerpt`; the whole corpus if None.
       workers: processes of the local runner; all cores if None.
       progress: whether the local runner draws a progress bar.
@@ -114,7 +127,7 @@ def prepare(
         raise DataError(f"The dataset name {dataset!r} is not usable; use letters, digits, hyphens and underscores.")
     storage.check_reachable(source)
     storage.check_reachable(out_dir)
-    listing = list_corpus(name, source, dataset)
+    listing = list_corpus(name, source, dataset, splits)
     utterances = listing.utterances
     if max_seconds is not None:
         utterances = take_excerpt(utterances, max_seconds, config.sample_rate_hz, log)
@@ -127,13 +140,16 @@ def prepare(
         plan = write_plan(work, utterances, settings_fingerprint(config, embedder))
         extract = functools.partial(extract_shard, work=str(work), root=listing.root, config=config, embedder=embedder)
         found = _extract(work, plan, extract, started, log)
-        counts, usable, failures, digest = gather_results(plan, utterances, work, source)
-        metadata = _describe(name, config, embedder, usable, failures, digest)
+        results = gather_results(plan, utterances, work, source)
+        metadata = _describe(name, config, embedder, results)
         metadata |= {"storage": to_mapping(form), "max_seconds": max_seconds and float(max_seconds)}
-        new = _write(work, plan, counts, started, dataset, metadata)
+        metadata["split_by"] = listing.split_by
+        new = _write(work, plan, results.counts, started, dataset, metadata)
         storage.put_in_place(new, target, work / "old", _DESCRIPTION_FILE)
     seconds = time.monotonic() - start
-    return PrepareReport(dataset, target, metadata["counts"], tuple(failures), listing.passed_over, found, seconds)
+    notes = (*listing.notes, *advice(dataset, results.usable, results.frames, config))
+    failures = tuple(results.failures)
+    return PrepareReport(dataset, target, metadata["counts"], failures, listing.passed_over, notes, found, seconds)
 
 
 @contextlib.contextmanager
@@ -217,11 +233,10 @@ def _describe(
     corpus: str,
     config: AudioConfig,
     embedder: str | Callable,
-    utterances: Sequence[Recording],
-    failures: Sequence[Failure],
-    digest: str,
+    results: Results,
 ) -> dict[str, Any]:
     """The dataset's metadata."""
+    utterances = results.usable
     splits = Counter(utterance.split for utterance in utterances)
     return {
         "format": _METADATA_FORMAT,
@@ -232,8 +247,8 @@ def _describe(
         "counts": {split: splits[split] for split in SPLITS if splits[split]},
         "emotions": dict(sorted(Counter(utterance.emotion for utterance in utterances).items())),
         "speakers": len({utterance.speaker for utterance in utterances}),
-        "failures": [dataclasses.asdict(failure) for failure in failures],
-        "digest": digest,
+        "failures": [dataclasses.asdict(failure) for failure in results.failures],
+        "digest": results.digest,
     }
 
 

@@ -147,20 +147,33 @@ def open_features(work: epath.PathLike, shard: WorkShard, download: bool = False
         yield ShardFeatures(usable, tracks, archive["embedding"], archive["level_gain"], archive)
 
 
-def gather_results(
-    plan: Plan, utterances: Sequence[Recording], work: epath.Path, source: str | Path
-) -> tuple[list[int], list[Recording], list[Failure], str]:
-    """The results of all shards, which are finished; `utterances` are all of the corpus, ordered by id.
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """What all finished shards hold.
 
-    Returns:
-      How many utterances of each shard are usable; the usable ones, and the failures, both ordered by id; and a digest
-      of the features and of what is known of the utterances, wherever the corpus lies.
+    Attributes:
+      counts: how many utterances of each shard are usable.
+      usable: the usable ones, ordered by id.
+      failures: the others, ordered by id.
+      digest: of the features and of what is known of the utterances, wherever the corpus lies.
+      frames: mel frames of the usable ones, by id.
+    """
+
+    counts: list[int]
+    usable: list[Recording]
+    failures: list[Failure]
+    digest: str
+    frames: dict[str, int]
+
+
+def gather_results(plan: Plan, utterances: Sequence[Recording], work: epath.Path, source: str | Path) -> Results:
+    """The results of all shards, which are finished; `utterances` are all of the corpus, ordered by id.
 
     Raises:
       DataError: more than `MAX_FAILED_FRACTION` of the recordings cannot be used.
     """
     outcomes = storage.all_at_once(functools.partial(_read_outcome, work), plan.shards)
-    by_shard = [failures for failures, _ in outcomes]
+    by_shard = [failures for failures, *_ in outcomes]
     failures = sorted((failure for some in by_shard for failure in some), key=lambda failure: failure.utterance_id)
     if len(failures) > MAX_FAILED_FRACTION * len(utterances):
         # After a repair, or when a disk is back, they get another chance.
@@ -174,17 +187,21 @@ def gather_results(
         )
     failed = {failure.utterance_id for failure in failures}
     usable = [utterance for utterance in utterances if utterance.utterance_id not in failed]
-    digest = hashlib.sha256("".join(features for _, features in outcomes).encode())
+    digest = hashlib.sha256("".join(features for _, features, _ in outcomes).encode())
     for utterance in usable:
         digest.update(json.dumps([getattr(utterance, name) for name in DESCRIPTION]).encode())
     counts = [shard.utterances - len(some) for shard, some in zip(plan.shards, by_shard, strict=True)]
-    return counts, usable, failures, digest.hexdigest()[:32]
+    frames = {name: count for *_, each in outcomes for name, count in each.items()}
+    return Results(counts, usable, failures, digest.hexdigest()[:32], frames)
 
 
-def _read_outcome(work: epath.PathLike, shard: WorkShard) -> tuple[list[Failure], str]:
-    """What of a finished shard could not be used, and the digest of the rest's features."""
+def _read_outcome(work: epath.PathLike, shard: WorkShard) -> tuple[list[Failure], str, dict[str, int]]:
+    """What of a finished shard could not be used, the digest of the rest's features, and their mel frames by id."""
     with features_file(work, shard).open("rb") as file, np.load(file) as archive:
-        return _failures(archive), str(archive["digest"])
+        failures, frames = _failures(archive), archive["frames"].tolist()
+        failed = {failure.utterance_id for failure in failures}
+        names = [each.utterance_id for each in read_utterances(work, shard) if each.utterance_id not in failed]
+        return failures, str(archive["digest"]), dict(zip(names, frames, strict=True))
 
 
 def _failures(archive: np.lib.npyio.NpzFile) -> list[Failure]:

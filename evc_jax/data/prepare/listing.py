@@ -12,7 +12,7 @@ from etils import epath
 from evc_jax.data.corpora import passed_over, read_corpus
 from evc_jax.data.corpora.recording import Recording
 from evc_jax.data.prepare import storage
-from evc_jax.data.prepare.splits import assign_splits
+from evc_jax.data.prepare.splits import SplitRules, Splitting, assign_splits
 from evc_jax.errors import DataError
 
 # What readers of corpora open; of all other files they look at the name only.
@@ -21,21 +21,36 @@ _METADATA_SUFFIXES = (".txt", ".tsv", ".csv", ".json", ".lab")
 
 @dataclasses.dataclass(frozen=True)
 class CorpusListing:
-    """A corpus in the plan's terms: the folder, its recordings ordered by id, and lines on what else is in it."""
+    """A corpus in the plan's terms: the folder, its recordings ordered by id, and lines on what else is in it.
+
+    `split_by` and `notes` are those of a `Splitting`.
+    """
 
     root: str
     utterances: list[Recording]
     passed_over: tuple[str, ...]
+    split_by: str
+    notes: tuple[str, ...]
 
 
-def list_corpus(name: str, source: epath.PathLike, prefix: str) -> CorpusListing:
+def list_corpus(name: str, source: epath.PathLike, prefix: str, rules: SplitRules | None = None) -> CorpusListing:
     """Reads a corpus as `corpora.read_corpus` does, with splits, and when each recording was changed last."""
     if storage.is_remote(source):
-        return _list_remote(name, os.fspath(source), prefix)
-    recordings = assign_splits(read_corpus(name, Path(source), prefix))
-    utterances = [dataclasses.replace(recording, stamp=_local_stamp(recording.path)) for recording in recordings]
+        return _list_remote(name, os.fspath(source), prefix, rules)
     root = Path(source)
-    return CorpusListing(str(root if root.is_dir() else root.parent), utterances, tuple(passed_over(root, recordings)))
+    found = _split(name, root, prefix, rules)
+    utterances = [dataclasses.replace(recording, stamp=_local_stamp(recording.path)) for recording in found.recordings]
+    others = tuple(passed_over(root, found.recordings))
+    return CorpusListing(str(_folder_of(root)), utterances, others, found.by, found.notes)
+
+
+def _split(name: str, source: Path, prefix: str, rules: SplitRules | None) -> Splitting:
+    return assign_splits(read_corpus(name, source, prefix), rules, _folder_of(source))
+
+
+def _folder_of(source: Path) -> Path:
+    """The corpus's folder; of a manifest the one that it lies in."""
+    return source if source.is_dir() else source.parent
 
 
 def _local_stamp(path: os.PathLike) -> str:
@@ -46,7 +61,7 @@ def _local_stamp(path: os.PathLike) -> str:
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
-def _list_remote(name: str, source: str, prefix: str) -> CorpusListing:
+def _list_remote(name: str, source: str, prefix: str, rules: SplitRules | None) -> CorpusListing:
     """The listing of a local tree with a bucket folder's names, in which only metadata files hold anything."""
     files = storage.bucket(source)
     address = posixpath.dirname(source) if files.isfile(source) else source.rstrip("/")
@@ -55,15 +70,16 @@ def _list_remote(name: str, source: str, prefix: str) -> CorpusListing:
         stamps = _mirror(address, root)
         corpus = root / posixpath.relpath(source, address)
         try:
-            recordings = assign_splits(read_corpus(name, corpus, prefix))
+            split = _split(name, corpus, prefix, rules)
         except DataError as error:
             raise DataError(str(error).replace(str(root), address)) from error
         utterances = []
-        for recording in recordings:
+        for recording in split.recordings:
             place = recording.path.relative_to(root).as_posix()
             there, stamp = epath.Path(posixpath.join(address, place)), stamps.get(place, "missing")
             utterances.append(dataclasses.replace(recording, path=there, stamp=stamp))
-        return CorpusListing(address, utterances, tuple(passed_over(corpus, recordings)))
+        others = tuple(passed_over(corpus, split.recordings))
+        return CorpusListing(address, utterances, others, split.by, split.notes)
 
 
 def _mirror(address: str, root: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,14 +19,12 @@ from tqdm import tqdm
 from evc_jax.audio.chunking import WINDOW_FRAMES, split_windows
 from evc_jax.audio.config import AudioConfig
 from evc_jax.data.corpora.recording import INTENSITIES
-from evc_jax.data.sampling import spread_evenly
-from evc_jax.errors import DataError
+from evc_jax.data.requirements import NEUTRAL, choose_pairs, require_pairs
 from evc_jax.features import dtw
 from evc_jax.features import prosody as prosody_features
 from evc_jax.features.prosody import CEPSTRA, Prosody, ProsodyReference
 
 FIELDS = ("mel", "f0_hz", "level_gain", "speaker", "emotion", "corpus_emotion", "text_id")
-NEUTRAL = "neutral"
 # Local durations are ratios over so many frames to either side, and within this range.
 DURATION_FRAMES = 12
 LONGEST_RATIO = 4.0
@@ -96,38 +94,6 @@ def _utterance(record: Mapping[str, Any], config: AudioConfig) -> Utterance:
     return Utterance(*known, intensity, record["mel"], prosody, reference, *inputs)
 
 
-def choose_pairs(
-    utterances: Sequence[Utterance], emotions: Sequence[str], others: int
-) -> Iterator[tuple[int, int, bool]]:
-    """Numbers of a source and its target, and whether their sentence is the same.
-
-    Sources are the speaker's neutral recordings, and of the others evenly spread `others` for each target.
-    """
-    by_speaker: dict[str, list[int]] = defaultdict(list)
-    for number, utterance in enumerate(utterances):
-        by_speaker[utterance.speaker].append(number)
-    for members in by_speaker.values():
-        for emotion in emotions:
-            targets = [i for i in members if utterances[i].emotion == emotion]
-            for turn, target in enumerate(targets):
-                yield from _pairs_to(target, turn, members, utterances, others)
-
-
-def _pairs_to(
-    target: int, turn: int, members: Sequence[int], utterances: Sequence[Utterance], others: int
-) -> Iterator[tuple[int, int, bool]]:
-    text = utterances[target].text_id
-    same = [i for i in members if i != target and text and utterances[i].text_id == text]
-    neutral = [i for i in same if utterances[i].emotion == NEUTRAL]
-    rest = [i for i in same if utterances[i].emotion != NEUTRAL]
-    for source in [*neutral, *spread_evenly(rest[turn % 7 :], others)]:
-        yield source, target, True
-    if not same:
-        apart = [i for i in members if i != target and utterances[i].emotion == NEUTRAL]
-        for source in spread_evenly(apart[turn % 7 :], 1 + others):
-            yield source, target, False
-
-
 def change_between(
     source: Utterance, target: Utterance, aligned: bool
 ) -> tuple[Float[np.ndarray, "T O"], Float[np.ndarray, "T O"]]:
@@ -194,10 +160,7 @@ def pair_split(
         neutral = float(aligned and ours.emotion == NEUTRAL)
         kind = (emotions.index(utterances[target].emotion), groups[target], utterances[target].intensity)
         labels += [(*kind, float(aligned), neutral, source)] * count
-    found = {label for label, *_ in labels}
-    missing = [name for i, name in enumerate(emotions) if i not in found]
-    if missing and (all_needed or not found):
-        raise DataError(_without_pairs(missing, [name for name in emotions if name not in missing]))
+    require_pairs(emotions, {emotions[label] for label, *_ in labels}, all_needed)
     numbers, of_group, intensities, aligned_windows, neutral_sources, sources = zip(*labels, strict=True)
     return PairedSplit(
         **{name: np.concatenate(values) for name, values in rows.items()},
@@ -208,12 +171,6 @@ def pair_split(
         pair_weight=_weights(list(zip(numbers, of_group, intensities, strict=True))),
         source=np.asarray(sources, np.int64),
     )
-
-
-def _without_pairs(missing: Sequence[str], rest: Sequence[str]) -> str:
-    also = f"give --config.options.emotions={','.join(rest)}" if len(rest) > 1 else "add a dataset in which one did"
-    names = ", ".join(missing)
-    return f"No speaker recorded {names} and the same sentence with another emotion, or any sentence neutrally; {also}."
 
 
 def _weights(kinds: Sequence[tuple[int, str, float]]) -> Float[np.ndarray, " N"]:

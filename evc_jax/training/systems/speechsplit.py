@@ -24,7 +24,8 @@ from etils import epath
 from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.io import from_pcm
 from evc_jax.data import pipeline
-from evc_jax.data.dataset import SpeakerTable, open_speakers
+from evc_jax.data.dataset import SpeakerTable, open_voices
+from evc_jax.data.requirements import MIN_CROP_FRAMES, require_two_speakers
 from evc_jax.errors import ConfigError, DataError
 from evc_jax.features import speaker
 from evc_jax.features.f0_codes import quantize_f0
@@ -63,7 +64,7 @@ class CropOptions:
       max_gain_db: crops become louder or softer by a random gain of at most so much; 0 in the reference.
     """
 
-    min_crop_frames: int = 64
+    min_crop_frames: int = MIN_CROP_FRAMES
     resampled_share: float = 1.0
     max_stretch: float = 0.0
     max_gain_db: float = 0.0
@@ -158,9 +159,8 @@ class SpeechSplitSystem(CropSystem):
             return super().reading(split)
         if self.audio != AudioConfig():  # for which `timbre_critic` is made
             raise DataError("The speaker consistency needs data with the default audio settings; prepare it with them.")
-        voices = open_speakers(self.config.data.data_dir, self.config.data.datasets, split)
-        if len(voices.names) < 2:
-            raise DataError(f"The {split} split has one speaker; the speaker consistency needs two: add a dataset.")
+        voices = open_voices(self.config.data.data_dir, self.config.data.datasets, split)
+        require_two_speakers(voices.names)
         transform = functools.partial(crop_with_target, config=self.crops, voices=voices)
         return (*pipeline.SPEECHSPLIT_FIELDS, "audio", "speaker"), transform
 

@@ -28,6 +28,7 @@ from evc_jax.audio.io import from_pcm
 from evc_jax.audio.mel import mel_filters
 from evc_jax.data.pipeline import pad
 from evc_jax.data.prepare.local_runner import worker_pool
+from evc_jax.data.requirements import require_two_speakers, timbre_window_frames
 from evc_jax.data.sampling import spread_evenly
 from evc_jax.errors import DataError
 from evc_jax.features import speaker
@@ -97,7 +98,7 @@ class Sampling:
 
     def mel_frames(self, config: AudioConfig) -> int:
         """Mel frames that a window of the voice encoder lies in."""
-        return math.ceil(self.window_frames * speaker.MEL_HOP_SAMPLES / config.hop_samples) + 1
+        return timbre_window_frames(config, self.window_frames)
 
 
 def draw_sample(
@@ -203,10 +204,7 @@ def _render_split(source, config, sampling, frames, per_speaker, name) -> Excerp
     )
     rows = {number: row for number, row in zip(chosen, rendered, strict=True) if row is not None}
     names = sorted({speakers[number] for number in rows})  # not of a speaker whose utterances are all too short
-    if len(names) < 2:
-        raise DataError(
-            "The data has fewer than two speakers with utterances that are long enough; add another dataset."
-        )
+    require_two_speakers(names)
     stacked = {key: np.stack([row[key] for row in rows.values()]) for key in next(iter(rows.values()))}
     numbers = np.array([names.index(speakers[number]) for number in rows], np.int64)
     return Excerpts(**stacked, speaker=numbers, record=np.array(list(rows), np.int64))

@@ -13,8 +13,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from evc_jax.data.dataset import open_speakers
+from evc_jax.data.dataset import open_voices
 from evc_jax.data.pipeline import BalancedVoices
+from evc_jax.data.requirements import VOICE_SEXES
 from evc_jax.models.gan import losses as gan_losses
 from evc_jax.models.gan.voicegan import VoiceDiscriminator, VoiceGANConfig, VoiceGenerator
 from evc_jax.training.parallel import mean_over_devices
@@ -64,7 +65,10 @@ class VoiceGANSystem(GanSystem):
 
     def records(self, split: str) -> BalancedVoices:
         data = self.config.data
-        return BalancedVoices(open_speakers(data.data_dir, data.datasets, split))
+        voices = open_voices(data.data_dir, data.datasets, split)
+        if split != "train" and not {*VOICE_SEXES} <= {*voices.sexes}:  # a small corpus has none of each to hold out
+            voices = open_voices(data.data_dir, data.datasets, "train")
+        return BalancedVoices(voices)
 
     def sample_names(self, records: np.ndarray) -> list[str]:
         """The speakers behind record numbers of the training data."""

@@ -53,7 +53,7 @@ def test_folders_tell_emotion_and_split(esd):
     splits = [recordings[f"0016/0016_{number:06d}"].split for number in (351, 352, 353)]
     assert splits == ["train", "validation", "test"]
     found = list(recordings.values())
-    assert assign_splits(found) == found
+    assert assign_splits(found).recordings == found
 
 
 def test_numbers_tell_the_sentence(esd):

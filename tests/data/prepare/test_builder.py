@@ -274,10 +274,12 @@ def test_names_that_are_not_utf8_and_what_is_passed_over(tmp_path):
     assert sum(report.counts.values()) == 3 and not report.failures
     lines = str(report).splitlines()
     assert lines[0].endswith("0 unusable -> " + printable(report.path)) and lines[0].encode()
-    assert lines[1:] == [
+    assert lines[1:3] == [
         "  passed over: 1 (format that is not read: anna/sad/2.aax)",
         "  passed over: 1 (not in the layout: anna/3.wav)",
     ]
+    assert lines[3].startswith("  2 speakers are too few to hold some out: 1 utterance is the validation split and 1 ")
+    assert dataset_info(out, "folder")["split_by"] == "utterance"
     records = [record for split in report.counts for record in open_split(out, "folder", split)]
     (speaker,) = {record["speaker"] for record in records} - {"folder-anna"}
     assert speaker.startswith("folder-J\ufffdrg-")
