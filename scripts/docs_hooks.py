@@ -75,9 +75,7 @@ def configs_page() -> str:
     """Every key of every config, in all of its variants."""
     from evc_jax.training.config import config_variants, load_config_file
 
-    head = (
-        "What each `configs/NAME.py:VARIANT` sets. `--config.KEY=VALUE` changes a key. [TrainConfig]({}) explains them."
-    )
+    head = "What `evc train --config=NAME:VARIANT` sets. `--config.KEY=VALUE` changes a key; see [TrainConfig]({})."
     parts = [f"# Configs\n\n{head.format('python.md#evc_jax.training.config.TrainConfig')}\n"]
     for file in sorted((ROOT / "configs").glob("*.py")):
         variants = config_variants(file)

@@ -39,10 +39,12 @@ def described(text: str) -> dict[str, Any]:
 
 def as_written(value: Any) -> str:
     """A setting as the page writes it."""
+    if value is None or value == () or value == []:
+        return "none"
     if isinstance(value, list | tuple):
         return ", ".join(map(as_written, value))
-    if value is None or isinstance(value, bool):
-        return {None: "none", True: "yes", False: "no"}[value]
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, int | float):
         return f"{int(value):,}" if value == int(value) and abs(value) >= 1000 else f"{value:g}"
     return str(value)
