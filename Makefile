@@ -8,7 +8,7 @@ CONSTRAINTS := $(if $(NEWER),constraints-3.12.txt,constraints.txt)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo studio test test-slow test-release lint format clean
+.PHONY: demo studio test test-slow test-release lint format docs clean
 
 demo: $(VENV)/installed
 	$(BIN)/python scripts/demo.py --out demo
@@ -38,6 +38,10 @@ format: $(VENV)/installed-dev
 	$(BIN)/python -m ruff check --fix
 	$(BIN)/python -m ruff format
 
+# The pages of docs/ and the reference as a site that needs no network: open site/index.html.
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 $(VENV)/installed: setup.cfg $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --editable .
@@ -45,6 +49,10 @@ $(VENV)/installed: setup.cfg $(CONSTRAINTS)
 
 $(VENV)/installed-studio: $(VENV)/installed
 	$(INSTALL) --editable '.[studio,train]'
+	touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(INSTALL) --editable '.[docs,train]'
 	touch $@
 
 # Resemblyzer comes without its dependencies: the webrtcvad it asks for needs a compiler, and the wheels that evc_jax
@@ -56,4 +64,4 @@ $(VENV)/installed-dev: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) demo site .cache build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

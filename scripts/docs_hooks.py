@@ -24,18 +24,17 @@ HELP_COLUMNS = 100
 # The public Python API, by chapters of its page.
 PYTHON_API = {
     "Converting": (
-        "evc_jax.conversion.converter.Converter",
-        "evc_jax.conversion.options.ConversionOptions",
-        "evc_jax.conversion.result.Conversion",
-        "evc_jax.conversion.result.Transfer",
-        "evc_jax.conversion.long_recordings.stream_convert",
-        "evc_jax.conversion.long_recordings.convert_file",
+        "evc_jax.Converter",
+        "evc_jax.ConversionOptions",
+        "evc_jax.Conversion",
+        "evc_jax.Transfer",
+        "evc_jax.stream_convert",
         "evc_jax.conversion.emotion_track.EmotionTrack",
         "evc_jax.conversion.emotion_track.Curve",
     ),
     "Bundles": (
-        "evc_jax.pretrained.bundle.load_bundle",
-        "evc_jax.pretrained.bundle.Bundle",
+        "evc_jax.load_bundle",
+        "evc_jax.Bundle",
         "evc_jax.pretrained.workdir.load_for_inference",
     ),
     "Evaluating": (
@@ -51,7 +50,7 @@ PYTHON_API = {
         "evc_jax.training.adaptation.adapt",
         "evc_jax.training.export.export_bundle",
     ),
-    "Errors": ("evc_jax.errors",),
+    "Errors": ("evc_jax.EvcError", "evc_jax.errors"),
 }
 _CODE = re.compile(r"(^ *```.*?^ *```|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])+)\]\(([^()\s#]+)(#[^()\s]*)?\)")
@@ -76,13 +75,12 @@ def configs_page() -> str:
     """Every key of every config, in all of its variants."""
     from evc_jax.training.config import config_variants, load_config_file
 
-    parts = [
-        "# Configs\n\nWhat each `configs/NAME.py:VARIANT` sets. `--config.KEY=VALUE` changes a key; what the keys of the "
-        "training mean is said by [TrainConfig](python.md#evc_jax.training.config.TrainConfig).\n"
-    ]
+    head = "What `evc train --config=NAME:VARIANT` sets. `--config.KEY=VALUE` changes a key; see [TrainConfig]({})."
+    parts = [f"# Configs\n\n{head.format('python.md#evc_jax.training.config.TrainConfig')}\n"]
     for file in sorted((ROOT / "configs").glob("*.py")):
         variants = config_variants(file)
-        columns = [dict(_leaves(load_config_file(file, variant).to_dict())) for variant in variants]
+        settings = [load_config_file(file, variant) for variant in variants]
+        columns = [dict(_leaves(each.to_dict() if hasattr(each, "to_dict") else each)) for each in settings]
         docstring = inspect.cleandoc(re.match(r'"""(.*?)"""', file.read_text(), re.DOTALL)[1]).replace("\\\\", "\\")
         rows = [f"| key | {' | '.join(variants)} |", "|---|" + "---|" * len(variants)]
         for key in dict.fromkeys(key for column in columns for key in column):
@@ -105,10 +103,8 @@ def http_page() -> str:
     """The fields of the server's two computing routes."""
     from evc_jax.serving.fields import CONVERT, MULTIPART, TRANSFER
 
-    parts = [
-        "# The HTTP API in short\n\n`evc serve` documents itself: `/docs` in a browser, `/openapi.json` for programs. "
-        "These are the fields of forms and JSON objects; in JSON, recordings are base64 text.\n"
-    ]
+    head = "`evc serve` documents itself: `/docs` in a browser, `/openapi.json` for programs. These are the fields of"
+    parts = [f"# The HTTP API in short\n\n{head} forms and JSON objects; in JSON, recordings are base64 text.\n"]
     for route, fields in (("POST /convert", CONVERT), ("POST /transfer", TRANSFER)):
         schema = fields.request_body()["requestBody"]["content"][MULTIPART]["schema"]
         rows = ["| field | needed | meaning |", "|---|---|---|"]
@@ -121,9 +117,7 @@ def http_page() -> str:
 
 def python_page() -> str:
     """What mkdocstrings is to fill in."""
-    parts = [
-        "# The Python API\n\nFrom the docstrings. `Converter` and `ConversionOptions` are names of `evc_jax`, too.\n"
-    ]
+    parts = ["# The Python API\n\nFrom the docstrings.\n"]
     for chapter, names in PYTHON_API.items():
         parts.append(f"## {chapter}\n\n" + "\n\n".join(f"::: {name}" for name in names) + "\n")
     return "\n".join(parts)

@@ -30,7 +30,8 @@ def rows(text: str) -> list[list[str]]:
 def described(text: str) -> dict[str, Any]:
     """The settings that a section's keys stand for."""
     if match := re.search(r"`(configs/\w+\.py):(\w+)`", text):
-        return load_config_file(ROOT / match[1], match[2]).to_dict()
+        settings = load_config_file(ROOT / match[1], match[2])
+        return settings.to_dict() if hasattr(settings, "to_dict") else settings
     name = re.search(r"`evc_jax/[\w/]+\.py: (\w+)`", text)
     assert name, "the section does not say whose its keys are"
     return to_mapping(DATACLASSES[name[1]]())
@@ -38,10 +39,12 @@ def described(text: str) -> dict[str, Any]:
 
 def as_written(value: Any) -> str:
     """A setting as the page writes it."""
+    if value is None or value == () or value == []:
+        return "none"
     if isinstance(value, list | tuple):
         return ", ".join(map(as_written, value))
-    if value is None or isinstance(value, bool):
-        return {None: "none", True: "yes", False: "no"}[value]
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, int | float):
         return f"{int(value):,}" if value == int(value) and abs(value) >= 1000 else f"{value:g}"
     return str(value)
