@@ -54,6 +54,44 @@ def write_ravdess(root: Path, actors: int = 6) -> Path:
     return root
 
 
+def write_folder(root: Path, speakers=("anna", "ben", "cleo"), emotions=("neutral", "happy", "sad"), takes: int = 4):
+    """SPEAKER/EMOTION/*.wav, which differ in register."""
+    for s, speaker in enumerate(speakers):
+        for e, emotion in enumerate(emotions):
+            for take in range(takes):
+                write_buzz(root / speaker / emotion / f"{take}.wav", 120 + 40 * s + 15 * e, 1.2 + 0.1 * take)
+    return root
+
+
+def write_vctk(root: Path, speakers: int = 6) -> Path:
+    """Speakers of both sexes in turns, who read two sentences each, in the layout of release 0.92."""
+    lines = ["ID  AGE  GENDER  ACCENTS  REGION COMMENTS"]
+    for number in range(225, 225 + speakers):
+        name, male = f"p{number}", number % 2
+        lines.append(f"{name}  23  {'M' if male else 'F'}    English    Surrey")
+        for sentence, text in enumerate(("Please call Stella.", "It's the law."), start=1):
+            recording = f"{name}_{sentence:03d}"
+            write_files(root, {f"txt/{name}/{recording}.txt": text})
+            path = root / f"wav48_silence_trimmed/{name}/{recording}_mic2.flac"
+            write_buzz(path, (110 if male else 210) + number - 225, 1.2 + 0.1 * sentence)
+    write_files(root, {"speaker-info.txt": "\n".join(lines) + "\n"})
+    return root
+
+
+def write_iemocap(root: Path, sessions: int = 5, labels=("neu", "hap", "sad", "ang")) -> Path:
+    """Both actors of each session say a scripted sentence in four emotions."""
+    for session in range(1, sessions + 1):
+        dialogue, summaries = f"Ses{session:02d}F_script01_1", []
+        for sex in "FM":
+            for number, label in enumerate(labels):
+                turn = f"{dialogue}_{sex}{number:03d}"
+                f0_hz = (110 if sex == "M" else 210) + 3 * session + 12 * number
+                write_buzz(root / f"Session{session}/sentences/wav/{dialogue}/{turn}.wav", f0_hz, 1.2 + 0.1 * number)
+                summaries.append(f"[10.0 - 11.0]\t{turn}\t{label}\t[3.0, 3.0, 3.0]\n")
+        write_files(root, {f"Session{session}/dialog/EmoEvaluation/{dialogue}.txt": "".join(summaries)})
+    return root
+
+
 def embed(audio: np.ndarray) -> np.ndarray:
     """An embedding that depends on the recording's length; stands in for the voice encoder."""
     vector = np.abs(np.random.default_rng(len(audio)).normal(size=256)).astype(np.float32)
