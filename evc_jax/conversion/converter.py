@@ -44,9 +44,10 @@ from evc_jax.vocoders import Vocoder, make_vocoder
 class Converter:
     """Converts recordings with one bundle; make it once and use it often, the first call compiles.
 
-    Example:
-      converter = Converter.load()
-      result = converter.convert(samples, 44100, emotion="sad", strength=0.7, voice="sampled:female")
+    ```python
+    converter = Converter.load()
+    result = converter.convert(samples, 44100, emotion="sad", strength=0.7, voice="sampled:female")
+    ```
     """
 
     def __init__(self, bundle: Bundle, engine: ConversionEngine | None = None, voices: Voices | None = None):
