@@ -68,7 +68,8 @@ def test_vectors_are_made_from_pytorch(tmp_path):
 
     files = write_golden(tmp_path, None, None, seed=5)
     assert [file.name for file in files] == ["voicegan.npz", "codegan.npz"]
-    report = golden_checks.check_file(files[0])
+    with quick_compilation():
+        report = golden_checks.check_file(files[0])
     assert report.passed and {"outputs", "losses", "gradients"} == {k for k, v in report.errors.items() if v}
     with pytest.raises(ConfigError, match="holds no glow.py; give a checkout of https://github.com/NVIDIA/waveglow"):
         write_golden(tmp_path, tmp_path, None, seed=5)
