@@ -91,10 +91,8 @@ def speechsplit(reference: Path, config: SpeechSplitConfig) -> tuple[Any, Any, C
 
     Their decoder's width and the numbers of blocks and layers are fixed at those that `config` has by default.
     """
-    checkout = find(reference, *SPEECHSPLIT)
-    with _importable(checkout), _without_librosa():
-        hparams = importlib.import_module("hparams").hparams
-        model, utils = importlib.import_module("model"), importlib.import_module("utils")
+    model, hparams = speechsplit_modules(reference)
+    utils = speechsplit_utils(reference)
     content, rhythm, pitch, resampling = config.content, config.rhythm, config.pitch, config.resampling
     sizes = {
         "dim_enc": content.width,
@@ -117,6 +115,12 @@ def speechsplit(reference: Path, config: SpeechSplitConfig) -> tuple[Any, Any, C
     }
     settings = SimpleNamespace(**{**hparams.values(), **sizes})
     return model.Generator_3(settings), model.InterpLnr(settings), utils.quantize_f0_torch
+
+
+def speechsplit_modules(reference: Path) -> tuple[ModuleType, Any]:
+    """The file with the authors' networks, and their settings."""
+    with _importable(find(reference, *SPEECHSPLIT)), _without_librosa():
+        return importlib.import_module("model"), importlib.import_module("hparams").hparams
 
 
 @contextlib.contextmanager
@@ -148,7 +152,7 @@ def find(reference: Path, file: str, address: str) -> Path:
     for folder in (reference, *sorted(reference.glob("*"))):
         if (folder / file).is_file():
             return folder
-    raise ConfigError(f"--reference {reference} holds no {file}; give a checkout of {address}, or a folder with one.")
+    raise ConfigError(f"{reference} holds no {file}; give a checkout of {address}, or a folder with one.")
 
 
 def _module(reference: Path, repository: tuple[str, str], name: str) -> ModuleType:

@@ -1,6 +1,7 @@
 """Compares our networks with golden vectors of the original PyTorch implementation.
 
-    python scripts/check_parity.py --golden DIR
+    python scripts/check_parity.py                  # the small set in tests/golden
+    python scripts/check_parity.py --golden DIR     # of scripts/make_golden.py
 
 Prints one line per file with the largest relative error of outputs, losses and gradients; exits with 1 if one is past
 its tolerance (1e-4 for outputs and losses, 1e-3 for gradients) and with 2 if DIR holds nothing to compare. A file past
@@ -19,10 +20,14 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 from evc_jax.torch_import import golden_checks
 
+OWN = Path(__file__).resolve().parents[1] / "tests" / "golden"
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--golden", type=Path, required=True, metavar="DIR", help="folder of golden .npz files")
+    parser.add_argument(
+        "--golden", type=Path, default=OWN, metavar="DIR", help="folder of golden .npz files; default: tests/golden"
+    )
     parser.add_argument("--verbose", action="store_true", help="name the worst tensor of each kind")
     arguments = parser.parse_args()
     paths = sorted(arguments.golden.glob("*.npz"))

@@ -194,7 +194,7 @@ def test_quick_means_no_time_beyond_the_rounds(monkeypatch):
 @pytest.mark.parametrize("original", [originals.WAVEGLOW, originals.SPEECHSPLIT])
 def test_a_folder_without_the_original_is_refused(original, monkeypatch, capsys, tmp_path):
     file, address = original
-    message = f"--reference {tmp_path} holds no {file}; give a checkout of {address}, or a folder with one."
+    message = f"{tmp_path} holds no {file}; give a checkout of {address}, or a folder with one."
     with pytest.raises(ConfigError, match=re.escape(message)):
         originals.find(tmp_path, *original)
 

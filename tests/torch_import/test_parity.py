@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from support.tiny_systems import quick_compilation
 
-from evc_jax.errors import CheckpointError
+from evc_jax.errors import CheckpointError, ConfigError
 from evc_jax.models.gan.codegan import CodeDiscriminator, CodeGANConfig, CodeGenerator
 from evc_jax.models.gan.voicegan import VoiceDiscriminator, VoiceGANConfig, VoiceGenerator
 from evc_jax.models.network import Network
@@ -55,6 +55,24 @@ def test_script_passes_and_fails(golden_dir, tmp_path):
     np.savez(tmp_path / name, **arrays)
     result = run_script(tmp_path)
     assert result.returncode == 1 and "FAILED" in result.stdout and "outputs 1.0e-03" in result.stdout
+
+
+def test_script_needs_no_folder_on_a_fresh_clone():
+    done = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout.count(" ok ") == 2, done.stdout + done.stderr
+
+
+def test_vectors_are_made_from_pytorch(tmp_path):
+    pytest.importorskip("torch")
+    from benchmarks.golden import write_golden
+
+    files = write_golden(tmp_path, None, None, seed=5)
+    assert [file.name for file in files] == ["voicegan.npz", "codegan.npz"]
+    with quick_compilation():
+        report = golden_checks.check_file(files[0])
+    assert report.passed and {"outputs", "losses", "gradients"} == {k for k, v in report.errors.items() if v}
+    with pytest.raises(ConfigError, match="holds no glow.py; give a checkout of https://github.com/NVIDIA/waveglow"):
+        write_golden(tmp_path, tmp_path, None, seed=5)
 
 
 def test_script_wants_golden_files(tmp_path):
