@@ -161,4 +161,4 @@ def test_a_command_that_lacks_something_is_one_sentence(words, sentence, capsys)
 def test_other_commands_still_refuse_what_they_do_not_know(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["voices", "--list", "--config.seed=3"])
-    assert ended.value.code == 2 and "unrecognized arguments: --config.seed=3" in capsys.readouterr().err
+    assert ended.value.code == 2 and "unrecognized argument --config.seed=3" in capsys.readouterr().err

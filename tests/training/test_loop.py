@@ -113,7 +113,8 @@ def test_an_empty_work_directory_has_nothing_for_inference(tmp_path):
 
 def test_codegan_needs_a_trained_speechsplit(tmp_path):
     with pytest.raises(CheckpointError, match="holds no checkpoint"):
-        train(load_config("codegan", options={"speechsplit": str(tmp_path / "none")}), tmp_path / "run")
+        options = {"speechsplit": str(tmp_path / "none"), "emotions": ("neutral", "happy")}
+        train(load_config("codegan", options=options), tmp_path / "run")
 
 
 def test_missing_dataset_is_named(tmp_path):
