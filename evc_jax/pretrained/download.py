@@ -1,4 +1,4 @@
-"""Fetching files from elsewhere: whole or not at all, within bounds, several at once, over connections that are safe."""
+"""Fetching files from elsewhere: several at once, within bounds, over connections that are safe."""
 
 from __future__ import annotations
 
