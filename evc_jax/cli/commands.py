@@ -71,7 +71,7 @@ def _voices(arguments: argparse.Namespace) -> int:
         return 0
     names = _names_of_voices(arguments)
     folder = arguments.voices_dir or voice_store.voices_dir()
-    bundle = load_bundle(arguments.bundle)
+    bundle = load_bundle(arguments.bundle, watched(arguments))
     if arguments.recordings:
         voices = _converter(bundle).voices.clone(arguments.recordings)[None]
     else:
@@ -89,7 +89,7 @@ def _voices(arguments: argparse.Namespace) -> int:
 def _list_voices(arguments: argparse.Namespace) -> None:
     found = voice_store.names(arguments.voices_dir)
     if arguments.bundle:
-        bundle = load_bundle(arguments.bundle)
+        bundle = load_bundle(arguments.bundle, watched(arguments))
         found |= dict.fromkeys(bundle.voices, bundle.path)
     for name, place in found.items():
         print(f"{name}\t{place}")

@@ -53,8 +53,9 @@ def extract_bundle(archive: Path, folder: Path, where: object) -> None:
       BundleError: it is damaged or too large, or has links or files that would lie outside the folder.
     """
     try:
-        with _entries(archive, where) as entries:
-            allowance, root = Allowance(where), _root([entry.name for entry in entries], where)
+        allowance = Allowance(where)
+        with _entries(archive, where, allowance) as entries:
+            root = _root([entry.name for entry in entries], where)
             for entry in entries:
                 if entry.name.startswith(root):
                     with entry.open() as opened:
@@ -91,15 +92,16 @@ def write_file(read: Callable[[int], bytes], path: Path, allowance: Allowance) -
 
 
 @contextlib.contextmanager
-def _entries(archive: Path, where: object) -> Iterator[list[Entry]]:
-    """The files of an archive, all of whose names are inside."""
+def _entries(archive: Path, where: object, allowance: Allowance) -> Iterator[list[Entry]]:
+    """The files of an archive, all of whose names are inside; behind the block its end is checked, too."""
+    tar = None
     with contextlib.ExitStack() as stack:
         if zipfile.is_zipfile(archive):
             opened = stack.enter_context(zipfile.ZipFile(archive))
             files, others = _of_zip(opened)
         else:
             tar = stack.enter_context(tarfile.open(archive))
-            files, others = _of_tar(tar)
+            files, others = _of_tar(tar, where)
         outside = [entry.name for entry in files if not is_inside(entry.name)]
         if unsafe := [*others, *outside]:
             raise BundleError(
@@ -107,8 +109,10 @@ def _entries(archive: Path, where: object) -> Iterator[list[Entry]]:
                 "bundle's folder again, without links."
             )
         if len(files) > MAX_FILES:
-            raise BundleError(f"The archive {where} has {len(files)} files, more than {MAX_FILES}; give a bundle.")
+            raise BundleError(f"The archive {where} has more than {MAX_FILES} files; give a bundle.")
         yield files
+        while tar is not None and tar.fileobj is not None and (rest := tar.fileobj.read(_BLOCK_BYTES)):
+            allowance.spend(len(rest))  # behind it is the checksum of what is compressed
 
 
 def _of_zip(archive: zipfile.ZipFile) -> tuple[list[Entry], list[str]]:
@@ -123,16 +127,17 @@ def _of_zip(archive: zipfile.ZipFile) -> tuple[list[Entry], list[str]]:
     return files, others
 
 
-def _of_tar(archive: tarfile.TarFile) -> tuple[list[Entry], list[str]]:
-    files, others = [], []
-    for number, info in enumerate(archive):
-        if number > 2 * MAX_FILES:
-            break
+def _of_tar(archive: tarfile.TarFile, where: object) -> tuple[list[Entry], list[str]]:
+    files, others, declared = [], [], Allowance(where)
+    for info in archive:
+        declared.spend(info.size)  # before the next one is searched for behind it
         if info.isfile():
             name = info.name.removeprefix("./")
             files.append(Entry(name, lambda info=info: archive.extractfile(info)))  # type: ignore[misc]
         elif not info.isdir():
             others.append(info.name)
+        if len(files) > MAX_FILES:
+            break
     return files, others
 
 

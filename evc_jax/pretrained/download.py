@@ -16,7 +16,8 @@ from evc_jax.pretrained.checksums import is_inside, sha256_of
 
 TIMEOUT_S = 30.0
 AT_ONCE = 8
-_GONE = (401, 403, 404, 410)
+# Answers of a web server that may be others a moment later: too slow, too early, too many.
+_PASSING = (408, 425, 429)
 
 
 class UnreachableError(Exception):
@@ -33,7 +34,8 @@ def reaching(place: str) -> Iterator[None]:
     except Exception as error:  # every library has kinds of its own
         response = getattr(error, "response", None)
         status = getattr(error, "code", None) or getattr(response, "status_code", None)
-        if isinstance(error, FileNotFoundError | PermissionError) or str(status) in map(str, _GONE):
+        refused = str(status).isdigit() and 300 <= int(str(status)) < 500 and int(str(status)) not in _PASSING
+        if refused or isinstance(error, FileNotFoundError | PermissionError):
             raise BundleError(
                 f"There is no bundle at {place}, or none that you may read ({one_line(error)}); check its name, and "
                 "log in where it is private."

@@ -11,10 +11,12 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from evc_jax.errors import BundleError, BundleWarning
 from evc_jax.files import atomic_dir, atomic_file, printable
 from evc_jax.jax_cache import CACHE_VARIABLE, cache_root
+from evc_jax.pretrained.archives import SUFFIXES
 from evc_jax.pretrained.bundle import DESCRIPTION_FILE
 from evc_jax.pretrained.checksums import verify_checksums
 from evc_jax.pretrained.download import UnreachableError
@@ -44,15 +46,14 @@ def local_folder(place: str | os.PathLike, progress: bool | None = None) -> Path
     source = source_of(os.fspath(place))
     if source is None:
         return Path(place)
-    home = bundles_cache() / _folder_name(source.place)
+    home = _home(source.place)
     try:
-        version = source.version()
-        folder = home / version[:40]
-        if not folder.is_dir():
-            _fetch(source, folder, sys.stderr.isatty() if progress is None else progress)
-        if _read_newest(home) != folder.name:
+        version = source.version()[:40]
+        if not (home / version).is_dir():
+            _fetch(source, home / version, sys.stderr.isatty() if progress is None else progress)
+        if _read_newest(home) != version:
             with atomic_file(home / _NEWEST) as beside:
-                beside.write_text(folder.name)
+                beside.write_text(version)
     except UnreachableError as error:
         return _cached(source, home, str(error))
     except OSError as error:
@@ -60,7 +61,7 @@ def local_folder(place: str | os.PathLike, progress: bool | None = None) -> Path
             f"The bundle {printable(source.place)} cannot be kept in {bundles_cache()} ({error.strerror or error}); "
             f"make room there, or set {CACHE_VARIABLE} to another folder."
         ) from error
-    return folder
+    return home / version / _short_name(source.place)
 
 
 def bundles_cache() -> Path:
@@ -79,10 +80,13 @@ def _fetch(source: Source, folder: Path, progress: bool) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(folder.parent)
     with atomic_dir(folder) as partial:
-        source.fetch(partial, progress)
-        if not (partial / DESCRIPTION_FILE).is_file():
+        # The bundle's name, which pages and settings show, is the last one of its path.
+        bundle = partial / _short_name(source.place)
+        bundle.mkdir()
+        source.fetch(bundle, progress)
+        if not (bundle / DESCRIPTION_FILE).is_file():
             raise BundleError(f"{printable(source.place)} has no {DESCRIPTION_FILE}; give the place of a bundle.")
-        verify_checksums(partial, printable(source.place))
+        verify_checksums(bundle, printable(source.place))
 
 
 def _cached(source: Source, home: Path, reason: str) -> Path:
@@ -97,7 +101,7 @@ def _cached(source: Source, home: Path, reason: str) -> Path:
     fetched = time.strftime("%Y-%m-%d", time.localtime(folder.stat().st_mtime))
     text = f"{printable(source.place)} cannot be reached ({reason}); the copy of {fetched} is used."
     warnings.warn(BundleWarning(text), stacklevel=2)
-    return folder
+    return folder / _short_name(source.place)
 
 
 def _read_newest(home: Path) -> str:
@@ -108,11 +112,18 @@ def _read_newest(home: Path) -> str:
     return ""
 
 
-def _folder_name(place: str) -> str:
-    """A name that tells a person what is inside, and no two places share."""
-    shown = re.sub(r"[^\w.-]+", "-", place.partition("?")[0].partition("://")[2] or Path(place).name)[-60:].strip("-.")
+def _home(place: str) -> Path:
+    """The folder for the versions of a place, whose name no two places share."""
     key = place if "://" in place else str(Path(place).absolute())
-    return f"{shown}-{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}"
+    digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+    return bundles_cache() / f"{_short_name(place)}-{digest[:12]}"
+
+
+def _short_name(place: str) -> str:
+    """The last name of a place, as a folder can have it: `voice` of `hf://me/voice@v1` or `https://me.org/voice.zip`."""
+    name = urlsplit(place).path.rstrip("/").rpartition("/")[2] if "://" in place else Path(place).name
+    suffix = next((each for each in SUFFIXES if name.lower().endswith(each)), "")
+    return re.sub(r"[^\w.-]+", "-", name[: len(name) - len(suffix)].partition("@")[0])[-60:].strip(".-") or "bundle"
 
 
 def _remove_abandoned(home: Path) -> None:
