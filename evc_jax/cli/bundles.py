@@ -120,6 +120,10 @@ def _run_action(arguments: argparse.Namespace) -> int:
         from evc_jax.pretrained.checksums import write_checksums
 
         written = [write_checksums(load_bundle(first).path)]
+    elif getattr(arguments, "format", None) == "stablehlo":
+        from evc_jax.pretrained.stablehlo import export_stablehlo
+
+        written = [export_stablehlo(first, output)]
     else:
         from evc_jax.pretrained import exchange
 
