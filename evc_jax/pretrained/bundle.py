@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 DESCRIPTION_FILE, PARAMS_FOLDER = "bundle.json", "params"
+# Of what `exchange` and `stablehlo` write instead of parameters.
+EXPORTED_SUFFIXES = SAFETENSORS, STABLEHLO = ".safetensors", ".stablehlo"
 CODES = ("content", "pitch", "rhythm", "pitch_rhythm")
 STORAGE_DTYPES = ("float16", "float32")
 RENDERINGS = ("source", "decoder")
@@ -356,8 +358,8 @@ def stored_params(folder: Path, name: str, network: Any) -> Any:
         if not network.fits(stored):
             raise ValueError("they have other shapes than those of its configuration")
     except Exception as error:  # Orbax and TensorStore raise many kinds for a file that is missing or cut short
-        if (folder / f"{name}.safetensors").is_file() and not (folder / PARAMS_FOLDER).exists():
-            reason = "is one for other frameworks; make one to convert with by `evc bundle import`"
+        if any(path.suffix in EXPORTED_SUFFIXES for path in folder.iterdir()):
+            reason = "is one for other programs; of safetensors `evc bundle import` makes one to convert with"
             raise BundleError(f"The bundle {folder} {reason}.") from error
         raise _damaged(folder, f"the parameters of {name} cannot be read ({one_line(error)})") from error
     return stored

@@ -16,6 +16,7 @@ from evc_jax.files import atomic_dir, printable
 from evc_jax.pretrained.bundle import (
     DESCRIPTION_FILE,
     PARAMS_FOLDER,
+    SAFETENSORS,
     build_network,
     check_replaceable,
     load_bundle,
@@ -24,7 +25,6 @@ from evc_jax.pretrained.bundle import (
 )
 from evc_jax.pretrained.checksums import CHECKSUMS_FILE, write_checksums
 
-SUFFIX = ".safetensors"
 # Types that are stored, and those that become float32 without loss.
 _STORED = {"F16": "float16", "F32": "float32", "BF16": "float32"}
 
@@ -53,7 +53,7 @@ def export_safetensors(bundle: str | os.PathLike, output: str | os.PathLike) -> 
             tensors = {
                 key: np.ascontiguousarray(leaf) for key, leaf in named(stored_params(source.path, name, network))
             }
-            save_file(tensors, folder / f"{name}{SUFFIX}", metadata={"format": "np", "network": name})
+            save_file(tensors, folder / f"{name}{SAFETENSORS}", metadata={"format": "np", "network": name})
         write_checksums(folder)
     return target
 
@@ -73,7 +73,7 @@ def import_safetensors(exported: str | os.PathLike, output: str | os.PathLike) -
     check_replaceable(target)
     source = load_bundle(exported)
     networks = source.description["networks"]
-    tensors = {name: _read(source.path / f"{name}{SUFFIX}") for name in networks}
+    tensors = {name: _read(source.path / f"{name}{SAFETENSORS}") for name in networks}
     types = {str(leaf.dtype) for of_one in tensors.values() for leaf in of_one.values()}
     storage_dtype = "float16" if types == {"float16"} else "float32"
     with atomic_dir(target) as folder:
@@ -83,7 +83,7 @@ def import_safetensors(exported: str | os.PathLike, output: str | os.PathLike) -
             (folder / DESCRIPTION_FILE).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
         for name, entry in networks.items():
             shapes = build_network(name, entry["config"], source.path).shapes()
-            tree = _as_tree(shapes, tensors[name], source.path / f"{name}{SUFFIX}")
+            tree = _as_tree(shapes, tensors[name], source.path / f"{name}{SAFETENSORS}")
             write_params(folder / PARAMS_FOLDER / name, tree, storage_dtype)
         write_checksums(folder)
     return target
@@ -98,7 +98,7 @@ def named(tree: Any) -> list[tuple[str, Any]]:
 def _copy_rest(source: Path, folder: Path) -> None:
     """Copies all but parameters and checksums."""
     for path in source.iterdir():
-        if path.is_file() and path.suffix != SUFFIX and path.name != CHECKSUMS_FILE:
+        if path.is_file() and path.suffix != SAFETENSORS and path.name != CHECKSUMS_FILE:
             shutil.copyfile(path, folder / path.name)
 
 

@@ -25,10 +25,9 @@ from evc_jax.models import lstm, voice_encoder
 from evc_jax.models.network import Network
 from evc_jax.models.speechsplit.network import Codes
 from evc_jax.models.waveglow.synthesis import noise_shapes, synthesize
-from evc_jax.pretrained.bundle import DESCRIPTION_FILE, Bundle, check_replaceable, load_bundle
+from evc_jax.pretrained.bundle import DESCRIPTION_FILE, STABLEHLO, Bundle, check_replaceable, load_bundle
 from evc_jax.pretrained.checksums import write_checksums
 
-SUFFIX = ".stablehlo"
 PLATFORMS = ("cpu", "cuda", "tpu")
 _PAGE = """\
 # Programs of a bundle
@@ -90,7 +89,7 @@ def export_stablehlo(bundle: str | os.PathLike, output: str | os.PathLike) -> Pa
         sections = []
         for name, program in programs_of(source).items():
             exported = program.export()
-            (folder / f"{name}{SUFFIX}").write_bytes(exported.serialize())
+            (folder / f"{name}{STABLEHLO}").write_bytes(exported.serialize())
             sections.append(_section(name, program, exported))
         (folder / "README.md").write_text(_page(source, sections), encoding="utf-8")
         shutil.copyfile(source.path / DESCRIPTION_FILE, folder / DESCRIPTION_FILE)
@@ -289,7 +288,7 @@ def _section(name: str, program: Program, exported: export.Exported) -> str:
         for key, shaped in sorted(arrays.items())
     ]
     table = "\n".join(["| | array | shape | type |", "|---|---|---|---|", *rows])
-    return f"## {name}{SUFFIX}\n\n{program.summary}\n\n{table}\n"
+    return f"## {name}{STABLEHLO}\n\n{program.summary}\n\n{table}\n"
 
 
 def _page(bundle: Bundle, sections: list[str]) -> str:

@@ -126,7 +126,7 @@ def test_a_file_that_is_damaged_or_missing_is_named(exported, tmp_path):
 
 
 def test_exported_tensors_are_no_bundle_to_convert_with(exported):
-    with pytest.raises(BundleError, match="make one to convert with by `evc bundle import`"):
+    with pytest.raises(BundleError, match="of safetensors `evc bundle import` makes one to convert with"):
         load_bundle(exported).network("voicegan")
 
 
