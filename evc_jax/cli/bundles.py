@@ -108,7 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run_action(arguments: argparse.Namespace) -> int:
-    first, output = arguments.parts[0], getattr(arguments, "output", None)
+    first, output = arguments.parts[0], getattr(arguments, "output", "")
     if arguments.action in ("split", "join"):
         from evc_jax.pretrained import pieces
 

@@ -133,7 +133,7 @@ def _of_tar(archive: tarfile.TarFile, where: object) -> tuple[list[Entry], list[
         declared.spend(info.size)  # before the next one is searched for behind it
         if info.isfile():
             name = info.name.removeprefix("./")
-            files.append(Entry(name, lambda info=info: archive.extractfile(info)))  # type: ignore[misc]
+            files.append(Entry(name, lambda info=info: archive.extractfile(info)))  # type: ignore[misc, arg-type]
         elif not info.isdir():
             others.append(info.name)
         if len(files) > MAX_FILES:

@@ -280,8 +280,8 @@ def _portable_lstm() -> Iterator[None]:
 
 def _section(name: str, program: Program, exported: export.Exported) -> str:
     """What the page says of a program."""
-    _, inputs = exported.in_tree.unflatten(exported.in_avals)
-    outputs = exported.out_tree.unflatten(exported.out_avals)
+    _, inputs = jax.tree.unflatten(exported.in_tree, exported.in_avals)
+    outputs = jax.tree.unflatten(exported.out_tree, exported.out_avals)
     rows = [
         f"| {kind} | `{key}` | [{', '.join(map(str, shaped.shape))}] | {shaped.dtype} |"
         for kind, arrays in (("takes", inputs), ("gives", outputs))
