@@ -31,6 +31,10 @@ class BundleError(EvcError):
     """A bundle that cannot be read or lacks what is asked of it."""
 
 
+class BundleWarning(UserWarning):
+    """A bundle that is used although something is wrong with it, in one sentence."""
+
+
 class CheckpointError(EvcError):
     """A work directory without a usable checkpoint, or with one of another configuration."""
 

@@ -11,6 +11,7 @@ from evc_jax.errors import ConfigError
 MODULES = {
     "train": ("grain", "importlib_resources", "ml_collections", "tensorboardX", "tensorflow_datasets"),
     "serve": ("fastapi", "uvicorn", "python_multipart", "prometheus_client"),
+    "hub": ("huggingface_hub",),
     "studio": ("gradio", "fastapi", "uvicorn"),
 }
 

@@ -15,21 +15,25 @@ CACHE_VARIABLE = "EVC_CACHE_DIR"
 _DAMAGED = "Error reading persistent compilation cache entry for "
 
 
+def cache_root() -> Path | None:
+    """$EVC_CACHE_DIR, else `evc_jax` in the user's cache folder; None where there is none."""
+    if os.environ.get(CACHE_VARIABLE):
+        return Path(os.environ[CACHE_VARIABLE])
+    if os.environ.get("XDG_CACHE_HOME"):
+        return Path(os.environ["XDG_CACHE_HOME"]) / "evc_jax"
+    try:
+        return Path.home() / ".cache" / "evc_jax"
+    except RuntimeError:  # no home directory
+        return None
+
+
 def cache_dir() -> Path | None:
-    """Where compiled programs are kept: $EVC_CACHE_DIR, else the user's cache folder; None where there is none.
+    """Where compiled programs are kept, in `cache_root`.
 
     Programs are compiled for one processor, and a home directory may be shared by several kinds: each has its folder.
     """
-    if os.environ.get(CACHE_VARIABLE):
-        root = Path(os.environ[CACHE_VARIABLE])
-    elif os.environ.get("XDG_CACHE_HOME"):
-        root = Path(os.environ["XDG_CACHE_HOME"]) / "evc_jax"
-    else:
-        try:
-            root = Path.home() / ".cache" / "evc_jax"
-        except RuntimeError:  # no home directory
-            return None
-    return root / "compiled" / hashlib.sha256(_processor().encode()).hexdigest()[:12]
+    root = cache_root()
+    return None if root is None else root / "compiled" / hashlib.sha256(_processor().encode()).hexdigest()[:12]
 
 
 def enable_cache() -> None:

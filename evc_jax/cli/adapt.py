@@ -48,7 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="about how long it may take on this machine, all together; default: 10",
     )
     parser.add_argument("--name", help="the voice's name for --voice; default: that of the folder or recording")
-    parser.add_argument("--bundle", metavar="DIR", help="where it begins; default: -o if there, else the package's")
+    begin = "where it begins, as for `evc convert`; default: -o if there, else the package's"
+    parser.add_argument("--bundle", metavar="BUNDLE", help=begin)
 
 
 def run(arguments: argparse.Namespace) -> int:

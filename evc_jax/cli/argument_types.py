@@ -13,6 +13,10 @@ from evc_jax.errors import ConfigError, meant
 from evc_jax.files import printable
 
 FAILED = 2
+BUNDLE_HELP = (
+    "a folder, an archive (.zip, .tar.gz), hf://OWNER/NAME, https://... or gs://...; default: the bundle that comes "
+    "with the package"
+)
 
 
 class OneLineParser(argparse.ArgumentParser):

@@ -10,6 +10,8 @@ from evc_jax.errors import ConfigError
 from evc_jax.extras import require_extra
 from evc_jax.pretrained.bundle import NETWORKS, RENDERINGS, STORAGE_DTYPES, load_bundle
 
+FORMATS = ("safetensors", "stablehlo")
+
 EPILOG = """\
 example:
   evc bundle --speechsplit runs/ss --codegan runs/cg --voicegan runs/vg --waveglow runs/wg \\
@@ -23,7 +25,12 @@ voices in the studio, in speakers.npz; nothing else needs that file, which may b
 
 where files travel in pieces:
   evc bundle split my_bundle --max-megabytes 15 -o pieces
-  evc bundle join pieces -o my_bundle"""
+  evc bundle join pieces -o my_bundle
+
+for other programs, and before it is published:
+  evc bundle export my_bundle --format safetensors -o my_tensors
+  evc bundle import my_tensors -o my_bundle
+  evc bundle checksums my_bundle"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", metavar="BUNDLE", help="a bundle that gives the networks that are not named")
     parser.add_argument("-o", "--output", help="the bundle's directory; a bundle there is replaced")
     title = "other than that"
-    actions = parser.add_subparsers(dest="action", metavar="split, join", parser_class=OneLineParser, title=title)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", parser_class=OneLineParser, title=title)
     split = _add(actions, "split", "write a bundle as files of limited size")
     split.add_argument("parts", nargs=1, metavar="BUNDLE", help="its directory")
     split.add_argument("--max-megabytes", type=float, default=15.0, help="millions of bytes a file; default: 15")
@@ -42,6 +49,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     join = _add(actions, "join", "make the bundle of which files are the pieces")
     join.add_argument("parts", nargs="+", metavar="PIECE", help="all the files of one bundle, or the folder with them")
     join.add_argument("-o", "--output", metavar="BUNDLE", required=True, help="a bundle there is replaced")
+    export = _add(actions, "export", "write a bundle for other programs")
+    export.add_argument("parts", nargs=1, metavar="BUNDLE", help="its directory")
+    export.add_argument("--format", choices=FORMATS, required=True, help="parameters, or programs with parameters")
+    export.add_argument("-o", "--output", metavar="FOLDER", required=True, help="what was exported there is replaced")
+    imported = _add(actions, "import", "make the bundle of exported safetensors")
+    imported.add_argument("parts", nargs=1, metavar="FOLDER", help="what `export --format safetensors` wrote")
+    imported.add_argument("-o", "--output", metavar="BUNDLE", required=True, help="a bundle there is replaced")
+    checksums = _add(actions, "checksums", "write the checksums of a bundle's files, after a change by hand")
+    checksums.add_argument("parts", nargs=1, metavar="BUNDLE", help="its directory")
     which = "of every training: best (by its best_metric), last or a step; default: last"
     parser.add_argument("--checkpoint", default="last", metavar="WHICH", help=which)
     parser.add_argument("--data", default="datasets", metavar="DIR", help="folder of the datasets; default: datasets")
@@ -62,7 +78,7 @@ def _add(actions, name: str, summary: str) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command."""
     if arguments.action:
-        return _run_in_pieces(arguments)
+        return _run_action(arguments)
     if not ((arguments.speechsplit or arguments.base) and arguments.output):
         raise ConfigError("A bundle needs a SpeechSplit and a place; give --speechsplit WORKDIR or --base, and -o DIR.")
     require_extra("train", "Making a bundle")
@@ -91,11 +107,28 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _run_in_pieces(arguments: argparse.Namespace) -> int:
-    from evc_jax.pretrained import pieces
+def _run_action(arguments: argparse.Namespace) -> int:
+    first, output = arguments.parts[0], getattr(arguments, "output", "")
+    if arguments.action in ("split", "join"):
+        from evc_jax.pretrained import pieces
 
-    if arguments.action == "join":
-        print(pieces.join_bundle(arguments.parts, arguments.output))
+        if arguments.action == "join":
+            written = [pieces.join_bundle(arguments.parts, output)]
+        else:
+            written = pieces.split_bundle(first, output, arguments.max_megabytes)
+    elif arguments.action == "checksums":
+        from evc_jax.pretrained.checksums import write_checksums
+
+        written = [write_checksums(load_bundle(first).path)]
+    elif getattr(arguments, "format", None) == "stablehlo":
+        from evc_jax.pretrained.stablehlo import export_stablehlo
+
+        written = [export_stablehlo(first, output)]
     else:
-        print(*pieces.split_bundle(arguments.parts[0], arguments.output, arguments.max_megabytes), sep="\n")
+        from evc_jax.pretrained import exchange
+
+        logging.getLogger("absl").setLevel(logging.ERROR)
+        run = exchange.import_safetensors if arguments.action == "import" else exchange.export_safetensors
+        written = [run(first, output)]
+    print(*written, sep="\n")
     return 0

@@ -20,7 +20,7 @@ from evc_jax.cli.argument_types import FAILED, print_error, say, watched
 from evc_jax.cli.parser import build_parser
 from evc_jax.conversion import voice_store
 from evc_jax.conversion.requested_voice import ORIGINAL_VOICE, check_known
-from evc_jax.errors import AudioWarning, ConfigError, EvcError
+from evc_jax.errors import AudioWarning, BundleWarning, ConfigError, EvcError
 from evc_jax.extras import require_extra
 from evc_jax.pretrained.bundle import Bundle, load_bundle
 
@@ -58,8 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _show_warning(command: str, show_others: Callable, message, category: type[Warning], *place, **rest) -> None:
-    """Takes the place of `warnings.showwarning`: one line for an `AudioWarning`."""
-    if issubclass(category, AudioWarning):
+    """Takes the place of `warnings.showwarning`: one line for a warning of ours."""
+    if issubclass(category, AudioWarning | BundleWarning):
         print_error(command, str(message))
     else:
         show_others(message, category, *place, **rest)
@@ -77,7 +77,7 @@ def _voices(arguments: argparse.Namespace) -> int:
         return 0
     names = _names_of_voices(arguments)
     folder = arguments.voices_dir or voice_store.voices_dir()
-    bundle = load_bundle(arguments.bundle)
+    bundle = load_bundle(arguments.bundle, watched(arguments))
     if arguments.recordings:
         voices = _converter(bundle).voices.clone(arguments.recordings)[None]
     else:
@@ -95,7 +95,7 @@ def _voices(arguments: argparse.Namespace) -> int:
 def _list_voices(arguments: argparse.Namespace) -> None:
     found = voice_store.names(arguments.voices_dir)
     if arguments.bundle:
-        bundle = load_bundle(arguments.bundle)
+        bundle = load_bundle(arguments.bundle, watched(arguments))
         found |= dict.fromkeys(bundle.voices, bundle.path)
     for name, place in found.items():
         print(f"{name}\t{place}")

@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace, load: Callable[[Bundle], Any]) -> int:
         lending = [str(name) for name in (*options.voices, options.emotion_from) if isinstance(name, str)]
         planned = batch.plan_outputs(inputs, output, lending, functools.partial(print_error, "convert"), suffix)
         _check_sound(arguments, planned[0].output)
-        bundle = load_bundle(bundle_folder)
+        bundle = load_bundle(bundle_folder, watched(arguments))
         options.check(bundle)
         converter = load(bundle)
         # A reference that cannot be used is one error, not one per input.
@@ -143,8 +143,12 @@ def _saved_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     name, saved = printable(arguments.settings), read_settings(arguments.settings)
     if "aspects" in saved:
         raise ConfigError(f"The settings {name} are those of a transfer; give a file that `evc convert` wrote.")
-    if saved.get("bundle") and not arguments.bundle and not Path(str(saved["bundle"])).is_dir():
-        raise ConfigError(f"The settings {name} name the bundle {saved['bundle']}, which is not here; give --bundle.")
+    bundle = printable(str(saved.get("bundle") or ""))
+    if "://" in bundle and not arguments.bundle:  # who made the recording shall not choose what this machine fetches
+        reason = f"which is fetched only where you name it; give --bundle {bundle}"
+        raise ConfigError(f"The settings {name} name the bundle {bundle}, {reason}.")
+    if bundle and not arguments.bundle and not Path(bundle.partition("#sha256=")[0]).exists():
+        raise ConfigError(f"The settings {name} name the bundle {bundle}, which is not here; give --bundle.")
     return saved
 
 
@@ -204,7 +208,7 @@ def run_transfer(arguments: argparse.Namespace, load: Callable[[Bundle], Any]) -
         output = batch.plan_single(destination, inputs)
         _check_sound(arguments, output)
         replaced = output.exists()
-        converter = load(load_bundle(arguments.bundle))
+        converter = load(load_bundle(arguments.bundle, watched(arguments)))
         converter.check_transfer(aspects, options)
         source, target = (batch.extract_features(Path(path), converter) for path in inputs)
         result = converter.transfer_features(source, target, aspects, options)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from evc_jax.cli.argument_types import names_of, number, say, strengths_of, watched
+from evc_jax.cli.argument_types import BUNDLE_HELP, names_of, number, say, strengths_of, watched
 from evc_jax.evaluation.settings import QUICK_SECTIONS, SECTIONS, SPLITS, EvaluationSettings
 from evc_jax.extras import require_extra
 
@@ -30,7 +30,7 @@ QUICK_STRENGTHS, QUICK_RECORDINGS = (1.0,), 1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
-    parser.add_argument("bundle", nargs="?", metavar="BUNDLE", help="default: the bundle that comes with the package")
+    parser.add_argument("bundle", nargs="?", metavar="BUNDLE", help=BUNDLE_HELP)
     parser.add_argument("--data", default="datasets", metavar="DIR", help="folder of the datasets; default: datasets")
     parser.add_argument("--datasets", default="ravdess,emodb", help="names joined by commas; default: ravdess,emodb")
     parser.add_argument("--split", choices=SPLITS, default="test", help="validation for choosing; default: test")
@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace, options: dict[str, Any], load: Callable[[
 
     require_extra("train", "Reading the datasets of an evaluation")
     settings = settings_from(arguments, options)
-    bundle = load_bundle(arguments.bundle)
+    bundle = load_bundle(arguments.bundle, watched(arguments))
     options_from(options).check(bundle)
     converter = load(bundle)
     from evc_jax.evaluation.run import FIGURES, PAGE, evaluate

@@ -9,7 +9,7 @@ from typing import Any
 from evc_jax import __version__
 from evc_jax.audio.formats import SUFFIX_WORDS
 from evc_jax.cli import adapt, bundles, completion, convert, emotion, evaluate, studio, sweep, train
-from evc_jax.cli.argument_types import OneLineParser, add_limits, add_quiet, number
+from evc_jax.cli.argument_types import BUNDLE_HELP, OneLineParser, add_limits, add_quiet, number
 from evc_jax.conversion.options import MAX_SEED, OPTIONS, Option
 from evc_jax.conversion.requested_voice import SEXES
 from evc_jax.data.corpora import CORPORA
@@ -132,7 +132,7 @@ def _add_shared(parser: argparse.ArgumentParser, *names: str) -> None:
             "help": "write the options beside each output (.settings.json); they are in its metadata, too",
         },
         "--voices-dir": {"metavar": "DIR", "help": "where names of voices are looked up; see `evc voices`"},
-        "--bundle": {"metavar": "DIR", "help": "default: the bundle that comes with the package"},
+        "--bundle": {"metavar": "BUNDLE", "help": BUNDLE_HELP},
     }
     for name in names:
         parser.add_argument(name, **shared[name])

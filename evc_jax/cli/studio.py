@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from evc_jax.cli.argument_types import add_limits, number
+from evc_jax.cli.argument_types import BUNDLE_HELP, add_limits, number
 from evc_jax.errors import ConfigError
 from evc_jax.extras import require_extra
 from evc_jax.pretrained.bundle import load_bundle
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=number(int, 0, 65535), default=7860, help="0 is any free one; default: 7860")
     text = "open the page in the browser; default: where a terminal watches and there is a display"
     parser.add_argument("--browser", action=argparse.BooleanOptionalAction, help=text)
-    parser.add_argument("--bundle", metavar="DIR", help="default: the bundle that comes with the package")
+    parser.add_argument("--bundle", metavar="BUNDLE", help=BUNDLE_HELP)
     parser.add_argument("--data", default="datasets", metavar="DIR", help="of `evc prepare`; default: datasets")
     parser.add_argument("--runs", default="runs", metavar="DIR", help="work directories of trainings; default: runs")
     parser.add_argument("--configs", default="", metavar="DIR", help="of trainings; default: those of the package")

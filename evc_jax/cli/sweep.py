@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace, given: dict[str, Any], load: Callable[[Bu
         output = Path(arguments.output or f"{Path(recording).stem}_sweep")
         _check_place(output, [recording, *options_from(given).voices])
         replaced = output.exists()
-        bundle = load_bundle(arguments.bundle)
+        bundle = load_bundle(arguments.bundle, watched(arguments))
         cells = cells_of(arguments, given, bundle)
         converter = load(bundle)
         converter.voices.resolve(cells[0].options.voice, cells[0].options.seed)  # one that cannot be used ends here

@@ -110,7 +110,9 @@ class ConversionOptions:
         read = tuple(map(embedding_of, self.voices))
         object.__setattr__(self, "voice", read[0] if len(read) == 1 else read)
         for option in OPTIONS:
-            option.check(getattr(self, option.name))
+            option.check(value := getattr(self, option.name))
+            if option.kind is not str and not isinstance(value, Curve):  # 2 and 2.0 are saved alike
+                object.__setattr__(self, option.name, option.kind(value))
         check_voices(self.voices, self.timbre)
 
     def _read_emotion(self) -> None:
@@ -236,7 +238,7 @@ class Option:
         if self.kind is str:
             if self.is_file and not isinstance(value, str | os.PathLike | bytes | np.ndarray | EmotionTrack | None):
                 raise ConfigError(f"The {words} is {str(value)[:40]!r}; give a file.")
-            if self.choices and value is not None and value not in self.choices:
+            if self.choices and value is not None and str(value) not in self.choices:
                 raise ConfigError(f"There is no {words} {value!r}; choose one of {', '.join(self.choices)}.")
             return
         if self.is_curve and isinstance(value, Curve):

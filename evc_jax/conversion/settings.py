@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from evc_jax.features import EMBEDDING_DIM
 from evc_jax.files import atomic_file, printable
 
 SUFFIX = ".settings.json"
-# What a settings file holds besides the options; `bundle` is the directory, if not the embedded bundle's.
+# What a settings file holds besides the options; `bundle` is its place, if not the embedded bundle's.
 ORIGIN = ("evc_jax", "bundle", "aspects")
 _MARK = "; settings: "
 # libsndfile leaves longer texts out of WAV files, silently.
@@ -35,12 +36,17 @@ _MAX_BYTES = 16 * 2**20
 def settings_of(options: ConversionOptions, bundle: str | None = None, **more: str) -> dict[str, Any]:
     """The options that are not at their defaults, as JSON can hold them; samples are only named as such."""
     defaults = ConversionOptions()
-    found: dict[str, Any] = {"evc_jax": __version__, **({"bundle": bundle} if bundle else {}), **more}
+    found: dict[str, Any] = {"evc_jax": __version__, **({"bundle": _without_query(bundle)} if bundle else {}), **more}
     for entry in dataclasses.fields(options):
         value = getattr(options, entry.name)
         if isinstance(value, np.ndarray) or value != getattr(defaults, entry.name):
             found[entry.name] = _plain(value)
     return found
+
+
+def _without_query(bundle: str) -> str:
+    """The place of a bundle without what may be a key to it: the settings travel with the outputs."""
+    return urlsplit(bundle)._replace(query="").geturl() if "://" in bundle else bundle
 
 
 def write_settings(settings: Mapping[str, Any], path: str | os.PathLike) -> None:

@@ -140,10 +140,10 @@ class ProsodyNetwork(nnx.Module):
         """
         frames = track.shape[1]
         x = jnp.pad(track, ((0, 0), (0, -frames % FRAMES_PER_STEP), (0, 0)), mode="edge")
-        x = x.reshape(len(x), -1, FRAMES_PER_STEP, track.shape[2]).mean(axis=2)
-        kept = self._kept(key, len(x))
+        x = x.reshape(x.shape[0], -1, FRAMES_PER_STEP, track.shape[2]).mean(axis=2)
+        kept = self._kept(key, x.shape[0])
         if key is not None:
-            shown = jax.random.bernoulli(jax.random.fold_in(key, 1), 1 - self.config.summary_dropout, (len(x), 1))
+            shown = jax.random.bernoulli(jax.random.fold_in(key, 1), 1 - self.config.summary_dropout, (x.shape[0], 1))
             summary = summary * shown
         condition = jnp.concatenate([emotion, summary], axis=-1)
         x = self.input(x)
@@ -151,7 +151,7 @@ class ProsodyNetwork(nnx.Module):
             x = layer(x, condition, share)
         mean = self.mean(jax.nn.gelu(self.hidden(condition))) + self.emotions(emotion)
         change = (self.output(x) + mean[:, None]).astype(jnp.float32) * _typical_change(mean.shape[-1])
-        shape = (len(x), FRAMES_PER_STEP * change.shape[1], change.shape[2])
+        shape = (x.shape[0], FRAMES_PER_STEP * change.shape[1], change.shape[2])
         return jax.image.resize(change, shape, "linear")[:, :frames]
 
     def recognise(self, statistics: Float[Array, "B S"]) -> Float[Array, "B K"]:

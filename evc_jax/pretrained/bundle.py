@@ -16,6 +16,7 @@ from evc_jax.audio.config import AudioConfig
 from evc_jax.config import from_mapping
 from evc_jax.errors import BundleError, ConfigError, one_line
 from evc_jax.files import ASSETS, atomic_dir, printable
+from evc_jax.pretrained.checksums import write_checksums
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     from evc_jax.pretrained.speakers import TrainingSpeakers
 
 FORMAT = 1
-DESCRIPTION_FILE = "bundle.json"
+DESCRIPTION_FILE, PARAMS_FOLDER = "bundle.json", "params"
 EMBEDDED = "embedded"  # what names the bundle of the package
+# Of what `exchange` and `stablehlo` write instead of parameters.
+EXPORTED_SUFFIXES = SAFETENSORS, STABLEHLO = ".safetensors", ".stablehlo"
 CODES = ("content", "pitch", "rhythm", "pitch_rhythm")
 STORAGE_DTYPES = ("float16", "float32")
 RENDERINGS = ("source", "decoder")
@@ -186,8 +189,13 @@ def embedded_path() -> Path:
     return ASSETS / "bundle"
 
 
-def load_bundle(path: str | os.PathLike | None = None) -> Bundle:
-    """Opens a bundle; None or `EMBEDDED` is the one shipped with the package.
+def load_bundle(path: str | os.PathLike | None = None, progress: bool | None = None) -> Bundle:
+    """Opens a bundle.
+
+    Args:
+      path: its directory, or one of the places that `remote.local_folder` fetches it from; None or `EMBEDDED` is the
+        bundle shipped with the package.
+      progress: whether to draw a bar while it is fetched; None draws one where a terminal watches.
 
     Raises:
       BundleError: nothing there, not a bundle, written by a newer version, or damaged.
@@ -196,6 +204,10 @@ def load_bundle(path: str | os.PathLike | None = None) -> Bundle:
     if not isinstance(given, str | os.PathLike | None):
         raise BundleError(f"The bundle is {given!r:.40}; give the folder of one.")
     folder = embedded_path() if path is None or os.fspath(path) == EMBEDDED else Path(path)
+    if path is not None and not folder.is_dir():
+        from evc_jax.pretrained.remote import local_folder
+
+        folder = local_folder(path, progress)
     if not folder.is_dir():
         raise BundleError(f"There is no bundle directory at {folder}; give one that `evc bundle` wrote.")
     return from_description(_read_description(folder), folder)
@@ -251,12 +263,13 @@ def save_bundle(
         )
     with atomic_dir(path) as folder:
         for name, tree in params.items():
-            write_params(folder / "params" / name, tree, storage_dtype)
+            write_params(folder / PARAMS_FOLDER / name, tree, storage_dtype)
         if speakers is not None:
             from evc_jax.pretrained.speakers import SPEAKERS_FILE, write_speakers
 
             write_speakers(folder / SPEAKERS_FILE, speakers)
         (folder / DESCRIPTION_FILE).write_text(json.dumps(complete, indent=2) + "\n")
+        write_checksums(folder)
     return path
 
 
@@ -336,18 +349,30 @@ def _emotion_count(entry: Mapping[str, Any]) -> int:
     return entry["config"].get("emotions", 0)
 
 
-def _read_params(folder: Path, name: str, network: Any) -> Any:
-    import jax
+def stored_params(folder: Path, name: str, network: Any) -> Any:
+    """The parameters of a network as they are stored, in the bundle's `storage_dtype`.
 
+    Raises:
+      BundleError: they cannot be read, or are not those of `network`.
+    """
     from evc_jax.pretrained.workdir import read_arrays
 
     try:
-        stored = read_arrays((folder / "params" / name).resolve())
+        stored = read_arrays((folder / PARAMS_FOLDER / name).resolve())
         if not network.fits(stored):
             raise ValueError("they have other shapes than those of its configuration")
     except Exception as error:  # Orbax and TensorStore raise many kinds for a file that is missing or cut short
+        if any(path.suffix in EXPORTED_SUFFIXES for path in folder.iterdir()):
+            reason = "is one for other programs; of safetensors `evc bundle import` makes one to convert with"
+            raise BundleError(f"The bundle {folder} {reason}.") from error
         raise _damaged(folder, f"the parameters of {name} cannot be read ({one_line(error)})") from error
-    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), stored)
+    return stored
+
+
+def _read_params(folder: Path, name: str, network: Any) -> Any:
+    import jax
+
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), stored_params(folder, name, network))
 
 
 def _damaged(folder: Path, reason: str) -> BundleError:

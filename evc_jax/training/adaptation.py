@@ -94,7 +94,7 @@ def adapt(
       output: the bundle's directory. One that is there is where the adaptation begins, and is replaced by a better one.
       name: of the voice in the bundle.
       minutes: about how long it may take; the decoder is tuned in what the rest leaves of it.
-      bundle: where the adaptation begins otherwise; None is the one shipped with the package.
+      bundle: where the adaptation begins otherwise, what `load_bundle` takes; None is the one shipped with the package.
       progress: whether to draw bars.
       log: is called with a line for each recording that is passed over.
 
@@ -104,7 +104,7 @@ def adapt(
     start_s = time.monotonic()
     path = Path(output).absolute()
     bundles.check_replaceable(path)
-    start = load_bundle(path if (path / bundles.DESCRIPTION_FILE).is_file() else bundle)
+    start = load_bundle(path if (path / bundles.DESCRIPTION_FILE).is_file() else bundle, progress)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", dir=path.parent, ignore_cleanup_errors=True) as folder:
         work = Path(folder)

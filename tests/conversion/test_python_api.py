@@ -60,9 +60,10 @@ def test_what_objects_say_of_themselves(tiny_bundle, converter):
 def test_files_are_those_of_the_command_line(tiny_bundle, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     soundfile.write("in.wav", tone(0.8, 44100), 44100)
-    words = ["--emotion", "sad", "--strength", "0:0,0.5:1", "--output-rate", "22050", "--bundle", str(tiny_bundle)]
+    words = ["--emotion", "sad", "--strength", "0:0,0.5:1", "--pitch-shift", "2"]
+    words += ["--output-rate", "22050", "--bundle", str(tiny_bundle)]
     assert main(["convert", "in.wav", *words, "-o", "cli.wav"]) == 0
-    asked = {"emotion": "sad", "strength": [(0, 0), (0.5, 1)]}
+    asked = {"emotion": "sad", "strength": [(0, 0), (0.5, 1)], "pitch_shift": 2}
     converter = evc_jax.Converter.load(tiny_bundle)
     assert converter.convert_file("in.wav", "api.wav", output_rate_hz=22050, **asked) == Path("api.wav")
     samples, rate_hz = soundfile.read("in.wav", dtype="float32")
