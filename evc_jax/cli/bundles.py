@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+from pathlib import Path
 
-from evc_jax.cli.argument_types import OneLineParser
+from evc_jax.cli.argument_types import OneLineParser, say
 from evc_jax.errors import ConfigError
 from evc_jax.extras import require_extra
 from evc_jax.pretrained.bundle import NETWORKS, RENDERINGS, STORAGE_DTYPES, load_bundle
@@ -87,6 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax warns of unused metadata
     workdirs = {name: getattr(arguments, name) for name in NETWORKS if getattr(arguments, name)}
     datasets = tuple(name for name in (arguments.datasets or "").split(",") if name)
+    replaced = Path(arguments.output).exists()
     description = export.export_bundle(
         workdirs,
         arguments.output,
@@ -99,11 +101,13 @@ def run(arguments: argparse.Namespace) -> int:
         base=arguments.base,
     )
     defaults = f"{description['default_rendering']}, {description['default_vocoder']}"
-    print(f"{arguments.output}: {', '.join(description['networks'])}; default rendering and vocoder {defaults}")
+    there = ", in place of what was there" if replaced else ""
+    networks = ", ".join(description["networks"])
+    say(arguments, f"{arguments.output}{there}: {networks}; default rendering and vocoder {defaults}")
     for key, value in description["evaluation"].items():
-        print(f"  {key}: {value}")
+        say(arguments, f"  {key}: {value}")
     if load_bundle(arguments.output).speakers is None:
-        print(f"  no map of the training speakers: their datasets are not in {arguments.data}")
+        say(arguments, f"  no map of the training speakers: their datasets are not in {arguments.data}")
     return 0
 
 
@@ -130,5 +134,6 @@ def _run_action(arguments: argparse.Namespace) -> int:
         logging.getLogger("absl").setLevel(logging.ERROR)
         run = exchange.import_safetensors if arguments.action == "import" else exchange.export_safetensors
         written = [run(first, output)]
-    print(*written, sep="\n")
+    for path in written:
+        say(arguments, path)
     return 0
