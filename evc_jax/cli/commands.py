@@ -14,7 +14,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 
-from evc_jax.cli import adapt, bundles, convert, emotion, evaluate, studio, sweep
+from evc_jax.cli import adapt, bundles, convert, emotion, evaluate, serve, studio, sweep
 from evc_jax.cli.argument_types import FAILED, print_error
 from evc_jax.cli.parser import build_parser
 from evc_jax.conversion import voice_store
@@ -149,21 +149,6 @@ def _prepare(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _serve(arguments: argparse.Namespace) -> int:
-    from evc_jax.serving.settings import ServerSettings, require_extra
-
-    require_extra()
-    settings = ServerSettings(
-        **{entry.name: getattr(arguments, entry.name) for entry in dataclasses.fields(ServerSettings)}
-    )
-    bundle = _converter(load_bundle(arguments.bundle)).bundle
-
-    from evc_jax.serving.server import serve
-
-    serve(bundle, arguments.host, arguments.port, settings, lambda line: print(f"evc serve: {line}", file=sys.stderr))
-    return 0
-
-
 def _converter(bundle: Bundle):
     # XLA logs what is of no use to a person who converts a recording.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -185,7 +170,7 @@ _COMMANDS = {
     "bundle": bundles.run,
     "evaluate": lambda arguments: evaluate.run(arguments, convert.given_options(arguments), _converter),
     "adapt": adapt.run,
-    "serve": _serve,
+    "serve": lambda arguments: serve.run(arguments, _converter),
     "studio": studio.run,
 }
 

@@ -59,12 +59,13 @@ def read_samples(spool: io.IOBase, first: int, end: int) -> Float[np.ndarray, " 
     return np.frombuffer(spool.read(4 * (end - first)), np.float32)
 
 
-def analyse(spool: io.IOBase, config: AudioConfig) -> RecordingStats:
+def analyse(spool: io.IOBase, config: AudioConfig, segment_s: tuple[float, float] | None = None) -> RecordingStats:
     """What all segments of a recording share.
 
     Args:
       spool: its samples at the config's rate, float32 mono.
       config: what the features are.
+      segment_s: shortest and longest segment; None for those of `audio.pauses.SEGMENT_S`.
 
     Raises:
       AudioError: the recording is silent.
@@ -78,7 +79,7 @@ def analyse(spool: io.IOBase, config: AudioConfig) -> RecordingStats:
         parts.append((frame_powers(frames) / config.window_samples).astype(np.float32))
     powers = np.concatenate([*(part[:-1] for part in parts), parts[-1][-1:]])
     active = powers > loudness.active_threshold(powers)
-    segments = cut_at_pauses(powers, active, samples, config)
+    segments = cut_at_pauses(powers, active, samples, config, segment_s)
     # Evenly spread pieces make the excerpt: of each stretch the one with most speech.
     speech = [int(active[first : first + piece_frames].sum()) for first in range(0, samples // hop + 1, piece_frames)]
     stretch = 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -13,7 +15,16 @@ from evc_jax.errors import AudioError
 from evc_jax.files import RECORDING_KINDS
 
 MIN_RATE_HZ, MAX_RATE_HZ = 1000, 192_000
-Container = Literal["wav", "flac"]
+Container = Literal["wav", "flac", "mp3", "ogg", "opus"]
+MEDIA_TYPES: dict[Container, str] = {
+    "wav": "audio/wav",
+    "flac": "audio/flac",
+    "mp3": "audio/mpeg",
+    "ogg": "audio/ogg",
+    "opus": "audio/ogg; codecs=opus",
+}
+# What libsndfile calls those that lose something.
+_LOSSY = {"mp3": ("MP3", "MPEG_LAYER_III"), "ogg": ("OGG", "VORBIS"), "opus": ("OGG", "OPUS")}
 # Memory is bounded to that of so many channels of the longest recording at the highest rate.
 MAX_CHANNELS_IN_MEMORY = 2
 
@@ -48,7 +59,26 @@ def decode(data: bytes, sample_rate_hz: int, max_seconds: float) -> Float[np.nda
 
 
 def encode(audio: Float[np.ndarray, " S"], rate_hz: int, container: Container, comment: str = "") -> bytes:
-    """The bytes that `io.save` writes into a file of this format; peaks above 1 are scaled down."""
-    buffer = io.BytesIO()
-    write_blocks(buffer, [audio], len(audio), float(np.abs(audio).max(initial=0.0)), rate_hz, container, comment)
+    """The bytes of a file of this format, for WAV and FLAC those of `io.save`; peaks above 1 are scaled down."""
+    import soundfile
+
+    buffer, peak = io.BytesIO(), float(np.abs(audio).max(initial=0.0))
+    if container not in _LOSSY:
+        write_blocks(buffer, [audio], len(audio), peak, rate_hz, container, comment)
+        return buffer.getvalue()
+    kind, subtype = _LOSSY[container]
+    with soundfile.SoundFile(buffer, "w", rate_hz, 1, subtype=subtype, format=kind) as sound:
+        if comment:
+            sound.comment = comment
+        for first in range(0, len(audio), rate_hz):  # of much at once Vorbis's encoder overflows its stack
+            sound.write(audio[first : first + rate_hz] / max(1.0, peak))
     return buffer.getvalue()
+
+
+@contextlib.contextmanager
+def naming_field(field: str) -> Iterator[None]:
+    """Puts the field's name before the message of an error of its recording."""
+    try:
+        yield
+    except AudioError as error:
+        raise type(error)(f"{field}: {error}") from error
