@@ -10,7 +10,17 @@ from evc_jax.cli.argument_types import FAILED, add_limits, number
 from evc_jax.cli.environment import fill_in, hide_defaults
 from evc_jax.errors import EvcError
 from evc_jax.pretrained.bundle import Bundle, load_bundle
-from evc_jax.serving.settings import EPILOG, LOG_FORMATS, LOG_LEVELS, TEXT_LOGS, ServerSettings, limits, require_extra
+from evc_jax.serving.settings import (
+    EPILOG,
+    LOG_FORMATS,
+    LOG_LEVELS,
+    TEXT_LOGS,
+    ServerSettings,
+    check_origin,
+    check_root_path,
+    limits,
+    require_extra,
+)
 
 __all__ = ["EPILOG", "add_arguments", "run"]
 
@@ -31,11 +41,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     levels = "info shows every request; debug also what libraries say; default: info"
     parser.add_argument("--log-level", choices=LOG_LEVELS, default="info", help=levels)
     origins = "whose pages may read answers, as https://example.org; several times for several, * for all"
-    parser.add_argument("--cors-origin", dest="cors_origins", metavar="ORIGIN", action="append", help=origins)
+    parser.add_argument(
+        "--cors-origin",
+        dest="cors_origins",
+        type=_checked(check_origin),
+        metavar="ORIGIN",
+        action="append",
+        help=origins,
+    )
     root = "under which a proxy shows the server, as /speech"
-    parser.add_argument("--root-path", metavar="PATH", default="", help=root)
+    parser.add_argument("--root-path", type=_checked(check_root_path), metavar="PATH", default="", help=root)
     parser.add_argument("--exact", action=argparse.BooleanOptionalAction, help=argparse.SUPPRESS)  # of version 0.1
     hide_defaults(parser)
+
+
+def _checked(check: Callable[[str], str]) -> Callable[[str], str]:
+    """What argparse converts a text with, for a function of `serving.settings`."""
+
+    def convert(text: str) -> str:
+        try:
+            return check(text)
+        except EvcError as error:
+            raise argparse.ArgumentTypeError(str(error).rstrip(".")) from error
+
+    return convert
 
 
 def run(arguments: argparse.Namespace, warmed: Callable) -> int:

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -69,8 +70,10 @@ class Service:
         """
         rate_hz = self.converter.sample_rate_hz
         noise = np.random.default_rng(0).normal(0, 0.1, rate_hz).astype(np.float32)
-        steps = [lambda name=name: self.bundle.network(name) for name in self.bundle.description["networks"]]
-        for step in (*steps, *self.engine.compilations(), lambda: self.converter.convert(noise, rate_hz)):
+        ordinary = [{}, {"emotion": self.converter.emotions[-1]}] if self.converter.emotions else [{}]
+        reads = [partial(self.bundle.network, name) for name in self.bundle.description["networks"]]
+        conversions = [partial(self.converter.convert, noise, rate_hz, **options) for options in ordinary]
+        for step in (*reads, *self.engine.compilations(), *conversions):
             if self.status == "stopping":
                 return
             step()

@@ -77,15 +77,27 @@ class ServerSettings:
     def __post_init__(self):
         check_limits(self)
         for origin in self.cors_origins:
-            if origin != ANY_ORIGIN and not re.fullmatch(r"https?://[^/\s,*]+", origin):
-                raise ConfigError(f"The origin is {origin[:80]!r}; give one as https://example.org, or * for all.")
-        if self.root_path and not re.fullmatch(r"(/[\w.~-]+)+", self.root_path, re.ASCII):
-            raise ConfigError(f"The root path is {self.root_path[:80]!r}; give one as /speech, with no / at its end.")
+            check_origin(origin)
+        check_root_path(self.root_path)
 
     @property
     def max_upload_bytes(self) -> int:
         """`max_upload_mb` in bytes."""
         return round(self.max_upload_mb * 2**20)
+
+
+def check_origin(origin: str) -> str:
+    """The origin; raises ConfigError where it is none."""
+    if origin != ANY_ORIGIN and not re.fullmatch(r"https?://[^/\s,*]+", origin):
+        raise ConfigError(f"The origin is {origin[:80]!r}; give one as https://example.org, or * for all.")
+    return origin
+
+
+def check_root_path(path: str) -> str:
+    """The path; raises ConfigError where it is none."""
+    if path and not re.fullmatch(r"(/[\w.~-]+)+", path, re.ASCII):
+        raise ConfigError(f"The root path is {path[:80]!r}; give one as /speech, with no / at its end.")
+    return path
 
 
 def limits() -> list[Any]:
