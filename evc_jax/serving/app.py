@@ -38,7 +38,6 @@ def make_app(service: Service) -> FastAPI:
         version=__version__,
         description=_DESCRIPTION,
         license_info={"name": CODE_LICENCE, "identifier": CODE_LICENCE},
-        root_path=settings.root_path,
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,

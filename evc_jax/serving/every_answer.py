@@ -33,8 +33,9 @@ class EveryAnswer:
         given = Headers(scope=scope).get(REQUEST_ID, "")
         answer = _Answer(scope, send, RequestRecord(given if _CLIENTS_ID.fullmatch(given) else uuid.uuid4().hex))
         token = CURRENT.set(answer.record)
-        # Routes know GET; a HEAD is answered with its headers.
-        inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+        # Routes know GET; a HEAD is answered with its headers. A proxy may have cut the root path off or not.
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        inner = {**scope, "method": method, "root_path": self._service.settings.root_path}
         try:
             await self._app(inner, receive, answer.send)
         except Exception:

@@ -70,10 +70,15 @@ class Service:
         """
         rate_hz = self.converter.sample_rate_hz
         noise = np.random.default_rng(0).normal(0, 0.1, rate_hz).astype(np.float32)
-        ordinary = [{}, {"emotion": self.converter.emotions[-1]}] if self.converter.emotions else [{}]
-        reads = [partial(self.bundle.network, name) for name in self.bundle.description["networks"]]
-        conversions = [partial(self.converter.convert, noise, rate_hz, **options) for options in ordinary]
-        for step in (*reads, *self.engine.compilations(), *conversions):
+        ordinary: list[dict[str, str]] = [{}]
+        if self.converter.emotions:
+            ordinary.append({"emotion": self.converter.emotions[-1]})
+        steps: list[Callable[[], object]] = [
+            *(partial(self.bundle.network, name) for name in self.bundle.description["networks"]),
+            *self.engine.compilations(),
+            *(partial(self.converter.convert, noise, rate_hz, **options) for options in ordinary),
+        ]
+        for step in steps:
             if self.status == "stopping":
                 return
             step()
