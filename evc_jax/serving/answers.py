@@ -42,7 +42,7 @@ class StreamedAnswer(StreamingResponse):
           EvcError, ExpiredError: see `Service.convert`; or the format is not streamed.
         """
         if container not in STREAMED:
-            raise ConfigError(f"The format {container} cannot be streamed; ask for {' or '.join(STREAMED)}.")
+            raise ConfigError(f"The format {container} cannot be streamed; ask for one of {', '.join(STREAMED)}.")
         loop = asyncio.get_running_loop()
         # Not bounded, so that no thread waits for a slow client: the sound is, by the longest recording.
         ready: asyncio.Queue[bytes | None] = asyncio.Queue()

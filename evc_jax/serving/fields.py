@@ -125,7 +125,7 @@ def _recording(name: str, text: str = RECORDING_KINDS, many: bool = False, requi
 
 _OPTIONS = [_option_field(option, name) for option in OPTIONS for name in (option.name, *option.aliases)]
 _FORMAT = Field(Option("format", str, None, "default: what Accept names, else wav", choices=get_args(Container)))
-_STREAM = Option("stream", bool, False, "answer while converting, as wav or opus: see docs/serving.md")
+_STREAM = Option("stream", bool, False, "answer while converting: WAV of unknown length, ogg or opus")
 _VOICE = Option("voice", str, None, "whose voice to take, if not that of voice_file: one of those that /info lists")
 _ASPECTS = Option("aspects", str, "RFU", "letters of R (rhythm), F (pitch), U (timbre)")
 CONVERT = Fields(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -24,7 +24,7 @@ MEDIA_TYPES: dict[Container, str] = {
     "opus": "audio/ogg; codecs=opus",
 }
 # What libsndfile calls those that lose something.
-_LOSSY = {"mp3": ("MP3", "MPEG_LAYER_III"), "ogg": ("OGG", "VORBIS"), "opus": ("OGG", "OPUS")}
+LOSSY = {"mp3": ("MP3", "MPEG_LAYER_III"), "ogg": ("OGG", "VORBIS"), "opus": ("OGG", "OPUS")}
 # Memory is bounded to that of so many channels of the longest recording at the highest rate.
 MAX_CHANNELS_IN_MEMORY = 2
 
@@ -63,16 +63,21 @@ def encode(audio: Float[np.ndarray, " S"], rate_hz: int, container: Container, c
     import soundfile
 
     buffer, peak = io.BytesIO(), float(np.abs(audio).max(initial=0.0))
-    if container not in _LOSSY:
+    if container not in LOSSY:
         write_blocks(buffer, [audio], len(audio), peak, rate_hz, container, comment)
         return buffer.getvalue()
-    kind, subtype = _LOSSY[container]
+    kind, subtype = LOSSY[container]
     with soundfile.SoundFile(buffer, "w", rate_hz, 1, subtype=subtype, format=kind) as sound:
         if comment:
             sound.comment = comment
-        for first in range(0, len(audio), rate_hz):  # of much at once Vorbis's encoder overflows its stack
-            sound.write(audio[first : first + rate_hz] / max(1.0, peak))
+        write_in_seconds(sound, audio / np.float32(max(1.0, peak)), rate_hz)
     return buffer.getvalue()
+
+
+def write_in_seconds(file: Any, audio: Float[np.ndarray, " s"], rate_hz: int) -> None:
+    """Writes sound into a `soundfile.SoundFile`; of much at once Vorbis's encoder overflows its stack."""
+    for first in range(0, len(audio), rate_hz):
+        file.write(audio[first : first + rate_hz])
 
 
 @contextlib.contextmanager

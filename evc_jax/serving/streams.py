@@ -1,16 +1,16 @@
-"""Sound to bytes while it is made: WAV whose length nobody knows yet, and Opus in Ogg."""
+"""Sound to bytes while it is made: WAV whose length nobody knows yet, and Opus or Vorbis in Ogg."""
 
 from __future__ import annotations
 
+import io
 import struct
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from evc_jax.serving.recordings import Container
+from evc_jax.serving.recordings import LOSSY, Container, write_in_seconds
 
-STREAMED: tuple[Container, ...] = ("wav", "opus")
+STREAMED: tuple[Container, ...] = ("wav", "ogg", "opus")
 _UNKNOWN_BYTES = 2**32 - 1
 _FADE_S = 0.03  # of a change of the level
 _STEPS_16_BIT = 32768
@@ -59,67 +59,38 @@ class WavStream:
         return header
 
 
-class OpusStream:
-    """Opus in Ogg by FFmpeg, of which libsndfile writes whole files only; pages of half a second."""
+class OggStream:
+    """Opus or Vorbis in Ogg, whose pages libsndfile writes one after the other and never changes again."""
 
-    def __init__(self, rate_hz: int, comment: str = ""):
-        import av
+    def __init__(self, rate_hz: int, container: Container, comment: str = ""):
+        import soundfile
 
         self._rate_hz = rate_hz
         self._limit = Limiter(rate_hz)
-        self._written = _Collector()
-        options = {"page_duration": "500000"}
-        self._container = av.open(self._written, "w", format="ogg", container_options=options)
-        self._stream: Any = self._container.add_stream("libopus", rate=48000, layout="mono")
-        self._stream.bit_rate = 48000
+        self._written, self._sent = io.BytesIO(), 0
+        kind, subtype = LOSSY[container]
+        self._file = soundfile.SoundFile(self._written, "w", rate_hz, 1, subtype=subtype, format=kind)
         if comment:
-            self._stream.metadata["comment"] = comment
-        self._resampler = av.AudioResampler(format="flt", layout="mono", rate=48000)
-        self._samples = 0
+            self._file.comment = comment
 
     def add(self, audio: Float[np.ndarray, " s"]) -> bytes:
         """See `open_stream`."""
-        import av
-
-        if len(audio):
-            frame = av.AudioFrame.from_ndarray(self._limit(audio)[None].astype(np.float32), "flt", "mono")
-            frame.sample_rate, frame.pts = self._rate_hz, self._samples
-            self._samples += len(audio)
-            self._encode(frame)
-        return self._written.take()
+        write_in_seconds(self._file, self._limit(audio), self._rate_hz)
+        return self._new()
 
     def end(self) -> bytes:
         """See `open_stream`."""
-        self._encode(None)
-        self._container.mux(self._stream.encode(None))
-        self._container.close()
-        return self._written.take()
+        self._file.close()
+        return self._new()
 
-    def _encode(self, frame: Any) -> None:
-        for resampled in self._resampler.resample(frame):
-            self._container.mux(self._stream.encode(resampled))
+    def _new(self) -> bytes:
+        first, self._sent = self._sent, self._written.tell()
+        return bytes(self._written.getbuffer()[first:])
 
 
-def open_stream(rate_hz: int, container: Container, comment: str = "") -> WavStream | OpusStream:
+def open_stream(rate_hz: int, container: Container, comment: str = "") -> WavStream | OggStream:
     """A stream of mono sound at `rate_hz`; `container` is one of `STREAMED`, the comment goes into its metadata.
 
     `add` takes blocks and returns the bytes that are ready, perhaps none; `end` returns the rest.
     """
-    return WavStream(rate_hz, comment) if container == "wav" else OpusStream(rate_hz, comment)
-
-
-class _Collector:
-    """What FFmpeg writes into: no file, so that it never goes back to what was sent."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-
-    def write(self, data: bytes) -> int:
-        """As a file's."""
-        self._parts.append(bytes(data))
-        return len(data)
-
-    def take(self) -> bytes:
-        """What was written since the last time."""
-        parts, self._parts = self._parts, []
-        return b"".join(parts)
+    return WavStream(rate_hz, comment) if container == "wav" else OggStream(rate_hz, container, comment)
