@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from support.uploads import conversion, difference_db, recording
@@ -21,6 +22,7 @@ pytest.importorskip("uvicorn")
 from evc_jax.cli.commands import main  # noqa: E402
 
 CLIENTS = 24
+CLIENT = Path(__file__).resolve().parents[2] / "docs" / "examples" / "client.py"
 
 
 class Server:
@@ -140,6 +142,12 @@ def test_a_server_listens_while_it_warms_up(tiny_bundle, tmp_path):
     assert statuses and statuses[0] == [503, 503]
     answer = httpx.get(f"{url}/no\u2028such%0Apath", headers={"X-Request-ID": "mine-1"})
     assert (answer.status_code, answer.headers["x-request-id"]) == (404, "mine-1")
+    (tmp_path / "in.wav").write_bytes(recording())
+    client = [sys.executable, CLIENT, "in.wav", "out.wav", "--url", server.url, "--strength", "0.5"]
+    subprocess.run([*client, "--emotion", "happy"], cwd=tmp_path, check=True)
+    assert (tmp_path / "out.wav").read_bytes()[:4] == b"RIFF"
+    refused = subprocess.run([*client, "--emotion", "hungry"], cwd=tmp_path, capture_output=True, text=True)
+    assert refused.returncode == 1 and "There is no emotion 'hungry'" in refused.stderr
     assert server.stop() == 0
     lines = [json.loads(line) for line in server.lines]
     assert "(Apache-2.0)" in lines[0]["message"] and "no licence" in lines[0]["message"]
