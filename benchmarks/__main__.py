@@ -28,9 +28,10 @@ BENCHMARKS = (
     "reading",
     "cold_start",
     "growth",
+    "serving",
 )
-# It compares nothing, so that it has no --reference.
-WITHOUT_ORIGINAL = ("growth",)
+# They compare nothing, so that they have no --reference.
+WITHOUT_ORIGINAL = ("growth", "serving")
 
 
 def command(name: str, arguments: argparse.Namespace) -> list[str]:

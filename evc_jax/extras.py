@@ -10,7 +10,7 @@ from evc_jax.errors import ConfigError
 # makes something better or is asked for by these.
 MODULES = {
     "train": ("grain", "importlib_resources", "ml_collections", "tensorboardX", "tensorflow_datasets"),
-    "serve": ("fastapi", "uvicorn", "python_multipart", "prometheus_client"),
+    "serve": ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "fastapi_swagger"),
     "hub": ("huggingface_hub",),
     "studio": ("gradio", "fastapi", "uvicorn"),
 }

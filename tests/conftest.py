@@ -1,6 +1,7 @@
 """Fixtures shared by all tests: where the golden vectors and the real recordings are, if they are there at all."""
 
 import os
+import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,6 +55,26 @@ def quick_programs():
 
     with quick_compilation():
         yield
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Headless Chromium, whose microphone hears the recording that the package ships."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("there is no Chromium; apt-get install chromium")
+    arguments = [
+        "--no-sandbox",
+        "--autoplay-policy=no-user-gesture-required",
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-audio-capture={ROOT}/evc_jax/assets/demo.wav",
+    ]
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=program, args=arguments)
+        yield browser
+        browser.close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

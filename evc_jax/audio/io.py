@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int16
@@ -27,10 +27,14 @@ from evc_jax.audio.samples import (
 from evc_jax.errors import AudioError
 from evc_jax.files import atomic_file
 
+if TYPE_CHECKING:
+    import soundfile
+
 RESAMPLING_QUALITY = "HQ"
 # Beyond 4 GB a WAV file needs 64-bit sizes.
 MAX_WAV_BYTES = 2**32 - 2**16
 _DECODED_S = 8.0  # at once, of samples in memory
+_MOST_SAMPLES_AT_ONCE = 16_000  # of more, the encoder of Vorbis overflows its stack
 _STEPS_16_BIT = 32768  # from 0 to full scale, as libsndfile reads 16-bit samples
 # Full scale of the 16-bit audio that datasets hold.
 PCM_SCALE = 32767.0
@@ -236,20 +240,34 @@ def write_blocks(
     comment: str = "",
 ) -> None:
     """Writes sound to a place on disk or in memory; the arguments are those of `save_blocks`."""
-    import soundfile
-
     container = written.container
     if container == "WAV" and 2 * samples > MAX_WAV_BYTES:
         container = "RF64"
     place = os.fsencode(file) if isinstance(file, Path) else file  # soundfile refuses names that are no text
-    coding = {"subtype": written.subtype, "format": container, "compression_level": written.compression}
-    with soundfile.SoundFile(place, "w", rate_hz, 1, **coding) as sound:
-        if comment:
-            sound.comment = comment
+    with open_sound(place, rate_hz, container, written, comment) as sound:
         for block in blocks:
-            # libsndfile would write loud samples one step lower than it reads them.
-            pcm = np.rint((block / peak if peak > 1 else block) * np.float32(_STEPS_16_BIT))
-            sound.write(np.clip(pcm, -_STEPS_16_BIT, _STEPS_16_BIT - 1).astype(np.int16))
+            write_block(sound, block / peak if peak > 1 else block)
+
+
+def open_sound(
+    place: bytes | io.BytesIO, rate_hz: int, container: str, written: OutputFormat, comment: str
+) -> soundfile.SoundFile:
+    """A mono file to write into with `write_block`."""
+    import soundfile
+
+    coding = {"subtype": written.subtype, "format": container, "compression_level": written.compression}
+    sound = soundfile.SoundFile(place, "w", rate_hz, 1, **coding)
+    if comment:
+        sound.comment = comment
+    return sound
+
+
+def write_block(sound: soundfile.SoundFile, block: Float[np.ndarray, " s"]) -> None:
+    """Writes samples within full scale; what lies beyond is cut."""
+    # libsndfile would write loud samples one step lower than it reads them.
+    pcm = np.clip(np.rint(block * np.float32(_STEPS_16_BIT)), -_STEPS_16_BIT, _STEPS_16_BIT - 1).astype(np.int16)
+    for first in range(0, len(pcm), _MOST_SAMPLES_AT_ONCE):
+        sound.write(pcm[first : first + _MOST_SAMPLES_AT_ONCE])
 
 
 def to_pcm(audio: Float[np.ndarray, " S"]) -> Int16[np.ndarray, " S"]:

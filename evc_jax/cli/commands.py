@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from evc_jax.cli import adapt, bundles, completion, convert, emotion, evaluate, studio, sweep, train
+from evc_jax.cli import adapt, bundles, completion, convert, emotion, evaluate, serve, studio, sweep, train
 from evc_jax.cli.argument_types import FAILED, print_error, say, watched
 from evc_jax.cli.parser import build_parser
 from evc_jax.conversion import voice_store
@@ -162,21 +162,6 @@ def _prepare(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _serve(arguments: argparse.Namespace) -> int:
-    require_extra("serve", "A server")
-    from evc_jax.serving.settings import ServerSettings
-
-    settings = ServerSettings(
-        **{entry.name: getattr(arguments, entry.name) for entry in dataclasses.fields(ServerSettings)}
-    )
-    bundle = _converter(load_bundle(arguments.bundle)).bundle
-
-    from evc_jax.serving.server import serve
-
-    serve(bundle, arguments.host, arguments.port, settings, lambda line: print(f"evc serve: {line}", file=sys.stderr))
-    return 0
-
-
 def _converter(bundle: Bundle):
     # XLA logs what is of no use to a person who converts a recording.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -199,7 +184,7 @@ _COMMANDS = {
     "bundle": bundles.run,
     "evaluate": lambda arguments: evaluate.run(arguments, convert.given_options(arguments), _converter),
     "adapt": adapt.run,
-    "serve": _serve,
+    "serve": lambda arguments: serve.run(arguments, _converter),
     "studio": studio.run,
     "completion": lambda arguments: completion.run(arguments, build_parser()),
 }

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from typing import Any
 
 from evc_jax import __version__
 from evc_jax.audio.formats import SUFFIX_WORDS
-from evc_jax.cli import adapt, bundles, completion, convert, emotion, evaluate, studio, sweep, train
-from evc_jax.cli.argument_types import BUNDLE_HELP, OneLineParser, add_limits, add_quiet, number
+from evc_jax.cli import adapt, bundles, completion, convert, emotion, evaluate, serve, studio, sweep, train
+from evc_jax.cli.argument_types import BUNDLE_HELP, OneLineParser, add_quiet, number
 from evc_jax.conversion.options import MAX_SEED, OPTIONS, Option
 from evc_jax.conversion.requested_voice import SEXES
 from evc_jax.data.corpora import CORPORA
@@ -17,7 +16,6 @@ from evc_jax.data.encoding import AUDIO_STORAGES, MEL_STORAGES
 from evc_jax.data.prepare.local_runner import BEAM_RUNNERS, LOCAL
 from evc_jax.errors import EvcError
 from evc_jax.pretrained.bundle import embedded_path, load_bundle
-from evc_jax.serving import settings
 
 _EPILOG = """\
 from a recording to another one:
@@ -98,7 +96,7 @@ def build_parser() -> OneLineParser:
     bundles.add_arguments(_add(commands, "bundle", "gather trained networks into a bundle", bundles.EPILOG))
     _add_evaluate(commands)
     adapt.add_arguments(_add(commands, "adapt", "make a bundle better for one person's voice", adapt.EPILOG))
-    _add_serve(commands)
+    serve.add_arguments(_add(commands, "serve", "answer conversions over HTTP", serve.EPILOG))
     studio.add_arguments(_add(commands, "studio", "convert recordings in a web page", studio.EPILOG))
     completion.add_arguments(_add(commands, "completion", "print a shell's completion script", completion.EPILOG))
     return parser
@@ -280,15 +278,6 @@ def _add_evaluate(commands) -> None:
     for option in OPTIONS:
         if option.synthesis or option.name == "rendering":
             _add_option(parser, option)
-
-
-def _add_serve(commands) -> None:
-    parser = _add(commands, "serve", "answer conversions over HTTP", settings.EPILOG)
-    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for all of this machine's; default: 127.0.0.1")
-    parser.add_argument("--port", type=number(int, 0, 65535), default=8000, help="0 is any free one; default: 8000")
-    add_limits(parser, dataclasses.fields(settings.ServerSettings))
-    parser.add_argument("--exact", action=argparse.BooleanOptionalAction, help=argparse.SUPPRESS)  # of version 0.1
-    _add_shared(parser, "--bundle")
 
 
 def _number_or_curve(text: str) -> float | str:

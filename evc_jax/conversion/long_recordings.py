@@ -159,23 +159,31 @@ def convert_segments(
     options: ConversionOptions | None = None,
     progress: bool = False,
     folder: Path | None = None,
+    segment_s: tuple[float, float] | None = None,
 ) -> Iterator[Conversion]:
     """The conversion of a recording segment by segment; arguments and errors are those of `convert_file`.
 
-    Samples of a long file are kept in a temporary file in `folder`; None is the system's temporary folder.
+    Samples of a long file are kept in a temporary file in `folder`; None is the system's temporary folder. With
+    `segment_s`, the shortest and longest segment, a recording that is longer than a segment is cut, whatever its
+    duration.
     """
     options = options or ConversionOptions()
     options.check(converter.bundle)
     reader = source if isinstance(source, AudioReader) else AudioReader(source)
-    return _convert_segments(converter, reader, options, progress, folder)
+    return _convert_segments(converter, reader, options, progress, folder, segment_s)
 
 
 def _convert_segments(
-    converter: Converter, reader: AudioReader, options: ConversionOptions, progress: bool, folder: Path | None
+    converter: Converter,
+    reader: AudioReader,
+    options: ConversionOptions,
+    progress: bool,
+    folder: Path | None,
+    segment_s: tuple[float, float] | None,
 ) -> Iterator[Conversion]:
     config, rate_hz = converter.bundle.audio, converter.bundle.audio.sample_rate_hz
     with naming_errors(reader.source):
-        whole = reader.read(WHOLE_S)
+        whole = reader.read(segment_s[1] if segment_s else WHOLE_S)
         features = None if whole is None else converter.extract(*whole)
     options = converter.resolve(options)
     if features is not None:
@@ -183,7 +191,7 @@ def _convert_segments(
         return
     with naming_errors(reader.source):
         spool = keep_samples(reader, rate_hz, folder)
-        stats = analyse(spool, config)
+        stats = analyse(spool, config, segment_s)
     context, tail = round(CONTEXT_S * rate_hz / config.hop_samples) * config.hop_samples, np.zeros(0, np.float32)
     shared, written = stats.excerpt, 0
     duration_s = stats.segments[-1].end / rate_hz

@@ -22,6 +22,7 @@ from evc_jax.features.extract import Features
 
 EXCERPT_PIECE_S = 5.0
 EXCERPT_PIECES = 24  # an excerpt of a long recording has at least half as many
+STREAMED_PIECES = 8  # likewise, where somebody waits for the first segment
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,12 +60,13 @@ def read_samples(spool: io.IOBase, first: int, end: int) -> Float[np.ndarray, " 
     return np.frombuffer(spool.read(4 * (end - first)), np.float32)
 
 
-def analyse(spool: io.IOBase, config: AudioConfig) -> RecordingStats:
+def analyse(spool: io.IOBase, config: AudioConfig, segment_s: tuple[float, float] | None = None) -> RecordingStats:
     """What all segments of a recording share.
 
     Args:
       spool: its samples at the config's rate, float32 mono.
       config: what the features are.
+      segment_s: shortest and longest segment, if not `audio.pauses.SEGMENT_S`; the excerpt is then short, too.
 
     Raises:
       AudioError: the recording is silent.
@@ -78,14 +80,14 @@ def analyse(spool: io.IOBase, config: AudioConfig) -> RecordingStats:
         parts.append((frame_powers(frames) / config.window_samples).astype(np.float32))
     powers = np.concatenate([*(part[:-1] for part in parts), parts[-1][-1:]])
     active = powers > loudness.active_threshold(powers)
-    segments = cut_at_pauses(powers, active, samples, config)
+    segments = cut_at_pauses(powers, active, samples, config, segment_s)
     # Evenly spread pieces make the excerpt: of each stretch the one with most speech.
     speech = [int(active[first : first + piece_frames].sum()) for first in range(0, samples // hop + 1, piece_frames)]
-    stretch = 1
-    while len(parts) // stretch >= EXCERPT_PIECES:
+    stretch, pieces = 1, STREAMED_PIECES if segment_s else EXCERPT_PIECES
+    while len(parts) // stretch >= pieces:
         stretch *= 2
     stretches = (range(first, min(first + stretch, len(parts))) for first in range(0, len(parts), stretch))
-    chosen = [max(pieces, key=speech.__getitem__) for pieces in stretches]
+    chosen = [max(among, key=speech.__getitem__) for among in stretches]
     starts = [piece * piece_frames * hop for piece in chosen if speech[piece]]
     excerpt = np.concatenate([read_samples(spool, start, start + piece_frames * hop) for start in starts])
     features = extraction.extract(excerpt, config.sample_rate_hz, config)

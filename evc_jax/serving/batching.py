@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -70,11 +71,11 @@ class BatchingEngine(ConversionEngine):
             results.append(part.result.result())
         return np.concatenate(results)
 
-    def compile(self) -> None:
-        """Compiles the conversion for every batch size, with and without an emotion."""
+    def compilations(self) -> Iterator[Callable[[], object]]:
+        """Calls that compile the conversion, one for every batch size, with and without an emotion."""
         for size in BATCH_SIZES:
             for strength in (0, 1) if self._bundle.has("codegan") else (0,):
-                super().convert(self._blank_inputs(size, strength))
+                yield functools.partial(super().convert, self._blank_inputs(size, strength))
 
     def close(self) -> None:
         """Finishes what waits, then ends the thread; `convert` must not be called any more."""

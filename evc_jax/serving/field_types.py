@@ -6,11 +6,12 @@ Nothing that a client sends is taken for the name of a file: recordings and emot
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from evc_jax.conversion.emotion_track import MAX_STRENGTH
 from evc_jax.conversion.options import Option
+from evc_jax.conversion.requested_voice import EMBEDDING_VOICE
 from evc_jax.errors import ConfigError
 
 MAX_TEXT_CHARS = 10_000
@@ -27,13 +28,14 @@ class Field:
         self.option, self.many, self.required = option, many, required
         self.name = name or option.name
 
-    def schema(self) -> dict[str, Any]:
-        """Of a value in a JSON body."""
-        return {"type": "string"} | ({"enum": list(self.option.choices)} if self.option.choices else {})
+    def schema(self, known: Sequence[str] = ()) -> dict[str, Any]:
+        """Of a value in a JSON body; `known` are the values that a server has of those that depend on its bundle."""
+        choices = known or self.option.choices
+        return {"type": "string"} | ({"enum": list(choices)} if choices else {})
 
-    def form_schema(self) -> dict[str, Any]:
+    def form_schema(self, known: Sequence[str] = ()) -> dict[str, Any]:
         """Of a value in a form."""
-        return self.schema()
+        return self.schema(known)
 
     def from_file(self, data: bytes) -> Any:
         """The value of an uploaded file; these three raise ValueError or TypeError for what does not fit."""
@@ -59,7 +61,7 @@ class Field:
             return convert(value)
         except ConfigError:
             raise
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, KeyError) as error:
             raise ConfigError(f"The field {self.name} is {shown(value)}; give {self.wanted}.") from error
 
 
@@ -71,7 +73,7 @@ class NumberField(Field):
         """What to give."""
         return self.option.range_text
 
-    def schema(self) -> dict[str, Any]:
+    def schema(self, known: Sequence[str] = ()) -> dict[str, Any]:
         """See `Field`."""
         kind = "integer" if self.option.kind is int else "number"
         return {"type": kind, "minimum": self.option.low, "maximum": self.option.high}
@@ -99,12 +101,12 @@ class CurveField(NumberField):
         """What to give."""
         return f"{self.option.range_text}, or a curve of them over time, as in 0:0,1.5:1"
 
-    def schema(self) -> dict[str, Any]:
+    def schema(self, known: Sequence[str] = ()) -> dict[str, Any]:
         """See `Field`."""
         pair = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
         return {"anyOf": [*self.form_schema()["anyOf"], {"type": "array", "items": pair, "minItems": 1}]}
 
-    def form_schema(self) -> dict[str, Any]:
+    def form_schema(self, known: Sequence[str] = ()) -> dict[str, Any]:
         """See `Field`."""
         return {"anyOf": [super().schema(), {"type": "string", "pattern": ":"}]}
 
@@ -128,14 +130,16 @@ class MixtureField(Field):
 
     wanted = 'a name, happy=0.6,surprised=0.4, or an object as in {"happy": 0.6, "surprised": 0.4}'
 
-    def schema(self) -> dict[str, Any]:
+    def schema(self, known: Sequence[str] = ()) -> dict[str, Any]:
         """See `Field`."""
-        weights = {"type": "object", "additionalProperties": {"type": "number", "minimum": 0}, "minProperties": 1}
-        return {"anyOf": [{"type": "string"}, weights]}
+        weight = {"type": "number", "minimum": 0}
+        names = {"properties": dict.fromkeys(known, weight), "additionalProperties": False} if known else {}
+        weights = {"type": "object", "additionalProperties": weight, "minProperties": 1} | names
+        return {"anyOf": [*self.form_schema(known)["anyOf"], weights]}
 
-    def form_schema(self) -> dict[str, Any]:
+    def form_schema(self, known: Sequence[str] = ()) -> dict[str, Any]:
         """See `Field`."""
-        return {"type": "string"}
+        return {"anyOf": [super().schema(known), {"type": "string", "pattern": "="}]}
 
     def from_json(self, value: Any) -> Any:
         """See `Field`."""
@@ -144,16 +148,44 @@ class MixtureField(Field):
         return super().from_json(value)
 
 
+class VoiceField(Field):
+    """The name of a voice, or an embedding as saved settings hold one."""
+
+    def schema(self, known: Sequence[str] = ()) -> dict[str, Any]:
+        """See `Field`."""
+        return {"anyOf": [super().schema(known), {"type": "string", "pattern": f"^{EMBEDDING_VOICE}"}]}
+
+
+class SwitchField(Field):
+    """Yes or no."""
+
+    wanted = "true or false"
+
+    def schema(self, known: Sequence[str] = ()) -> dict[str, Any]:
+        """See `Field`."""
+        return {"type": "boolean"}
+
+    def from_text(self, text: str) -> Any:
+        """See `Field`."""
+        return {"true": True, "false": False}[text]
+
+    def from_json(self, value: Any) -> Any:
+        """See `Field`."""
+        if not isinstance(value, bool):
+            raise TypeError
+        return value
+
+
 class RecordingField(Field):
     """The bytes of a recording."""
 
     wanted = "a recording: an uploaded file in a form (curl -F NAME=@FILE), base64 text in JSON"
 
-    def schema(self) -> dict[str, Any]:
+    def schema(self, known: Sequence[str] = ()) -> dict[str, Any]:
         """See `Field`."""
         return {"type": "string", "contentEncoding": "base64"}
 
-    def form_schema(self) -> dict[str, Any]:
+    def form_schema(self, known: Sequence[str] = ()) -> dict[str, Any]:
         """See `Field`."""
         return {"type": "string", "contentMediaType": "application/octet-stream"}
 
@@ -177,10 +209,10 @@ class TrackField(RecordingField):
 
     wanted = "the content of an emotion track, or in JSON a list of its rows"
 
-    def schema(self) -> dict[str, Any]:
+    def schema(self, known: Sequence[str] = ()) -> dict[str, Any]:
         """See `Field`."""
         strength = {"type": "number", "minimum": 0, "maximum": MAX_STRENGTH}
-        mixture = MixtureField(self.option).schema()
+        mixture = MixtureField(self.option).schema(known)
         row = {"start_s": {"type": "number", "minimum": 0}, "end_s": {"type": "number"}, "emotion": mixture}
         rows = {
             "type": "object",

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 from evc_jax.conversion.options import OPTIONS, Option
 from evc_jax.errors import ConfigError
 from evc_jax.files import RECORDING_KINDS
-from evc_jax.serving.field_types import CurveField, Field, MixtureField, NumberField, RecordingField, TrackField, shown
+from evc_jax.serving.field_types import (
+    CurveField,
+    Field,
+    MixtureField,
+    NumberField,
+    RecordingField,
+    SwitchField,
+    TrackField,
+    VoiceField,
+    shown,
+)
 from evc_jax.serving.recordings import Container
 
 MULTIPART, JSON = "multipart/form-data", "application/json"
@@ -23,13 +33,14 @@ class Fields:
     def __init__(self, fields: Iterable[Field]):
         self._fields = {field.name: field for field in fields}
 
-    def request_body(self) -> dict[str, Any]:
-        """Their part of the OpenAPI document."""
+    def request_body(self, known: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+        """Their part of the OpenAPI document; `known` has the values that depend on the bundle, by field."""
         document = {}
         for media_type in (MULTIPART, JSON):
             properties: dict[str, Any] = {} if media_type == MULTIPART else dict.fromkeys(_ORIGIN, _IGNORED)
             for field in self._fields.values():
-                schema = field.schema() if media_type == JSON else field.form_schema()
+                values = known.get(field.option.name, ())
+                schema = field.schema(values) if media_type == JSON else field.form_schema(values)
                 properties[field.name] = _described(field, schema, lists=media_type == JSON)
             required = [field.name for field in self._fields.values() if field.required]
             document[media_type] = {
@@ -114,14 +125,16 @@ def _recording(name: str, text: str = RECORDING_KINDS, many: bool = False, requi
 
 _OPTIONS = [_option_field(option, name) for option in OPTIONS for name in (option.name, *option.aliases)]
 _FORMAT = Field(Option("format", str, None, "default: what Accept names, else wav", choices=get_args(Container)))
+_STREAM = Option("stream", bool, False, "answer while converting: WAV of unknown length, ogg or opus")
 _VOICE = Option("voice", str, None, "whose voice to take, if not that of voice_file: one of those that /info lists")
 _ASPECTS = Option("aspects", str, "RFU", "letters of R (rhythm), F (pitch), U (timbre)")
 CONVERT = Fields(
     [
         _recording("recording", required=True),
-        Field(_VOICE, many=True),
+        VoiceField(_VOICE, many=True),
         _recording("voice_file", "recordings of the speaker whose voice to take; several are averaged", many=True),
         _FORMAT,
+        SwitchField(_STREAM),
         *_OPTIONS,
     ]
 )

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable, Callable
-
-from fastapi import Request, Response
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from evc_jax.serving.admission import Admission
@@ -20,8 +16,8 @@ class Metrics:
     def __init__(self, admission: Admission):
         """`admission` gives the numbers of requests that wait and that compute."""
         self._registry = registry = CollectorRegistry()
-        self.requests = Counter("evc_requests", "Requests answered.", ["route", "status"], registry=registry)
-        self.latency_s = Histogram(
+        self._requests = Counter("evc_requests", "Requests answered.", ["route", "status"], registry=registry)
+        self._latency_s = Histogram(
             "evc_request_seconds", "From arrival to answer.", ["route"], buckets=_LATENCY_S, registry=registry
         )
         self.batch_windows = Histogram(
@@ -33,19 +29,11 @@ class Metrics:
         running = Gauge("evc_requests_running", "Requests that compute.", registry=registry)
         running.set_function(lambda: admission.running)
 
+    def count(self, route: str, status: int, seconds: float) -> None:
+        """A request was answered; unknown paths share one route, so that there are few."""
+        self._requests.labels(route, str(status)).inc()
+        self._latency_s.labels(route).observe(seconds)
+
     def text(self) -> bytes:
         """All of them."""
         return generate_latest(self._registry)
-
-
-async def count_answer(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    """HTTP middleware that counts answers and their time; unknown paths share one label, so that there are few."""
-    started, status, metrics = time.perf_counter(), 500, request.app.state.service.metrics
-    try:
-        response = await call_next(request)
-        status = response.status_code
-        return response
-    finally:
-        route = getattr(request.scope.get("route"), "path", "other")
-        metrics.requests.labels(route, str(status)).inc()
-        metrics.latency_s.labels(route).observe(time.perf_counter() - started)

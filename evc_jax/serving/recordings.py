@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -14,7 +16,14 @@ from evc_jax.errors import AudioError
 from evc_jax.files import RECORDING_KINDS
 
 MIN_RATE_HZ, MAX_RATE_HZ = 1000, 192_000
-Container = Literal["wav", "flac"]
+Container = Literal["wav", "flac", "mp3", "ogg", "opus"]
+MEDIA_TYPES: dict[Container, str] = {
+    "wav": "audio/wav",
+    "flac": "audio/flac",
+    "mp3": "audio/mpeg",
+    "ogg": "audio/ogg",
+    "opus": "audio/ogg; codecs=opus",
+}
 # Memory is bounded to that of so many channels of the longest recording at the highest rate.
 MAX_CHANNELS_IN_MEMORY = 2
 
@@ -50,7 +59,15 @@ def decode(data: bytes, sample_rate_hz: int, max_seconds: float) -> Float[np.nda
 
 def encode(audio: Float[np.ndarray, " S"], rate_hz: int, container: Container, comment: str = "") -> bytes:
     """The bytes that `io.save` writes into a file of this format; peaks above 1 are scaled down."""
-    buffer = io.BytesIO()
-    peak = float(np.abs(audio).max(initial=0.0))
+    buffer, peak = io.BytesIO(), float(np.abs(audio).max(initial=0.0))
     write_blocks(buffer, [audio], len(audio), peak, rate_hz, OUTPUT_FORMATS[f".{container}"], comment)
     return buffer.getvalue()
+
+
+@contextlib.contextmanager
+def naming_field(field: str) -> Iterator[None]:
+    """Puts the field's name before the message of an error of its recording."""
+    try:
+        yield
+    except AudioError as error:
+        raise type(error)(f"{field}: {error}") from error

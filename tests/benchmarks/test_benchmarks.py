@@ -19,7 +19,7 @@ from evc_jax.errors import ConfigError, EvcError
 
 # Folder of checkouts of the PyTorch originals, if there is one.
 REFERENCES = os.environ.get("EVC_REFERENCES")
-IN_PROCESS = [name for name in everything.BENCHMARKS if name not in ("cold_start", "growth")]
+IN_PROCESS = [name for name in everything.BENCHMARKS if name not in ("cold_start", "growth", "serving")]
 
 
 @pytest.fixture(autouse=True)

@@ -13,13 +13,13 @@ class Client:
 
     def __init__(self, service, app):
         self.service = service
-        self._app = app
+        self.app = app
 
     def send(self, *requests):
         import httpx
 
         async def send_all():
-            transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
+            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
             async with httpx.AsyncClient(transport=transport, base_url="http://evc", timeout=None) as client:
                 return await asyncio.gather(*(client.request(**request) for request in requests))
 

@@ -5,7 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from evc_jax.serving.admission import Admission, ExpiredError, check_deadline
+from evc_jax.serving.admission import MAX_RETRY_AFTER_S, Admission, ExpiredError, check_deadline
 
 
 def test_a_full_queue():
@@ -43,3 +43,29 @@ def test_work_past_its_deadline_does_not_begin():
     with pytest.raises(ExpiredError), admission.enter().working():
         pytest.fail("work began")
     assert admission.running == 0
+
+
+def test_cancelled_work_ends():
+    ticket = Admission(1, timeout_s=60).enter()
+    with pytest.raises(ExpiredError), ticket.working():
+        check_deadline()
+        ticket.cancel()
+        check_deadline()
+
+
+def test_when_to_come_again():
+    """Waiting requests times their mean duration, shared by the workers, in whole seconds within bounds."""
+    admission = Admission(100, timeout_s=60, workers=2)
+    assert admission.retry_after_s() == 1
+    for _ in range(6):
+        admission.enter()
+    admission.note_duration(2.5)
+    assert admission.retry_after_s() == 8  # 6 * 2.5 / 2
+    admission.count_running(2)
+    assert admission.retry_after_s() == 5
+    for _ in range(50):
+        admission.note_duration(0.1)
+    assert admission.retry_after_s() == 1
+    for _ in range(50):
+        admission.note_duration(1000)
+    assert admission.retry_after_s() == MAX_RETRY_AFTER_S

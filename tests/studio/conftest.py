@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -47,25 +46,6 @@ def studio(tmp_path_factory):
     server = Server(tmp_path_factory.mktemp("studio"), "--max-seconds", "30", "--max-upload-mb", "8")
     yield server
     server.stop()
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    playwright = pytest.importorskip("playwright.sync_api")
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("there is no Chromium; apt-get install chromium")
-    arguments = [
-        "--no-sandbox",
-        "--autoplay-policy=no-user-gesture-required",
-        "--use-fake-ui-for-media-stream",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-audio-capture={DEMO}",
-    ]
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=program, args=arguments)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
