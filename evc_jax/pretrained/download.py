@@ -40,7 +40,8 @@ def reaching(place: str) -> Iterator[None]:
                 f"There is no bundle at {place}, or none that you may read ({one_line(error)}); check its name, and "
                 "log in where it is private."
             ) from error
-        raise UnreachableError(one_line(error)) from error
+        reason = getattr(error, "reason", None)  # what urllib wraps
+        raise UnreachableError(one_line(reason if isinstance(reason, Exception) else error)) from error
 
 
 def web_open(url: str) -> Any:

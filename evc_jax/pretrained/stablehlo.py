@@ -292,12 +292,6 @@ def _section(name: str, program: Program, exported: export.Exported) -> str:
 
 
 def _page(bundle: Bundle, sections: list[str]) -> str:
-    emotions = ", ".join(bundle.emotions)
     licence = bundle.description.get("licence") or "not known"
-    return _PAGE.format(
-        version=jax.__version__,
-        platforms=", ".join(PLATFORMS),
-        emotions=emotions,
-        licence=licence,
-        sections="\n".join(sections),
-    )
+    lists = {"platforms": ", ".join(PLATFORMS), "emotions": ", ".join(bundle.emotions), "sections": "\n".join(sections)}
+    return _PAGE.format(version=jax.__version__, licence=licence, **lists)
