@@ -174,14 +174,14 @@ def table(results: list[dict[str, Any]]) -> str:
 
 def main() -> int:
     arguments = options().parse_args()
-    counts = (1, 2) if arguments.quick else arguments.clients
+    counts, clip_s = ((1, 2), 0.5) if arguments.quick else (arguments.clients, arguments.clip_s)
     load_before = os.getloadavg()[0]
     try:
-        request = form(0.5 if arguments.quick else arguments.clip_s, arguments.emotion)
+        request = form(clip_s, arguments.emotion)
         with server(arguments) as (url, pid):
             seconds = 0.5 if arguments.quick else arguments.seconds
-            results = [measure(url, count, seconds, request, pid).result(arguments.clip_s) for count in counts]
-        measured = {**machine(), "load_before": load_before, "clip_s": arguments.clip_s, "results": results}
+            results = [measure(url, count, seconds, request, pid).result(clip_s) for count in counts]
+        measured = {**machine(), "load_before": load_before, "clip_s": clip_s, "results": results}
         if arguments.json:
             write_json(arguments.json, measured)
     except (EvcError, OSError) as error:
