@@ -6,7 +6,8 @@
 Without --url a server is started for it, on this machine, whose cores then work for clients and server alike (clients
 need few of them). Every client sends a recording, waits for the whole answer and sends it again; what is refused with
 429 is counted and sent again after the seconds that Retry-After says. One request for each client comes before the
-time that is measured. Memory is the most that the server's process held so far, as Linux tells.
+time that is measured. Memory is the most that the server's process held so far, CPU what
+its threads worked for an answer, as Linux tells.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Load:
     seconds: list[float] = field(default_factory=list)
     refused: int = 0
     peak_bytes: int | None = None
+    cpu_s: float | None = None
 
     def result(self, clip_s: float) -> dict[str, Any]:
         """As JSON has it."""
@@ -59,6 +61,7 @@ class Load:
             "median_s": statistics.median(self.seconds),
             "p95_s": centiles[-1] if centiles else self.seconds[0],
             "refused": self.refused,
+            "cpu_s_per_answer": None if self.cpu_s is None else self.cpu_s / len(self.seconds),
             "peak_bytes": self.peak_bytes,
         }
 
@@ -136,14 +139,16 @@ def measure(url: str, clients: int, seconds: float, request: tuple[bytes, dict[s
         thread.start()
     with contextlib.suppress(threading.BrokenBarrierError):
         barrier.wait()
-    begun = time.perf_counter()
+    begun, cpu_before_s = time.perf_counter(), _cpu_s(pid)
     ends[0] = begun + seconds
     for thread in threads:
         thread.join()
     load.wall_s = time.perf_counter() - begun
     if errors:
         raise EvcError(f"The load cannot be measured: {errors[0]}")
-    load.peak_bytes = _peak_bytes(pid)
+    load.peak_bytes, cpu_after_s = _peak_bytes(pid), _cpu_s(pid)
+    if cpu_before_s is not None and cpu_after_s is not None:
+        load.cpu_s = cpu_after_s - cpu_before_s
     return load
 
 
@@ -154,9 +159,17 @@ def _peak_bytes(pid: int | None) -> int | None:
     return 1024 * int(status["VmHWM"].split()[0])
 
 
+def _cpu_s(pid: int | None) -> float | None:
+    """What the server's threads have worked; other programs on the machine hardly change it."""
+    if pid is None or not Path(f"/proc/{pid}/stat").exists():
+        return None
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 def table(results: list[dict[str, Any]]) -> str:
     """For people."""
-    head = ("clients", "answers/s", "median", "95 %", "refused", "seconds of audio a second", "memory")
+    head = ("clients", "answers/s", "median", "95 %", "refused", "audio s/s", "CPU an answer", "memory")
     rows = [
         (
             str(each["clients"]),
@@ -165,6 +178,7 @@ def table(results: list[dict[str, Any]]) -> str:
             f"{number(each['p95_s'])} s",
             str(each["refused"]),
             number(each["audio_s_per_s"]),
+            f"{number(each['cpu_s_per_answer'])} s" if each["cpu_s_per_answer"] else "",
             f"{each['peak_bytes'] / 1e9:.2f} GB" if each["peak_bytes"] else "",
         )
         for each in results
@@ -174,14 +188,14 @@ def table(results: list[dict[str, Any]]) -> str:
 
 def main() -> int:
     arguments = options().parse_args()
-    counts = (1, 2) if arguments.quick else arguments.clients
+    counts, clip_s = ((1, 2), 0.5) if arguments.quick else (arguments.clients, arguments.clip_s)
     load_before = os.getloadavg()[0]
     try:
-        request = form(0.5 if arguments.quick else arguments.clip_s, arguments.emotion)
+        request = form(clip_s, arguments.emotion)
         with server(arguments) as (url, pid):
             seconds = 0.5 if arguments.quick else arguments.seconds
-            results = [measure(url, count, seconds, request, pid).result(arguments.clip_s) for count in counts]
-        measured = {**machine(), "load_before": load_before, "clip_s": arguments.clip_s, "results": results}
+            results = [measure(url, count, seconds, request, pid).result(clip_s) for count in counts]
+        measured = {**machine(), "load_before": load_before, "clip_s": clip_s, "results": results}
         if arguments.json:
             write_json(arguments.json, measured)
     except (EvcError, OSError) as error:
