@@ -41,7 +41,7 @@ CODEGAN = CodeGANConfig(
     discriminator_groups=(2, 1, 1),
 )
 CODE_FRAMES = 16
-WAVEGLOW = WaveGlowConfig(mel_bands=4, flows=4, early_every=2, wn_layers=3, wn_channels=4)
+WAVEGLOW = WaveGlowConfig(mel_bands=4, flows=3, early_every=2, wn_layers=3, wn_channels=4)
 # Numbers of blocks and layers are those that the authors fix.
 RHYTHM, PITCH = EncoderConfig(width=6, neck=1, blocks=1), EncoderConfig(width=8, neck=3)
 SIZES: Any = {"rhythm": RHYTHM, "pitch": PITCH, "mel_bands": 10, "f0_classes": 13, "group_channels": 2}

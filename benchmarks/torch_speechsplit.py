@@ -34,7 +34,7 @@ class ContentAndPitchEncoder(nn.Module):
 
     def __init__(self, config: SpeechSplitConfig):
         super().__init__()
-        self.content, self.pitch, self.mel_bands = config.content, config.pitch, config.mel_bands
+        self.mel_bands, self.factors = config.mel_bands, (config.content.factor, config.pitch.factor)
         self.convolutions_1 = _blocks(config.mel_bands, config.content, config)
         self.lstm_1 = _bottleneck(config.content)
         self.convolutions_2 = _blocks(config.f0_classes, config.pitch, config)
@@ -43,8 +43,8 @@ class ContentAndPitchEncoder(nn.Module):
 
     def forward(self, mel_and_f0: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         mel, f0 = mel_and_f0[:, : self.mel_bands], mel_and_f0[:, self.mel_bands :]
-        content = _codes(mel, self.convolutions_1, self.lstm_1, self.content.factor)
-        return content, _codes(f0, self.convolutions_2, self.lstm_2, self.pitch.factor)
+        content = _codes(mel, self.convolutions_1, self.lstm_1, self.factors[0])
+        return content, _codes(f0, self.convolutions_2, self.lstm_2, self.factors[1])
 
 
 class Encoder(nn.Module):

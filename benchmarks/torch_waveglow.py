@@ -74,7 +74,8 @@ class WaveGlow(nn.Module):
 
     def __init__(self, config: WaveGlowConfig):
         super().__init__()
-        self.config = config
+        self.n_group = config.group_samples
+        self.n_early_every, self.n_early_size = config.early_every, config.early_channels
         bands, channels = config.mel_bands, [config.channels(flow) for flow in range(config.flows)]
         self.upsample = nn.ConvTranspose1d(bands, bands, config.upsample_kernel, stride=config.upsample_stride)
         self.WN = nn.ModuleList(WN(count // 2, config) for count in channels)
@@ -92,17 +93,16 @@ class WaveGlow(nn.Module):
     def forward(self, mel_and_audio: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, Flows, Flows]:
         """Audio to noise: z [B, C, G], log s of every coupling, log-determinant of every 1x1 convolution."""
         mel, audio = mel_and_audio
-        config = self.config
-        groups = audio.shape[1] // config.group_samples
+        groups = audio.shape[1] // self.n_group
         condition = self._condition(mel, groups)
-        x = audio[:, : groups * config.group_samples].reshape(len(audio), groups, config.group_samples).mT
+        x = audio[:, : groups * self.n_group].reshape(len(audio), groups, self.n_group).mT
         left: Flows = []
         log_s: Flows = []
         log_det: Flows = []
         for flow, (mixer, coupling) in enumerate(zip(self.convinv, self.WN, strict=True)):
-            if config.leaves_early(flow):
-                left.append(x[:, : config.early_channels])
-                x = x[:, config.early_channels :]
+            if self._leaves_early(flow):
+                left.append(x[:, : self.n_early_size])
+                x = x[:, self.n_early_size :]
             x, of_mixer = mixer(x)
             kept, changed = x.chunk(2, dim=1)
             added, scale = coupling(kept, condition).chunk(2, dim=1)
@@ -119,28 +119,29 @@ class WaveGlow(nn.Module):
           sigma: standard deviation of the noise.
           noise: of unit variance [B, C, G], the last flow's, then what joins on the way back; None draws it.
         """
-        config = self.config
-        groups = mel.shape[2] * config.upsample_stride // config.group_samples
+        groups = mel.shape[2] * self.upsample.stride[0] // self.n_group
         condition = self._condition(mel, groups)
 
         def drawn(count: int) -> torch.Tensor:
             return sigma * (mel.new_empty(len(mel), count, groups).normal_() if noise is None else next(given))
 
         given = iter(noise or ())
-        x = drawn(config.channels(config.flows - 1))
-        for flow in reversed(range(config.flows)):
+        x = drawn(self.convinv[-1].conv.in_channels)
+        for flow in reversed(range(len(self.WN))):
             kept, changed = x.chunk(2, dim=1)
             added, scale = self.WN[flow](kept, condition).chunk(2, dim=1)
             x = self.convinv[flow].inverse(torch.cat([kept, (changed - added) / torch.exp(scale)], dim=1))
-            if config.leaves_early(flow):
-                x = torch.cat([drawn(config.early_channels), x], dim=1)
+            if self._leaves_early(flow):
+                x = torch.cat([drawn(self.n_early_size), x], dim=1)
         return x.mT.reshape(len(mel), -1)
 
     def _condition(self, mel: torch.Tensor, groups: int) -> torch.Tensor:
         """The upsampled mel, squeezed band by band: [B, F * group_samples, G]."""
-        size = self.config.group_samples
-        upsampled = self.upsample(mel)[:, :, : groups * size]
-        return upsampled.reshape(*mel.shape[:2], groups, size).transpose(2, 3).flatten(1, 2)
+        upsampled = self.upsample(mel)[:, :, : groups * self.n_group]
+        return upsampled.reshape(*mel.shape[:2], groups, self.n_group).transpose(2, 3).flatten(1, 2)
+
+    def _leaves_early(self, flow: int) -> bool:
+        return flow > 0 and flow % self.n_early_every == 0
 
 
 def waveglow_loss(output: tuple[torch.Tensor, Flows, Flows], sigma: float = 1.0) -> torch.Tensor:
