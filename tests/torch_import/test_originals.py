@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from support.torch_files import nested_module, save
+from support.torch_files import save
 
 from evc_jax.audio import io as audio_io
 from evc_jax.audio.mel import frame_signal, log_mel, mel_filters
@@ -132,15 +132,21 @@ def test_the_real_resemblyzer_is_what_is_shipped():
 
 
 @pytest.fixture(scope="module")
-def speechsplit_state():
-    """A state dict of a small SpeechSplit."""
+def speechsplit():
+    """A small SpeechSplit."""
     from benchmarks.torch_speechsplit import SpeechSplit
 
     encoder = EncoderConfig(16, 1, blocks=1)
     parts = {"content": encoder, "rhythm": encoder, "pitch": encoder, "resampling": ResamplingConfig(padded_frames=160)}
     sizes = {"mel_bands": 5, "f0_classes": 7, "embedding_channels": 4, "decoder_width": 6, "decoder_layers": 1}
     torch.manual_seed(0)
-    return {k: v.detach() for k, v in SpeechSplit(SpeechSplitConfig(**parts, **sizes)).state_dict().items()}
+    return SpeechSplit(SpeechSplitConfig(**parts, **sizes))
+
+
+@pytest.fixture(scope="module")
+def speechsplit_state(speechsplit):
+    """Its state dict."""
+    return speechsplit.state_dict()
 
 
 def test_what_shapes_do_not_tell(tmp_path, speechsplit_state):
@@ -156,10 +162,9 @@ def test_what_shapes_do_not_tell(tmp_path, speechsplit_state):
         convert(path, HparamOverrides({"chs_grp": 32}))
 
 
-def test_whole_modules_of_any_network(tmp_path, speechsplit_state):
-    model = nested_module(torch, {name: value.numpy() for name, value in speechsplit_state.items()})
+def test_whole_modules_of_any_network(tmp_path, speechsplit):
     for legacy in (False, True):
-        converted = convert(save(torch, model, tmp_path / f"whole-{legacy}.pt", legacy))
+        converted = convert(save(torch, speechsplit, tmp_path / f"whole-{legacy}.pt", legacy))
         assert converted.system == "speechsplit" and "encoder_1.len_org" in converted.ignored
 
 
