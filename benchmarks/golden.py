@@ -222,11 +222,14 @@ def _speechsplit(checkout: Path | None) -> _Networks:
             ),
         )
     model, hparams = originals.speechsplit_modules(checkout)
-    ours, converter = (originals.speechsplit_settings(hparams, config) for config in (SPEECHSPLIT, F0_CONVERTER))
+    generator, converter = (
+        SimpleNamespace(**{**hparams.values(), **originals.speechsplit_sizes(config)})
+        for config in (SPEECHSPLIT, F0_CONVERTER)
+    )
     return _Networks(
-        lambda: _narrow(model, model.Generator_3(ours), SPEECHSPLIT),
+        lambda: _narrow(model, model.Generator_3(generator), SPEECHSPLIT),
         lambda: _narrow(model, model.Generator_6(converter), F0_CONVERTER),
-        model.InterpLnr(ours).train(),
+        model.InterpLnr(generator).train(),
     )
 
 
@@ -248,8 +251,8 @@ def _narrow(model: Any, network: Any, config: SpeechSplitConfig | F0ConverterCon
 
 def _hparams(config: SpeechSplitConfig | F0ConverterConfig) -> str:
     """What shapes do not tell, by the authors' names, as JSON."""
-    settings = originals.speechsplit_settings(SimpleNamespace(values=dict), config)
-    return json.dumps({name: value for name, value in vars(settings).items() if name in AUTHORS_HPARAMS})
+    sizes = originals.speechsplit_sizes(config)
+    return json.dumps({name: value for name, value in sizes.items() if name in AUTHORS_HPARAMS})
 
 
 def _speech(config: SpeechSplitConfig | F0ConverterConfig) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

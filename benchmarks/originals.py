@@ -93,12 +93,12 @@ def speechsplit(reference: Path, config: SpeechSplitConfig) -> tuple[Any, Any, C
     """
     model, hparams = speechsplit_modules(reference)
     utils = speechsplit_utils(reference)
-    settings = speechsplit_settings(hparams, config)
+    settings = SimpleNamespace(**{**hparams.values(), **speechsplit_sizes(config)})
     return model.Generator_3(settings), model.InterpLnr(settings), utils.quantize_f0_torch
 
 
-def speechsplit_settings(hparams: Any, config: SpeechSplitConfig | F0ConverterConfig) -> SimpleNamespace:
-    """The authors' settings with the sizes of `config`, those of either network."""
+def speechsplit_sizes(config: SpeechSplitConfig | F0ConverterConfig) -> dict[str, int]:
+    """The sizes of either network by the authors' names."""
     rhythm, pitch, resampling = config.rhythm, config.pitch, config.resampling
     sizes = {
         "dim_enc_2": rhythm.width,
@@ -119,7 +119,7 @@ def speechsplit_settings(hparams: Any, config: SpeechSplitConfig | F0ConverterCo
         content = config.content
         sizes |= {"dim_enc": content.width, "dim_neck": content.neck, "freq": content.factor}
         sizes["dim_spk_emb"] = config.embedding_channels
-    return SimpleNamespace(**{**hparams.values(), **sizes})
+    return sizes
 
 
 def speechsplit_modules(reference: Path) -> tuple[ModuleType, Any]:

@@ -6,7 +6,8 @@
 
 SpeechSplit and WaveGlow come from checkouts of https://github.com/auspicious3000/SpeechSplit and
 https://github.com/NVIDIA/waveglow, or without one from our own restatements in PyTorch (benchmarks/torch_*.py), as do
-the vectors in tests/golden. VoiceGAN and CodeGAN have no public original and are always ours. Needs `pip install torch`.
+the vectors in tests/golden. VoiceGAN and CodeGAN have no public original and are always restated. Needs PyTorch
+(`pip install torch`).
 """
 
 import argparse

@@ -9,8 +9,8 @@ from evc_jax.torch_import.parity import GRADIENT_FLOOR, GRADIENT_TOLERANCE, OUTP
 from evc_jax.torch_import.torch_reader import read_torch_file
 
 torch = pytest.importorskip("torch", reason="needs the extra dev")
-speechsplit = pytest.importorskip("benchmarks.torch_speechsplit")
-waveglow = pytest.importorskip("benchmarks.torch_waveglow")
+
+from benchmarks import torch_speechsplit, torch_waveglow  # noqa: E402
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def assert_same_gradients(network, loss, known):
 
 
 def test_speechsplit(original):
-    network, known = original("speechsplit-G.ckpt", "speechsplit_generator.npz", speechsplit.SpeechSplit)
+    network, known = original("speechsplit-G.ckpt", "speechsplit_generator.npz", torch_speechsplit.SpeechSplit)
     mel, f0, embedding = tensors(known, "mel", "f0_onehot", "speaker_embedding")
     both = torch.cat([mel, f0], dim=2)
     codes = dict(zip(("content", "pitch"), network.encoder_1(both.mT), strict=True)) | {"rhythm": network.rhythm(mel)}
@@ -60,7 +60,7 @@ def test_speechsplit(original):
 
 
 def test_f0_converter(original):
-    network, known = original("speechsplit-P.ckpt", "speechsplit_f0_converter.npz", speechsplit.F0Converter)
+    network, known = original("speechsplit-P.ckpt", "speechsplit_f0_converter.npz", torch_speechsplit.F0Converter)
     logits = network(*tensors(known, "mel", "f0_onehot"))
     assert_same(logits, known["logits"])
     (classes,) = tensors(known, "f0_index")
@@ -70,11 +70,13 @@ def test_f0_converter(original):
 def test_random_resampling(golden_dir):
     with np.load(golden_dir / "speechsplit_random_resampling.npz") as known:
         inputs = tensors(known, "x", "lengths", "scales", "len_seg")
-        assert_same(speechsplit.random_resample(*inputs, speechsplit.ResamplingConfig()), known["y"])
+        assert_same(torch_speechsplit.random_resample(*inputs, torch_speechsplit.ResamplingConfig()), known["y"])
 
 
 def test_waveglow(original):
-    network, known = original("waveglow_128000", "waveglow.npz", lambda config: waveglow.WaveGlow(config).apply_norm())
+    network, known = original(
+        "waveglow_128000", "waveglow.npz", lambda config: torch_waveglow.WaveGlow(config).apply_norm()
+    )
     mel, audio, *noise = tensors(known, "mel", "audio", *(f"infer_noise_{i}" for i in range(3)))
     z, log_s, log_det = output = network((mel, audio))
     assert_same(z, known["z"])
@@ -82,7 +84,7 @@ def test_waveglow(original):
     # Orthonormal matrices have a log-determinant of zero give or take a rounding: the determinants can be compared.
     steps = z.shape[0] * z.shape[2]
     assert_same(torch.exp(torch.stack(log_det) / steps), np.exp(known["log_det_W"] / steps))
-    assert_same_gradients(network, waveglow.waveglow_loss(output), known)
+    assert_same_gradients(network, torch_waveglow.waveglow_loss(output), known)
     with torch.no_grad():
         assert_same(network.infer(mel, float(known["infer_sigma"]), noise), known["infer_audio"])
         assert_same(network.infer(mel, 0.0), known["infer_audio_sigma0"])
