@@ -1,7 +1,8 @@
 """Golden vectors: what PyTorch computes with random weights, for `scripts/check_parity.py` to compare ours with.
 
-SpeechSplit, its F0 converter and random resampling, and WaveGlow come from checkouts of the originals. VoiceGAN and
-CodeGAN have no public original; theirs come from `benchmarks.torch_gans`, which restates them in plain PyTorch.
+SpeechSplit, its F0 converter and random resampling, and WaveGlow come from checkouts of the originals where they are
+given, otherwise from `benchmarks.torch_speechsplit` and `benchmarks.torch_waveglow`, which restate them in plain
+PyTorch. VoiceGAN and CodeGAN have no public original; theirs come from `benchmarks.torch_gans`.
 """
 
 from __future__ import annotations
@@ -10,18 +11,20 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from benchmarks import originals, torch_gans
+from benchmarks import originals, torch_gans, torch_speechsplit, torch_waveglow
 from evc_jax.files import atomic_file
 from evc_jax.models.gan.codegan import CodeGANConfig
 from evc_jax.models.gan.losses import CODEGAN_WEIGHTS, VOICEGAN_WEIGHTS
 from evc_jax.models.gan.voicegan import VoiceGANConfig
+from evc_jax.models.speechsplit.config import EncoderConfig, F0ConverterConfig, SpeechSplitConfig
 from evc_jax.models.waveglow.config import WaveGlowConfig
+from evc_jax.torch_import.torch_speechsplit import AUTHORS_HPARAMS
 
 Vectors = dict[str, Any]
 
@@ -38,51 +41,33 @@ CODEGAN = CodeGANConfig(
     discriminator_groups=(2, 1, 1),
 )
 CODE_FRAMES = 16
-WAVEGLOW = WaveGlowConfig(mel_bands=10, flows=6, early_every=2, wn_layers=3, wn_channels=8)
-SPEECHSPLIT = {
-    "freq": 8,
-    "dim_neck": 4,
-    "freq_2": 8,
-    "dim_neck_2": 1,
-    "freq_3": 8,
-    "dim_neck_3": 6,
-    "dim_enc": 32,
-    "dim_enc_2": 16,
-    "dim_enc_3": 32,
-    "dim_freq": 80,
-    "dim_spk_emb": 256,
-    "dim_f0": 257,
-    "dim_dec": 24,
-    "len_raw": 128,
-    "chs_grp": 16,
-    "min_len_seg": 19,
-    "max_len_seg": 32,
-    "min_len_seq": 64,
-    "max_len_seq": 128,
-    "max_len_pad": 192,
-}
+WAVEGLOW = WaveGlowConfig(mel_bands=4, flows=3, early_every=2, wn_layers=3, wn_channels=4)
+# Numbers of blocks and layers are those that the authors fix.
+RHYTHM, PITCH = EncoderConfig(width=6, neck=1, blocks=1), EncoderConfig(width=8, neck=3)
+SIZES: Any = {"rhythm": RHYTHM, "pitch": PITCH, "mel_bands": 10, "f0_classes": 13, "group_channels": 2}
+SPEECHSPLIT = SpeechSplitConfig(
+    content=EncoderConfig(width=12, neck=2, lstm_layers=2), embedding_channels=7, decoder_width=6, **SIZES
+)
+F0_CONVERTER = F0ConverterConfig(decoder_width=6, **SIZES)
 
 
 def write_golden(folder: Path, waveglow: Path | None, speechsplit: Path | None, seed: int) -> list[Path]:
-    """Writes the files that can be made; returns them.
+    """Writes a file for each network; returns them.
 
     Args:
-      folder: for the files, one per kind.
-      waveglow, speechsplit: checkouts of the originals, or folders with one; without one its files are left out.
+      folder: for the files.
+      waveglow, speechsplit: checkouts of the originals, or folders with one; None: our restatement.
       seed: of weights and inputs.
 
     Raises:
       ConfigError: a checkout is none.
     """
     makers: dict[str, Callable[[], Vectors]] = {"voicegan": voicegan_vectors, "codegan": codegan_vectors}
-    if waveglow is not None:
-        makers["waveglow"] = lambda: waveglow_vectors(waveglow)
-    if speechsplit is not None:
-        model, hparams = originals.speechsplit_modules(speechsplit)
-        settings = SimpleNamespace(**{**hparams.values(), **SPEECHSPLIT})
-        makers["speechsplit_generator"] = lambda: generator_vectors(model, settings)
-        makers["speechsplit_f0_converter"] = lambda: f0_converter_vectors(model, settings)
-        makers["speechsplit_random_resampling"] = lambda: resampling_vectors(model, settings, seed)
+    makers["waveglow"] = lambda: waveglow_vectors(*_waveglow(waveglow))
+    networks = _speechsplit(speechsplit)
+    makers["speechsplit_generator"] = lambda: generator_vectors(networks.generator())
+    makers["speechsplit_f0_converter"] = lambda: f0_converter_vectors(networks.f0_converter())
+    makers["speechsplit_random_resampling"] = lambda: resampling_vectors(networks.resample, seed)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, make in makers.items():
@@ -152,37 +137,36 @@ def _gan_vectors(generator, critic, real, labels, fake, alpha, weights, class_we
     return vectors | _gradients(d_loss, critic, "grads_d") | _gradients(g_loss, generator, "grads_g")
 
 
-def waveglow_vectors(checkout: Path) -> Vectors:
-    """Of NVIDIA's WaveGlow in both directions."""
-    network = originals.waveglow(checkout, WAVEGLOW)
+def waveglow_vectors(network: Any, loss_of: Callable) -> Vectors:
+    """Of a WaveGlow, the original or ours, in both directions."""
     for coupling in network.WN:  # zeros, with which a training starts, would hide what is before them
         torch.nn.init.normal_(coupling.end.weight, std=0.02)
-    frames, groups = 12, WAVEGLOW.group_samples
-    mel, audio = torch.randn(2, WAVEGLOW.mel_bands, frames), 0.1 * torch.randn(2, 256 * (frames - 2))
+    frames, hop, early = 6, WAVEGLOW.upsample_stride, WAVEGLOW.early_channels
+    mel, audio = torch.randn(2, WAVEGLOW.mel_bands, frames), 0.1 * torch.randn(2, hop * (frames - 2))
     vectors: Vectors = {f"params/{key}": value.clone() for key, value in network.state_dict().items()}
     z, log_s, log_det = network((mel, audio))
-    loss = originals.waveglow_module(checkout).WaveGlowLoss()((z, log_s, [each.clone() for each in log_det]))
+    loss = loss_of((z, log_s, [each.clone() for each in log_det]))
     vectors |= {"mel": mel, "audio": audio, "z": z, "loss": loss, "infer_sigma": INFER_SIGMA}
     vectors |= {"log_s_sum": torch.stack([each.sum() for each in log_s]), "log_det_W": torch.stack(log_det)}
     vectors |= _gradients(loss, network, "grads")
-    channels = [network.n_remaining_channels]
-    channels += [WAVEGLOW.early_channels for k in range(1, WAVEGLOW.flows) if k % WAVEGLOW.early_every == 0]
+    channels = [WAVEGLOW.channels(WAVEGLOW.flows - 1)]
+    channels += [early for flow in range(WAVEGLOW.flows) if WAVEGLOW.leaves_early(flow)]
     with originals.on_cpu(), torch.no_grad():
         torch.manual_seed(1)
         vectors["infer_audio"] = network.infer(mel, INFER_SIGMA)
         torch.manual_seed(1)  # the same draws again
         for number, count in enumerate(channels):
-            vectors[f"infer_noise_{number}"] = torch.FloatTensor(2, count, frames * 256 // groups).normal_()
+            noise = torch.FloatTensor(2, count, frames * hop // WAVEGLOW.group_samples)
+            vectors[f"infer_noise_{number}"] = noise.normal_()
         vectors["infer_audio_sigma0"] = network.infer(mel, 0.0)
     return vectors
 
 
-def generator_vectors(model: Any, settings: SimpleNamespace) -> Vectors:
+def generator_vectors(network: Any) -> Vectors:
     """Of SpeechSplit's autoencoder without random resampling, and after a step of Adam."""
-    network = _narrow(model, model.Generator_3(settings), settings)
-    mel, f0, index = _speech(settings)
-    embedding = functional.normalize(torch.rand(len(mel), settings.dim_spk_emb))
-    vectors: Vectors = {"hparams": json.dumps(SPEECHSPLIT), "mel": mel, "f0_onehot": f0, "f0_index": index}
+    mel, f0, index = _speech(SPEECHSPLIT)
+    embedding = functional.normalize(torch.rand(len(mel), SPEECHSPLIT.embedding_channels))
+    vectors: Vectors = {"hparams": _hparams(SPEECHSPLIT), "mel": mel, "f0_onehot": f0, "f0_index": index}
     vectors |= {f"params/{key}": value.clone() for key, value in network.state_dict().items()}
     content, pitch = network.encoder_1(torch.cat((mel, f0), dim=-1).mT)
     vectors |= {"codes_content": content, "codes_pitch": pitch, "codes_rhythm": network.rhythm(mel)}
@@ -197,50 +181,85 @@ def generator_vectors(model: Any, settings: SimpleNamespace) -> Vectors:
     return vectors | {f"after_adam/{name}": value.clone() for name, value in network.named_parameters()}
 
 
-def f0_converter_vectors(model: Any, settings: SimpleNamespace) -> Vectors:
+def f0_converter_vectors(network: Any) -> Vectors:
     """Of the F0 converter."""
-    network = _narrow(model, model.Generator_6(settings), settings)
-    mel, f0, index = _speech(settings)
-    vectors: Vectors = {"hparams": json.dumps(SPEECHSPLIT), "mel": mel, "f0_onehot": f0, "f0_index": index}
+    mel, f0, index = _speech(F0_CONVERTER)
+    vectors: Vectors = {"hparams": _hparams(F0_CONVERTER), "mel": mel, "f0_onehot": f0, "f0_index": index}
     vectors |= {f"params/{key}": value.clone() for key, value in network.state_dict().items()}
     logits = network(mel, f0)
     loss = functional.cross_entropy(logits.mT, index)
     return vectors | {"logits": logits, "loss": loss} | _gradients(loss, network, "grads")
 
 
-def resampling_vectors(model: Any, settings: SimpleNamespace, seed: int) -> Vectors:
+def resampling_vectors(resample: Callable, seed: int) -> Vectors:
     """Of the random resampling, with what it drew."""
-    resample = model.InterpLnr(settings).train()
-    lengths = torch.tensor([settings.max_len_seq, 100, 77, settings.min_len_seq])
-    x = torch.randn(len(lengths), settings.max_len_pad, 7)
-    segments = len(lengths) * (settings.max_len_seq // settings.min_len_seg + 1)
+    config = SPEECHSPLIT.resampling
+    lengths = torch.tensor([config.max_length_frames, 100, 77, 64])
+    x = torch.randn(len(lengths), config.padded_frames, 7)
     torch.manual_seed(seed)
     y = resample(x, lengths)
-    torch.manual_seed(seed)  # the same draws, in its order
-    scales = torch.rand(segments) + 0.5
-    drawn = torch.randint(settings.min_len_seg, settings.max_len_seg, (segments, 1))
-    named = {key: SPEECHSPLIT[key] for key in SPEECHSPLIT if "_seg" in key or "_seq" in key or "_pad" in key}
-    return {"hparams": json.dumps(named), "x": x, "lengths": lengths, "scales": scales, "len_seg": drawn, "y": y}
+    torch.manual_seed(seed)  # the same draws again
+    scales, segments = torch_speechsplit.draw_resampling(len(lengths), config)
+    drawn = {"scales": scales, "len_seg": segments[:, None]}
+    return {"hparams": _hparams(SPEECHSPLIT), "x": x, "lengths": lengths, **drawn, "y": y}
 
 
-def _narrow(model: Any, network: Any, settings: SimpleNamespace) -> Any:
-    """The network with a decoder of the width `dim_dec`, which the authors fix; files would be 200 MB."""
-    decoder = network.decoder
+class _Networks(NamedTuple):
+    """Makers of the networks, which draw their weights, and the random resampling of x [B, T, C], lengths [B]."""
+
+    generator: Callable[[], Any]
+    f0_converter: Callable[[], Any]
+    resample: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def _speechsplit(checkout: Path | None) -> _Networks:
+    if checkout is None:
+        return _Networks(
+            lambda: torch_speechsplit.SpeechSplit(SPEECHSPLIT),
+            lambda: torch_speechsplit.F0Converter(F0_CONVERTER),
+            lambda x, lengths: torch_speechsplit.random_resample(
+                x, lengths, *torch_speechsplit.draw_resampling(len(x), SPEECHSPLIT.resampling), SPEECHSPLIT.resampling
+            ),
+        )
+    model, hparams = originals.speechsplit_modules(checkout)
+    generator, converter = (
+        SimpleNamespace(**{**hparams.values(), **originals.speechsplit_sizes(config)})
+        for config in (SPEECHSPLIT, F0_CONVERTER)
+    )
+    return _Networks(
+        lambda: _narrow(model, model.Generator_3(generator), SPEECHSPLIT),
+        lambda: _narrow(model, model.Generator_6(converter), F0_CONVERTER),
+        model.InterpLnr(generator).train(),
+    )
+
+
+def _waveglow(checkout: Path | None) -> tuple[Any, Callable]:
+    """The network and its loss."""
+    if checkout is None:
+        return torch_waveglow.WaveGlow(WAVEGLOW).apply_norm(), torch_waveglow.waveglow_loss
+    return originals.waveglow(checkout, WAVEGLOW), originals.waveglow_module(checkout).WaveGlowLoss()
+
+
+def _narrow(model: Any, network: Any, config: SpeechSplitConfig | F0ConverterConfig) -> Any:
+    """The original with a decoder of our width, which the authors fix; files would be 200 MB."""
+    decoder, width = network.decoder, config.decoder_width
     before, outputs = decoder.lstm, decoder.linear_projection.linear_layer.out_features
-    width, layers = settings.dim_dec, before.num_layers
-    decoder.lstm = torch.nn.LSTM(before.input_size, width, layers, batch_first=True, bidirectional=True)
+    decoder.lstm = torch.nn.LSTM(before.input_size, width, before.num_layers, batch_first=True, bidirectional=True)
     decoder.linear_projection = model.LinearNorm(2 * width, outputs)
     return network.eval()
 
 
-def _speech(settings: SimpleNamespace) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _hparams(config: SpeechSplitConfig | F0ConverterConfig) -> str:
+    """What shapes do not tell, by the authors' names, as JSON."""
+    sizes = originals.speechsplit_sizes(config)
+    return json.dumps({name: value for name, value in sizes.items() if name in AUTHORS_HPARAMS})
+
+
+def _speech(config: SpeechSplitConfig | F0ConverterConfig) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Random mel, F0 as one of its classes per frame, and the number of the class."""
-    index = torch.randint(settings.dim_f0, (2, settings.max_len_pad))
-    return (
-        torch.rand(2, settings.max_len_pad, settings.dim_freq),
-        functional.one_hot(index, settings.dim_f0).float(),
-        index,
-    )
+    frames, classes = config.resampling.padded_frames, config.f0_classes
+    index = torch.randint(classes, (2, frames))
+    return torch.rand(2, frames, config.mel_bands), functional.one_hot(index, classes).float(), index
 
 
 def _labels(count: int) -> torch.Tensor:

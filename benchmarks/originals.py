@@ -16,7 +16,7 @@ import jax
 
 from benchmarks.harness import Contender
 from evc_jax.errors import ConfigError
-from evc_jax.models.speechsplit.config import SpeechSplitConfig
+from evc_jax.models.speechsplit.config import F0ConverterConfig, SpeechSplitConfig
 from evc_jax.models.waveglow.config import WaveGlowConfig
 
 # A file that tells a repository.
@@ -93,11 +93,14 @@ def speechsplit(reference: Path, config: SpeechSplitConfig) -> tuple[Any, Any, C
     """
     model, hparams = speechsplit_modules(reference)
     utils = speechsplit_utils(reference)
-    content, rhythm, pitch, resampling = config.content, config.rhythm, config.pitch, config.resampling
+    settings = SimpleNamespace(**{**hparams.values(), **speechsplit_sizes(config)})
+    return model.Generator_3(settings), model.InterpLnr(settings), utils.quantize_f0_torch
+
+
+def speechsplit_sizes(config: SpeechSplitConfig | F0ConverterConfig) -> dict[str, int]:
+    """The sizes of either network by the authors' names."""
+    rhythm, pitch, resampling = config.rhythm, config.pitch, config.resampling
     sizes = {
-        "dim_enc": content.width,
-        "dim_neck": content.neck,
-        "freq": content.factor,
         "dim_enc_2": rhythm.width,
         "dim_neck_2": rhythm.neck,
         "freq_2": rhythm.factor,
@@ -106,15 +109,17 @@ def speechsplit(reference: Path, config: SpeechSplitConfig) -> tuple[Any, Any, C
         "freq_3": pitch.factor,
         "dim_freq": config.mel_bands,
         "dim_f0": config.f0_classes,
-        "dim_spk_emb": config.embedding_channels,
         "chs_grp": config.group_channels,
         "min_len_seg": resampling.min_segment_frames,
         "max_len_seg": resampling.max_segment_frames,
         "max_len_seq": resampling.max_length_frames,
         "max_len_pad": resampling.padded_frames,
     }
-    settings = SimpleNamespace(**{**hparams.values(), **sizes})
-    return model.Generator_3(settings), model.InterpLnr(settings), utils.quantize_f0_torch
+    if isinstance(config, SpeechSplitConfig):
+        content = config.content
+        sizes |= {"dim_enc": content.width, "dim_neck": content.neck, "freq": content.factor}
+        sizes["dim_spk_emb"] = config.embedding_channels
+    return sizes
 
 
 def speechsplit_modules(reference: Path) -> tuple[ModuleType, Any]:

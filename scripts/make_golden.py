@@ -4,9 +4,10 @@
     python scripts/make_golden.py --out golden --waveglow CHECKOUT --speechsplit CHECKOUT --seed 3
     python scripts/check_parity.py --golden golden
 
-Checkouts are those of https://github.com/NVIDIA/waveglow and https://github.com/auspicious3000/SpeechSplit; without one
-its files are left out. VoiceGAN and CodeGAN have no public original and come from our own restatement in PyTorch
-(benchmarks/torch_gans.py), as do the vectors in tests/golden. Needs `pip install torch`.
+SpeechSplit and WaveGlow come from checkouts of https://github.com/auspicious3000/SpeechSplit and
+https://github.com/NVIDIA/waveglow, or without one from our own restatements in PyTorch (benchmarks/torch_*.py), as do
+the vectors in tests/golden. VoiceGAN and CodeGAN have no public original and are always restated. Needs PyTorch
+(`pip install torch`).
 """
 
 import argparse
@@ -21,8 +22,9 @@ from evc_jax.errors import EvcError
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the .npz files")
-    parser.add_argument("--waveglow", type=Path, metavar="CHECKOUT", help="of NVIDIA/waveglow")
-    parser.add_argument("--speechsplit", type=Path, metavar="CHECKOUT", help="of auspicious3000/SpeechSplit")
+    for name, repository in (("waveglow", "NVIDIA/waveglow"), ("speechsplit", "auspicious3000/SpeechSplit")):
+        about = f"of {repository}; default: our restatement"
+        parser.add_argument(f"--{name}", type=Path, metavar="CHECKOUT", help=about)
     parser.add_argument("--seed", type=int, default=0, help="of weights and inputs; default: 0")
     arguments = parser.parse_args()
     try:

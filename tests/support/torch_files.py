@@ -85,21 +85,3 @@ def importable(name: str, **contents) -> Iterator[types.ModuleType]:
         yield module
     finally:
         del sys.modules[name]
-
-
-def nested_module(torch, state: Mapping[str, np.ndarray]):
-    """A module whose state dict has these names and values; its parts are plain `torch.nn.Module`s."""
-    root = torch.nn.Module()
-    for name, value in state.items():
-        *path, leaf = name.split(".")
-        module = root
-        for part in path:
-            if part not in module._modules:
-                module.add_module(part, torch.nn.Module())
-            module = module._modules[part]
-        kept = torch.from_numpy(np.array(value))
-        if kept.is_floating_point():
-            module.register_parameter(leaf, torch.nn.Parameter(kept))
-        else:
-            module.register_buffer(leaf, kept)
-    return root

@@ -25,11 +25,11 @@ def waveglow_files(tmp_path):
     """One WaveGlow as it may have been saved, by form of weight norm, of file, and of type."""
     warnings.filterwarnings("ignore", message=".*weight_norm|Couldn't retrieve source code")
     torch.manual_seed(0)
-    plain = modules.WaveGlow()
+    plain = modules.waveglow()
     state = {name: value.clone() for name, value in plain.state_dict().items()}
 
     def fresh(norm=None):
-        model = modules.WaveGlow()
+        model = modules.waveglow()
         model.load_state_dict(state)
         return model.apply_norm(norm) if norm else model
 
@@ -89,7 +89,7 @@ def test_waveglow_with_one_condition_for_every_layer(tmp_path, norm):
     """NVIDIA's older form has a cond_layer for each layer: slices of the channels of the later one."""
     warnings.filterwarnings("ignore", message=".*weight_norm")
     torch.manual_seed(0)
-    model, overrides = modules.WaveGlow(layers=3), HparamOverrides(hop_samples=32)
+    model, overrides = modules.waveglow(wn_layers=3), HparamOverrides(hop_samples=32)
     expected = convert(save(torch, model.state_dict(), tmp_path / "new.pt"), overrides)
     for coupling in model.WN:
         whole = coupling.cond_layer
@@ -112,14 +112,14 @@ def test_waveglow_with_one_condition_for_every_layer(tmp_path, norm):
 
 
 def test_waveglow_whose_groups_do_not_divide_the_hop(tmp_path):
-    model = modules.WaveGlow(group=12, early_every=2)
+    model = modules.waveglow(group_samples=12)
     converted = convert(save(torch, model.state_dict(), tmp_path / "w.pt"), HparamOverrides(hop_samples=32))
     assert converted.config.group_samples == 12
     np.testing.assert_array_equal(converted.params["upsample"]["bias"], model.upsample.bias.detach().numpy())
 
 
 def test_a_filter_of_zeros_stays_one(tmp_path):
-    model = modules.WaveGlow()
+    model = modules.waveglow()
     model.WN[0].start.weight.data[0] = 0
     converted = convert(save(torch, model.state_dict(), tmp_path / "w.pt"), HparamOverrides(hop_samples=32))
     assert all(np.isfinite(kernel).all() for kernel in kernels(converted))
@@ -131,7 +131,7 @@ def test_a_filter_of_zeros_stays_one(tmp_path):
 def test_nvidias_universal_model(tmp_path, normed):
     warnings.filterwarnings("ignore", message=".*weight_norm|Couldn't retrieve source code")
     with importable("glow", **modules.GLOW):
-        model = modules.WaveGlow(bands=80)
+        model = modules.waveglow(mel_bands=80)
         model = model.apply_norm(torch.nn.utils.weight_norm) if normed else model
         model._backend = None
         path = save(torch, {"model": model}, tmp_path / "waveglow_256channels_universal_v5.pt", legacy=True)
@@ -148,9 +148,9 @@ def test_nvidias_universal_model(tmp_path, normed):
 @pytest.mark.slow
 def test_nvidias_model_at_its_full_size():
     with torch.device("meta"):
-        shapes = {name: tuple(value.shape) for name, value in modules.WaveGlow(
-            bands=80, flows=12, early_every=4, layers=8, width=256, kernel=1024, stride=256
-        ).state_dict().items()}  # fmt: skip
+        shapes = {
+            name: tuple(value.shape) for name, value in modules.GLOW["WaveGlow"](WaveGlowConfig()).state_dict().items()
+        }
     state = {name: np.broadcast_to(np.float32(0), shape) for name, shape in shapes.items()}
     state = torch_waveglow.in_latest_form(state)
     config = torch_waveglow.waveglow_config(state, 256)

@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from support.torch_files import nested_module, save
+from support.torch_files import save
 
 from evc_jax.audio import io as audio_io
 from evc_jax.audio.mel import frame_signal, log_mel, mel_filters
@@ -15,10 +15,12 @@ from evc_jax.errors import CheckpointError, ConfigError, EvcError
 from evc_jax.features import speaker
 from evc_jax.models import voice_encoder
 from evc_jax.models.network import Network
+from evc_jax.models.speechsplit.config import EncoderConfig, SpeechSplitConfig
+from evc_jax.models.speechsplit.random_resampling import ResamplingConfig
 from evc_jax.torch_import import originals, torch_waveglow
 from evc_jax.torch_import.originals import HparamOverrides, convert
 from evc_jax.torch_import.parity import relative_error, within
-from evc_jax.torch_import.torch_names import from_torch, to_torch
+from evc_jax.torch_import.torch_names import from_torch
 
 torch = pytest.importorskip("torch", reason="needs the extra dev")
 modules = pytest.importorskip("support.original_modules")
@@ -130,22 +132,21 @@ def test_the_real_resemblyzer_is_what_is_shipped():
 
 
 @pytest.fixture(scope="module")
-def speechsplit_state():
-    """A state dict of a small SpeechSplit."""
-    from evc_jax.models.speechsplit.config import EncoderConfig, SpeechSplitConfig
-    from evc_jax.models.speechsplit.network import SpeechSplit
-    from evc_jax.torch_import.torch_speechsplit import speechsplit_weights
+def speechsplit():
+    """A small SpeechSplit."""
+    from benchmarks.torch_speechsplit import SpeechSplit
 
     encoder = EncoderConfig(16, 1, blocks=1)
-    parts = {"content": encoder, "rhythm": encoder, "pitch": encoder}
+    parts = {"content": encoder, "rhythm": encoder, "pitch": encoder, "resampling": ResamplingConfig(padded_frames=160)}
     sizes = {"mel_bands": 5, "f0_classes": 7, "embedding_channels": 4, "decoder_width": 6, "decoder_layers": 1}
-    config = SpeechSplitConfig(**parts, **sizes)
-    shapes = Network(SpeechSplit, config).shapes()
-    rng = np.random.default_rng(0)
-    params = jax.tree.map(lambda leaf: rng.standard_normal(leaf.shape).astype(np.float32), shapes)
-    state = to_torch(params, speechsplit_weights(config))
-    tensors = {name: torch.from_numpy(value.copy()) for name, value in state.items()}
-    return tensors | {"encoder_1.len_org": torch.tensor(160)}
+    torch.manual_seed(0)
+    return SpeechSplit(SpeechSplitConfig(**parts, **sizes))
+
+
+@pytest.fixture(scope="module")
+def speechsplit_state(speechsplit):
+    """Its state dict."""
+    return speechsplit.state_dict()
 
 
 def test_what_shapes_do_not_tell(tmp_path, speechsplit_state):
@@ -161,10 +162,9 @@ def test_what_shapes_do_not_tell(tmp_path, speechsplit_state):
         convert(path, HparamOverrides({"chs_grp": 32}))
 
 
-def test_whole_modules_of_any_network(tmp_path, speechsplit_state):
-    model = nested_module(torch, {name: value.numpy() for name, value in speechsplit_state.items()})
+def test_whole_modules_of_any_network(tmp_path, speechsplit):
     for legacy in (False, True):
-        converted = convert(save(torch, model, tmp_path / f"whole-{legacy}.pt", legacy))
+        converted = convert(save(torch, speechsplit, tmp_path / f"whole-{legacy}.pt", legacy))
         assert converted.system == "speechsplit" and "encoder_1.len_org" in converted.ignored
 
 
@@ -213,7 +213,7 @@ def test_random_states(tmp_path, golden_dir, speechsplit_state):
     """Tensors renamed, lost, cut, turned or moved: a sentence or a network, nothing else."""
     voice = {f"main.{i}.{kind}": torch.zeros(4, 4) if kind == "weight" else torch.zeros(4)
              for i in (0, 2, 4) for kind in ("weight", "bias")}  # fmt: skip
-    states = [speechsplit_state, voice, modules.WaveGlow().state_dict(), modules.VoiceEncoder().state_dict()]
+    states = [speechsplit_state, voice, modules.waveglow().state_dict(), modules.VoiceEncoder().state_dict()]
     states += [{f"main.0.{i}": torch.zeros(4, 2, 3) for i in ("0.weight", "3.weight", "0.bias")}]
     rng, outcomes = np.random.default_rng(0), {"converted": 0, "refused": 0}
     for round_ in range(60):
