@@ -57,9 +57,12 @@ def quick_programs():
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """Headless Chromium, whose microphone hears the recording that the package ships."""
+    """Headless Chromium, whose microphone hears the recording that the package ships.
+
+    Not of the session: while it is open, an event loop runs in this thread, and `asyncio.run` is an error.
+    """
     playwright = pytest.importorskip("playwright.sync_api")
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
