@@ -106,7 +106,7 @@ def http_page() -> str:
     head = "`evc serve` documents itself: `/docs` in a browser, `/openapi.json` for programs. These are the fields of"
     parts = [f"# The HTTP API in short\n\n{head} forms and JSON objects; in JSON, recordings are base64 text.\n"]
     for route, fields in (("POST /convert", CONVERT), ("POST /transfer", TRANSFER)):
-        schema = fields.request_body()["requestBody"]["content"][MULTIPART]["schema"]
+        schema = fields.request_body({})["requestBody"]["content"][MULTIPART]["schema"]
         rows = ["| field | needed | meaning |", "|---|---|---|"]
         for name, described in schema["properties"].items():
             needed = "yes" if name in schema["required"] else ""

@@ -24,7 +24,8 @@ def blocks(page: Path, language: str) -> list[str]:
 def evc_commands(page: Path) -> list[list[str]]:
     """The words after `evc` of each command that a page's shell blocks start a line with."""
     lines = "\n".join(blocks(page, "sh")).replace("\\\n", " ").splitlines()
-    commands = [shlex.split(line, comments=True) for line in lines if re.match(r"\s*evc ", line)]
+    # As in a shell, # begins a comment only after a blank.
+    commands = [shlex.split(re.sub(r"\s#.*", "", line)) for line in lines if re.match(r"\s*evc ", line)]
     return [
         words[1 : next((i for i, word in enumerate(words) if word in ("|", "&&", "&", ">")), None)]
         for words in commands
