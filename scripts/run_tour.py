@@ -37,9 +37,9 @@ def without_sound(content: Any) -> Any:
             if picture := PICTURE.search(page):
                 output["data"]["image/png"] = _small(picture[1])
             if "text" in output:
-                output["text"] = TEMPORARY.sub("/work", output["text"])
+                output["text"] = TEMPORARY.sub("work", output["text"])
             if "text/plain" in output.get("data", {}):
-                output["data"]["text/plain"] = TEMPORARY.sub("/work", output["data"]["text/plain"])
+                output["data"]["text/plain"] = TEMPORARY.sub("work", output["data"]["text/plain"])
     return content
 
 
