@@ -6,8 +6,8 @@
 Without --url a server is started for it, on this machine, whose cores then work for clients and server alike (clients
 need few of them). Every client sends a recording, waits for the whole answer and sends it again; what is refused with
 429 is counted and sent again after the seconds that Retry-After says. One request for each client comes before the
-time that is measured. Memory is the most that the server's process held so far, CPU what
-its threads worked for an answer, as Linux tells.
+time that is measured. Memory is the most that the server's process held so far, CPU what its threads worked for an
+answer, as Linux tells.
 """
 
 from __future__ import annotations
@@ -81,9 +81,11 @@ def server(arguments: argparse.Namespace) -> Iterator[tuple[str, int | None]]:
             lines.append(line)
             if found := re.search(r"ready at (\S+),", line):
                 threading.Thread(target=process.stderr.read, daemon=True).start()  # a full pipe would stop it
-                yield found[1], process.pid
-                process.terminate()
-                process.wait(STOP_S)
+                try:
+                    yield found[1], process.pid
+                finally:
+                    process.terminate()
+                    process.wait(STOP_S)
                 return
     raise EvcError(f"The server did not start: {''.join(lines[-1:]).strip()}")
 
@@ -109,6 +111,7 @@ def measure(url: str, clients: int, seconds: float, request: tuple[bytes, dict[s
         with connection.getresponse() as answer:
             body = answer.read()
             if answer.status == 429:
+                connection.close()  # as the server would, of one that is silent for a while
                 time.sleep(int(answer.headers["Retry-After"]))
                 return False
             if answer.status != 200:
@@ -120,6 +123,7 @@ def measure(url: str, clients: int, seconds: float, request: tuple[bytes, dict[s
         try:
             while not send(connection):
                 pass
+            connection.close()
             barrier.wait()
             while time.perf_counter() < ends[0]:
                 begun = time.perf_counter()

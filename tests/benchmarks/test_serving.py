@@ -1,6 +1,7 @@
 """The load on a server: what clients count is what they sent, and a server that cannot start is one sentence."""
 
 import json
+import os
 import sys
 
 import pytest
@@ -20,6 +21,14 @@ def test_a_server_under_load(tiny_bundle, tmp_path, monkeypatch, capsys):
         assert each["answers"] >= each["clients"] and 0 < each["median_s"] <= each["p95_s"]
         assert each["peak_bytes"] > 1e8
     assert serving.table(results) in capsys.readouterr().out
+
+
+def test_the_server_ends_with_what_uses_it(tiny_bundle):
+    arguments = serving.options().parse_args(["--bundle", str(tiny_bundle)])
+    with pytest.raises(ZeroDivisionError), serving.server(arguments) as (_, pid):
+        1 / 0  # noqa: B018
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 def test_servers_that_do_not_answer(tmp_path, monkeypatch, capsys):
