@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -23,7 +24,13 @@ class Client:
             async with httpx.AsyncClient(transport=transport, base_url="http://evc", timeout=None) as client:
                 return await asyncio.gather(*(client.request(**request) for request in requests))
 
-        return asyncio.run(send_all())
+        return self.run(send_all())
+
+    @staticmethod
+    def run(coroutine):
+        """Runs it in a thread of its own: once a browser was started, its loop counts as running in this one."""
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(asyncio.run, coroutine).result()
 
     def get(self, path):
         return self.send({"method": "GET", "url": path})[0]

@@ -1,7 +1,6 @@
 """Pages, headers, HEAD, other origins and proxies; the documentation asks no other host."""
 
 import re
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -103,12 +102,12 @@ def test_a_root_path(with_settings):
 
 def test_the_documentation_in_a_browser(client, chromium):
     """It shows every operation, and all that it asks for is this server's; the browser complains of nothing."""
-    page, asked, complaints, pool = chromium.new_page(), [], [], ThreadPoolExecutor(1)
+    page, asked, complaints = chromium.new_page(), [], []
 
     def answer(route):
         asked.append(route.request.url)
         path = route.request.url.removeprefix("http://evc.test")
-        found = pool.submit(client.get, path).result()  # in this thread Playwright's loop runs
+        found = client.get(path)
         route.fulfill(status=found.status_code, headers=dict(found.headers), body=found.content)
 
     page.route("**/*", answer)

@@ -137,7 +137,7 @@ def exchange(client, request, has_gone):
         "query_string": b"",
         "headers": [(name.lower(), value) for name, value in request.headers.raw],
     }
-    asyncio.run(client.app(scope, receive, send))
+    client.run(client.app(scope, receive, send))
     return answer
 
 
