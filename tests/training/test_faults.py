@@ -156,7 +156,7 @@ def test_a_disk_that_fills_up_stops_the_run_with_one_sentence(voices, tmp_path):
     assert done.returncode == 2, done.stderr
     assert "is full (" in done.stderr and "is intact: make room and give the same command again" in done.stderr
     # Orbax's own threads may print what failed in them; the run itself ends with its sentence.
-    assert "\ntrain: The disk of " in "\n" + done.stderr and "readable" in done.stdout
+    assert "\nevc train: The disk of " in "\n" + done.stderr and "readable" in done.stdout
 
 
 def test_another_config_is_refused_with_the_keys_that_differ(voices, calm, tmp_path):
