@@ -145,9 +145,11 @@ def prepare(
         metadata |= {"storage": to_mapping(form), "max_seconds": max_seconds and float(max_seconds)}
         metadata["split_by"] = listing.split_by
         new = _write(work, plan, results.counts, started, dataset, metadata)
+        replaced = epath.Path(target, _DESCRIPTION_FILE).exists()
         storage.put_in_place(new, target, work / "old", _DESCRIPTION_FILE)
     seconds = time.monotonic() - start
-    notes = (*listing.notes, *advice(dataset, results.usable, results.frames, config))
+    there = ("it is in place of the dataset of that name that was there",) if replaced else ()
+    notes = (*there, *listing.notes, *advice(dataset, results.usable, results.frames, config))
     failures = tuple(results.failures)
     return PrepareReport(dataset, target, metadata["counts"], failures, listing.passed_over, notes, found, seconds)
 

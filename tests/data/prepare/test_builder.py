@@ -131,9 +131,11 @@ def test_too_many_failures_leave_the_existing_dataset_alone(tmp_path):
 
 def test_a_finished_dataset_replaces_the_old_one(tmp_path):
     write_ravdess(tmp_path / "corpus", actors=1)
-    make(tmp_path / "corpus", tmp_path / "out")
+    said = "it is in place of the dataset of that name that was there"
+    assert said not in make(tmp_path / "corpus", tmp_path / "out").notes
     write_buzz(tmp_path / "corpus/Actor_01/03-01-03-01-01-01-01.wav")
     report = make(tmp_path / "corpus", tmp_path / "out")
+    assert said in report.notes
     assert sum(report.counts.values()) == 5
     assert sum(dataset_info(tmp_path / "out", "ravdess")["counts"].values()) == 5
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["speech"]
