@@ -14,7 +14,9 @@ from evc_jax.pretrained.bundle import load_bundle
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "training.md"
-BLOCKS = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+# The last section needs the corpora of the embedded bundle.
+RECIPES = PAGE.read_text().partition("## All networks of a bundle")[0]
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", RECIPES, re.DOTALL | re.MULTILINE)
 # As `evc`: trainings are short, and tiny but where they start with the embedded bundle's parameters.
 EVC = """#!/bin/sh
 if [ "$1" = train ] && [ "$2" != --list ]; then
