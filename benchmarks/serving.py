@@ -73,7 +73,7 @@ def server(arguments: argparse.Namespace) -> Iterator[tuple[str, int | None]]:
         yield arguments.url, None
         return
     bundle = ["--bundle", arguments.bundle] if arguments.bundle else []
-    command = [sys.executable, "-m", "evc_jax.cli.commands", "serve", "--port", "0", *bundle]
+    command = [sys.executable, "-m", "evc_jax", "serve", "--port", "0", *bundle]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         lines = []

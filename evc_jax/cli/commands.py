@@ -188,6 +188,3 @@ _COMMANDS = {
     "studio": studio.run,
     "completion": lambda arguments: completion.run(arguments, build_parser()),
 }
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -31,7 +31,7 @@ class Server:
     def __init__(self, bundle, folder, *options, **environment):
         (folder / "tmp").mkdir()
         self.folder = folder / "tmp"
-        command = [sys.executable, "-m", "evc_jax.cli.commands", "serve", "--bundle", str(bundle), *options]
+        command = [sys.executable, "-m", "evc_jax", "serve", "--bundle", str(bundle), *options]
         environment = os.environ | {"TMPDIR": str(self.folder), "EVC_SERVE_PORT": "0"} | environment
         self.process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, cwd=folder)
         self.lines = []

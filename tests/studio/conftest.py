@@ -22,7 +22,7 @@ class Server:
     def __init__(self, folder, *options):
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
-        command = [sys.executable, "-m", "evc_jax.cli.commands", "studio", "--port", "0", "--no-browser", *options]
+        command = [sys.executable, "-m", "evc_jax", "studio", "--port", "0", "--no-browser", *options]
         environment = {**os.environ, "TMPDIR": str(self.temporary), "EVC_VOICES_DIR": str(folder / "voices")}
         self._process = subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
         self.url = ""

@@ -132,7 +132,7 @@ def test_nothing_is_left_after_its_end(tmp_path):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        command = [sys.executable, "-m", "evc_jax.cli.commands", "studio", "--no-browser", "--port", str(port)]
+        command = [sys.executable, "-m", "evc_jax", "studio", "--no-browser", "--port", str(port)]
         done = subprocess.run(command, env={**os.environ, "TMPDIR": str(temporary)}, capture_output=True, text=True)
     assert done.returncode == 2 and "cannot be listened at" in done.stderr
     assert not list(temporary.glob("evc-studio-*"))
