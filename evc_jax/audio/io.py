@@ -249,6 +249,13 @@ def write_blocks(
             write_block(sound, block / peak if peak > 1 else block)
 
 
+def sound_bytes(audio: Float[np.ndarray, " S"], rate_hz: int, written: OutputFormat, comment: str = "") -> bytes:
+    """The bytes that `save` writes into a file of this format; peaks above 1 are scaled down."""
+    buffer = io.BytesIO()
+    write_blocks(buffer, [audio], len(audio), float(np.abs(audio).max(initial=0.0)), rate_hz, written, comment)
+    return buffer.getvalue()
+
+
 def open_sound(
     place: bytes | io.BytesIO, rate_hz: int, container: str, written: OutputFormat, comment: str
 ) -> soundfile.SoundFile:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import functools
 import html
-import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -23,6 +22,9 @@ from evc_jax.conversion.settings import metadata_text
 from evc_jax.errors import EvcError
 from evc_jax.features import pitch
 from evc_jax.features.extract import Features
+
+if TYPE_CHECKING:
+    from evc_jax.audio.plotting import AnyPanel
 
 LONGEST_SHOWN_S = 120.0  # of sound in a notebook, which keeps all of it in its file
 
@@ -107,20 +109,22 @@ class Conversion:
 
     def _repr_html_(self) -> str:
         """A player and the picture of source and result, for notebooks; the beginning of long sounds only."""
-        sound = io.BytesIO()
         shown = self.audio[: round(LONGEST_SHOWN_S * self.sample_rate_hz)]
-        peak = float(np.abs(shown).max(initial=0.0))
-        audio_io.write_blocks(sound, [shown], len(shown), peak, self.sample_rate_hz, OUTPUT_FORMATS[".wav"])
+        sound = audio_io.sound_bytes(shown, self.sample_rate_hz, OUTPUT_FORMATS[".wav"])
         cut = f", of which the first {LONGEST_SHOWN_S:g} s are here" if len(shown) < len(self.audio) else ""
         picture = "" if cut else f'<br><img alt="source and result" src="{_data_uri("image/png", self._picture())}">'
-        player = f'<audio controls src="{_data_uri("audio/wav", sound.getvalue())}"></audio>'
+        player = f'<audio controls src="{_data_uri("audio/wav", sound)}"></audio>'
         return f"<div>{html.escape(repr(self))}{cut}<br>{player}{picture}</div>"
 
     def _picture(self) -> bytes:
         from evc_jax.audio.plotting import picture_of_panels, png_bytes
+
+        return png_bytes(picture_of_panels(self._panels(), self.config))
+
+    def _panels(self) -> list[AnyPanel]:
         from evc_jax.conversion.picture import conversion_panels  # which needs this module
 
-        return png_bytes(picture_of_panels(conversion_panels(self, self.emotions, "result"), self.config))
+        return conversion_panels(self, self.emotions, "result")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -135,11 +139,10 @@ class Transfer(Conversion):
     target: Features = field(kw_only=True)
     aspects: TransferAspects = field(kw_only=True)
 
-    def _picture(self) -> bytes:
-        from evc_jax.audio.plotting import picture_of_panels, png_bytes
+    def _panels(self) -> list[AnyPanel]:
         from evc_jax.conversion.picture import transfer_panels
 
-        return png_bytes(picture_of_panels(transfer_panels(self, "result"), self.config))
+        return transfer_panels(self, "result")
 
 
 def _data_uri(media_type: str, content: bytes) -> str:

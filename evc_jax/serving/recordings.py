@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from evc_jax.audio.formats import OUTPUT_FORMATS
-from evc_jax.audio.io import AudioReader, to_mono, write_blocks
+from evc_jax.audio.io import AudioReader, sound_bytes, to_mono
 from evc_jax.errors import AudioError
 from evc_jax.files import RECORDING_KINDS
 
@@ -59,9 +59,7 @@ def decode(data: bytes, sample_rate_hz: int, max_seconds: float) -> Float[np.nda
 
 def encode(audio: Float[np.ndarray, " S"], rate_hz: int, container: Container, comment: str = "") -> bytes:
     """The bytes that `io.save` writes into a file of this format; peaks above 1 are scaled down."""
-    buffer, peak = io.BytesIO(), float(np.abs(audio).max(initial=0.0))
-    write_blocks(buffer, [audio], len(audio), peak, rate_hz, OUTPUT_FORMATS[f".{container}"], comment)
-    return buffer.getvalue()
+    return sound_bytes(audio, rate_hz, OUTPUT_FORMATS[f".{container}"], comment)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from evc_jax.audio.decoding import check_file, naming_errors, stated_length
 from evc_jax.audio.formats import OUTPUT_FORMATS
-from evc_jax.audio.io import AudioReader, write_blocks
+from evc_jax.audio.io import AudioReader, sound_bytes
 from evc_jax.audio.plotting import Picture, png_bytes
 from evc_jax.conversion.converter import Converter
 from evc_jax.conversion.long_recordings import WHOLE_S, convert_segments, join_conversions
@@ -139,6 +139,5 @@ class Studio:
         """Keeps sound as a WAV file; returns the path of its URL. `comment` are the settings of a conversion."""
         place = self.new_file(".wav")
         text = "" if comment is None else metadata_text(comment)
-        peak = float(np.abs(audio).max(initial=0.0))
-        write_blocks(place, [audio], len(audio), peak, self.converter.sample_rate_hz, OUTPUT_FORMATS[".wav"], text)
+        place.write_bytes(sound_bytes(audio, self.converter.sample_rate_hz, OUTPUT_FORMATS[".wav"], text))
         return self.outputs.add(name, place)
