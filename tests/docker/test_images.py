@@ -1,12 +1,12 @@
 """Dockerfiles, compose.yaml and what tries them; the images themselves are built where Docker runs."""
 
-import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support.scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILES = {name: ROOT / "docker" / name for name in ("Dockerfile", "Dockerfile.cuda")}
@@ -14,10 +14,7 @@ DOCKERFILES = {name: ROOT / "docker" / name for name in ("Dockerfile", "Dockerfi
 
 @pytest.fixture(scope="module")
 def check():
-    specification = importlib.util.spec_from_file_location("docker_check", ROOT / "docker" / "check.py")
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return load_script("docker/check.py")
 
 
 @pytest.fixture

@@ -1,12 +1,12 @@
 """A run on an accelerator, rehearsed: its parts, its time, and what it leaves."""
 
-import importlib.util
 import json
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from support.scripts import load_script
 
 from benchmarks.accelerator import speed
 from benchmarks.accelerator.report import report
@@ -32,10 +32,7 @@ def store(key, value):
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("accelerator_run", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("scripts/accelerator_run.py")
 
 
 @pytest.fixture

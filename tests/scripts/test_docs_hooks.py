@@ -1,11 +1,11 @@
 """What the documentation site makes of the pages of docs/, and the pages that it adds. `make docs` builds it."""
 
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
 import yaml
+from support.scripts import load_script
 
 import evc_jax
 from evc_jax.cli.parser import build_parser
@@ -16,10 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def hooks():
-    spec = importlib.util.spec_from_file_location("docs_hooks", ROOT / "scripts" / "docs_hooks.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("scripts/docs_hooks.py")
 
 
 def settings() -> dict:

@@ -1,9 +1,9 @@
 """The notebook runs from its first cell to its last, and what is saved of it is small."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
+from support.scripts import load_script
 
 pytest.importorskip("nbclient")
 nbformat = pytest.importorskip("nbformat")
@@ -12,10 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def run_tour():
-    spec = importlib.util.spec_from_file_location("run_tour", ROOT / "scripts" / "run_tour.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("scripts/run_tour.py")
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """The command that converts a checkpoint, as a user meets it."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from support.scripts import load_script
 from support.torch_files import archive
 
 from evc_jax.models import voice_encoder
@@ -18,10 +18,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
 def script(name):
-    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(f"scripts/{name}.py")
 
 
 @pytest.fixture

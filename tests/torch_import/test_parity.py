@@ -1,6 +1,5 @@
 """Our networks against the original PyTorch implementation, forwards and backwards."""
 
-import importlib.util
 import shutil
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from support.scripts import load_script
 from support.tiny_systems import quick_compilation
 
 from evc_jax.errors import CheckpointError, ConfigError
@@ -62,9 +62,7 @@ def test_script_passes_and_fails(golden_dir, tmp_path):
 
 def test_all_networks_pass_on_a_fresh_clone(monkeypatch, capsys):
     """Run in this process, where programs need no optimization."""
-    spec = importlib.util.spec_from_file_location("check_parity", SCRIPT)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = load_script("scripts/check_parity.py")
     monkeypatch.setattr(sys, "argv", [str(SCRIPT)])
     with quick_compilation():
         code = script.main()
