@@ -74,6 +74,7 @@ def chromium():
         "--use-fake-device-for-media-stream",
         f"--use-file-for-fake-audio-capture={ROOT}/evc_jax/assets/demo.wav",
     ]
+    playwright.expect.set_options(timeout=20_000)
     with playwright.sync_playwright() as running:
         browser = running.chromium.launch(executable_path=program, args=arguments)
         yield browser
