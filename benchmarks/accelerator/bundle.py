@@ -19,7 +19,7 @@ from evc_jax.conversion.options import ConversionOptions
 from evc_jax.data.dataset import open_split
 from evc_jax.data.sampling import spread_evenly
 from evc_jax.features.extract import Features
-from evc_jax.pretrained.bundle import NETWORKS
+from evc_jax.pretrained.description import NETWORKS
 from evc_jax.pretrained.pieces import split_bundle
 from evc_jax.pretrained.workdir import saved_steps
 from evc_jax.training.export import export_bundle

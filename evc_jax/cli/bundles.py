@@ -9,7 +9,8 @@ from pathlib import Path
 from evc_jax.cli.argument_types import OneLineParser, say
 from evc_jax.errors import ConfigError
 from evc_jax.extras import require_extra
-from evc_jax.pretrained.bundle import NETWORKS, RENDERINGS, STORAGE_DTYPES, load_bundle
+from evc_jax.pretrained.bundle import STORAGE_DTYPES, load_bundle
+from evc_jax.pretrained.description import NETWORKS, RENDERINGS
 
 FORMATS = ("safetensors", "stablehlo")
 

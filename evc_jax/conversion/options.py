@@ -27,7 +27,8 @@ from evc_jax.conversion.requested_voice import (
 )
 from evc_jax.errors import BundleError, ConfigError, meant
 from evc_jax.files import printable
-from evc_jax.pretrained.bundle import RENDERINGS, Bundle
+from evc_jax.pretrained.bundle import Bundle
+from evc_jax.pretrained.description import RENDERINGS
 from evc_jax.vocoders import DEFAULT_SIGMA, VOCODERS
 
 EMOTION_WAYS = ("emotion", "emotion_from", "emotion_track")  # of which one may be given

@@ -15,7 +15,8 @@ from evc_jax.config import from_mapping
 from evc_jax.data.dataset import audio_config
 from evc_jax.errors import ConfigError
 from evc_jax.evaluation.metrics import mel_l1
-from evc_jax.pretrained.bundle import Bundle, TrainedNetwork, build_network
+from evc_jax.pretrained.bundle import Bundle, TrainedNetwork
+from evc_jax.pretrained.description import build_network
 from evc_jax.pretrained.workdir import load_for_inference
 from evc_jax.vocoders import VOCODERS, Vocoder, make_vocoder
 from evc_jax.vocoders.waveglow import WaveGlowVocoder

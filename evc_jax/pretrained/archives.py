@@ -16,8 +16,8 @@ from typing import IO, NamedTuple
 
 from evc_jax.errors import BundleError, one_line
 from evc_jax.files import printable
-from evc_jax.pretrained.bundle import DESCRIPTION_FILE
 from evc_jax.pretrained.checksums import is_inside
+from evc_jax.pretrained.description import DESCRIPTION_FILE
 
 SUFFIXES = (".zip", ".tar.gz", ".tgz", ".tar.xz", ".tar")
 MAX_BYTES, MAX_FILES = 8_000_000_000, 10_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -17,6 +16,15 @@ from evc_jax.config import from_mapping
 from evc_jax.errors import BundleError, ConfigError, one_line
 from evc_jax.files import ASSETS, atomic_dir, printable
 from evc_jax.pretrained.checksums import write_checksums
+from evc_jax.pretrained.description import (
+    DESCRIPTION_FILE,
+    FORMAT,
+    build_network,
+    check_description,
+    damaged,
+    emotion_count,
+    read_description,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -25,26 +33,11 @@ if TYPE_CHECKING:
     from evc_jax.features.register import MeasuredVoice, Register
     from evc_jax.pretrained.speakers import TrainingSpeakers
 
-FORMAT = 1
-DESCRIPTION_FILE, PARAMS_FOLDER = "bundle.json", "params"
+PARAMS_FOLDER = "params"
 EMBEDDED = "embedded"  # what names the bundle of the package
 # Of what `exchange` and `stablehlo` write instead of parameters.
 EXPORTED_SUFFIXES = SAFETENSORS, STABLEHLO = ".safetensors", ".stablehlo"
-CODES = ("content", "pitch", "rhythm", "pitch_rhythm")
 STORAGE_DTYPES = ("float16", "float32")
-RENDERINGS = ("source", "decoder")
-
-# Of the GANs only the generator is released. Named here, not imported: reading a description must not pay for JAX.
-_NETWORKS = {
-    "speechsplit": ("evc_jax.models.speechsplit.network", "SpeechSplit", "SpeechSplitConfig"),
-    "f0_converter": ("evc_jax.models.speechsplit.network", "F0Converter", "F0ConverterConfig"),
-    "voicegan": ("evc_jax.models.gan.voicegan", "VoiceGenerator", "VoiceGANConfig"),
-    "codegan": ("evc_jax.models.gan.codegan", "CodeGenerator", "CodeGANConfig"),
-    "prosody": ("evc_jax.models.prosody", "ProsodyNetwork", "ProsodyConfig"),
-    "waveglow": ("evc_jax.models.waveglow.network", "WaveGlow", "WaveGlowConfig"),
-    "timbre_converter": ("evc_jax.models.timbre_converter", "TimbreConverter", "TimbreConverterConfig"),
-}
-NETWORKS = tuple(_NETWORKS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +85,7 @@ class Bundle:
 
     def emotions_of(self, name: str) -> tuple[str, ...]:
         """The emotions that a network knows, in the order of its one-hot vectors; none where the bundle lacks it."""
-        return self.emotions[: _emotion_count(self.description["networks"][name])] if self.has(name) else ()
+        return self.emotions[: emotion_count(self.description["networks"][name])] if self.has(name) else ()
 
     @property
     def default_vocoder(self) -> str:
@@ -132,7 +125,7 @@ class Bundle:
         try:
             return None if stored is None else read(stored)
         except (TypeError, ValueError, KeyError) as error:
-            raise _damaged(self.path, f"its {name} holds no weights ({one_line(error)})") from error
+            raise damaged(self.path, f"its {name} holds no weights ({one_line(error)})") from error
 
     @property
     def voices(self) -> dict[str, MeasuredVoice]:
@@ -147,7 +140,7 @@ class Bundle:
             stored = self.description.get("voices", {}).items()
             return {name: MeasuredVoice.from_mapping(entry, self.audio.mel_bands) for name, entry in stored}
         except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise _damaged(self.path, f"its voices cannot be read ({one_line(error)})") from error
+            raise damaged(self.path, f"its voices cannot be read ({one_line(error)})") from error
 
     @property
     def speakers(self) -> TrainingSpeakers | None:
@@ -163,7 +156,7 @@ class Bundle:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise _damaged(self.path, f"{SPEAKERS_FILE} cannot be read ({one_line(error)})") from error
+            raise damaged(self.path, f"{SPEAKERS_FILE} cannot be read ({one_line(error)})") from error
 
     def known_voice(self, embedding: Float[np.ndarray, " 256"]) -> MeasuredVoice | None:
         """The one of `voices` that an embedding is nearest to; None where there are none."""
@@ -210,7 +203,7 @@ def load_bundle(path: str | os.PathLike | None = None, progress: bool | None = N
         folder = local_folder(path, progress)
     if not folder.is_dir():
         raise BundleError(f"There is no bundle directory at {folder}; give one that `evc bundle` wrote.")
-    return from_description(_read_description(folder), folder)
+    return from_description(read_description(folder), folder)
 
 
 def from_description(
@@ -222,11 +215,11 @@ def from_description(
       BundleError: the description is not one.
     """
     folder = Path(path)
-    _check_description(description, folder)
+    check_description(description, folder)
     try:
         audio = from_mapping(AudioConfig, description["audio"], f"{DESCRIPTION_FILE}: audio")
     except ConfigError as error:
-        raise _damaged(folder, str(error).rstrip(".")) from error
+        raise damaged(folder, str(error).rstrip(".")) from error
     emotions, code = tuple(description["emotions"]), description["code"]
     return Bundle(folder, description, audio, emotions, code, dict(networks or {}))
 
@@ -255,7 +248,7 @@ def save_bundle(
     if storage_dtype not in STORAGE_DTYPES:
         raise BundleError(f"storage_dtype is {storage_dtype!r}; expected one of {', '.join(STORAGE_DTYPES)}.")
     complete = {"format": FORMAT, **description, "storage_dtype": storage_dtype}
-    _check_description(complete, path)
+    check_description(complete, path)
     if set(params) != set(complete["networks"]):
         raise BundleError(
             f"The description names the networks {sorted(complete['networks'])} but parameters of {sorted(params)} "
@@ -291,64 +284,6 @@ def write_params(folder: Path, tree: Any, storage_dtype: str = "float32") -> Non
         marker.write_text("complete\n")
 
 
-def build_network(name: str, config: Mapping[str, Any], where: object = "bundle") -> Any:
-    """The `Network` of this name.
-
-    Raises:
-      BundleError: the configuration is not one of this network.
-    """
-    from evc_jax.models.network import Network
-
-    module_name, type_name, config_name = _NETWORKS[name]
-    module = importlib.import_module(module_name)
-    try:
-        built = from_mapping(getattr(module, config_name), config, f"{DESCRIPTION_FILE}: {name}")
-    except ConfigError as error:
-        raise BundleError(f"The {name} network of {where} cannot be built: {error}") from error
-    return Network(getattr(module, type_name), built)
-
-
-def _read_description(folder: Path) -> dict[str, Any]:
-    file = folder / DESCRIPTION_FILE
-    if not file.is_file():
-        raise BundleError(f"{folder} is not a bundle, it has no {DESCRIPTION_FILE}; give one that `evc bundle` wrote.")
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise _damaged(folder, f"{DESCRIPTION_FILE} cannot be read ({error})") from error
-
-
-def _check_description(description: Any, folder: Path) -> None:
-    kinds = {"format": int, "audio": Mapping, "emotions": list | tuple, "code": str, "networks": Mapping}
-    if not isinstance(description, Mapping):
-        raise _damaged(folder, f"{DESCRIPTION_FILE} is not a JSON object")
-    if isinstance(description.get("format"), int) and description["format"] > FORMAT:
-        raise BundleError(
-            f"The bundle {folder} has format {description['format']} and this version reads up to {FORMAT}; "
-            "upgrade evc_jax."
-        )
-    for key, kind in kinds.items():
-        if not isinstance(description.get(key), kind):
-            raise _damaged(folder, f"{DESCRIPTION_FILE} has no valid {key!r}")
-    networks = description["networks"]
-    unknown = sorted(set(networks) - set(NETWORKS))
-    if unknown:
-        raise _damaged(folder, f"unknown networks {', '.join(unknown)}")
-    if not all(isinstance(entry, Mapping) and isinstance(entry.get("config"), Mapping) for entry in networks.values()):
-        raise _damaged(folder, "a network has no configuration")
-    if description["code"] not in CODES:
-        raise _damaged(folder, f"code is {description['code']!r}, expected one of {', '.join(CODES)}")
-    if (rendering := description.get("default_rendering", "decoder")) not in RENDERINGS:
-        raise _damaged(folder, f"default_rendering is {rendering!r}, expected one of {', '.join(RENDERINGS)}")
-    for name, entry in networks.items():
-        if (count := _emotion_count(entry)) > len(description["emotions"]):
-            raise _damaged(folder, f"{name} has {count} emotions but {len(description['emotions'])} are named")
-
-
-def _emotion_count(entry: Mapping[str, Any]) -> int:
-    return entry["config"].get("emotions", 0)
-
-
 def stored_params(folder: Path, name: str, network: Any) -> Any:
     """The parameters of a network as they are stored, in the bundle's `storage_dtype`.
 
@@ -365,7 +300,7 @@ def stored_params(folder: Path, name: str, network: Any) -> Any:
         if any(path.suffix in EXPORTED_SUFFIXES for path in folder.iterdir()):
             reason = "is one for other programs; of safetensors `evc bundle import` makes one to convert with"
             raise BundleError(f"The bundle {folder} {reason}.") from error
-        raise _damaged(folder, f"the parameters of {name} cannot be read ({one_line(error)})") from error
+        raise damaged(folder, f"the parameters of {name} cannot be read ({one_line(error)})") from error
     return stored
 
 
@@ -373,7 +308,3 @@ def _read_params(folder: Path, name: str, network: Any) -> Any:
     import jax
 
     return jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), stored_params(folder, name, network))
-
-
-def _damaged(folder: Path, reason: str) -> BundleError:
-    return BundleError(f"The bundle {folder} is damaged: {reason}; copy or make it again.")

@@ -17,8 +17,8 @@ from evc_jax.errors import BundleError, BundleWarning
 from evc_jax.files import atomic_dir, atomic_file, printable
 from evc_jax.jax_cache import CACHE_VARIABLE, cache_root
 from evc_jax.pretrained.archives import SUFFIXES
-from evc_jax.pretrained.bundle import DESCRIPTION_FILE
 from evc_jax.pretrained.checksums import verify_checksums
+from evc_jax.pretrained.description import DESCRIPTION_FILE
 from evc_jax.pretrained.download import UnreachableError
 from evc_jax.pretrained.sources import Source, source_of
 

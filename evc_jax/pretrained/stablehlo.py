@@ -25,8 +25,9 @@ from evc_jax.models import lstm, voice_encoder
 from evc_jax.models.network import Network
 from evc_jax.models.speechsplit.network import Codes
 from evc_jax.models.waveglow.synthesis import noise_shapes, synthesize
-from evc_jax.pretrained.bundle import DESCRIPTION_FILE, STABLEHLO, Bundle, check_replaceable, load_bundle
+from evc_jax.pretrained.bundle import STABLEHLO, Bundle, check_replaceable, load_bundle
 from evc_jax.pretrained.checksums import write_checksums
+from evc_jax.pretrained.description import DESCRIPTION_FILE
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 _PAGE = """\

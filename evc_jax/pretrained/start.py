@@ -13,7 +13,8 @@ from flax import traverse_util
 from evc_jax.config import to_mapping
 from evc_jax.errors import ConfigError
 from evc_jax.models.network import Network, Params
-from evc_jax.pretrained.bundle import DESCRIPTION_FILE, EMBEDDED, TrainedNetwork, build_network, load_bundle
+from evc_jax.pretrained.bundle import EMBEDDED, TrainedNetwork, load_bundle
+from evc_jax.pretrained.description import DESCRIPTION_FILE, build_network
 from evc_jax.pretrained.workdir import Trained, load_discriminator, load_for_inference
 
 _NAMED_MISFITS = 3
@@ -42,7 +43,7 @@ def trained_network(origin: str, name: str, checkpoint: str | int = "last") -> T
 
     Args:
       origin: the directory; `EMBEDDED` is the bundle of the package.
-      name: of the network, one of `bundle.NETWORKS`.
+      name: of the network, one of `description.NETWORKS`.
       checkpoint: which one of a work directory; see `workdir.load_for_inference`.
 
     Raises:

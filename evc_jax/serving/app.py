@@ -13,7 +13,7 @@ from evc_jax import __version__
 from evc_jax.conversion.aspects import ASPECT_NAMES
 from evc_jax.conversion.options import OPTIONS
 from evc_jax.errors import EvcError
-from evc_jax.pretrained.bundle import RENDERINGS
+from evc_jax.pretrained.description import RENDERINGS
 from evc_jax.pretrained.licence import CODE_LICENCE, meaning
 from evc_jax.serving import pages
 from evc_jax.serving.bodies import json_bytes

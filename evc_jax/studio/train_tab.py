@@ -12,7 +12,7 @@ from gradio.context import get_render_context
 
 from evc_jax.errors import ConfigError
 from evc_jax.extras import missing_modules
-from evc_jax.pretrained.bundle import NETWORKS
+from evc_jax.pretrained.description import NETWORKS
 from evc_jax.pretrained.workdir import saved_steps
 from evc_jax.studio import training_views as views
 from evc_jax.studio.events import PRIVATE, guarded

@@ -25,7 +25,8 @@ from evc_jax.config import to_mapping
 from evc_jax.data.dataset import BUILDER_NAME, audio_config, dataset_path
 from evc_jax.errors import ConfigError, EvcError, TrainingError
 from evc_jax.files import atomic_file
-from evc_jax.pretrained.bundle import DESCRIPTION_FILE, EMBEDDED
+from evc_jax.pretrained.bundle import EMBEDDED
+from evc_jax.pretrained.description import DESCRIPTION_FILE
 from evc_jax.studio.work_directory import LOG, WorkDirectory, is_work_directory
 from evc_jax.training.config import CONFIGS, TrainConfig, config_variants
 from evc_jax.training.run_process import note_process
@@ -157,7 +158,7 @@ class Trainings:
 
         Args:
           name: of that folder.
-          networks: per network, of `pretrained.bundle.NETWORKS`, the name of a training.
+          networks: per network, of `pretrained.description.NETWORKS`, the name of a training.
           checkpoint: of each training, "last" or "best".
           base: a bundle that gives the other networks.
 

@@ -21,7 +21,8 @@ from flax import traverse_util
 from evc_jax.config import to_mapping
 from evc_jax.errors import CheckpointError, EvcError
 from evc_jax.files import atomic_dir
-from evc_jax.pretrained.bundle import CODES, NETWORKS, write_params
+from evc_jax.pretrained.bundle import write_params
+from evc_jax.pretrained.description import CODES, NETWORKS
 from evc_jax.torch_import.originals import Converted, HparamOverrides, convert
 
 FAILED = 2

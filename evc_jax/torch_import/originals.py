@@ -91,7 +91,7 @@ class Converted:
     """A converted checkpoint.
 
     Attributes:
-      system: which network it is, one of `bundle.NETWORKS` or `voice_encoder`.
+      system: which network it is, one of `description.NETWORKS` or `voice_encoder`.
       title: the same in words.
       config: its configuration dataclass.
       params: its parameters, float32.

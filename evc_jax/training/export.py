@@ -55,14 +55,14 @@ def export_bundle(
     """Writes a bundle from a checkpoint of each work directory.
 
     Args:
-      workdirs: per network, one of `bundle.NETWORKS`, the directory of its training.
+      workdirs: per network, one of `description.NETWORKS`, the directory of its training.
       output: the bundle's directory.
       checkpoint: which one; see `workdir.load_for_inference`.
       data_dir: where the prepared datasets lie, those of `datasets` and those that were trained on.
       datasets: the vocoders are compared on the test split of these; without any Griffin-Lim is the default.
       licence: of the bundle; None names those of the data.
       storage_dtype: see `bundle.save_bundle`.
-      rendering: the bundle's default, one of `bundle.RENDERINGS`; None is that of the base, else "decoder".
+      rendering: the bundle's default, one of `description.RENDERINGS`; None is that of the base, else "decoder".
       base: a bundle that gives what no work directory does.
 
     Returns:

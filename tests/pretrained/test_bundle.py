@@ -10,7 +10,8 @@ from support.tiny_bundles import EMOTIONS, description, random_params, write_bun
 
 from evc_jax.audio.config import AudioConfig
 from evc_jax.errors import BundleError
-from evc_jax.pretrained.bundle import DESCRIPTION_FILE, FORMAT, embedded_path, load_bundle, save_bundle
+from evc_jax.pretrained.bundle import embedded_path, load_bundle, save_bundle
+from evc_jax.pretrained.description import DESCRIPTION_FILE, FORMAT
 
 
 def edit(bundle, **changes):

@@ -22,8 +22,9 @@ from evc_jax.errors import BundleError
 from evc_jax.features import speaker
 from evc_jax.models.speechsplit.codes import replace_codes, select_codes
 from evc_jax.models.speechsplit.network import Codes
-from evc_jax.pretrained.bundle import build_network, load_bundle, save_bundle
+from evc_jax.pretrained.bundle import load_bundle, save_bundle
 from evc_jax.pretrained.checksums import verify_checksums
+from evc_jax.pretrained.description import build_network
 from evc_jax.pretrained.stablehlo import programs_of
 from evc_jax.vocoders.waveglow import compiled_synthesis, synthesis_weights
 

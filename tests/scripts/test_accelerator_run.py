@@ -12,7 +12,8 @@ from benchmarks.accelerator import speed
 from benchmarks.accelerator.report import report
 from evc_jax.cli.commands import main as evc
 from evc_jax.data.prepare.builder import prepare
-from evc_jax.pretrained.bundle import NETWORKS, load_bundle
+from evc_jax.pretrained.bundle import load_bundle
+from evc_jax.pretrained.description import NETWORKS
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "accelerator_run.py"
 # What the fake parts do: one never ends and leaves a process behind, one breaks, one is well.

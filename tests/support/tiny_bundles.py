@@ -14,7 +14,8 @@ import numpy as np
 from evc_jax.audio.config import AudioConfig
 from evc_jax.config import to_mapping
 from evc_jax.conversion.converter import Converter
-from evc_jax.pretrained.bundle import build_network, save_bundle
+from evc_jax.pretrained.bundle import save_bundle
+from evc_jax.pretrained.description import build_network
 from evc_jax.pretrained.speakers import TrainingSpeakers
 
 EMOTIONS = ("neutral", "happy", "sad")

@@ -14,7 +14,8 @@ from evc_jax.audio.config import AudioConfig
 from evc_jax.conversion.converter import Converter
 from evc_jax.errors import DataError
 from evc_jax.models.speechsplit.config import ENCODERS
-from evc_jax.pretrained.bundle import DESCRIPTION_FILE, load_bundle
+from evc_jax.pretrained.bundle import load_bundle
+from evc_jax.pretrained.description import DESCRIPTION_FILE
 from evc_jax.training import adaptation, held_out_figures, loop, own_speech
 from evc_jax.training.adaptation import adapt
 from evc_jax.training.held_out_figures import Figure, better_parts

@@ -15,7 +15,8 @@ from evc_jax.conversion.options import ConversionOptions
 from evc_jax.data.dataset import SpeakerTable
 from evc_jax.errors import BundleError, ConfigError, DataError
 from evc_jax.pretrained import start
-from evc_jax.pretrained.bundle import build_network, load_bundle
+from evc_jax.pretrained.bundle import load_bundle
+from evc_jax.pretrained.description import build_network
 from evc_jax.pretrained.workdir import Trained
 from evc_jax.training import export
 

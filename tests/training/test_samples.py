@@ -25,7 +25,7 @@ from evc_jax.audio.plotting import Curve, CurvePanel, Panel, picture_of_panels
 from evc_jax.features.f0_codes import LogF0Statistics, normalize_f0, quantize_f0
 from evc_jax.models.speechsplit.network import NO_F0
 from evc_jax.pretrained import start
-from evc_jax.pretrained.bundle import build_network
+from evc_jax.pretrained.description import build_network
 from evc_jax.pretrained.workdir import Trained
 from evc_jax.training.config import SYSTEMS, DataConfig
 from evc_jax.training.metrics_writer import EventFile

@@ -14,7 +14,7 @@ from evc_jax.models.speechsplit.network import Codes
 
 
 def select_codes(codes: Codes, code: str) -> Float[Array, "B T C"]:
-    """The part named `code`, one of `bundle.CODES`; for "pitch_rhythm" the channels of pitch come first."""
+    """The part named `code`, one of `description.CODES`; for "pitch_rhythm" the channels of pitch come first."""
     return jnp.concatenate([getattr(codes, name) for name in code.split("_")], axis=-1)
 
 

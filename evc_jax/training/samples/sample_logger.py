@@ -15,7 +15,7 @@ from evc_jax.audio.config import AudioConfig
 from evc_jax.audio.plotting import Panel, Picture, picture_of_panels
 from evc_jax.data.dataset import audio_config
 from evc_jax.models.network import Network
-from evc_jax.pretrained.bundle import build_network
+from evc_jax.pretrained.description import build_network
 from evc_jax.training.config import TrainConfig
 from evc_jax.training.metrics_writer import tensorboard
 from evc_jax.training.samples.utterances import Resynthesis, Utterance, choose, resynthesize

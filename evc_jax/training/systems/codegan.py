@@ -21,7 +21,7 @@ from evc_jax.data.dataset import dataset_info, open_split, utterance_ids
 from evc_jax.errors import ConfigError
 from evc_jax.models.gan import losses as gan_losses
 from evc_jax.models.gan.codegan import CodeDiscriminator, CodeGANConfig, CodeGenerator
-from evc_jax.pretrained.bundle import CODES
+from evc_jax.pretrained.description import CODES
 from evc_jax.pretrained.start import trained_network
 from evc_jax.training.checkpoints import fingerprint
 from evc_jax.training.parallel import mean_over_devices
