@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.tiny_gans import CODE, VOICE
 
 from evc_jax.models.gan import losses as gan_losses
-from evc_jax.models.gan.codegan import CodeDiscriminator, CodeGANConfig, CodeGenerator
-from evc_jax.models.gan.voicegan import VoiceDiscriminator, VoiceGANConfig, VoiceGenerator
+from evc_jax.models.gan.codegan import CodeDiscriminator, CodeGenerator
+from evc_jax.models.gan.voicegan import VoiceDiscriminator, VoiceGenerator
 from evc_jax.models.network import Network
 from evc_jax.torch_import import torch_gans
 from evc_jax.torch_import.torch_names import to_torch
@@ -17,17 +18,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.release]
 
 torch = pytest.importorskip("torch")
 BATCH, FRAMES = 4, 8
-VOICE = VoiceGANConfig(noise_dim=5, embedding_dim=6, generator_widths=(7,), discriminator_widths=(8, 9))
-CODE = CodeGANConfig(
-    code_channels=6,
-    emotions=3,
-    down_widths=(4, 6, 8),
-    up_widths=(8, 6),
-    residual_blocks=1,
-    discriminator_widths=(4, 6, 8),
-    discriminator_kernels=(3, 2, 2),
-    discriminator_groups=(2, 2, 1),
-)
 LABELS, TARGETS = np.array([0, 1, 1, 0]), np.array([1, 0, 0, 1])
 CLASS_WEIGHTS = np.array([1.0, 0.5, 2.0], np.float32)
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.tiny_gans import CODE, VOICE
 
 from evc_jax.errors import ConfigError
 from evc_jax.models.gan import losses as gan_losses
@@ -13,17 +14,6 @@ from evc_jax.models.gan.codegan import CodeDiscriminator, CodeGANConfig, CodeGen
 from evc_jax.models.gan.voicegan import VoiceDiscriminator, VoiceGANConfig, VoiceGenerator
 from evc_jax.models.network import Network
 
-VOICE = VoiceGANConfig(noise_dim=5, embedding_dim=6, generator_widths=(7,), discriminator_widths=(8, 9))
-CODE = CodeGANConfig(
-    code_channels=6,
-    emotions=3,
-    down_widths=(4, 6, 8),
-    up_widths=(8, 6),
-    residual_blocks=1,
-    discriminator_widths=(4, 6, 8),
-    discriminator_kernels=(3, 2, 2),
-    discriminator_groups=(2, 2, 1),
-)
 BATCH = 4
 LABELS = jnp.array([0, 1, 2, 0])
 TARGETS = jnp.array([1, 0, 0, 2])
