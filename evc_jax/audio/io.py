@@ -271,10 +271,16 @@ def open_sound(
 
 def write_block(sound: soundfile.SoundFile, block: Float[np.ndarray, " s"]) -> None:
     """Writes samples within full scale; what lies beyond is cut."""
+    samples = to_file_samples(block)
+    for first in range(0, len(samples), _MOST_SAMPLES_AT_ONCE):
+        sound.write(samples[first : first + _MOST_SAMPLES_AT_ONCE])
+
+
+def to_file_samples(block: Float[np.ndarray, " s"]) -> Int16[np.ndarray, " s"]:
+    """Sound as 16-bit files hold it; what lies beyond full scale is cut."""
     # libsndfile would write loud samples one step lower than it reads them.
-    pcm = np.clip(np.rint(block * np.float32(_STEPS_16_BIT)), -_STEPS_16_BIT, _STEPS_16_BIT - 1).astype(np.int16)
-    for first in range(0, len(pcm), _MOST_SAMPLES_AT_ONCE):
-        sound.write(pcm[first : first + _MOST_SAMPLES_AT_ONCE])
+    steps = np.rint(block * np.float32(_STEPS_16_BIT))
+    return np.clip(steps, -_STEPS_16_BIT, _STEPS_16_BIT - 1).astype(np.int16)
 
 
 def to_pcm(audio: Float[np.ndarray, " S"]) -> Int16[np.ndarray, " S"]:

@@ -9,13 +9,12 @@ import numpy as np
 from jaxtyping import Float
 
 from evc_jax.audio.formats import OUTPUT_FORMATS
-from evc_jax.audio.io import open_sound, write_block
+from evc_jax.audio.io import open_sound, to_file_samples, write_block
 from evc_jax.serving.recordings import Container
 
 STREAMED: tuple[Container, ...] = ("wav", "ogg", "opus")
 _UNKNOWN_BYTES = 2**32 - 1
 _FADE_S = 0.03  # of a change of the level
-_STEPS_16_BIT = 32768
 
 
 class Limiter:
@@ -50,8 +49,7 @@ class WavStream:
 
     def add(self, audio: Float[np.ndarray, " s"]) -> bytes:
         """See `open_stream`."""
-        steps = np.rint(self._limit(audio) * np.float32(_STEPS_16_BIT))
-        samples = np.clip(steps, -_STEPS_16_BIT, _STEPS_16_BIT - 1).astype("<i2").tobytes()
+        samples = to_file_samples(self._limit(audio)).astype("<i2").tobytes()
         header, self._header = self._header, b""
         return header + samples
 
