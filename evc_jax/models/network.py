@@ -53,7 +53,9 @@ class Network:
 
     def misfits(self, params: Any) -> list[str]:
         """What of a tree of arrays is not as this network's parameters: a phrase for each, ordered by name."""
-        there, here = (_shapes_by_name(tree) for tree in (params, self.shapes()))
+        there, here = (
+            {name: np.shape(leaf) for name, leaf in named_leaves(tree).items()} for tree in (params, self.shapes())
+        )
         return [
             f"{name} is missing there"
             if name not in there
@@ -75,9 +77,10 @@ class Network:
         return getattr(module, method)(*args, **kwargs)
 
 
-def _shapes_by_name(params: Any) -> dict[str, tuple[int, ...]]:
-    leaves, _ = jax.tree_util.tree_flatten_with_path(params)
-    return {jax.tree_util.keystr(path, simple=True, separator="."): np.shape(leaf) for path, leaf in leaves}
+def named_leaves(params: Any) -> dict[str, Any]:
+    """The leaves of a parameter tree, in order, by names such as `decoder.lstm.0.forward.hidden_kernel`."""
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 
 
 def _as_jax(leaf: Any) -> Any:

@@ -13,17 +13,17 @@ import numpy as np
 
 from evc_jax.errors import BundleError, one_line
 from evc_jax.files import atomic_dir, printable
+from evc_jax.models.network import named_leaves
 from evc_jax.pretrained.bundle import (
-    DESCRIPTION_FILE,
     PARAMS_FOLDER,
     SAFETENSORS,
-    build_network,
     check_replaceable,
     load_bundle,
     stored_params,
     write_params,
 )
 from evc_jax.pretrained.checksums import CHECKSUMS_FILE, write_checksums
+from evc_jax.pretrained.description import DESCRIPTION_FILE, build_network
 
 # Types that are stored, and those that become float32 without loss.
 _STORED = {"F16": "float16", "F32": "float32", "BF16": "float32"}
@@ -50,9 +50,8 @@ def export_safetensors(bundle: str | os.PathLike, output: str | os.PathLike) -> 
         _copy_rest(source.path, folder)
         for name in source.description["networks"]:
             network = build_network(name, source.description["networks"][name]["config"], source.path)
-            tensors = {
-                key: np.ascontiguousarray(leaf) for key, leaf in named(stored_params(source.path, name, network))
-            }
+            leaves = named_leaves(stored_params(source.path, name, network))
+            tensors = {key: np.ascontiguousarray(leaf) for key, leaf in leaves.items()}
             save_file(tensors, folder / f"{name}{SAFETENSORS}", metadata={"format": "np", "network": name})
         write_checksums(folder)
     return target
@@ -89,12 +88,6 @@ def import_safetensors(exported: str | os.PathLike, output: str | os.PathLike) -
     return target
 
 
-def named(tree: Any) -> list[tuple[str, Any]]:
-    """The leaves of a parameter tree and their names, as `decoder.lstm.0.forward.hidden_kernel`."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return [(jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in leaves]
-
-
 def _copy_rest(source: Path, folder: Path) -> None:
     """Copies all but parameters and checksums."""
     for path in source.iterdir():
@@ -121,7 +114,7 @@ def _read(file: Path) -> dict[str, np.ndarray]:
 
 def _as_tree(shapes: Any, tensors: dict[str, np.ndarray], file: Path) -> Any:
     """The tensors in the place of the shapes that have their names; raises BundleError where they are others."""
-    expected = dict(named(shapes))
+    expected = named_leaves(shapes)
     if wrong := sorted(set(expected) ^ set(tensors)):
         what = "lacks" if wrong[0] in expected else "has also"
         raise BundleError(

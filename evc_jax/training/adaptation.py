@@ -27,6 +27,7 @@ from evc_jax.features.register import MeasuredVoice
 from evc_jax.files import replace_dir
 from evc_jax.pretrained import bundle as bundles
 from evc_jax.pretrained.bundle import EMBEDDED, Bundle, TrainedNetwork, load_bundle
+from evc_jax.pretrained.description import DESCRIPTION_FILE
 from evc_jax.pretrained.workdir import Trained, load_for_inference
 from evc_jax.training.config import DataConfig, OptimizerConfig, TrainConfig, parse
 from evc_jax.training.held_out_figures import (
@@ -104,7 +105,7 @@ def adapt(
     start_s = time.monotonic()
     path = Path(output).absolute()
     bundles.check_replaceable(path)
-    start = load_bundle(path if (path / bundles.DESCRIPTION_FILE).is_file() else bundle, progress)
+    start = load_bundle(path if (path / DESCRIPTION_FILE).is_file() else bundle, progress)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", dir=path.parent, ignore_cleanup_errors=True) as folder:
         work = Path(folder)

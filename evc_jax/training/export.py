@@ -25,6 +25,7 @@ from evc_jax.features.register import Register, fit_register, mean_error_semiton
 from evc_jax.models.speechsplit.config import ENCODERS
 from evc_jax.pretrained import bundle as bundles
 from evc_jax.pretrained.bundle import Bundle, TrainedNetwork
+from evc_jax.pretrained.description import FORMAT, build_network
 from evc_jax.pretrained.speakers import TrainingSpeakers
 from evc_jax.pretrained.start import is_bundle, load_training, trained_network
 from evc_jax.pretrained.workdir import Trained
@@ -84,7 +85,7 @@ def export_bundle(
     }
     description = {
         **before,
-        "format": bundles.FORMAT,
+        "format": FORMAT,
         "created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "audio": to_mapping(_audio(trained, data_dir, given)),
         "emotions": _emotions(trained, before),
@@ -284,7 +285,7 @@ def _fit_emotion_classifier(
 def _in_memory(description: Mapping[str, Any], params: Mapping[str, Any]) -> Bundle:
     networks = {}
     for name, tree in params.items():
-        network = bundles.build_network(name, description["networks"][name]["config"])
+        network = build_network(name, description["networks"][name]["config"])
         networks[name] = TrainedNetwork(network, jax.device_put(tree))
     return bundles.from_description(description, "(being made)", networks)
 

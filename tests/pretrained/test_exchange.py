@@ -11,9 +11,10 @@ from support.tiny_bundles import description, random_params, tiny_speakers, writ
 
 from evc_jax.cli.commands import main
 from evc_jax.errors import BundleError
+from evc_jax.models.network import named_leaves
 from evc_jax.pretrained.bundle import load_bundle, save_bundle, stored_params
 from evc_jax.pretrained.checksums import verify_checksums
-from evc_jax.pretrained.exchange import export_safetensors, import_safetensors, named
+from evc_jax.pretrained.exchange import export_safetensors, import_safetensors
 
 NAMES = ("voicegan", "codegan")
 
@@ -74,7 +75,7 @@ def test_changed_tensors_of_a_wider_type_are_kept_as_float32(exported, tmp_path)
     save_file(wide, exported / "voicegan.safetensors")
     back = load_bundle(import_safetensors(exported, tmp_path / "wide"))
     assert back.description["storage_dtype"] == "float32"
-    for name, leaf in named(back.network("voicegan").params):
+    for name, leaf in named_leaves(back.network("voicegan").params).items():
         np.testing.assert_array_equal(leaf, wide.pop(name))
     assert not wide
 
