@@ -5,6 +5,7 @@ A source says which version of the bundle there is now, and fetches it.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -145,7 +146,7 @@ class Bucket(Source):
     def version(self) -> str:
         if self.pin:
             return self.pin
-        _, root, found = self._files()
+        _, root, found = self._listing
         return _digest(
             [
                 (name.removeprefix(root), info.get("size"), next((info[key] for key in _MARKS if key in info), ""))
@@ -154,7 +155,7 @@ class Bucket(Source):
         )
 
     def fetch(self, folder: Path, progress: bool) -> None:
-        system, root, found = self._files()
+        system, root, found = self._listing
         entries = [
             Entry(name.removeprefix(root).lstrip("/"), lambda name=name: system.open(name, "rb"))  # type: ignore[misc]
             for name, _ in found
@@ -176,7 +177,9 @@ class Bucket(Source):
                 "`pip install 'evc_jax[cloud]'` for gs://, else what the message names."
             ) from error
 
-    def _files(self) -> tuple[Any, str, Sequence[tuple[str, Mapping[str, Any]]]]:
+    @functools.cached_property
+    def _listing(self) -> tuple[Any, str, Sequence[tuple[str, Mapping[str, Any]]]]:
+        """The file system, the folder in it, and its files: those that the version was made of are fetched."""
         with reaching(self.place):
             system, root = self._open_system()
             system.invalidate_cache()

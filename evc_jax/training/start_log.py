@@ -56,18 +56,20 @@ def log_start(workdir: epath.Path, step: int, config: dict[str, Any]) -> str:
         "datasets": {name: dataset_digest(data["data_dir"], name) for name in data["datasets"]},
         "config": config,
     }
-    file = workdir / START_LOG
-    before = read_starts(workdir)
-    earlier = file.read_bytes() if file.exists() else b""
-    with replaced_file(file) as log:  # objects in a bucket cannot be appended to
-        log.write(earlier + json.dumps(start).encode() + b"\n")
-    return _changes(before[-1], start) if before and step else ""
+    earlier = _read(workdir)
+    with replaced_file(workdir / START_LOG) as log:  # objects in a bucket cannot be appended to
+        log.write(f"{earlier}{json.dumps(start)}\n".encode())
+    return _changes(json.loads(earlier.splitlines()[-1]), start) if earlier and step else ""
 
 
 def read_starts(workdir: epath.PathLike) -> list[dict[str, Any]]:
     """All lines of the log of starts, the oldest first; none where there is no log."""
+    return [json.loads(line) for line in _read(workdir).splitlines()]
+
+
+def _read(workdir: epath.PathLike) -> str:
     file = epath.Path(workdir) / START_LOG
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    return file.read_text() if file.exists() else ""
 
 
 def trained_with(workdir: epath.PathLike, step: int) -> dict[str, Any]:
