@@ -11,7 +11,6 @@ import inspect
 import os
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -74,29 +73,24 @@ def command_line_page() -> str:
 def configs_page() -> str:
     """Every key of every config, in all of its variants."""
     from evc_jax.training.config import config_variants, load_config_file
+    from evc_jax.training.settings import leaves
 
     head = "What `evc train --config=NAME:VARIANT` sets. `--config.KEY=VALUE` changes a key; see [TrainConfig]({})."
     parts = [f"# Configs\n\n{head.format('python.md#evc_jax.training.config.TrainConfig')}\n"]
     for file in sorted((ROOT / "configs").glob("*.py")):
         variants = config_variants(file)
-        settings = [load_config_file(file, variant) for variant in variants]
-        columns = [dict(_leaves(each.to_dict() if hasattr(each, "to_dict") else each)) for each in settings]
+        columns = [leaves(load_config_file(file, variant)) for variant in variants]
         docstring = inspect.cleandoc(re.match(r'"""(.*?)"""', file.read_text(), re.DOTALL)[1]).replace("\\\\", "\\")
         rows = [f"| key | {' | '.join(variants)} |", "|---|" + "---|" * len(variants)]
         for key in dict.fromkeys(key for column in columns for key in column):
-            rows.append(f"| `{key}` | {' | '.join(str(column.get(key, '')) for column in columns)} |")
+            rows.append(f"| `{key}` | {' | '.join(_shown(column.get(key)) for column in columns)} |")
         parts.append(f"## {file.stem}\n\n```text\n{docstring}\n```\n\n" + "\n".join(rows) + "\n")
     return "\n".join(parts)
 
 
-def _leaves(settings: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
-    """Keys, joined by dots, and values of nested settings."""
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{path}{key}.")
-        else:
-            listed = isinstance(value, list | tuple)
-            yield path + key, ", ".join(map(str, value)) if listed else "" if value is None else str(value)
+def _shown(value: Any) -> str:
+    """A setting in a table."""
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else "" if value is None else str(value)
 
 
 def http_page() -> str:

@@ -169,13 +169,12 @@ def _report(outcomes: Iterable[batch.Result], total: int, arguments: argparse.Na
     from tqdm import tqdm
 
     failed = 0
-    listing = sys.stderr if arguments.output == pipes.PIPE else sys.stdout
     bar = tqdm(outcomes, total=total, unit="recording", leave=False, disable=total < 2 or not watched(arguments))
     for outcome in bar:
         if outcome.error is None and not arguments.quiet:
             sound = _sound(outcome.duration_s, arguments.output_rate_hz or rate_hz, outcome.replaced)
             name = arguments.output if arguments.output == pipes.PIPE else outcome.job.output
-            bar.write(printable(f"{name}: {sound}, in {outcome.seconds:.1f} s"), file=listing)
+            bar.write(printable(f"{name}: {sound}, in {outcome.seconds:.1f} s"), file=pipes.listing(arguments.output))
         elif outcome.error is not None:
             failed += 1
             bar.write(f"evc convert: {printable(outcome.error)}", file=sys.stderr)
@@ -222,6 +221,5 @@ def run_transfer(arguments: argparse.Namespace, load: Callable[[Bundle], Any]) -
 
             draw_transfer(output.with_suffix(".png"), result)
         sound = _sound(len(result.audio) / rate_hz, arguments.output_rate_hz or rate_hz, replaced)
-        listing = sys.stderr if arguments.output == pipes.PIPE else sys.stdout
-        say(arguments, f"{arguments.output}: {sound}", listing)
+        say(arguments, f"{arguments.output}: {sound}", pipes.listing(arguments.output))
     return 0

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from evc_jax.errors import AudioError, ConfigError
 
@@ -24,6 +25,11 @@ def received(inputs: Sequence[str]) -> Iterator[list[str]]:
         raise ConfigError("Standard input can be read only once; give - once.")
     with contextlib.ExitStack() as stack:
         yield [str(stack.enter_context(_copied(name))) if _is_pipe(name) else name for name in inputs]
+
+
+def listing(output: str) -> Any:
+    """Where what was written is listed: standard output, unless that is where the sound goes."""
+    return sys.stderr if output == PIPE else sys.stdout
 
 
 @contextlib.contextmanager

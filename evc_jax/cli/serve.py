@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", metavar="BUNDLE", help=BUNDLE_HELP)
     voices = "folder of `evc voices` whose voices requests may name, as it is at the start"
     parser.add_argument("--voices-dir", metavar="DIR", default="", help=voices)
-    add_limits(parser, limits())
+    add_limits(parser, limits(ServerSettings))
     parser.add_argument(
         "--log-format", choices=LOG_FORMATS, default="text", help="of standard error, a line for each; default: text"
     )

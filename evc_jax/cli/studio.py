@@ -12,7 +12,8 @@ from evc_jax.cli.argument_types import BUNDLE_HELP, add_limits, number
 from evc_jax.errors import ConfigError
 from evc_jax.extras import require_extra
 from evc_jax.pretrained.bundle import load_bundle
-from evc_jax.studio.settings import EPILOG, StudioSettings, limits
+from evc_jax.serving.settings import limits
+from evc_jax.studio.settings import EPILOG, StudioSettings
 
 __all__ = ["EPILOG", "add_arguments", "run"]
 
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--configs", default="", metavar="DIR", help="of trainings; default: those of the package")
     shown = "output of `evc evaluate` to show; default: the figures that the bundle carries"
     parser.add_argument("--evaluation", default="", metavar="DIR", help=shown)
-    add_limits(parser, limits())
+    add_limits(parser, limits(StudioSettings))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -40,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     from evc_jax.serving.listening import is_loopback
 
     settings = StudioSettings(
-        **{entry.name: getattr(arguments, entry.name) for entry in limits()},
+        **{entry.name: getattr(arguments, entry.name) for entry in limits(StudioSettings)},
         data_dir=arguments.data,
         runs_dir=arguments.runs,
         configs_dir=arguments.configs,

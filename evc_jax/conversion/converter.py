@@ -37,7 +37,7 @@ from evc_jax.errors import AudioWarning
 from evc_jax.features import extract as extraction
 from evc_jax.features import time_warp
 from evc_jax.features.extract import Features
-from evc_jax.pretrained.bundle import Bundle, embedded_path, load_bundle
+from evc_jax.pretrained.bundle import EMBEDDED, Bundle, embedded_path, load_bundle
 from evc_jax.vocoders import Vocoder, make_vocoder
 
 
@@ -73,7 +73,7 @@ class Converter:
 
     @property
     def _bundle_name(self) -> str:
-        return "embedded" if self.bundle.path == embedded_path() else str(self.bundle.path)
+        return EMBEDDED if self.bundle.path == embedded_path() else str(self.bundle.path)
 
     @property
     def emotions(self) -> tuple[str, ...]:
@@ -138,7 +138,7 @@ class Converter:
         return self.resolve(requested)
 
     def _settings(self, options: ConversionOptions, **more: str) -> dict[str, Any]:
-        return settings_of(options, None if self._bundle_name == "embedded" else self._bundle_name, **more)
+        return settings_of(options, None if self._bundle_name == EMBEDDED else self._bundle_name, **more)
 
     def extract(self, audio: np.ndarray, rate_hz: int) -> Features:
         """The features that every conversion of this recording shares."""
@@ -179,12 +179,13 @@ class Converter:
         embedding = self.requested_voice(features.embedding, options)
         config = self.bundle.audio
         times_s = start_s + np.arange(len(features.mel)) * config.hop_samples / config.sample_rate_hz
-        weights = self.emotion_weights(options, times_s)
+        emotions, weights = self._emotions_of(options), self.emotion_weights(options, times_s)
         if options.rendering_of(self.bundle) == "source":
             sound, mel, positions = self.source.convert(Request(features, options, embedding, whole, weights))
             sound = controls.amplified(sound, options.loudness)
-            made = (sound, self.sample_rate_hz, mel, embedding, features, config, positions, weights)
-            return Conversion(*made, self._emotions_of(options))
+            return Conversion(
+                sound, self.sample_rate_hz, mel, embedding, features, config, positions, weights, emotions
+            )
         samples = time_warp.samples_at_rate(len(features.audio), options.rate)
         frames = frame_count(samples, self.bundle.audio)
         mel = time_warp.at_rate(features.mel, options.rate, frames)
@@ -197,8 +198,7 @@ class Converter:
         sound = self.requested_vocoder(options)(converted, samples, options.seed) / np.float32(features.level_gain)
         sound = pauses.restore_pauses(sound, features.audio, self.bundle.audio, options.rate)
         sound = controls.amplified(sound, options.loudness)
-        made = (sound, self.sample_rate_hz, converted, embedding, features, config, None, weights)
-        return Conversion(*made, self._emotions_of(options))
+        return Conversion(sound, self.sample_rate_hz, converted, embedding, features, config, None, weights, emotions)
 
     def transfer(
         self,

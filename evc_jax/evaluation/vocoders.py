@@ -18,13 +18,13 @@ from evc_jax.evaluation.metrics import mel_l1
 from evc_jax.pretrained.bundle import Bundle, TrainedNetwork
 from evc_jax.pretrained.description import build_network
 from evc_jax.pretrained.workdir import load_for_inference
-from evc_jax.vocoders import VOCODERS, Vocoder, make_vocoder
+from evc_jax.vocoders import Vocoder, make_vocoder, vocoders_of
 from evc_jax.vocoders.waveglow import WaveGlowVocoder
 
 
 def bundle_vocoders(bundle: Bundle) -> dict[str, Vocoder]:
     """The vocoders that run with this bundle, by name."""
-    return {name: make_vocoder(name, bundle) for name in VOCODERS if name != "waveglow" or bundle.has("waveglow")}
+    return {name: make_vocoder(name, bundle) for name in vocoders_of(bundle)}
 
 
 def copy_synthesis(bundle: Bundle, recordings: Iterable[Float[np.ndarray, " S"]], seed: int = 0) -> dict[str, float]:

@@ -88,6 +88,11 @@ class Bundle:
         return self.emotions[: emotion_count(self.description["networks"][name])] if self.has(name) else ()
 
     @property
+    def licence(self) -> str:
+        """Under which it may be used, as its description states it; empty where it does not."""
+        return self.description.get("licence", "")
+
+    @property
     def default_vocoder(self) -> str:
         """The vocoder that measured better when the bundle was made."""
         return self.description.get("default_vocoder", "griffin-lim")

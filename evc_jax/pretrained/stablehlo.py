@@ -293,6 +293,6 @@ def _section(name: str, program: Program, exported: export.Exported) -> str:
 
 
 def _page(bundle: Bundle, sections: list[str]) -> str:
-    licence = bundle.description.get("licence") or "not known"
+    licence = bundle.licence or "not known"
     lists = {"platforms": ", ".join(PLATFORMS), "emotions": ", ".join(bundle.emotions), "sections": "\n".join(sections)}
     return _PAGE.format(version=jax.__version__, licence=licence, **lists)

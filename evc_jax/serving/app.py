@@ -90,7 +90,6 @@ async def info(request: Request) -> dict[str, Any]:
     """What can be requested: emotions, options and their bounds, voices, limits."""
     service: Service = request.app.state.service
     bundle, settings = service.bundle, service.settings
-    licence = bundle.description.get("licence", "")
     return {
         "version": __version__,
         "emotions": service.converter.emotions,
@@ -116,8 +115,8 @@ async def info(request: Request) -> dict[str, Any]:
         "sample_rate_hz": service.converter.sample_rate_hz,
         "networks": list(bundle.description["networks"]),
         "code_licence": CODE_LICENCE,
-        "licence": licence,
-        "licence_means": meaning(licence),
+        "licence": bundle.licence,
+        "licence_means": meaning(bundle.licence),
         "limits": {
             "upload_bytes": settings.max_upload_bytes,
             "json_bytes": json_bytes(settings.max_upload_bytes),

@@ -49,7 +49,7 @@ router = APIRouter(include_in_schema=False)
 @router.get("/")
 async def home(request: Request) -> Response:
     """What this server is."""
-    licence = request.app.state.service.bundle.description.get("licence", "")
+    licence = request.app.state.service.bundle.licence
     shown = {"licence": licence or "no licence", "meaning": meaning(licence), "code_licence": CODE_LICENCE}
     texts = {name: html.escape(text) for name, text in shown.items()}
     root = _root(request)

@@ -27,10 +27,9 @@ def serve(bundle: Bundle, host: str, port: int, settings: ServerSettings) -> Non
     Raises:
       EvcError: the address cannot be used, or the bundle is damaged.
     """
-    licence = bundle.description.get("licence", "")
     LOGGER.info(
         "evc_jax %s (%s) serves the bundle %s (%s). %s",
-        *(__version__, CODE_LICENCE, printable(bundle.path), licence or "no licence", meaning(licence)),
+        *(__version__, CODE_LICENCE, printable(bundle.path), bundle.licence or "no licence", meaning(bundle.licence)),
     )
     with contextlib.closing(bind(host, port)) as listener:
         service = Service(bundle, settings)

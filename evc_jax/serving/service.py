@@ -32,7 +32,7 @@ from evc_jax.serving.recordings import Container, decode, encode, naming_field
 from evc_jax.serving.settings import ServerSettings
 from evc_jax.serving.streams import open_stream
 from evc_jax.serving.voices import RequestVoices, read_named_voices
-from evc_jax.vocoders import VOCODERS
+from evc_jax.vocoders import vocoders_of
 
 # Spans cost time that no deadline interrupts.
 MAX_SPANS = 5000
@@ -53,7 +53,7 @@ class Service:
         named = read_named_voices(settings.voices_dir)
         self._named = {name: voice for name, voice in named.items() if name not in bundle.voices}
         self.voices = [ORIGINAL_VOICE, *sampled, *bundle.voices, *self._named]
-        self.vocoders = [name for name in VOCODERS if name != "waveglow" or bundle.has("waveglow")]
+        self.vocoders = vocoders_of(bundle)
         self.admission = Admission(settings.queue, settings.timeout_s, settings.workers)
         self.metrics = Metrics(self.admission)
         observe = self.metrics.batch_windows.observe

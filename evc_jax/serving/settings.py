@@ -97,15 +97,14 @@ def check_root_path(path: str) -> str:
     return path
 
 
-def limits() -> list[Any]:
-    """The fields of `ServerSettings` that are limits."""
-    return [entry for entry in fields(ServerSettings) if entry.metadata]
+def limits(settings: Any) -> list[Any]:
+    """The fields of settings, or of their class, that `limit` made."""
+    return [entry for entry in fields(settings) if entry.metadata]
 
 
 def check_limits(settings: Any) -> None:
-    """Raises ConfigError where a field of `limit` is out of bounds."""
-    for entry in fields(settings):
-        if entry.metadata:
-            value, low, high = getattr(settings, entry.name), entry.metadata["low"], entry.metadata["high"]
-            if not low <= value <= high:
-                raise ConfigError(f"{entry.name} is {value:g}; give a number from {low:g} to {high:g}.")
+    """Raises ConfigError where one of the `limits` is out of bounds."""
+    for entry in limits(settings):
+        value, low, high = getattr(settings, entry.name), entry.metadata["low"], entry.metadata["high"]
+        if not low <= value <= high:
+            raise ConfigError(f"{entry.name} is {value:g}; give a number from {low:g} to {high:g}.")

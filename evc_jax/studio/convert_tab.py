@@ -117,7 +117,7 @@ def _add_presets(studio: Studio, controls: Controls) -> None:
         name = gr.Textbox(label="Name of a new preset", max_length=60, elem_id="preset-name")
         save = gr.Button("Save the controls", size="sm", elem_id="save-preset")
         file = gr.File(
-            label="Or load settings: a .settings.json, or a converted WAV or FLAC file",
+            label="Or load settings: a .settings.json, or a converted file",
             file_types=[".json", *OUTPUT_SUFFIXES],
             type="filepath",
             elem_id="settings-file",

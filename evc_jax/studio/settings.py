@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 from evc_jax.serving.settings import check_limits, limit
 
@@ -51,8 +50,3 @@ class StudioSettings:
     def max_upload_bytes(self) -> int:
         """`max_upload_mb` in bytes."""
         return round(self.max_upload_mb * 2**20)
-
-
-def limits() -> list[Any]:
-    """The fields of `StudioSettings` that are limits."""
-    return [entry for entry in fields(StudioSettings) if entry.metadata]

@@ -15,6 +15,11 @@ DEFAULT_SIGMA = 0.7
 Vocoder = Callable[[np.ndarray, int, int], np.ndarray]
 
 
+def vocoders_of(bundle: Any) -> list[str]:
+    """Those of `VOCODERS` that work with a bundle."""
+    return [name for name in VOCODERS if name != "waveglow" or bundle.has("waveglow")]
+
+
 def make_vocoder(name: str, bundle: Any, sigma: float = DEFAULT_SIGMA, denoise: float = 0.0) -> Vocoder:
     """The vocoder of that name for a bundle's mel-spectrograms.
 

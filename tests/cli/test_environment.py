@@ -6,7 +6,7 @@ from evc_jax.cli.environment import fill_in, options_of, variable_of
 from evc_jax.cli.parser import build_parser
 from evc_jax.cli.serve import PREFIX
 from evc_jax.errors import ConfigError
-from evc_jax.serving.settings import limits
+from evc_jax.serving.settings import ServerSettings, limits
 
 
 def parsed(monkeypatch, *options, **variables):
@@ -21,7 +21,7 @@ def test_defaults(monkeypatch):
     arguments = parsed(monkeypatch)
     assert (arguments.host, arguments.port, arguments.bundle, arguments.cors_origins) == ("127.0.0.1", 8000, None, None)
     assert (arguments.log_format, arguments.root_path) == ("text", "")
-    assert all(getattr(arguments, entry.name) == entry.default for entry in limits())
+    assert all(getattr(arguments, entry.name) == entry.default for entry in limits(ServerSettings))
 
 
 def test_the_command_line_wins(monkeypatch):
