@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from playwright.sync_api import expect
 
 pytest.importorskip("httpx")
 pytest.importorskip("fastapi")
@@ -114,8 +115,7 @@ def test_the_documentation_in_a_browser(client, chromium):
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto("http://evc.test/docs")
-    page.wait_for_selector(".opblock", timeout=30_000)
-    assert page.locator(".opblock").count() == 6
+    expect(page.locator(".opblock")).to_have_count(6)
     page.locator("#operations-default-convert .opblock-summary-control").click()
     page.locator("#operations-default-convert").get_by_text("recording", exact=False).first.wait_for(timeout=30_000)
     assert len(asked) >= 5 and all(url.startswith("http://evc.test/") for url in asked)

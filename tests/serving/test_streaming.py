@@ -154,7 +154,6 @@ def test_the_deadline_holds_for_the_whole_stream(client, monkeypatch):
 @pytest.mark.parametrize("stream", ["true", "false"])
 def test_a_client_that_goes_away_ends_the_work(client, monkeypatch, stream):
     """Of a stream when its first part has come, of a whole answer while it is computed; the place is free then."""
-    monkeypatch.setattr(service_module, "STREAMED_S", (1.0, 2.0))
     begun = slow_segments(client, monkeypatch, 0.3)
     exchange(client, conversion(LONG, stream=stream), lambda answer: len(answer) > 1 if stream == "true" else begun)
     wait_until_idle(client)
