@@ -63,6 +63,7 @@ def open_page(chromium, studio):
         page.on("request", lambda request: complaints.append(request.url) if is_foreign(request.url) else None)
         page.goto(studio.url)
         page.wait_for_selector("#convert")
+        settle(page)
         return page
 
     def is_foreign(url):
@@ -82,7 +83,7 @@ def page(open_page):
 @pytest.fixture
 def look():
     """What the tests ask of a page."""
-    functions = upload, sounds, wait_for_new, refusal, complaint, tab
+    functions = upload, sounds, wait_for_new, refusal, complaint, unfold, tab, settle
     return SimpleNamespace(**{function.__name__: function for function in functions})
 
 
@@ -129,6 +130,23 @@ def complaint(page):
     return text
 
 
+def settle(page):
+    """Waits until what was just opened is ready for input.
+
+    Gradio gives components that become visible their first values again, a frame after it has shown them: what is
+    filled in before that is undone. Nobody's hand is as fast, but a test is.
+    """
+    page.evaluate(
+        "() => new Promise(go => setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(go)), 300))"
+    )
+
+
+def unfold(page, title):
+    """Opens a folded group of controls."""
+    page.get_by_text(title, exact=True).click()
+    settle(page)
+
+
 def tab(page, name):
     """Opens a tab, which waits in a menu where the page is narrow."""
     found = page.get_by_role("tab", name=name, exact=True)
@@ -136,3 +154,4 @@ def tab(page, name):
         page.get_by_label("More tabs").click()
         found = page.locator(".overflow-dropdown").get_by_text(name, exact=True)
     found.click()
+    settle(page)

@@ -95,7 +95,7 @@ def test_one_key_switches_between_source_and_result(page, look):
 
 def test_a_new_voice_and_a_mixture_are_kept_as_a_preset(page, look, open_page):
     look.upload(page)
-    page.get_by_text("Mixer", exact=True).click()
+    look.unfold(page, "Mixer")
     for name, share in {"happy": "0.6", "surprised": "0.3"}.items():
         page.locator(f"#mix-{name} input[type=number]").fill(share)
     expect(page.locator("#emotion input:checked")).to_have_count(0)
@@ -107,19 +107,20 @@ def test_a_new_voice_and_a_mixture_are_kept_as_a_preset(page, look, open_page):
     settings = page.request.get(page.locator("#result a", has_text="Settings").evaluate("a => a.href")).json()
     assert settings["voice"] == "sampled:male" and settings["seed"] == 1
     assert settings["emotion"] == pytest.approx({"happy": 2 / 3, "surprised": 1 / 3})
-    page.get_by_text("Presets", exact=True).click()
+    look.unfold(page, "Presets")
     page.locator("#preset-name textarea, #preset-name input").fill("bright")
     page.click("#save-preset")
     page.wait_for_function("document.querySelector('#preset input').value === 'bright'")
     page.wait_for_selector("#picture img")  # a page that is left while it waits would complain
     page.reload()
     page.wait_for_selector("#convert")
-    page.get_by_text("Presets", exact=True).click()
+    look.settle(page)
+    look.unfold(page, "Presets")
     page.locator("#preset input").click()
     page.get_by_role("option", name="bright").click()
     page.click("#load-preset")
     page.wait_for_function("document.querySelector('#seed input')?.value === '1'")
-    page.get_by_text("Mixer", exact=True).click()
+    look.unfold(page, "Mixer")
     expect(page.locator("#mix-happy input[type=number]")).to_have_value("0.667")
     expect(page.get_by_label("A new voice", exact=True)).to_be_checked()
 
@@ -128,7 +129,7 @@ def test_a_voice_and_an_emotion_of_other_recordings(page, look):
     look.upload(page)
     page.get_by_label("Of another recording", exact=True).check()
     look.upload(page, ASSETS / "voice_male.flac", "#reference")
-    page.get_by_text("Emotion from a recording", exact=True).click()
+    look.unfold(page, "Emotion from a recording")
     look.upload(page, ASSETS / "voice_female.flac", "#acted")
     page.click("#take-emotion")
     expect(page.locator("#found-emotion")).to_contain_text("The mixer has these shares now.")
@@ -152,7 +153,7 @@ def test_errors_are_the_sentences_of_the_command_line(page, look, tmp_path):
     page.get_by_label("Of another recording", exact=True).check()
     assert "no recording of the other voice" in look.refusal(page, "#convert")
     page.get_by_label("The recording's own", exact=True).check()
-    page.get_by_text("Presets", exact=True).click()
+    look.unfold(page, "Presets")
     assert "The preset has no name" in look.refusal(page, "#save-preset")
     theirs = tmp_path / "theirs.settings.json"
     theirs.write_text(json.dumps({"voice": "/etc/passwd"}))
